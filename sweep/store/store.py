@@ -1,0 +1,145 @@
+"""What is read from the database, and the commands put into it.
+
+Contract. Any number of processes may read and give commands at once. A study's rows are written by one process alone, its
+coordinator (`sweep.control.storage`), which holds the study's lease: `owner` names it and `beat` counts up while it lives.
+Every method is one transaction and may be called from any thread. An unknown study or run raises `StoreError`.
+"""
+
+import difflib
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from sweep.errors import StoreError
+from sweep.store import database
+from sweep.store.records import Owner, RunRecord, StudyRecord
+from sweep.store.tables import commands, join_float, metrics, runs, studies
+
+Epochs = dict[int, dict[str, float]]
+"""Metrics by epoch (counted from 0), each a value by name."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """What somebody asks of a study's coordinator: `prune` one run, or `stop` the study."""
+
+    verb: str
+    number: int | None
+    reason: str
+
+
+class Store:
+    """The database behind a storage URL.
+
+    Args:
+        storage: a URL such as `sqlite:///sweep.db` or `postgresql://user@host/sweep`.
+        create: make the database and its tables where they are missing, and migrate an older schema.
+
+    Raises:
+        StoreError: the database cannot be opened or is not ours.
+    """
+
+    def __init__(self, storage: str, *, create: bool = False) -> None:
+        self.url = database.parse_url(storage)
+        self.engine = database.connect(self.url, create=create)
+
+    def close(self) -> None:
+        """Close the connections; the store cannot be used afterwards."""
+        self.engine.dispose()
+
+    def studies(self) -> list[StudyRecord]:
+        """All studies, the oldest first."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(sa.select(studies).order_by(studies.c.created, studies.c.study_id))
+            return [StudyRecord.from_row(row) for row in rows]
+
+    def find_study(self, name: str) -> StudyRecord | None:
+        """The study called `name`, or None."""
+        with self.engine.connect() as connection:
+            row = connection.execute(sa.select(studies).where(studies.c.name == name)).one_or_none()
+            return StudyRecord.from_row(row) if row else None
+
+    def study(self, name: str) -> StudyRecord:
+        """The study called `name`.
+
+        Raises:
+            StoreError: there is none; the nearest names are given.
+        """
+        found = self.find_study(name)
+        if found is not None:
+            return found
+        names = [study.name for study in self.studies()]
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:3]
+        remedy = f"there is {', '.join(near)}" if near else "start one with `sweep start FILE`"
+        raise StoreError("a study must be one of the store's", repr(name), remedy)
+
+    def runs(self, study_id: int, numbers: Sequence[int] | None = None) -> list[RunRecord]:
+        """A study's runs by number; `numbers` chooses some."""
+        query = sa.select(runs).where(runs.c.study_id == study_id).order_by(runs.c.number)
+        if numbers is not None:
+            query = query.where(runs.c.number.in_(numbers))
+        with self.engine.connect() as connection:
+            return [RunRecord.from_row(row) for row in connection.execute(query)]
+
+    def counts(self, study_id: int) -> dict[str, int]:
+        """How many runs a study has in each state."""
+        query = (
+            sa.select(runs.c.state, sa.func.count()).where(runs.c.study_id == study_id).group_by(runs.c.state)
+        )
+        with self.engine.connect() as connection:
+            return {state: count for state, count in connection.execute(query)}
+
+    def metrics(self, study_id: int, numbers: Sequence[int] | None = None) -> dict[int, Epochs]:
+        """Every metric of every epoch, by run number; `numbers` chooses some runs."""
+        query = (
+            sa.select(metrics)
+            .where(metrics.c.study_id == study_id)
+            .order_by(metrics.c.number, metrics.c.epoch)
+        )
+        if numbers is not None:
+            query = query.where(metrics.c.number.in_(numbers))
+        found: dict[int, Epochs] = {}
+        with self.engine.connect() as connection:
+            for _, number, epoch, metric, value, kind in connection.execute(query):
+                found.setdefault(number, {}).setdefault(epoch, {})[metric] = _float(value, kind)
+        return found
+
+    def last_metrics(self, study_id: int) -> dict[int, dict[str, float]]:
+        """The metrics of each run's last finished epoch, by run number."""
+        query = (
+            sa.select(metrics.c.number, metrics.c.metric, metrics.c.value, metrics.c.kind)
+            .join(runs, (runs.c.study_id == metrics.c.study_id) & (runs.c.number == metrics.c.number))
+            .where(metrics.c.study_id == study_id, metrics.c.epoch == runs.c.epoch - 1)
+        )
+        found: dict[int, dict[str, float]] = {}
+        with self.engine.connect() as connection:
+            for number, metric, value, kind in connection.execute(query):
+                found.setdefault(number, {})[metric] = _float(value, kind)
+        return found
+
+    def command(
+        self, study_id: int, verb: str, *, numbers: Iterable[int | None] = (None,), reason: str
+    ) -> None:
+        """Ask a study's coordinator to `prune` the runs `numbers`, or to `stop`; it obeys at the next epoch."""
+        now = time.time()
+        rows = [
+            {"study_id": study_id, "verb": verb, "number": number, "reason": reason, "created": now}
+            for number in numbers
+        ]
+        if rows:
+            with database.writing(self.engine) as connection:
+                connection.execute(sa.insert(commands), rows)
+
+    def owner(self, study_id: int) -> tuple[Owner | None, int]:
+        """Who has a study, and its beat, which counts up while the owner lives."""
+        with self.engine.connect() as connection:
+            row = connection.execute(sa.select(studies).where(studies.c.study_id == study_id)).one()
+            record = StudyRecord.from_row(row)
+            return record.owner, record.beat
+
+
+def _float(value: float | None, kind: str | None) -> float:
+    joined = join_float(value, kind)
+    return float("nan") if joined is None else joined
