@@ -1,4 +1,4 @@
-"""Our tables, their contract, and every transaction that reads them. The study's coordinator writes: `sweep.control.storage`."""
+"""Our tables, their contract, and what is read from them. A study's coordinator writes: `sweep.control.storage`."""
 
 from sweep.store.records import FINISHED, Owner, RunRecord, StudyRecord
 from sweep.store.store import Command, Store

@@ -1,8 +1,8 @@
 """Opening a database: its URL, its refusals, its transactions, its schema.
 
-SQLite runs in WAL mode with `synchronous=FULL`, so that a commit is on the disk and readers never wait for the writer. Every
-transaction of a writer begins with BEGIN IMMEDIATE: two writers wait for each other (up to two minutes) and never meet
-halfway. SQLite's locks do not work on network file systems, which are therefore refused.
+SQLite runs in WAL mode with `synchronous=FULL`, so that a commit is on the disk and readers never wait for the writer.
+Every transaction of a writer begins with BEGIN IMMEDIATE: two writers wait for each other (up to two minutes) and never
+meet halfway. SQLite's locks do not work on network file systems, which are therefore refused.
 """
 
 import sqlite3
@@ -93,9 +93,7 @@ def refusals(url: sa.URL) -> Iterator[None]:
             "PostgreSQL needs psycopg", f"no module {error.name!r}", "run: pip install 'sweep[postgresql]'"
         ) from error
     except sa.exc.DBAPIError as error:
-        got = (
-            str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
-        )
+        got = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
         if "not a database" in got or "malformed" in got:
             remedy = "name another file with --storage; this one is left as it is"
         else:

@@ -13,8 +13,9 @@ FINISHED = frozenset({"COMPLETE", "PRUNED", "FAIL"})
 
 @dataclass
 class RunRecord:
-    """One trial's run. `epoch` counts finished epochs; `best_epoch` counts from 0; times are Unix seconds, `duration` seconds.
+    """One trial's run.
 
+    `epoch` counts finished epochs, `best_epoch` counts from 0; `started` is in Unix seconds, `duration` in seconds.
     `name` is None until it is fixed: at `sweep.fit`, the first report or the end of the objective.
     """
 
@@ -73,8 +74,8 @@ class Owner:
 class StudyRecord:
     """A study as it stands in `sweep_studies`.
 
-    `declaration` is what `sweep.study.Declaration.as_dict` gives; `keys` maps parameter names to their keys in run names;
-    `space` maps each parameter to the distributions (Optuna's JSON) it was suggested with.
+    `declaration` is what `sweep.study.Declaration.as_dict` gives; `keys` maps parameter names to their keys
+    in run names; `space` maps each parameter to the distributions (Optuna's JSON) it was suggested with.
     """
 
     study_id: int

@@ -1,8 +1,8 @@
 """What is read from the database, and the commands put into it.
 
-Contract. Any number of processes may read and give commands at once. A study's rows are written by one process alone, its
-coordinator (`sweep.control.storage`), which holds the study's lease: `owner` names it and `beat` counts up while it lives.
-Every method is one transaction and may be called from any thread. An unknown study or run raises `StoreError`.
+Contract. Any number of processes may read and give commands at once. A study's rows are written by one process alone,
+its coordinator (`sweep.control.storage`), which holds the study's lease: `owner` names it and `beat` counts up while it
+lives. Every method is one transaction and may be called from any thread. An unknown study or run raises `StoreError`.
 """
 
 import difflib
@@ -85,19 +85,13 @@ class Store:
 
     def counts(self, study_id: int) -> dict[str, int]:
         """How many runs a study has in each state."""
-        query = (
-            sa.select(runs.c.state, sa.func.count()).where(runs.c.study_id == study_id).group_by(runs.c.state)
-        )
+        query = sa.select(runs.c.state, sa.func.count()).where(runs.c.study_id == study_id).group_by(runs.c.state)
         with self.engine.connect() as connection:
-            return {state: count for state, count in connection.execute(query)}
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     def metrics(self, study_id: int, numbers: Sequence[int] | None = None) -> dict[int, Epochs]:
         """Every metric of every epoch, by run number; `numbers` chooses some runs."""
-        query = (
-            sa.select(metrics)
-            .where(metrics.c.study_id == study_id)
-            .order_by(metrics.c.number, metrics.c.epoch)
-        )
+        query = sa.select(metrics).where(metrics.c.study_id == study_id).order_by(metrics.c.number, metrics.c.epoch)
         if numbers is not None:
             query = query.where(metrics.c.number.in_(numbers))
         found: dict[int, Epochs] = {}
@@ -119,9 +113,7 @@ class Store:
                 found.setdefault(number, {})[metric] = _float(value, kind)
         return found
 
-    def command(
-        self, study_id: int, verb: str, *, numbers: Iterable[int | None] = (None,), reason: str
-    ) -> None:
+    def command(self, study_id: int, verb: str, *, numbers: Iterable[int | None] = (None,), reason: str) -> None:
         """Ask a study's coordinator to `prune` the runs `numbers`, or to `stop`; it obeys at the next epoch."""
         now = time.time()
         rows = [

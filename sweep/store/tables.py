@@ -1,11 +1,11 @@
 """Our tables, which stand beside Optuna's in one database and all begin with `sweep_`.
 
-Optuna's own tables hold the trials: their parameters, values, intermediate values and states. Ours hold what Optuna has no place for:
-the study as its file declared it, the run of each trial, every metric of every epoch, who owns a running study, and commands to it.
-Rows are addressed by Optuna's `study_id` and the trial number.
+Optuna's own tables hold the trials: their parameters, values, intermediate values and states. Ours hold what Optuna
+has no place for: the study as its file declared it, the run of each trial, every metric of every epoch, who owns a
+running study, and commands to it. Rows are addressed by Optuna's `study_id` and the trial number.
 
-A float that may be NaN or infinite is two columns, a nullable number and a kind (`nan`, `inf`, `-inf`; NULL if the number is there),
-since SQL has no order for them and SQLite stores NaN as NULL. `split_float` and `join_float` convert.
+A float that may be NaN or infinite is two columns, a nullable number and a kind (`nan`, `inf`, `-inf`; NULL if the
+number is there), since SQL has no order for them and SQLite stores NaN as NULL. `split_float` and `join_float` convert.
 """
 
 import math
@@ -30,9 +30,7 @@ studies = sa.Table(
     sa.Column("directory", sa.Text, nullable=False),  # the study's own log directory
     sa.Column("created", _Double, nullable=False),  # Unix seconds
     sa.Column("owner", sa.Text),  # JSON, the coordinator that has the study: host, pid, token; NULL if none
-    sa.Column(
-        "beat", sa.Integer, nullable=False, default=0
-    ),  # counts up while the owner lives; no clock is compared
+    sa.Column("beat", sa.Integer, nullable=False, default=0),  # counts up while the owner lives; no clock is compared
 )
 
 runs = sa.Table(
