@@ -1,0 +1,30 @@
+"""Hyperparameter sweeps for Keras, whose runs are named after what ran.
+
+`import sweep` loads no TensorFlow: each public name is imported when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sweep.errors import SweepError
+    from sweep.keras_tuner import from_keras_tuner
+    from sweep.study import Study
+    from sweep.train.callbacks import callbacks
+    from sweep.train.fit import fit
+
+__all__ = ["Study", "SweepError", "callbacks", "fit", "from_keras_tuner"]
+
+_HOMES = {
+    "Study": "sweep.study",
+    "SweepError": "sweep.errors",
+    "callbacks": "sweep.train.callbacks",
+    "fit": "sweep.train.fit",
+    "from_keras_tuner": "sweep.keras_tuner",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sweep' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 metadata = sa.MetaData()
 
 _Kind = sa.String(4)
-_Double = sa.Double()
+_Double: sa.Double[float] = sa.Double()
 
 studies = sa.Table(
     "sweep_studies",

@@ -1,0 +1,136 @@
+"""A study as plain data: what crosses processes and stands in the store."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sweep.errors import StudyError
+
+Value = None | bool | int | float | str
+
+STUDY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
+PACKAGES = ("sweep", "tensorflow", "keras", "optuna", "numpy", "tensorboard")
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A study as plain data.
+
+    `objective` and `direction` run in parallel, and have one entry unless the study has several. `file` is the absolute
+    path of the study file (None for a study of a notebook), `hash` its SHA-256 in hex, `versions` the packages it runs
+    with, `commit` the git commit of its folder (with `+` behind it where files differ from it).
+    """
+
+    name: str
+    objective: list[str]
+    direction: list[str]
+    trials: int
+    epochs: int | None = None
+    timeout: float | None = None
+    workers: int | None = None
+    sampler: str = "tpe"
+    pruner: str = "median"
+    seed: int | None = None
+    precision: str | None = "auto"
+    short: dict[str, str] = field(default_factory=dict)
+    value: str = "best"
+    enqueue: list[dict[str, Value]] = field(default_factory=list)
+    doc: str = ""
+    file: str | None = None
+    hash: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    commit: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_declaration(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The declaration as JSON can hold it."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Declaration":
+        """The inverse of `as_dict`; names that this version does not know are passed over."""
+        known = {item.name for item in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
+
+    def replaced(self, **overrides: Any) -> "Declaration":
+        """The declaration with every override that is not None.
+
+        Raises:
+            StudyError: an override is not as it must be.
+        """
+        return dataclasses.replace(self, **{name: value for name, value in overrides.items() if value is not None})
+
+
+def file_hash(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages a study runs with."""
+    found = {"python": ".".join(str(part) for part in sys.version_info[:3])}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def commit(folder: Path) -> str | None:
+    """The git commit of a folder, `+` behind it where tracked files differ from it; None outside git."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    head = git("rev-parse", "HEAD")
+    if head is None:
+        return None
+    return head + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _check_declaration(study: Declaration) -> None:
+    if not STUDY_NAME.fullmatch(study.name):
+        raise StudyError(
+            "a study's name is up to 80 of A-Z a-z 0-9 . _ - and begins with none of . -", repr(study.name)
+        )
+    if not study.objective or len(study.objective) != len(study.direction):
+        raise StudyError("each objective has its direction", f"{study.objective} and {study.direction}")
+    for direction in study.direction:
+        if direction not in ("minimize", "maximize"):
+            raise StudyError("a direction is minimize or maximize", repr(direction))
+    if len(study.objective) > 1 and not study.pruner.startswith("nop"):
+        raise StudyError(
+            "a study with several objectives cannot prune",
+            f"pruner {study.pruner!r}",
+            "use --pruner nop, or one objective",
+        )
+    for name in ("trials", "epochs"):
+        count = getattr(study, name)
+        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+            raise StudyError(f"{name} is a whole number of at least 1", repr(count))
+    if study.workers is not None and (not isinstance(study.workers, int) or study.workers < 0):
+        raise StudyError("workers is a whole number of at least 0", repr(study.workers), "0 trains in this process")
+    if study.timeout is not None and not study.timeout > 0:
+        raise StudyError("a timeout is a number of seconds above 0", repr(study.timeout))
+    if study.value not in ("best", "last"):
+        raise StudyError(
+            "a trial's value is the best or the last epoch's", repr(study.value), 'value="best" or value="last"'
+        )
+    if study.precision not in ("auto", None):
+        raise StudyError("precision is auto or None", repr(study.precision))

@@ -1,0 +1,189 @@
+"""What a user declares: a study and its file.
+
+A study file is Python that binds a `Study` to the name `study`. Only a worker imports it, since it imports Keras;
+everybody else has its `Declaration`.
+"""
+
+import dataclasses
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sweep.declaration import Declaration, Value, commit, file_hash, versions
+from sweep.errors import StudyError, SweepError
+
+if TYPE_CHECKING:
+    import optuna
+
+Train = Callable[["optuna.trial.BaseTrial"], float | Sequence[float]]
+
+
+class Study:
+    """A search: what to train, over which trials, and what to keep.
+
+    Args:
+        train: an ordinary Optuna objective. It is given a trial and returns the trial's value, as `sweep.fit` gives it.
+        objective: the metric that decides, by its name in Keras' logs, such as `val_loss`; a list for several
+            objectives, which cannot be pruned.
+        direction: `minimize` or `maximize`; a list for several objectives.
+        trials: how many trials the study has in all; complete, pruned and failed ones count.
+        epochs: the epochs of a trial where `sweep.fit` is given none.
+        timeout: seconds after which no new trial begins.
+        name: the study's name; by default that of its file.
+        sampler: proposes parameters, e.g. `"tpe"`, `"random"`, `"grid(lr=[0.1, 0.01])"`; see `sweep start --help`.
+        pruner: stops poor runs, e.g. `"median(n_startup_trials=5)"`, `"hyperband"`, `"nop"`.
+        seed: makes sampling and each trial reproducible; by default drawn once and kept in the store.
+        precision: `"auto"` rounds continuous parameters so that the short number in a run's name is the hyperparameter;
+            None leaves them as they are, and names carry every digit.
+        short: keys for run names by parameter, such as `{"learning_rate": "lr"}`; their order leads in names.
+        value: a trial's value is its `"best"` epoch's, or its `"last"`.
+        workers: processes that train; by default one a core, or one a GPU. 0 trains in this process.
+        enqueue: parameters to try first.
+
+    Raises:
+        StudyError: an argument is not as it must be.
+    """
+
+    def __init__(
+        self,
+        train: Train,
+        *,
+        objective: str | Sequence[str],
+        direction: str | Sequence[str],
+        trials: int = 20,
+        epochs: int | None = None,
+        timeout: float | None = None,
+        name: str | None = None,
+        sampler: str = "tpe",
+        pruner: str | None = None,
+        seed: int | None = None,
+        precision: Literal["auto"] | None = "auto",
+        short: Mapping[str, str] | None = None,
+        value: Literal["best", "last"] = "best",
+        workers: int | None = None,
+        enqueue: Sequence[Mapping[str, Value]] = (),
+    ) -> None:
+        if not callable(train):
+            raise StudyError("a study's first argument is the function that trains", repr(train))
+        objectives, directions = _as_list(objective), _as_list(direction)
+        self.train = train
+        self.file = _file_of(train)
+        self.named = name is not None
+        self._declaration = Declaration(
+            name=name if name is not None else (self.file.stem if self.file else "study"),
+            objective=objectives,
+            direction=directions,
+            trials=trials,
+            epochs=epochs,
+            timeout=timeout,
+            workers=workers,
+            sampler=sampler,
+            pruner=pruner if pruner is not None else ("median" if len(objectives) == 1 else "nop"),
+            seed=seed,
+            precision=precision,
+            short=dict(short or {}),
+            value=value,
+            enqueue=[dict(params) for params in enqueue],
+            doc=(sys.modules[train.__module__].__doc__ or "").strip() if train.__module__ in sys.modules else "",
+        )
+
+    def declaration(self) -> Declaration:
+        """The study as plain data, with its file's hash, the versions it runs with and its git commit."""
+        return dataclasses.replace(
+            self._declaration,
+            file=str(self.file) if self.file else None,
+            hash=file_hash(self.file) if self.file else None,
+            versions=versions(),
+            commit=commit(self.file.parent) if self.file else None,
+        )
+
+    def run(self, **overrides: Any) -> Any:
+        """Run the sweep from a script or a notebook, as `sweep start` does; returns the study as Optuna has it.
+
+        Args:
+            overrides: what `sweep start` takes as options: `trials`, `epochs`, `timeout`, `workers`, `sampler`,
+                `pruner`, `seed`, `fixed` (a dict), `enqueue` (a list of dicts), `storage`, `logdir`, `name`.
+
+        Raises:
+            SweepError: an argument, the study or the database is not as it must be.
+        """
+        from sweep.control.start import run_study
+
+        return run_study(self, **overrides)
+
+
+def load(path: str | Path) -> Study:
+    """Import a study file and return its study. Loads TensorFlow where the file does.
+
+    Raises:
+        StudyError: the file is missing, does not import, or binds no `Study` to `study`.
+    """
+    file = check_file(path)
+    sys.path.insert(0, str(file.parent))  # as `python FILE` does, so that a study may import its neighbours
+    spec = importlib.util.spec_from_file_location(f"sweep_study_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise StudyError("a study file is a Python file", str(path), "its name ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SweepError:
+        raise
+    except BaseException as error:
+        raise StudyError(f"the study file {path} must import", _where(error, file)) from error
+    study = getattr(module, "study", None)
+    if not isinstance(study, Study):
+        got = "no `study`" if study is None else f"a {type(study).__name__}"
+        raise StudyError(
+            f"the study file {path} must bind a sweep.Study to `study`", got, "write: study = sweep.Study(...)"
+        )
+    study.file = file
+    if not study.named:
+        study._declaration = dataclasses.replace(study._declaration, name=file.stem)
+    return study
+
+
+def check_file(path: str | Path) -> Path:
+    """The absolute path of a study file that is there and parses, without running it.
+
+    Raises:
+        StudyError: there is no such file, it is not Python, or it has a syntax error.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise StudyError("a study file must be there", f"no file {path}", _nearest_file(file))
+    if file.suffix != ".py":
+        raise StudyError("a study file is a Python file", str(path), "its name ends in .py")
+    try:
+        compile(file.read_bytes(), str(path), "exec")
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        where = f"line {line}: {error.msg}" if isinstance(error, SyntaxError) else str(error)
+        raise StudyError(f"the study file {path} must be valid Python", where) from None
+    return file.resolve()
+
+
+def _nearest_file(file: Path) -> str | None:
+    there = sorted(file.parent.glob("*.py")) if file.parent.is_dir() else sorted(Path("studies").glob("*.py"))
+    return f"there is {', '.join(str(path) for path in there[:5])}" if there else None
+
+
+def _where(error: BaseException, file: Path) -> str:
+    """The error in a line, and the line of the study file it came from."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file]
+    place = f" (line {lines[-1]})" if lines else ""
+    return f"{type(error).__name__}: {str(error) or 'no message'}{place}"
+
+
+def _as_list(value: str | Sequence[str]) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _file_of(train: Train) -> Path | None:
+    """The file that a function came from; None in a notebook or an interactive session."""
+    module = sys.modules.get(getattr(train, "__module__", ""))
+    file = getattr(module, "__file__", None)
+    return Path(file).resolve() if file and Path(file).is_file() else None
