@@ -1,0 +1,192 @@
+"""Samplers and pruners are built from text, and whatever is wrong in the text is said in one line."""
+
+import importlib.util
+import subprocess
+import sys
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweep.errors import SweepError
+from sweep.specs import PRUNERS, SAMPLERS, make_pruner, make_sampler, parse, prunes
+
+REQUIRED = {"percentile": "percentile(25)", "threshold": "threshold(upper=1)", "patient": "patient(median, 3)"}
+NEEDS = {"cmaes": ["cmaes"], "gp": ["torch", "scipy"], "qmc": ["scipy"]}
+
+
+def lacks(sampler: str) -> bool:
+    return any(importlib.util.find_spec(package) is None for package in NEEDS.get(sampler, []))
+
+
+def refusal(kind: str, text: str) -> str:
+    with pytest.raises(SweepError) as caught:
+        make_sampler(text, 1) if kind == "sampler" else make_pruner(text)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("name", PRUNERS)
+def test_every_pruner_is_built_by_its_name(name: str) -> None:
+    assert isinstance(make_pruner(REQUIRED.get(name, name)), optuna.pruners.BasePruner)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler_is_built_by_its_name_or_says_what_to_install(name: str) -> None:
+    text = "grid(lr=[0.1, 0.01])" if name == "grid" else name
+    if lacks(name):
+        assert "pip install" in refusal("sampler", text)
+    else:
+        assert isinstance(make_sampler(text, 7), optuna.samplers.BaseSampler)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("MedianPruner", optuna.pruners.MedianPruner),
+        ("SuccessiveHalvingPruner", optuna.pruners.SuccessiveHalvingPruner),
+        ("successive_halving", optuna.pruners.SuccessiveHalvingPruner),
+        ("asha", optuna.pruners.SuccessiveHalvingPruner),
+        (" Hyperband() ", optuna.pruners.HyperbandPruner),
+        ("NopPruner()", optuna.pruners.NopPruner),
+    ],
+)
+def test_other_spellings_of_a_pruner_are_understood(text: str, expected: type) -> None:
+    assert type(make_pruner(text)) is expected
+
+
+def test_settings_reach_optuna() -> None:
+    study = optuna.create_study(sampler=make_sampler("grid(lr=[0.1, 0.01], bs=[16, 32])", 1))
+    found = set()
+    for _ in range(4):
+        trial = study.ask()
+        pair = (trial.suggest_categorical("lr", [0.1, 0.01]), trial.suggest_categorical("bs", [16, 32]))
+        found.add(pair)
+    assert found == {(0.1, 16), (0.1, 32), (0.01, 16), (0.01, 32)}
+
+
+def test_a_spec_holds_every_setting_with_its_default_and_specs_within() -> None:
+    spec = parse("pruner", "patient(median(n_startup_trials=2), patience=3)")
+    assert spec.name == "patient"
+    assert (spec.settings["patience"], spec.settings["min_delta"]) == (3, 0.0)
+    inner = spec.settings["wrapped_pruner"]
+    assert inner.name == "median"
+    assert dict(inner.settings) == {
+        "n_startup_trials": 2,
+        "n_warmup_steps": 0,
+        "interval_steps": 1,
+        "n_min_trials": 1,
+    }
+
+
+def test_settings_may_be_given_by_position() -> None:
+    assert parse("pruner", "percentile(25, 7)").settings["n_startup_trials"] == 7
+
+
+def test_grid_takes_parameters_called_seed_and_names_that_python_cannot_spell() -> None:
+    assert parse("sampler", "grid({'my lr': [1.0]}, seed=[1, 2])").settings == {"my lr": [1.0], "seed": [1, 2]}
+    make_sampler("grid({'my lr': [1.0]}, seed=[1, 2])", None)
+
+
+def test_the_seed_makes_a_sampler_reproducible() -> None:
+    def draw() -> float:
+        study = optuna.create_study(sampler=make_sampler("tpe(n_startup_trials=1)", 3))
+        return study.ask().suggest_float("x", 0, 1)
+
+    assert draw() == draw()
+
+
+REFUSED = [
+    ("pruner", "medan", ["no such pruner", "medan", "did you mean median?", "hyperband"]),
+    ("pruner", "patient(foo, 3)", ["no such pruner", "foo"]),
+    ("pruner", "median(n_startup=5)", ["n_startup", "did you mean n_startup_trials?", "n_warmup_steps=0"]),
+    ("pruner", "median(n_startup_trials='x')", ["n_startup_trials of median is of type int", "'x'"]),
+    ("pruner", "median(n_startup_trials=5.0)", ["type int", "5.0"]),
+    ("pruner", "median(True)", ["type int", "True"]),
+    ("pruner", "median(-1)", ["at least 0", "-1"]),
+    ("pruner", "median(n_warmup_steps=-1)", ["Optuna refuses", "warmup", "-1"]),
+    ("pruner", "median(5, 0, 1, 2)", ["too many positional arguments"]),
+    ("pruner", "median(5, n_startup_trials=5)", ["multiple values"]),
+    ("pruner", "median(n_warmup_steps=1, n_warmup_steps=2)", ["once", "n_warmup_steps"]),
+    ("pruner", "percentile", ["percentile needs the setting percentile", "n_startup_trials=5"]),
+    ("pruner", "percentile(250)", ["between 0 and 100", "250"]),
+    ("pruner", "patient(patience=3)", ["needs the setting wrapped_pruner"]),
+    ("pruner", "patient('median', 3)", ["type pruner", "'median'"]),
+    ("pruner", "halving(min_resource='x')", ["Optuna refuses", "x"]),
+    ("pruner", "hyperband(reduction_factor=1)", ["at least 2"]),
+    ("pruner", "hyperband(bootstrap_count=2)", ["Optuna refuses", "incompatible"]),
+    ("pruner", "threshold", ["lower or upper"]),
+    ("pruner", "threshold(lower=2, upper=1)", ["lower should be smaller"]),
+    ("pruner", "threshold(upper=open('/etc/passwd'))", ["upper is a number"]),
+    ("pruner", "nop(x=1)", ["no such setting", "x", "it has no settings"]),
+    ("sampler", "tpe(seed=3)", ["the seed of tpe is the study's", "--seed"]),
+    ("sampler", "bruteforce(3)", ["positional"]),
+    ("sampler", "tpe(gamma=1)", ["no such setting", "gamma", "n_ei_candidates=24"]),
+    ("sampler", "tpe(n_ei_candidates=0)", ["at least 1"]),
+    ("sampler", "nsgaii(population_size=1)", ["Optuna refuses", "population_size"]),
+    ("sampler", "median", ["no such sampler", "median", "tpe"]),
+    ("sampler", "grid", ["grid needs the values"]),
+    ("sampler", "grid(lr=0.1)", ["lr of grid is a list", "0.1"]),
+    ("sampler", "grid(lr=[])", ["lr of grid is a list"]),
+    ("sampler", "grid(lr=[[1]])", ["lr of grid is a list"]),
+    ("sampler", "grid([1])", ["grid takes its parameters by name"]),
+    ("sampler", "grid(lr=[adam])", ["lr is a number, a text", "adam"]),
+]
+
+
+@pytest.mark.parametrize(("kind", "text", "parts"), REFUSED, ids=[text for _, text, _ in REFUSED])
+def test_what_is_wrong_is_said(kind: str, text: str, parts: list[str]) -> None:
+    message = refusal(kind, text)
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize("text", ["", "(", "median(", "3", "median()()", "a.b", "median(*[1])", "median(**{})", "a b"])
+def test_what_is_no_spec_is_answered_with_an_example(text: str) -> None:
+    assert "for example median(n_startup_trials=5)" in refusal("pruner", text)
+
+
+def test_a_word_without_quotes_is_answered_with_the_quoted_word() -> None:
+    if not lacks("qmc"):
+        assert "write 'halton' for a text" in refusal("sampler", "qmc(qmc_type=halton)")
+
+
+def test_a_seed_outside_numpys_range_is_refused() -> None:
+    with pytest.raises(SweepError, match="4294967295: got -1"):
+        make_sampler("tpe", -1)
+
+
+@given(st.text(max_size=40) | st.from_regex(r"(median|grid|patient)\([a-z_=,0-9()\[\]{}* ]{0,30}\)", fullmatch=True))
+def test_any_text_is_built_or_refused_and_nothing_else(text: str) -> None:
+    for kind in ("sampler", "pruner"):
+        said = ""
+        try:
+            parse(kind, text)  # type: ignore[arg-type]
+        except SweepError as error:
+            said = str(error)
+        assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("nop", False),
+        (" NopPruner() ", False),
+        ("patient(nop, 3)", False),
+        ("patient(patience=3, wrapped_pruner=nop())", False),
+        ("patient(None, 3)", True),
+        ("patient(patient(median, 2), 3)", True),
+        ("median", True),
+        ("hyperband(max_resource=9)", True),
+        ("threshold(upper=1)", True),
+    ],
+)
+def test_only_nop_cannot_stop_a_run(text: str, expected: bool) -> None:
+    assert prunes(text) is expected
+
+
+def test_reading_whether_a_pruner_prunes_does_not_import_optuna() -> None:
+    code = "import sys, sweep.specs as s; s.prunes('median(3)'); sys.exit('optuna' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
