@@ -363,17 +363,17 @@ def test_a_verdict_asked_for_again_is_the_same(spec: str) -> None:
     assert verdicts == [verdicts[0]] * 3
 
 
-def test_a_requeued_trial_is_no_rival_of_its_own() -> None:
+def test_a_requeued_trial_keeps_the_rungs_it_has_passed_and_is_no_rival_of_its_own() -> None:
     study = new_study("minimize")
     pruning = Pruning(study, "halving(min_resource=1, reduction_factor=2)")
+    assert first_stop(study, pruning, [0.5, 0.5]) is None
     trial = study.ask()
     older = frozen(study, trial)  # as it stood before the first rung, which is what a requeue goes back to
-    for _ in range(2):
-        assert not pruning.verdict(older, 1, 0.9).prune
-    assert first_stop(study, pruning, [0.5, 0.5]) is None
+    assert not pruning.verdict(older, 1, 0.4).prune
+    assert not pruning.verdict(older, 1, 0.9).prune
     verdict = first_stop(study, pruning, [0.7, 0.7])
     assert verdict is not None
-    assert verdict.rivals == 2
+    assert (verdict.threshold, verdict.rivals) == (0.4, 2)
 
 
 def test_a_verdict_of_the_median_does_not_read_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
