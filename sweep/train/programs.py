@@ -29,12 +29,11 @@ class Pass:
 
     def __init__(self, model: keras.Model, step: Callable[[Any], Any], rows: Rows, *, shuffled: bool) -> None:
         self._rows = rows
-        traced = tf.function(step, autograph=False, jit_compile=model.jit_compile)
-        function = tf.function(_over(model, traced, rows, shuffled), autograph=False)
         try:
-            _trace_step(traced, rows)
+            traced = _trace(model, step, rows)
             order = tf.TensorSpec([rows.count], tf.int32) if shuffled else None
-            self._program = function.get_concrete_function(order, *_specs(rows, rows.count))
+            over = tf.function(_over(model, traced, rows, shuffled), autograph=False)
+            self._program = over.get_concrete_function(order, *_specs(rows, rows.count))
         except Unsuitable:
             raise
         except Exception as refusal:
@@ -68,7 +67,7 @@ def _over(model: keras.Model, step: Any, rows: Rows, shuffled: bool) -> Callable
 
         logs: Any = None
         if full:
-            empty = tf.nest.map_structure(lambda t: tf.zeros(t.shape, t.dtype), _outputs(step, rows, rows.batch))
+            empty = tf.nest.map_structure(lambda t: tf.zeros(t.shape, t.dtype), step.structured_outputs)
             _, logs = tf.while_loop(lambda number, _: number < full, one_more, (0, empty), parallel_iterations=1)
         if rest:
             logs = logs_of(full * rows.batch, rest)
@@ -79,23 +78,23 @@ def _over(model: keras.Model, step: Any, rows: Rows, shuffled: bool) -> Callable
     return over
 
 
-def _trace_step(step: Any, rows: Rows) -> None:
-    """Traces the step for the batches there are, outside of any loop, which builds all that is not built."""
-    full, rest = divmod(rows.count, rows.batch)
-    for size in ([rows.batch] if full else []) + ([rest] if rest else []):
-        logs = _outputs(step, rows, size)
-        if not isinstance(logs, Mapping) or not all(isinstance(name, str) for name in logs):
-            raise Unsuitable("the model's step returns no dict of logs")
-        if any(not tf.TensorShape(t.shape).is_fully_defined() for t in tf.nest.flatten(logs)):
-            raise Unsuitable("the model's step returns logs of unknown shape")
+def _trace(model: keras.Model, step: Callable[[Any], Any], rows: Rows) -> Any:
+    """The step traced outside of any loop, which builds all that is not built.
+
+    Where the last batch is not full, the number of rows in a batch stays open, as in `fit`: Keras reads it off the
+    shape, and only where it is fixed weighs the batches in the loss of each output by it.
+    """
+    batch = rows.pack(_specs(rows, rows.batch if rows.count % rows.batch == 0 else None))
+    traced = tf.function(step, autograph=False, jit_compile=model.jit_compile).get_concrete_function(batch)
+    logs = traced.structured_outputs
+    if not isinstance(logs, Mapping) or not all(isinstance(name, str) for name in logs):
+        raise Unsuitable("the model's step returns no dict of logs")
+    if not all(tf.TensorShape(log.shape).is_fully_defined() for log in tf.nest.flatten(logs)):
+        raise Unsuitable("the model's step returns logs of unknown shape")
+    return traced
 
 
-def _outputs(step: Any, rows: Rows, size: int) -> Any:
-    batch = rows.pack(_specs(rows, size))
-    return step.get_concrete_function(batch).structured_outputs
-
-
-def _specs(rows: Rows, size: int) -> list[tf.TensorSpec]:
+def _specs(rows: Rows, size: int | None) -> list[tf.TensorSpec]:
     return [tf.TensorSpec([size, *tensor.shape[1:]], tensor.dtype) for tensor in rows.tensors]
 
 

@@ -9,54 +9,7 @@ import tensorflow as tf
 
 from sweep.errors import SweepError
 from sweep.train import compiled
-
-ROWS = 37  # batches of 8: four full ones and one of five
-DRAW = np.random.default_rng(0)
-X = DRAW.normal(size=(ROWS, 6))
-Y = DRAW.normal(size=(ROWS, 1))
-CLASSES = DRAW.integers(0, 3, size=ROWS)
-HELD_OUT = (DRAW.normal(size=(11, 6)), DRAW.normal(size=(11, 1)))
-
-
-def dense(optimizer="adam", loss="mse", outputs=1, hidden=(), **compile):
-    inputs = keras.Input((6,))
-    inner = keras.layers.Dense(8, activation="relu")(inputs)
-    for layer in hidden:
-        inner = layer()(inner)
-    model = keras.Model(inputs, keras.layers.Dense(outputs)(inner))
-    model.compile(
-        optimizer=keras.optimizers.get(optimizer) if isinstance(optimizer, str) else optimizer, loss=loss, **compile
-    )
-    return model
-
-
-def seeded(build):
-    keras.utils.set_random_seed(7)
-    return build()
-
-
-def state(model):
-    return [*model.get_weights(), *(np.asarray(variable) for variable in model.optimizer.variables)]
-
-
-def assert_same_as_fit(build, *data, tolerance=1e-6, **arguments):
-    """Trains one model by each, from the same weights and order of rows, and compares all that is left of it."""
-    arguments = {"shuffle": False, "epochs": 5, "batch_size": 8, "verbose": 0} | arguments
-    theirs, ours = seeded(build), seeded(build)
-    callbacks = arguments.pop("callbacks", list)
-    expected = theirs.fit(*data, callbacks=callbacks(), **arguments)
-    got = compiled.fit(ours, *data, callbacks=callbacks(), compiled=True, **arguments)
-    assert got.epoch == expected.epoch
-    assert list(got.history) == list(expected.history)
-    for name, values in expected.history.items():
-        np.testing.assert_allclose(got.history[name], values, rtol=tolerance, atol=tolerance, err_msg=name)
-        assert {type(value) for value in got.history[name]} == {float}
-    for one, other in zip(state(ours), state(theirs), strict=True):
-        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
-    for one, other in zip(ours.metrics_variables, theirs.metrics_variables, strict=True):
-        np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=tolerance, atol=tolerance)
-    assert ours.history is got
-    return ours, theirs
+from tests.train.same_as_fit import CLASSES, HELD_OUT, ROWS, X, Y, assert_same_as_fit, dense, state
 
 
 def test_epochs_give_what_keras_fit_gives():
@@ -116,20 +69,6 @@ def test_class_weights_weigh_rows():
     assert_same_as_fit(one_hot, X, np.eye(3)[CLASSES], class_weight={0: 3.0, 2: 0.5})
 
 
-@pytest.mark.parametrize("kind", ["float32", "tensor", "variable", "pandas", "integers"])
-def test_data_may_be_any_dense_array_in_memory(kind):
-    convert = {
-        "float32": lambda a: a.astype("float32"),
-        "tensor": tf.constant,
-        "variable": tf.Variable,
-        "pandas": pytest.importorskip("pandas").DataFrame,
-        "integers": lambda a: (a * 10).astype("int64"),
-    }[kind]
-    assert_same_as_fit(dense, convert(X), convert(Y), epochs=1)
-    if kind == "pandas":
-        assert_same_as_fit(dense, convert(X), convert(Y)[0], epochs=1, validation_split=0.3)
-
-
 def test_a_seeded_training_shuffles_the_same_way_again_and_each_epoch_anew():
     def train(seed):
         keras.utils.set_random_seed(seed)
@@ -169,129 +108,6 @@ def test_shuffle_batch_shuffles_within_batches():
     assert seen != list(range(ROWS))
     for start in range(0, ROWS, 8):
         assert sorted(seen[start : start + 8]) == list(range(start, min(start + 8, ROWS)))
-
-
-# Callbacks
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: keras.callbacks.EarlyStopping(patience=1, min_delta=1.0, restore_best_weights=True),
-        lambda: keras.callbacks.ReduceLROnPlateau(patience=1, min_delta=1.0, factor=0.1),
-        lambda: keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5),
-        lambda: keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(twice=2 * logs["loss"])),
-    ],
-    ids=["EarlyStopping", "ReduceLROnPlateau", "LearningRateScheduler", "LambdaCallback"],
-)
-def test_epoch_callbacks_behave_as_in_fit(make):
-    assert_same_as_fit(dense, X, Y, epochs=6, callbacks=lambda: [make()], validation_data=HELD_OUT)
-
-
-def test_swapped_average_weights_are_validated():
-    build = lambda: dense(optimizer=keras.optimizers.Adam(0.1, use_ema=True, ema_momentum=0.5))  # noqa: E731
-    swap = lambda: [keras.callbacks.SwapEMAWeights(swap_on_epoch=False)]  # noqa: E731
-    assert_same_as_fit(build, X, Y, epochs=2, callbacks=swap, validation_data=HELD_OUT)
-
-
-def test_model_checkpoint_keeps_the_best_epoch(tmp_path):
-    path = tmp_path / "best.weights.h5"
-    make = lambda: [keras.callbacks.ModelCheckpoint(path, save_best_only=True, save_weights_only=True)]  # noqa: E731
-    ours, _ = assert_same_as_fit(dense, X, Y, callbacks=make, validation_data=HELD_OUT)
-    best = min(ours.history.history["val_loss"])
-    ours.load_weights(path)
-    assert ours.evaluate(*HELD_OUT, verbose=0) == pytest.approx(best, rel=1e-5)
-
-
-def test_backup_and_restore_goes_on_after_the_last_whole_epoch(tmp_path):
-    class Died(Exception):
-        pass
-
-    def die(epoch, logs):
-        if epoch == 2:
-            raise Died
-
-    arguments = {"epochs": 5, "batch_size": 8, "compiled": True}
-    whole = seeded(dense)
-    compiled.fit(whole, X, Y, **arguments)
-    resumed = seeded(dense)
-    backup = lambda: keras.callbacks.BackupAndRestore(tmp_path / "backup")  # noqa: E731
-    with pytest.raises(Died):
-        compiled.fit(resumed, X, Y, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=die), backup()], **arguments)
-    resumed = seeded(dense)
-    history = compiled.fit(resumed, X, Y, callbacks=[backup()], **arguments)
-    assert history.epoch == [2, 3, 4]
-    np.testing.assert_allclose(history.history["loss"], whole.history.history["loss"][2:], rtol=1e-6)
-
-
-class Recorder(keras.callbacks.Callback):
-    """Notes every call it gets, with the names of the logs."""
-
-    def __init__(self):
-        super().__init__()
-        self.calls = []
-
-    def note(self, hook, logs):
-        self.calls.append(
-            (hook, sorted(logs or {}), self.params["epochs"], self.params["steps"], self.params["verbose"])
-        )
-
-    def on_train_begin(self, logs=None):
-        self.note("on_train_begin", logs)
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.note(f"on_epoch_begin {epoch}", logs)
-
-    def on_test_begin(self, logs=None):
-        self.note("on_test_begin", logs)
-
-    def on_test_end(self, logs=None):
-        self.note("on_test_end", logs)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.note(f"on_epoch_end {epoch}", logs)
-        self.model.evaluate(*HELD_OUT, verbose=0)  # a user's own look must disturb nothing
-        self.model.predict(X, verbose=0)
-
-    def on_train_end(self, logs=None):
-        self.note("on_train_end", logs)
-
-
-def test_callbacks_are_called_in_the_order_and_with_the_logs_of_fit():
-    recorders = []
-
-    def make():
-        recorders.append(Recorder())
-        return recorders[-1:]
-
-    assert_same_as_fit(lambda: dense(metrics=["mae"]), X, Y, epochs=3, callbacks=make, validation_data=HELD_OUT)
-    assert recorders[1].calls == recorders[0].calls
-
-
-def test_stop_training_ends_after_the_epoch_or_the_first_batch():
-    def stop_after_epoch():
-        stop = keras.callbacks.LambdaCallback()
-        stop.on_epoch_end = lambda epoch, logs: setattr(stop.model, "stop_training", epoch == 1)
-        return [stop]
-
-    def stop_before_epoch():
-        stop = keras.callbacks.LambdaCallback()
-        stop.on_epoch_begin = lambda epoch, logs: setattr(stop.model, "stop_training", epoch == 1)
-        return [stop]
-
-    for make in (stop_after_epoch, stop_before_epoch):
-        ours, _ = assert_same_as_fit(dense, X, Y, callbacks=make, validation_data=HELD_OUT)
-        assert ours.history.epoch == [0, 1]
-
-
-def test_a_schedule_set_when_training_begins_holds():
-    def make():
-        change = keras.callbacks.LambdaCallback()
-        schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 3, 0.5)
-        change.on_train_begin = lambda logs: setattr(change.model.optimizer, "learning_rate", schedule)
-        return [change]
-
-    assert_same_as_fit(lambda: dense(optimizer=keras.optimizers.SGD(0.001)), X, Y, callbacks=make)
 
 
 # Names of logs
