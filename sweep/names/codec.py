@@ -151,12 +151,12 @@ class _Decoder:
         digest = _DIGEST.search(self.name, endpos=tail.start())
         end = digest.start() if digest else tail.start()
         equals = list(_KEY_BEFORE_EQUALS.finditer(self.name, 0, end))
-        starts = [match.start() for match in equals]
-        family, suggested, architecture = self._head(starts[0] if starts else end)
+        head_end, *stops = [*(match.start() for match in equals), end]
+        family, suggested, architecture = self._head(head_end)
         if digest and architecture:
             raise self._refusal("a shortened run name has no architecture", digest.start() + 1)
         params: dict[str, Value] = {}
-        for match, stop in zip(equals, [*starts[1:], end], strict=True):
+        for match, stop in zip(equals, stops, strict=True):
             parameter, value = self._field(match, stop)
             if parameter in params:
                 raise self._refusal("each key stands once in a run name", match.start() + 1, match.end() - 1)

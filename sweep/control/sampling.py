@@ -1,0 +1,105 @@
+"""Short numbers for continuous parameters, rounded before Optuna stores them: the number in a run name is the
+parameter."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.samplers import BaseSampler, BruteForceSampler, GridSampler, PartialFixedSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+PRECISION = 3
+"""Significant digits that rounding leaves at least."""
+
+DISTINCT = 1000
+"""The least number of different values that rounding leaves on any interval."""
+
+
+class RoundingSampler(BaseSampler):
+    """A sampler whose continuous suggestions have few digits.
+
+    A suggestion is rounded to 3 significant digits or to a thousandth of its range (in a log domain: of the range of
+    its logarithm), whichever is finer, and stays inside the range. What someone chose is never rounded: stepped
+    domains, values on a grid, parameters fixed by `PartialFixedSampler`; enqueued ones do not come from a sampler.
+    Everything else is the wrapped sampler's own doing.
+
+    Args:
+        sampler: any Optuna sampler.
+    """
+
+    def __init__(self, sampler: BaseSampler) -> None:
+        self.sampler = sampler
+        # `PartialFixedSampler` has no public attributes; it may wrap another one.
+        self._fixed: set[str] = set()
+        while isinstance(sampler, PartialFixedSampler):
+            self._fixed.update(sampler._fixed_params)
+            sampler = sampler._base_sampler
+        self._on_grid = isinstance(sampler, GridSampler | BruteForceSampler)
+
+    def __str__(self) -> str:
+        return str(self.sampler)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        suggested = self.sampler.sample_relative(study, trial, search_space)
+        return {name: self._rounded(name, value, search_space.get(name)) for name, value in suggested.items()}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        value = self.sampler.sample_independent(study, trial, param_name, param_distribution)
+        return self._rounded(param_name, value, param_distribution)
+
+    def _rounded(self, name: str, value: Any, distribution: BaseDistribution | None) -> Any:
+        if self._on_grid or name in self._fixed:
+            return value
+        if not isinstance(distribution, FloatDistribution) or distribution.step is not None:
+            return value
+        return round_within(value, distribution)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self.sampler.infer_relative_search_space(study, trial)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self.sampler.before_trial(study, trial)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        self.sampler.after_trial(study, trial, state, values)
+
+    def reseed_rng(self) -> None:
+        self.sampler.reseed_rng()
+
+
+def round_within(value: float, distribution: FloatDistribution) -> float:
+    """A value of a continuous domain with few digits, inside its range.
+
+    Decimal arithmetic, so that the result is the float nearest to a short decimal, which is then its shortest
+    `repr`.
+    """
+    if distribution.low == distribution.high:
+        return value
+    low, high, span = _bounds(distribution.low, distribution.high, distribution.log)
+    exact = Decimal(repr(float(value)))
+    # Near a value the logarithm's thousandth is the value times that: d(log x) = dx / x.
+    place = (span * abs(exact) if distribution.log else span).adjusted()
+    if exact:
+        place = min(place, exact.adjusted() - PRECISION + 1)
+    unit = Decimal(1).scaleb(place)
+    rounded = exact.quantize(unit)
+    # A unit is at most a thousandth of the range, so the next value inward is inside it.
+    if rounded < low:
+        rounded += unit
+    elif rounded > high:
+        rounded -= unit
+    return float(rounded) + 0.0  # no negative zero
+
+
+@lru_cache(maxsize=256)
+def _bounds(low: float, high: float, log: bool) -> tuple[Decimal, Decimal, Decimal]:
+    """The ends of a range, and a thousandth of it or of its logarithm."""
+    first, last = Decimal(repr(low)), Decimal(repr(high))
+    return first, last, ((last / first).ln() if log else last - first) / DISTINCT
