@@ -1,0 +1,178 @@
+"""Keras Tuner's search space over an Optuna trial, and studies made of its `build(hp)` functions."""
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+import sweep
+from sweep.errors import StudyError
+from sweep.keras_tuner import HyperParameters
+
+
+def ask() -> optuna.Trial:
+    return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
+
+
+def given(**params: object) -> HyperParameters:
+    """Hyperparameters of a trial whose values are known beforehand."""
+    return HyperParameters(optuna.trial.FixedTrial(params))
+
+
+@pytest.mark.parametrize(
+    ("space", "distribution"),
+    [
+        (lambda hp: hp.Int("p", 6, 12), IntDistribution(6, 12)),
+        (lambda hp: hp.Int("p", 6, 13, step=3), IntDistribution(6, 12, step=3)),
+        (lambda hp: hp.Int("p", 32, 512, 32), IntDistribution(32, 512, step=32)),
+        (lambda hp: hp.Int("p", 1, 512, sampling="log"), IntDistribution(1, 512, log=True)),
+        (lambda hp: hp.Int("p", 2, 32, step=2, sampling="log"), CategoricalDistribution([2, 4, 8, 16, 32])),
+        (lambda hp: hp.Int("p", 1, 5, sampling=None), IntDistribution(1, 5)),
+        (lambda hp: hp.Float("p", 0, 1), FloatDistribution(0.0, 1.0)),
+        (lambda hp: hp.Float("p", 0, 1, step=0.2), FloatDistribution(0.0, 1.0, step=0.2)),
+        (lambda hp: hp.Float("p", 0.05, 0.4, step=0.1), FloatDistribution(0.05, 0.35, step=0.1)),
+        (lambda hp: hp.Float("p", 1e-4, 1e-2, sampling="log"), FloatDistribution(1e-4, 1e-2, log=True)),
+        (
+            lambda hp: hp.Float("p", 0.001, 10, step=10, sampling="log"),
+            CategoricalDistribution([0.001, 0.01, 0.1, 1.0, 10.0]),
+        ),
+        (lambda hp: hp.Choice("p", ["relu", "tanh"]), CategoricalDistribution(["relu", "tanh"])),
+        (lambda hp: hp.Choice("p", [1, 2, 4], ordered=True, default=2), CategoricalDistribution([1, 2, 4])),
+        (lambda hp: hp.Boolean("p"), CategoricalDistribution([False, True])),
+    ],
+)
+def test_each_hyperparameter_is_the_parameter_of_optuna_that_its_documentation_describes(space, distribution):
+    trial = ask()
+    value = space(HyperParameters(trial))
+    assert trial.distributions == {"p": distribution}
+    assert trial.params == {"p": value}
+
+
+def test_a_fixed_value_is_in_the_values_and_no_parameter_of_the_trial():
+    trial = ask()
+    hp = HyperParameters(trial)
+    assert hp.Fixed("layers", [64, 32]) == [64, 32]
+    assert hp.values == {"layers": [64, 32]}
+    assert trial.params == {}
+
+
+def test_a_name_that_is_there_already_has_its_first_value_again():
+    hp = given(activation="tanh")
+    assert [hp.Choice("activation", ["relu", "tanh"]) for _ in range(3)] == ["tanh"] * 3
+    hp.Fixed("units", 8)
+    assert hp.Int("units", 16, 64) == 8
+
+
+def test_the_values_are_asked_for_by_name():
+    hp = given(units=16)
+    hp.Int("units", 8, 64)
+    assert "units" in hp
+    assert "depth" not in hp
+    assert hp.get("units") == 16
+    with pytest.raises(KeyError, match="depth is no active hyperparameter; active are: units"):
+        hp.get("depth")
+
+
+def test_a_name_scope_stands_before_the_names_in_it():
+    hp = given(**{"units": 8, "encoder/units": 16, "encoder/head/units": 32})
+    hp.Int("units", 8, 64)
+    with hp.name_scope("encoder"):
+        hp.Int("units", 8, 64)
+        with hp.name_scope("head"):
+            hp.Int("units", 8, 64)
+        assert hp.get("units") == 16
+    assert hp.values == {"units": 8, "encoder/units": 16, "encoder/head/units": 32}
+
+
+def test_hyperparameters_of_a_condition_not_met_are_none_and_are_not_suggested():
+    trial = optuna.trial.FixedTrial({"model": "cnn", "filters": 16})
+    hp = HyperParameters(trial)
+    hp.Choice("model", ["mlp", "cnn"])
+    with hp.conditional_scope("model", ["mlp"]):
+        assert hp.Int("units", 8, 64) is None
+        assert hp.Fixed("activation", "relu") is None
+    with hp.conditional_scope("model", "cnn"):
+        assert hp.Int("filters", 8, 64) == 16
+    assert trial.params == hp.values == {"model": "cnn", "filters": 16}
+
+
+def test_the_same_name_may_stand_under_two_conditions():
+    hp = given(a=2, b=40)
+    hp.Choice("a", [1, 2, 3])
+    assert hp.Int("b", 0, 10, parent_name="a", parent_values=1) is None
+    assert hp.Int("b", 0, 100, parent_name="a", parent_values=[2, 3]) == 40
+
+
+def test_a_condition_within_a_condition_needs_both():
+    hp = given(join="sum", layers=2, model="cnn")
+    hp.Choice("model", ["mlp", "cnn"])
+    hp.Int("layers", 1, 2)
+    with hp.conditional_scope("model", ["mlp"]):
+        hp.Choice("join", ["sum", "mean"])
+        with hp.conditional_scope("layers", [2]):
+            assert hp.Boolean("gate") is None
+        with hp.conditional_scope("join", ["sum"]):  # its parent is inactive
+            assert hp.Boolean("bias") is None
+
+
+def test_a_parent_within_a_name_scope_is_named_without_it():
+    hp = given(**{"block/kind": "resnet", "block/depth": 50})
+    with hp.name_scope("block"):
+        hp.Choice("kind", ["resnet", "xception"])
+        with hp.conditional_scope("kind", ["resnet"]):
+            assert hp.Choice("depth", [50, 101]) == 50
+
+
+@pytest.mark.parametrize(
+    ("space", "line"),
+    [
+        (
+            lambda hp: hp.Float("momentum", 0.5, 0.99, sampling="reverse_log"),
+            "the sampling of hyperparameter momentum is linear or log: got 'reverse_log'; "
+            'sample its distance from max_value with "log"',
+        ),
+        (
+            lambda hp: hp.Int("units", 8, 64, sampling="LOG"),
+            "the sampling of hyperparameter units is linear or log: got 'LOG'",
+        ),
+        (lambda hp: hp.Int("units", 8, 64, step=0), "the step of hyperparameter units is above 0: got 0"),
+        (
+            lambda hp: hp.Int("units", 8, 64, step=1, sampling="log"),
+            "hyperparameter units with log sampling has a min_value above 0 and a step above 1, which multiplies: "
+            "got min_value=8, step=1",
+        ),
+        (
+            lambda hp: hp.Float("rate", 0, 1, step=10, sampling="log"),
+            "hyperparameter rate with log sampling has a min_value above 0 and a step above 1, which multiplies: "
+            "got min_value=0.0, step=10",
+        ),
+        (
+            lambda hp: hp.Int("units", 8, 64, parent_name="model", parent_values=["mlp"]),
+            "a parent hyperparameter comes before what depends on it: got model; there are: none",
+        ),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_in_one_line(space, line):
+    with pytest.raises(StudyError) as refusal:
+        space(HyperParameters(ask()))
+    assert str(refusal.value) == line
+
+
+def test_what_does_not_build_is_refused():
+    with pytest.raises(StudyError, match=r"function build\(hp\), or has a method build\(hp\): got 'mlp'"):
+        sweep.from_keras_tuner("mlp", [], [], objective="val_loss", direction="minimize")
+
+
+def test_the_direction_is_stated_and_never_inferred():
+    with pytest.raises(TypeError, match="direction"):
+        sweep.from_keras_tuner(lambda hp: None, [], [], objective="val_accuracy")
+
+
+def test_the_study_has_the_settings_it_was_given_and_the_file_of_its_build_function():
+    study = sweep.from_keras_tuner(
+        lambda hp: None, [], [], objective="val_accuracy", direction="maximize", trials=7, epochs=3, pruner="nop"
+    )
+    declared = study.declaration()
+    assert declared.objective == ["val_accuracy"]
+    assert declared.direction == ["maximize"]
+    assert (declared.trials, declared.epochs, declared.pruner) == (7, 3, "nop")
+    assert declared.file == __file__
