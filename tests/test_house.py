@@ -1,0 +1,128 @@
+"""The house: which part of `sweep/` may import which, and that what only reads loads no TensorFlow."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "sweep"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+GROUND = {"errors", "names", "architecture", "declaration", "study", "events", "hparams", "store", "specs"}
+# What each part may import besides itself, the ground floor, and what is no part of this package.
+UPSTAIRS = {
+    "train": set(),
+    "control": set(),
+    "read": set(),
+    "cli": {"control", "read"},
+    "serve": {"control", "read"},
+    "__main__": {"cli"},
+    "keras_tuner": set(),
+    "": set(),  # sweep/__init__.py, whose names are imported when they are first used
+}
+# Doors: imports inside a function, of something above, which only a run that is under way goes through.
+DOORS = {
+    ("study", "control"),  # Study.run
+    ("keras_tuner", "train"),  # a trial that calls sweep.fit
+}
+TENSORFLOW = {"tensorflow", "keras"}
+MAY_LOAD_TENSORFLOW = {"train"}
+
+
+def part(module: Path) -> str:
+    """The module or package of `sweep/` that a file belongs to; empty for `sweep/__init__.py`."""
+    name = module.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return "" if name == "__init__" else name
+
+
+def imports(node: ast.AST, *, within_function: bool = False) -> Iterator[tuple[str, bool]]:
+    """Each dotted name that is imported at run time, and whether a function does it."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(child, ast.Import):
+            yield from ((alias.name, within_function) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            yield from ((f"{child.module}.{alias.name}", within_function) for alias in child.names)
+        is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        yield from imports(child, within_function=within_function or is_function)
+
+
+def strays(module: Path) -> list[str]:
+    """The imports of a file that the house does not allow."""
+    here = part(module)
+    allowed = {here} | GROUND | (set() if here in GROUND else UPSTAIRS[here])
+    found = []
+    for name, within_function in imports(ast.parse(module.read_text())):
+        first, _, rest = name.partition(".")
+        there = rest.partition(".")[0]
+        is_door = within_function and (here, there) in DOORS
+        is_above = first == "sweep" and there not in allowed and not is_door
+        if is_above or (first in TENSORFLOW and here not in MAY_LOAD_TENSORFLOW):
+            found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
+def test_a_module_imports_only_what_stands_below_it(module):
+    assert strays(module) == []
+
+
+def test_modules_are_under_300_lines():
+    lines = {str(module.relative_to(PACKAGE)): len(module.read_text().splitlines()) for module in MODULES}
+    assert {module: count for module, count in lines.items() if count >= 300} == {}
+
+
+def test_what_a_user_gives_is_never_checked_by_an_assert():
+    with_asserts = [
+        f"{module.relative_to(PACKAGE)}:{node.lineno}"
+        for module in MODULES
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.Assert)
+    ]
+    assert with_asserts == []
+
+
+def test_no_module_is_called_after_nothing():
+    assert {module.stem for module in MODULES} & {"utils", "util", "helpers", "common", "misc"} == set()
+
+
+def test_imports_are_found_wherever_they_stand():
+    source = """
+import os.path
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    from sweep.train.fit import fit
+def run():
+    from sweep.control import start
+"""
+    assert list(imports(ast.parse(source))) == [
+        ("os.path", False),
+        ("typing.TYPE_CHECKING", False),
+        ("sweep.control.start", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import sweep",
+        "import sweep; sweep.Study, sweep.SweepError, sweep.from_keras_tuner",
+        "import sweep.cli; sweep.cli.main",
+        "import sweep.control.coordinator",
+        "import sweep.keras_tuner",
+    ],
+)
+def test_what_does_not_train_loads_neither_tensorflow_nor_keras(statement):
+    program = f"import sys; {statement}; print(sorted({{'tensorflow', 'keras'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+def test_nothing_of_the_package_is_imported_with_it():
+    program = "import sys, sweep; print([name for name in sys.modules if name.startswith('sweep.')])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
