@@ -110,7 +110,7 @@ def percentile_specs(draw: st.DrawFn) -> str:
     return head + ", ".join(f"{name}={value}" for name, value in zip(names, chosen, strict=True)) + ")"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(percentile_specs(), directions, histories, curves, turns, st.booleans())
 def test_median_and_percentile_decide_as_optuna_does(
     spec: str, direction: str, finished: list[History], curves: list[Curve], turns: list[int], early: bool
@@ -138,7 +138,7 @@ def test_median_and_percentile_decide_as_optuna_does(
         "patient(patient(threshold(upper=0.5), 1), 2)",
     ],
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(direction=directions, curves=ordered_curves | curves, turns=turns, early=st.booleans())
 def test_every_other_pruner_decides_as_optuna_does(
     spec: str, direction: str, curves: list[Curve], turns: list[int], early: bool
@@ -146,7 +146,7 @@ def test_every_other_pruner_decides_as_optuna_does(
     Twins(spec, direction).compare(curves, turns, early)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(directions, ordered_curves, st.sampled_from(["median(1)", "halving(1, 2)", "hyperband(1, 9, 2)"]))
 def test_a_stopped_run_is_worse_than_the_threshold_it_was_held_against(
     direction: str, curves: list[Curve], spec: str
