@@ -14,7 +14,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from sweep.errors import StoreError
-from sweep.store import tables
 
 VERSION_TABLE = "sweep_alembic_version"
 HEAD = "0001"  # the newest revision in migrations/versions
@@ -167,6 +166,25 @@ def file_system(path: Path) -> str:
     return max(holding, key=lambda part: len(part.mountpoint)).fstype.lower() if holding else ""
 
 
+def has_schema(url: sa.URL) -> bool:
+    """Whether the database is there and holds sweep's tables; nothing is created.
+
+    Raises:
+        StoreError: there is something, but it cannot be opened or is no database.
+    """
+    if url.get_backend_name() == "sqlite":
+        path = Path(str(url.database))
+        _check_sqlite_file(path, create=True)
+        if not path.exists() or path.stat().st_size == 0:
+            return False
+    engine = _engine(url)
+    try:
+        with refusals(url):
+            return _revision(engine) is not None
+    finally:
+        engine.dispose()
+
+
 def _create_schema(engine: sa.Engine, url: sa.URL) -> None:
     """Make Optuna's tables and ours, and bring ours to the newest revision."""
     if _revision(engine) == HEAD:
@@ -215,6 +233,3 @@ def _check_revision(engine: sa.Engine, url: sa.URL) -> None:
             f"schema {revision}",
             "run: pip install --upgrade sweep",
         )
-
-
-__all__ = ["HEAD", "connect", "file_system", "parse_url", "refusals", "tables", "writing"]

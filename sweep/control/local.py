@@ -1,0 +1,155 @@
+"""Workers as processes of this machine: started, watched, replaced when they die, ended with the study."""
+
+import contextlib
+import glob
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+KILLED = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT})
+"""Signals that come from outside: a person, a scheduler, the kernel short of memory. Others are faults of what ran."""
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpus() -> list[str]:
+    """The GPUs this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name.strip() not in ("", "-1")]
+    return sorted(re.sub(r"\D", "", path) for path in glob.glob("/dev/nvidia[0-9]*"))
+
+
+def default_workers() -> int:
+    """One a GPU where there are some, else one a core."""
+    return len(gpus()) or cores()
+
+
+class LocalExecutor:
+    """Keeps `count` workers alive until it is told not to.
+
+    Args:
+        file: the study file that they load.
+        address: where the coordinator listens.
+        count: how many.
+        ended: called with a worker's name, how it ended in words, whether it was killed from outside, and what it
+            printed last, in a thread of that worker. It returns whether another is to take its place.
+    """
+
+    def __init__(self, file: str, address: str, count: int, ended: Callable[[str, str, bool, str], bool]) -> None:
+        self._file = file
+        self._address = address
+        self._count = count
+        self._ended = ended
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._outputs = Path(tempfile.mkdtemp(prefix="sweep-"))
+        self._serial = 0
+        self._closed = False
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start all workers."""
+        for slot in range(self._count):
+            thread = threading.Thread(target=self._keep, args=(slot,), name=f"slot {slot}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def close(self, seconds: float) -> None:
+        """Let workers end by themselves for some seconds, then kill those that are left."""
+        self._closed = True
+        for thread in self._threads:
+            thread.join(seconds)
+        self.kill()
+        for thread in self._threads:
+            thread.join()
+        for path in self._outputs.iterdir():
+            path.unlink()
+        self._outputs.rmdir()
+
+    def kill(self) -> None:
+        """End all workers at once, with everything they started."""
+        self._closed = True
+        with self._lock:
+            for process in self._processes.values():
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+    def _keep(self, slot: int) -> None:
+        """Keep a worker alive in one slot, which has its share of cores or its GPU."""
+        again = True
+        while again and not self._closed:
+            worker, process, output = self._spawn(slot)
+            code = process.wait()
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)  # what it started and left behind
+            with self._lock:
+                del self._processes[worker]
+            killed = code < 0 and -code in KILLED
+            again = self._ended(worker, _how(code), killed, _tail(output))
+
+    def _spawn(self, slot: int) -> tuple[str, "subprocess.Popen[bytes]", Path]:
+        with self._lock:
+            worker = str(self._serial)
+            self._serial += 1
+            output = self._outputs / f"worker-{worker}.log"
+            command = [sys.executable, "-m", "sweep.train.worker", self._file, "--connect", self._address]
+            with output.open("wb") as file:
+                process = subprocess.Popen(
+                    [*command, "--worker", worker],
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env=_environment(slot, self._count),
+                )
+            self._processes[worker] = process
+            return worker, process, output
+
+
+def _environment(slot: int, count: int) -> dict[str, str]:
+    """A worker's environment, set before it loads TensorFlow: its share of the cores, its GPU."""
+    devices = gpus()
+    threads = "1" if not devices else str(max(1, cores() // count))
+    chosen = {
+        "KERAS_BACKEND": "tensorflow",
+        "TF_NUM_INTRAOP_THREADS": threads,
+        "TF_NUM_INTEROP_THREADS": threads,
+        "OMP_NUM_THREADS": threads,
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if devices:
+        chosen["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)]
+        chosen["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+    if count == 1 and not devices:
+        for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+            del chosen[name]
+    return {**chosen, **os.environ, **{name: chosen[name] for name in ("CUDA_VISIBLE_DEVICES",) if name in chosen}}
+
+
+def _how(code: int) -> str:
+    """How a process ended, in words that go on from "its worker"."""
+    if code >= 0:
+        return f"left with exit status {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"killed by {name}" if -code in KILLED else f"died by {name}"
+
+
+def _tail(output: Path, lines: int = 20) -> str:
+    with contextlib.suppress(OSError):
+        return "\n".join(output.read_text(errors="replace").splitlines()[-lines:])
+    return ""

@@ -1,0 +1,49 @@
+"""What a running study tells those who watch it: the console, a notebook, a test."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from sweep.store import RunRecord
+
+
+class Watcher(Protocol):
+    """Told of everything that happens, from the threads it happens in. Calls must be quick and must not raise."""
+
+    def opened(self, study: "Opening") -> None:
+        """The study is known; training begins."""
+
+    def started(self, run: RunRecord) -> None:
+        """A run has its name and begins to train."""
+
+    def epoch(self, run: RunRecord, metrics: dict[str, float]) -> None:
+        """A run has finished an epoch."""
+
+    def ended(self, run: RunRecord) -> None:
+        """A run is COMPLETE, PRUNED, FAIL, or WAITING to be run again."""
+
+    def message(self, text: str) -> None:
+        """Something else that a person should know, in a line."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The study a coordinator has opened: what a display says first."""
+
+    name: str
+    objective: str
+    direction: str
+    trials: int
+    finished: int
+    epochs: int | None
+    workers: int
+    directory: str
+
+
+class Silent:
+    """A watcher that says nothing."""
+
+    def opened(self, study: Opening) -> None: ...
+    def started(self, run: RunRecord) -> None: ...
+    def epoch(self, run: RunRecord, metrics: dict[str, float]) -> None: ...
+    def ended(self, run: RunRecord) -> None: ...
+    def message(self, text: str) -> None: ...

@@ -1,0 +1,215 @@
+"""The search itself: Optuna's study in memory, what it suggests and why it prunes, and the keys of its run names.
+
+Nothing here knows of workers, processes or the database.
+"""
+
+import difflib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json, json_to_distribution
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.control.pruning import Pruning
+from sweep.control.sampling import RoundingSampler
+from sweep.control.storage import WriteBehindStorage
+from sweep.declaration import Declaration, Value
+from sweep.errors import StudyError
+from sweep.names import KeyTable, encode, format_value
+from sweep.specs import make_sampler
+
+
+class Search:
+    """A study in memory.
+
+    Args:
+        declaration: with a seed.
+        fixed: parameters that keep one value in every trial.
+        trials: what the study has already, by number; those that are RUNNING will be run again.
+        keys, space: the key table and search space that stand with the study.
+        changed: the study file is not the one that `space` came from: a parameter must then be one of `space`.
+    """
+
+    def __init__(
+        self,
+        declaration: Declaration,
+        *,
+        fixed: Mapping[str, Value] | None = None,
+        trials: Sequence[FrozenTrial] = (),
+        keys: Mapping[str, str] | None = None,
+        space: Mapping[str, list[str]] | None = None,
+        changed: bool = False,
+    ) -> None:
+        self.declaration = declaration
+        self.fixed = dict(fixed or {})
+        self.keys = KeyTable(short=declaration.short, table=keys or {})
+        self.space = {name: list(known) for name, known in (space or {}).items()}
+        self._agreed = {name: set(known) for name, known in self.space.items()} if changed and space else None
+        self.storage = WriteBehindStorage()
+        self.study = self._make_study(trials)
+        self.pruning = Pruning(self.study, declaration.pruner, objective=declaration.objective[0])
+        self.exhausted = False
+
+    def _make_study(self, trials: Sequence[FrozenTrial]) -> optuna.Study:
+        declaration = self.declaration
+        # A sampler that starts over with the study's seed would propose the same trials again.
+        seed = None if declaration.seed is None else declaration.seed + len(trials)
+        sampler = make_sampler(declaration.sampler, seed)
+        if self.fixed:
+            sampler = optuna.samplers.PartialFixedSampler(self.fixed, sampler)
+        if declaration.precision is not None:
+            sampler = RoundingSampler(sampler)
+        level = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(max(level, logging.WARNING))
+        try:
+            study = optuna.create_study(
+                storage=self.storage,
+                study_name=declaration.name,
+                directions=[optuna.study.StudyDirection[text.upper()] for text in declaration.direction],
+                sampler=sampler,
+                load_if_exists=True,
+            )
+        finally:
+            optuna.logging.set_verbosity(level)
+        self.storage.load(study._study_id, trials)
+        return study
+
+    @property
+    def maximize(self) -> bool:
+        """Whether a higher value of the first objective is better."""
+        return self.declaration.direction[0] == "maximize"
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials by number; not copies."""
+        return self.study.get_trials(deepcopy=False)
+
+    def frozen(self, trial: optuna.Trial) -> FrozenTrial:
+        """A trial as it stands."""
+        return self.storage.get_trial(trial._trial_id)
+
+    def enqueue(self, several: Iterable[Mapping[str, Value]]) -> None:
+        """Put parameters first in the queue; those that the study has had already are passed over."""
+        for params in several:
+            self.study.enqueue_trial(dict(params), skip_if_exists=True)
+
+    def ask(self) -> optuna.Trial:
+        """A new trial, or the next of the queue. Sampling may take as long as the sampler does."""
+        return self.study.ask()
+
+    def again(self, number: int) -> optuna.Trial:
+        """A trial that is run again, with the parameters it has."""
+        return optuna.Trial(self.study, self.trials()[number]._trial_id)
+
+    def suggest(self, trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Value:
+        """The value of a parameter; its key in run names is assigned with the first suggestion.
+
+        Raises:
+            StudyError: the study had another search space, or a fixed value is none of the domain's.
+        """
+        self._check_agreed(name, distribution)
+        if name in self.fixed:
+            coerce(name, self.fixed[name], distribution)
+        trial._suggest(name, distribution)
+        value: Value = self.frozen(trial).params[name]  # as the domain has it: an enqueued 1 is 1.0
+        self.keys.assign(name)
+        known = self.space.setdefault(name, [])
+        text = distribution_to_json(distribution)
+        if text not in known:
+            known.append(text)
+        return value
+
+    def _check_agreed(self, name: str, distribution: BaseDistribution) -> None:
+        """Refuse a search space that a changed study file has changed, before trials of two spaces mix."""
+        if self._agreed is None:
+            return
+        known = self._agreed.get(name)
+        if known is None:
+            raise self._other_space(f"a new parameter, {name}")
+        if len(known) == 1 and distribution_to_json(distribution) not in known:  # with several, ranges depend on trials
+            before = describe(json_to_distribution(next(iter(known))))
+            raise self._other_space(f"{name} from {describe(distribution)}, which was {before}")
+
+    def check_complete(self, params: Mapping[str, Value]) -> None:
+        """Refuse a search space in which a parameter that every trial had is gone."""
+        if self._agreed is None:
+            return
+        finished = [trial for trial in self.trials() if trial.state.is_finished() and trial.params]
+        always = set(self._agreed).intersection(*(trial.params for trial in finished)) if finished else set()
+        gone = sorted(always - params.keys())
+        if gone:
+            raise self._other_space(f"no parameter {gone[0]}")
+
+    def _other_space(self, got: str) -> StudyError:
+        name, file = self.declaration.name, self.declaration.file
+        return StudyError(
+            f"the trials of study {name} share one search space",
+            got,
+            f"start it under a new name, from the old best: sweep start {file} --name {name}-2 --from {name}:best:5",
+        )
+
+    def name(self, trial: FrozenTrial, family: str, architecture: str | None) -> str:
+        """The run name of a trial."""
+        name = encode(trial.params, number=trial.number, family=family, keys=self.keys, architecture=architecture)
+        self.keys.settle()
+        return name
+
+    def seed(self, number: int) -> int:
+        """The seed of one trial, of 31 bits: NumPy's SeedSequence over the study's seed and the trial's number."""
+        return int(np.random.SeedSequence([self.declaration.seed or 0, number]).generate_state(1)[0]) >> 1
+
+    def report(self, trial: optuna.Trial, step: int, value: float) -> None:
+        """Record the objective's value at an epoch (counted from 0)."""
+        self.storage.set_trial_intermediate_value(trial._trial_id, step, float(value))
+
+    def tell(self, trial: optuna.Trial, state: TrialState, values: Sequence[float] | None) -> FrozenTrial:
+        """End a trial; others are held against it from now on."""
+        try:
+            frozen = self.study.tell(trial, list(values) if state == TrialState.COMPLETE and values else None, state)
+        except RuntimeError:
+            # Grid and brute force stop the study at their last trial, which is stored by then.
+            self.exhausted = True
+            frozen = self.frozen(trial)
+            if not frozen.state.is_finished():
+                raise
+        self.pruning.ended(frozen)
+        return frozen
+
+
+def coerce(name: str, value: Value, distribution: BaseDistribution) -> Value:
+    """A parameter's value as its domain has it: `16` for a float is 16.0, `none` may be a choice.
+
+    Raises:
+        StudyError: the domain has no such value.
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        for choice in distribution.choices:
+            if (type(choice), choice) == (type(value), value) or format_value(choice) == format_value(value):
+                return choice
+    elif isinstance(value, int | float) and not isinstance(value, bool) and distribution._contains(float(value)):
+        external: Value = distribution.to_external_repr(float(value))
+        return external
+    raise StudyError(f"{name} is one of {describe(distribution)}", repr(value))
+
+
+def known_parameter(name: str, space: Mapping[str, Any]) -> None:
+    """Refuse a parameter that the search space does not have, with the nearest name.
+
+    Raises:
+        StudyError: there is no such parameter.
+    """
+    if name not in space:
+        near = difflib.get_close_matches(name, space, n=1, cutoff=0.5)
+        remedy = f"did you mean {near[0]}?" if near else f"there is {', '.join(space)}"
+        raise StudyError("a parameter must be one that the study suggests", repr(name), remedy)
+
+
+def describe(distribution: BaseDistribution) -> str:
+    """A domain as a person writes it: `[0.0001, 0.1] log`, `8, 16, 32`."""
+    if isinstance(distribution, CategoricalDistribution):
+        return ", ".join(format_value(choice) for choice in distribution.choices)
+    low, high, step, log = (getattr(distribution, part) for part in ("low", "high", "step", "log"))
+    stepped = f" step {format_value(step)}" if step is not None and step != 1 else ""
+    return f"[{format_value(low)}, {format_value(high)}]{stepped}{' log' if log else ''}"

@@ -1,0 +1,92 @@
+"""The coordinator's end of its connections to workers: small JSON requests, one answer each, a thread for each worker.
+
+The transport is `multiprocessing.connection` over a Unix socket in a directory of this user alone; bytes are sent,
+never pickled objects.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection, Listener
+from typing import Any
+
+from sweep.control.coordinator import Coordinator, Fenced
+from sweep.errors import SweepError
+
+_log = logging.getLogger(__name__)
+
+
+class Server:
+    """Accepts workers and answers them. `address` is where they connect."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self._coordinator = coordinator
+        self._listener = Listener(family="AF_UNIX")
+        self.address = str(self._listener.address)
+        self._served: dict[str, threading.Event] = {}
+        self.crash: BaseException | None = None
+        self._methods: dict[str, Callable[..., dict[str, Any]]] = {
+            name: getattr(coordinator, name)
+            for name in ("hello", "ask", "suggest", "start", "epoch", "report", "should_prune", "attribute", "end")
+        }
+
+    def start(self) -> None:
+        """Accept workers from now on, in a thread of its own."""
+        threading.Thread(target=self._accept, name="accept", daemon=True).start()
+
+    def close(self) -> None:
+        """Accept no more workers."""
+        self._listener.close()
+
+    def wait_served(self, worker: str, seconds: float) -> None:
+        """Wait until everything that a worker, now gone, had sent is answered."""
+        served = self._served.get(worker)
+        if served is not None:
+            served.wait(seconds)
+
+    def said_hello(self, worker: str) -> bool:
+        """Whether a worker ever spoke."""
+        return worker in self._served
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection = self._listener.accept()
+            except OSError:  # closed
+                return
+            threading.Thread(target=self.serve, args=(connection,), name="worker connection", daemon=True).start()
+
+    def serve(self, connection: Connection) -> None:
+        """Answer one worker until it is gone."""
+        served = threading.Event()
+        try:
+            while True:
+                message = json.loads(connection.recv_bytes())
+                self._served.setdefault(message["worker"], served)
+                connection.send_bytes(json.dumps(self._answer(message)).encode())
+        except (EOFError, ConnectionError, OSError):
+            return
+        finally:
+            served.set()
+            connection.close()
+
+    def _answer(self, message: dict[str, Any]) -> dict[str, Any]:
+        operation = message.pop("op")
+        if operation == "refused":
+            error = SweepError(message["rule"], message["got"], message["remedy"])
+            self._coordinator.refuse(error)
+            return {}
+        try:
+            return self._methods[operation](**message)
+        except Fenced as error:
+            return {"fenced": str(error)}
+        except SweepError as error:
+            self._coordinator.refuse(error)
+            return {"error": {"rule": error.rule, "got": error.got, "remedy": error.remedy}}
+        except Exception as error:
+            # A fault of ours: the study ends, the traceback is kept and raised where the study was started.
+            _log.exception("the coordinator failed at a worker's message")
+            self.crash = self.crash or error
+            self._coordinator.refuse(SweepError("the coordinator failed", f"{type(error).__name__}: {error}"))
+            return {"fenced": "the coordinator failed"}

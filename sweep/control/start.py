@@ -1,0 +1,188 @@
+"""Starting a study: the coordinator, its workers, and what Ctrl-C and SIGTERM mean."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from multiprocessing import Pipe
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import optuna
+
+from sweep.control.coordinator import Coordinator
+from sweep.control.keeper import Keeper
+from sweep.control.local import LocalExecutor, default_workers
+from sweep.control.opening import Opened, Settings, check_writable, remove_empty
+from sweep.control.progress import Watcher
+from sweep.control.server import Server
+from sweep.errors import StudyError, SweepError
+from sweep.store.database import has_schema, parse_url
+from sweep.study import Study, check_file
+
+LEAVE_SECONDS = 10.0  # for workers that have nothing more to train to end by themselves
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a start ended: `stopped` says why before the study was finished, and `signal` which one did it, if any."""
+
+    opened: Opened
+    stopped: str | None
+    signal: int | None
+
+
+def start_file(file: str, settings: Settings, watcher: Watcher | None = None) -> Outcome:
+    """Run the study of a study file in worker processes, until it is finished or stopped.
+
+    Raises:
+        SweepError: the file, the study, an option or the database is not as it must be.
+    """
+    path = check_file(file)
+    _check(settings)
+    with running(Coordinator(settings, watcher)) as (coordinator, server):
+        count = settings.workers if settings.workers is not None else default_workers()
+        executor = LocalExecutor(str(path), server.address, count, when_ended(coordinator, server))
+        with _signals(coordinator, executor.kill) as received:
+            executor.start()
+            try:
+                while not coordinator.finished.wait(0.2):
+                    pass
+            finally:
+                executor.close(LEAVE_SECONDS)
+    return _outcome(coordinator, server, received)
+
+
+def start_here(study: Study, settings: Settings, watcher: Watcher | None = None) -> Outcome:
+    """Run a study in this process, which trains, one trial after the other; the coordinator has its threads.
+
+    Raises:
+        SweepError: the study, an option or the database is not as it must be.
+    """
+    from sweep.train.worker import IN_PROCESS, work  # loads TensorFlow
+
+    _check(settings)
+    with running(Coordinator(settings, watcher)) as (coordinator, server):
+        ours, theirs = Pipe()
+        thread = threading.Thread(target=server.serve, args=(theirs,), name="in-process worker", daemon=True)
+        thread.start()
+        with _signals(coordinator, _interrupt) as received:
+            try:
+                work(ours, IN_PROCESS, lambda: study)
+            except KeyboardInterrupt:
+                coordinator.stop("Ctrl-C twice", requeue=True)
+            finally:
+                ours.close()
+                thread.join()
+                if coordinator.writer is not None:
+                    coordinator.gone(IN_PROCESS, "interrupted", killed=True)
+    return _outcome(coordinator, server, received)
+
+
+def run_study(study: Study, watcher: Watcher | None = None, **overrides: Any) -> optuna.Study:
+    """Run a study from a script or a notebook; see `Study.run`."""
+    settings = settings_of(overrides)
+    declared = study.declaration().workers
+    if settings.workers is None:
+        settings = replace(settings, workers=declared)
+    if study.file is None or settings.workers == 0:
+        return start_here(study, settings, watcher).opened.search.study
+    return start_file(str(study.file), settings, watcher).opened.search.study
+
+
+def settings_of(overrides: dict[str, Any]) -> Settings:
+    """Settings from keyword arguments.
+
+    Raises:
+        StudyError: there is no such setting.
+    """
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except TypeError:
+        unknown = sorted(overrides.keys() - Settings.__dataclass_fields__.keys())
+        there = ", ".join(Settings.__dataclass_fields__)
+        raise StudyError("a study is run with these settings: " + there, ", ".join(unknown)) from None
+
+
+def _check(settings: Settings) -> None:
+    """Refuse what can be refused before a worker has loaded the study, which takes seconds."""
+    has_schema(parse_url(settings.storage))
+    check_writable(Path(settings.logdir))
+    for name in ("trials", "epochs", "workers"):
+        count = getattr(settings, name)
+        if count is not None and count < (0 if name == "workers" else 1):
+            raise StudyError(f"{name} is a whole number of at least 1", repr(count))
+
+
+@contextlib.contextmanager
+def running(coordinator: Coordinator) -> Iterator[tuple[Coordinator, Server]]:
+    """A coordinator with its server and keeper; what is left is written at the end."""
+    server = Server(coordinator)
+    keeper = Keeper(coordinator)
+    server.start()
+    keeper.start()
+    try:
+        yield coordinator, server
+    finally:
+        server.close()
+        keeper.close()
+        if coordinator.writer is not None:
+            coordinator.opened.close()
+
+
+def _outcome(coordinator: Coordinator, server: Server, received: list[int]) -> Outcome:
+    if server.crash is not None:
+        raise server.crash
+    if coordinator.error is not None:
+        with contextlib.suppress(RuntimeError):
+            remove_empty(Path(coordinator.opened.directory) / "workers")
+            remove_empty(Path(coordinator.opened.directory))
+        raise coordinator.error
+    return Outcome(coordinator.opened, coordinator.stopped, received[0] if received else None)
+
+
+def when_ended(coordinator: Coordinator, server: Server) -> Any:
+    """What happens when a worker process has ended."""
+    failures = []
+
+    def ended(worker: str, how: str, killed: bool, output: str) -> bool:
+        server.wait_served(worker, seconds=5.0)
+        if server.said_hello(worker):
+            coordinator.gone(worker, how, killed=killed)
+        elif coordinator.error is None and not coordinator.finished.is_set():
+            failures.append(worker)
+            if len(failures) >= 3 or coordinator.writer is None:
+                coordinator.refuse(SweepError("a worker must load the study file", f"one that {how}:\n{output}"))
+        return coordinator.error is None and coordinator.stopped is None and not coordinator.finished.is_set()
+
+    return ended
+
+
+@contextlib.contextmanager
+def _signals(coordinator: Coordinator, kill: Any) -> Iterator[list[int]]:
+    """Ctrl-C or SIGTERM once: running trials end at their next epoch and are queued again; twice: at once."""
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) == 1:
+            coordinator.watcher.message("stopping after the running epochs; Ctrl-C again stops at once")
+            coordinator.stop("Ctrl-C" if number == signal.SIGINT else "SIGTERM", requeue=True)
+        else:
+            kill()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,196 @@
+"""The coordinator's memory of its study: Optuna's storage and our ledger of runs, which both mark what changed.
+
+Everything is read from memory. `sweep.control.writer` takes the marks every 100 ms, and before a trial's end is
+acknowledged, and writes what changed in one transaction.
+"""
+
+import copy
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.store import RunRecord
+
+RUNG_PREFIX = "completed_rung_"  # where Optuna's successive halving keeps a trial's value at a rung
+
+
+class WriteBehindStorage(InMemoryStorage):
+    """Optuna's in-memory storage that remembers which trials, and whether the study's attributes, changed since `take`.
+
+    Safe to use from any thread. One study lives in it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed: set[int] = set()
+        self._attributes_changed = False
+        self._marks = threading.Lock()
+
+    def take(self) -> tuple[list[FrozenTrial], bool]:
+        """The trials that changed since the last call, as snapshots by number, and whether the study's attributes did.
+
+        A snapshot's dicts are copies: `optuna.Trial` goes on changing those of what `get_trial` gave it.
+        """
+        with self._marks:
+            changed, self._changed = self._changed, set()
+            attributes, self._attributes_changed = self._attributes_changed, False
+        return [_snapshot(self.get_trial(trial_id)) for trial_id in sorted(changed)], attributes
+
+    def mark(self, trials: Sequence[FrozenTrial], attributes: bool) -> None:
+        """Give back marks whose writing failed."""
+        with self._marks:
+            self._changed.update(trial._trial_id for trial in trials)
+            self._attributes_changed |= attributes
+
+    def load(self, study_id: int, trials: Sequence[FrozenTrial]) -> None:
+        """Take trials over from the database, by number; they count as written."""
+        for trial in trials:
+            self.create_new_trial(study_id, template_trial=trial)
+        with self._marks:
+            self._changed.clear()
+
+    def restart(self, trial_id: int) -> None:
+        """Forget the epochs of a running trial that will be run again: values by step and rungs, not parameters."""
+        with self._lock:
+            trial = copy.copy(self.get_trial(trial_id))
+            trial.intermediate_values = {}
+            trial.system_attrs = {
+                name: value for name, value in trial.system_attrs.items() if not name.startswith(RUNG_PREFIX)
+            }
+            self._set_trial(trial_id, trial)
+        self._mark(trial_id)
+
+    def _mark(self, trial_id: int) -> None:
+        with self._marks:
+            self._changed.add(trial_id)
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        trial_id = super().create_new_trial(study_id, template_trial)
+        self._mark(trial_id)
+        return trial_id
+
+    def set_trial_param(
+        self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
+    ) -> None:
+        super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
+        self._mark(trial_id)
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        done = super().set_trial_state_values(trial_id, state, values)
+        self._mark(trial_id)
+        return done
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        super().set_trial_intermediate_value(trial_id, step, intermediate_value)
+        self._mark(trial_id)
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        super().set_trial_user_attr(trial_id, key, value)
+        self._mark(trial_id)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        super().set_trial_system_attr(trial_id, key, value)
+        self._mark(trial_id)
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        super().set_study_user_attr(study_id, key, value)
+        self._attributes_changed = True
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        super().set_study_system_attr(study_id, key, value)
+        self._attributes_changed = True
+
+
+def _snapshot(trial: FrozenTrial) -> FrozenTrial:
+    snapshot = copy.copy(trial)
+    snapshot.params = dict(trial.params)
+    snapshot.distributions = dict(trial.distributions)
+    snapshot.intermediate_values = dict(trial.intermediate_values)
+    snapshot.user_attrs = dict(trial.user_attrs)
+    snapshot.system_attrs = dict(trial.system_attrs)
+    return snapshot
+
+
+@dataclass
+class Changes:
+    """What changed in the ledger since the last `take`; old metrics of `restarted` runs go before new ones come."""
+
+    runs: list[RunRecord] = field(default_factory=list)
+    restarted: set[int] = field(default_factory=set)
+    metrics: list[tuple[int, int, str, float]] = field(default_factory=list)  # number, epoch, metric, value
+
+    def __bool__(self) -> bool:
+        return bool(self.runs or self.restarted or self.metrics)
+
+
+class Ledger:
+    """The runs of a study, and every metric of every epoch on its way to the store. Safe to use from any thread."""
+
+    def __init__(self, runs: Sequence[RunRecord] = ()) -> None:
+        self._runs = {run.number: run for run in runs}
+        self._changed: set[int] = set()
+        self._pending = Changes()
+        self._lock = threading.Lock()
+
+    def runs(self) -> list[RunRecord]:
+        """Copies of all runs, by number."""
+        with self._lock:
+            return [copy.copy(self._runs[number]) for number in sorted(self._runs)]
+
+    def run(self, number: int) -> RunRecord:
+        """A copy of one run."""
+        with self._lock:
+            return copy.copy(self._runs[number])
+
+    def find(self, number: int) -> RunRecord | None:
+        """A copy of one run, or None."""
+        with self._lock:
+            return copy.copy(self._runs[number]) if number in self._runs else None
+
+    def put(self, run: RunRecord) -> None:
+        """Add a run, or replace the one of its number."""
+        with self._lock:
+            self._runs[run.number] = run
+            self._changed.add(run.number)
+
+    def update(self, number: int, **values: Any) -> RunRecord:
+        """Change some fields of a run; returns a copy of it."""
+        with self._lock:
+            run = self._runs[number]
+            for name, value in values.items():
+                setattr(run, name, value)
+            self._changed.add(number)
+            return copy.copy(run)
+
+    def epoch(self, number: int, epoch: int, metrics: dict[str, float]) -> None:
+        """Record the metrics of one epoch (counted from 0) of a run."""
+        with self._lock:
+            self._pending.metrics.extend((number, epoch, metric, value) for metric, value in metrics.items())
+
+    def restart(self, number: int) -> None:
+        """Forget the epochs of a run that will be run again."""
+        with self._lock:
+            self._pending.metrics = [row for row in self._pending.metrics if row[0] != number]
+            self._pending.restarted.add(number)
+
+    def take(self) -> Changes:
+        """What changed since the last call."""
+        with self._lock:
+            taken, self._pending = self._pending, Changes()
+            taken.runs = [copy.copy(self._runs[number]) for number in sorted(self._changed)]
+            self._changed = set()
+            return taken
+
+    def give_back(self, changes: Changes) -> None:
+        """Take back changes whose writing failed; what came since is newer."""
+        with self._lock:
+            self._changed.update(run.number for run in changes.runs)
+            restarted = self._pending.restarted
+            kept = [row for row in changes.metrics if row[0] not in restarted]
+            self._pending.metrics = kept + self._pending.metrics
+            self._pending.restarted = restarted | changes.restarted
