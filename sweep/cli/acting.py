@@ -1,0 +1,103 @@
+"""`sweep prune`, `sweep stop` and `sweep upgrade`: commands put into the store, and its schema."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweep.cli.output import remark, say, show_grid
+from sweep.cli.tables import runs_grid
+from sweep.cli.target import Target, named_study
+from sweep.errors import StoreError, SweepError
+from sweep.read.commands import command, shown_path
+from sweep.read.runs import select_runs
+from sweep.read.studies import is_running, study_state
+from sweep.store import Store, StudyRecord, database
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+BY_HAND = "by hand"
+
+
+def prune_runs(store: Store, target: Target, *, yes: bool, dry_run: bool, names: bool = False) -> None:
+    """Show which running trials match and, unless told otherwise, ask whether to prune them.
+
+    Raises:
+        SweepError: there is no pattern, the study is not running, or nobody can be asked.
+    """
+    pattern = target.compiled()
+    study = target.study
+    if pattern is None:
+        raise SweepError("prune takes a pattern", "none", f"e.g. sweep prune {study.name} '^mlp', or '.' for all")
+    runs = select_runs(store, study, pattern=pattern, states=frozenset({"RUNNING"})).runs
+    if not runs:
+        say(f"no running trial of {study.name} matches {target.pattern!r}")
+        return
+    _check_running(store, study, "prune")
+    show_grid(runs_grid(study, runs, names=names))
+    if dry_run:
+        remark(f"{_trials(len(runs))} would be pruned")
+        return
+    if not yes:
+        _confirm(f"Prune {_trials(len(runs))}?")
+    store.command(study.study_id, "prune", numbers=[run.number for run in runs], reason=BY_HAND)
+    say(f"{_trials(len(runs))} of {study.name} will be pruned after the present epoch")
+
+
+def stop_study(store: Store, name: str | None, storage: str) -> None:
+    """Ask a study's coordinator to end it.
+
+    Raises:
+        SweepError: the study is not running.
+    """
+    study = named_study(store, name)
+    _check_running(store, study, "stop")
+    store.command(study.study_id, "stop", reason=BY_HAND)
+    again = command("start", shown_path(study.declaration.get("file") or "FILE"), storage=storage)
+    say(f"{study.name} will stop after the running epochs; go on with: {again}")
+
+
+def upgrade_database(storage: str) -> None:
+    """Migrate a database that is there.
+
+    Raises:
+        StoreError: there is no database, or it is not ours.
+    """
+    url = database.parse_url(storage)
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        raise StoreError("there must be a database to upgrade", f"no file {url.database}", "name it with --storage")
+    _check_ours(url)
+    Store(storage, create=True).close()
+    say(f"{url.render_as_string(hide_password=True)} has the schema of this version, {database.HEAD}")
+
+
+def _check_ours(url: "sa.URL") -> None:
+    """Refuse a database without our tables, to which an upgrade would add them."""
+    import sqlalchemy as sa
+
+    with database.refusals(url):
+        engine = sa.create_engine(url)
+        ours = sa.inspect(engine).has_table(database.VERSION_TABLE)
+        engine.dispose()
+    if not ours:
+        shown = url.render_as_string(hide_password=True)
+        raise StoreError(f"the database at {shown} must hold sweep's tables", "none", "name another with --storage")
+
+
+def _check_running(store: Store, study: StudyRecord, verb: str) -> None:
+    """Refuse a command that nobody would obey: it would lie in the store until the study is started again."""
+    if not is_running(store, study):
+        state = study_state(study, store.counts(study.study_id), running=False)
+        raise SweepError(f"a study must be running to {verb}", f"{study.name}, which is {state}")
+
+
+def _confirm(question: str) -> None:
+    import typer
+
+    if not sys.stdin.isatty():
+        raise SweepError("prune asks before it prunes", "no terminal to ask on", "add --yes, or --dry-run to look only")
+    typer.confirm(question, abort=True)
+
+
+def _trials(count: int) -> str:
+    return "1 trial" if count == 1 else f"{count} trials"

@@ -1,0 +1,25 @@
+"""The commands. Each imports what it needs when it runs, so that `sweep --help` is quick."""
+
+import typer
+
+from sweep.cli import control, read
+
+HELP = """Hyperparameter sweeps for Keras, whose runs are named after what ran.
+
+\b
+sweep start studies/diabetes.py      train
+sweep runs diabetes '^dnn'           look at the runs whose name begins with dnn
+sweep tensorboard diabetes '^dnn'    see the same runs in TensorBoard
+"""
+
+app = typer.Typer(
+    help=HELP,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for look in (read.runs, read.show, read.best, read.studies, read.names, read.export):
+    app.command()(look)
+for act in (control.tensorboard, control.prune, control.stop, control.upgrade):
+    app.command()(act)

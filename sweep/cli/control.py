@@ -1,0 +1,89 @@
+"""Commands that act: tensorboard, prune, stop, upgrade."""
+
+from typing import Annotated
+
+import typer
+
+from sweep.cli import options
+from sweep.read.tensorboard import DEFAULT_PORT
+
+
+def tensorboard(
+    study: options.StudyName = None,
+    pattern: options.PatternArgument = None,
+    filter: options.PatternOption = None,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, metavar="PORT", help="The port, or the next free one.")
+    ] = DEFAULT_PORT,
+    logdir: Annotated[
+        str | None,
+        typer.Option(
+            "--logdir",
+            metavar="DIR",
+            show_default=False,
+            help="The log directory, if it is not where the database says; without a study DIR itself is shown.",
+        ),
+    ] = None,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+) -> None:
+    """Start TensorBoard, its filter set.
+
+    It shows the study's log directory on localhost. The links lead to the runs that match, and are printed once the
+    runs are loaded. Ctrl-C ends it.
+
+    \b
+    Example: sweep tensorboard diabetes '^dnn'
+    """
+    from sweep.cli.tensorboard import find_board, run_board
+
+    run_board(find_board(study, pattern, filter, logdir, storage), port)
+
+
+def prune(
+    study: options.StudyName = None,
+    pattern: options.PatternArgument = None,
+    filter: options.PatternOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which running trials match.")] = False,
+    names: options.Names = False,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+) -> None:
+    """Prune the running trials that match.
+
+    Each is pruned after its present epoch, with the reason "by hand"; its best value is kept.
+
+    \b
+    Example: sweep prune diabetes '^mlp-.*-lr=0\\.00'
+    """
+    from sweep.cli.acting import prune_runs
+    from sweep.cli.target import find_target
+
+    with options.opened(storage) as store:
+        prune_runs(store, find_target(store, study, pattern, filter), yes=yes, dry_run=dry_run, names=names)
+
+
+def stop(study: options.StudyName = None, storage: options.Storage = options.DEFAULT_STORAGE) -> None:
+    """Stop a running study.
+
+    It ends after the running epochs; `sweep start` goes on with it.
+
+    \b
+    Example: sweep stop diabetes
+    """
+    from sweep.cli.acting import stop_study
+
+    with options.opened(storage) as store:
+        stop_study(store, study, storage)
+
+
+def upgrade(storage: options.Storage = options.DEFAULT_STORAGE) -> None:
+    """Migrate a database to this version.
+
+    Nothing is lost. Running studies should be stopped before.
+
+    \b
+    Example: sweep upgrade --storage sqlite:///sweep.db
+    """
+    from sweep.cli.acting import upgrade_database
+
+    upgrade_database(storage)

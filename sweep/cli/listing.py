@@ -1,0 +1,142 @@
+"""Lists of runs and studies as a person sees them: a heading, a table, what was left out and how to see it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sweep.cli.grid import Grid
+from sweep.cli.output import on_terminal, remark, remarks, show_grid, show_json
+from sweep.cli.read import LIMIT
+from sweep.cli.tables import constants_line, runs_grid, studies_grid
+from sweep.cli.target import Target, find_target, named_study
+from sweep.read.commands import command
+from sweep.read.report import run_object
+from sweep.read.runs import Selection, best_run, parse_states, rank, select_runs
+from sweep.read.studies import Standing, standings
+from sweep.store import RunRecord, Store, StudyRecord
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of `sweep runs`."""
+
+    sort: str | None = None
+    states: tuple[str, ...] = ()
+    limit: int | None = None
+    names: bool = False
+    json: bool = False
+
+
+def list_runs(store: Store, first: str | None, second: str | None, option: str | None, request: Request) -> None:
+    """Print the runs asked for."""
+    states = parse_states(request.states)
+    target = find_target(store, first, second, option)
+    selection = select_runs(store, target.study, pattern=target.compiled(), states=states, sort=request.sort)
+    limit = request.limit or (None if request.json else LIMIT)
+    shown = _limited(selection.runs, limit, latest=request.sort is None)
+    if request.json:
+        _print_json(store, target.study, shown)
+        return
+    if not shown:
+        remark(_nothing(target, selection, request))
+        return
+    every = selection.runs if selection.total == len(selection.runs) else store.runs(target.study.study_id)
+    _heading(target.study, every)
+    grid = runs_grid(target.study, shown, best=best_run(target.study, every), names=request.names)
+    _print_runs(target.study, shown, grid, names=request.names, more=_more(selection, shown, request))
+
+
+def list_best(store: Store, name: str | None, count: int, *, names: bool, as_json: bool, storage: str) -> None:
+    """Print a study's best runs."""
+    study = named_study(store, name)
+    every = store.runs(study.study_id)
+    ranked = rank(study, every)[:count]
+    if as_json:
+        _print_json(store, study, ranked)
+        return
+    if not ranked:
+        remark(f"no run of {study.name} is complete with a finite value yet")
+        return
+    _heading(study, every)
+    grid = runs_grid(study, ranked, best=ranked[0], names=names)
+    first = f"{ranked[0].name}: {command('show', study.name, f't{ranked[0].number:04d}', storage=storage)}"
+    _print_runs(study, ranked, grid, names=names, more=first)
+
+
+def list_studies(store: Store, *, as_json: bool) -> None:
+    """Print the studies of a database."""
+    found = standings(store, store.studies())
+    if as_json:
+        show_json([_study_object(standing) for standing in found])
+    elif found:
+        remarks(_left_out(show_grid(studies_grid(found))))
+    else:
+        remark("no studies yet; start one with `sweep start FILE`")
+
+
+def _limited(runs: Sequence[RunRecord], limit: int | None, *, latest: bool) -> list[RunRecord]:
+    if limit is None:
+        return list(runs)
+    return list(runs[-limit:] if latest else runs[:limit])
+
+
+def _print_json(store: Store, study: StudyRecord, runs: Sequence[RunRecord]) -> None:
+    metrics = store.last_metrics(study.study_id)
+    show_json([run_object(study, run, metrics.get(run.number, {})) for run in runs])
+
+
+def _print_runs(study: StudyRecord, runs: Sequence[RunRecord], grid: Grid, *, names: bool, more: str | None) -> None:
+    left_out = show_grid(grid)
+    remarks([None if names else constants_line(study, runs), *_left_out(left_out), more])
+
+
+def _heading(study: StudyRecord, runs: Sequence[RunRecord]) -> None:
+    """How the study stands, above the table on a terminal only: piped text is the table alone."""
+    if on_terminal():
+        counts = {state: sum(run.state == state for run in runs) for state in dict.fromkeys(run.state for run in runs)}
+        parts = [f"{count} {'failed' if state == 'FAIL' else state.lower()}" for state, count in sorted(counts.items())]
+        goals = zip(study.declaration["direction"], study.declaration["objective"], strict=True)
+        remark(
+            f"{study.name}: {len(runs)} of {study.declaration['trials']} trials, {', '.join(parts)}; "
+            + ", ".join(f"{direction} {objective}" for direction, objective in goals),
+            style="bold",
+        )
+
+
+def _more(selection: Selection, shown: Sequence[RunRecord], request: Request) -> str | None:
+    more = len(selection.runs) - len(shown)
+    if more == 0:
+        return None
+    which = "earlier ones" if request.sort is None else "further down"
+    return f"{more} more, {which}: --limit {len(selection.runs)} shows all, --filter and --state fewer"
+
+
+def _nothing(target: Target, selection: Selection, request: Request) -> str:
+    wanted = [f"matches {target.pattern!r}"] if target.pattern is not None else []
+    wanted += [f"is {' or '.join(request.states)}"] if request.states else []
+    if not wanted:
+        return f"{target.study.name} has no runs yet"
+    return f"no run of {target.study.name} {' and '.join(wanted)}; it has {selection.total} runs"
+
+
+def _left_out(headers: Sequence[str]) -> list[str]:
+    if not headers:
+        return []
+    return [f"no room for {', '.join(headers)}: widen the terminal, or `sweep show RUN`, or --json"]
+
+
+def _study_object(standing: Standing) -> dict[str, object]:
+    study, best = standing.study, standing.best
+    return {
+        "study": study.name,
+        "state": standing.state,
+        "trials": study.declaration["trials"],
+        "counts": standing.counts,
+        "objective": study.declaration["objective"],
+        "direction": study.declaration["direction"],
+        "best": best.best if best else None,
+        "best_run": best.name if best else None,
+        "created": study.created,
+        "directory": study.directory,
+        "file": study.declaration.get("file"),
+        "owner": str(study.owner) if study.owner else None,
+    }

@@ -1,0 +1,70 @@
+"""Options that several commands take, and the store they name."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sweep.read.commands import DEFAULT_LOGDIR, DEFAULT_STORAGE
+
+if TYPE_CHECKING:
+    from sweep.store import Store
+
+Storage = Annotated[
+    str,
+    typer.Option(
+        "--storage",
+        envvar="SWEEP_STORAGE",
+        metavar="URL",
+        help="The database, such as sqlite:///sweep.db or postgresql://user@host/sweep.",
+    ),
+]
+Logdir = Annotated[
+    str,
+    typer.Option(
+        "--logdir", envvar="SWEEP_LOGDIR", metavar="DIR", help="The log directory; each study has a folder in it."
+    ),
+]
+StudyName = Annotated[
+    str | None,
+    typer.Argument(metavar="STUDY", help="The study; may be left out where there is only one.", show_default=False),
+]
+PatternArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="PATTERN",
+        help="A regular expression for run names, as TensorBoard's filter takes it.",
+        show_default=False,
+    ),
+]
+PatternOption = Annotated[
+    str | None, typer.Option("--filter", metavar="PATTERN", help="The same pattern as an option.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON (NaN and infinity are null).")]
+Names = Annotated[bool, typer.Option("--names", help="Show run names instead of parameters.")]
+
+__all__ = [
+    "DEFAULT_LOGDIR",
+    "DEFAULT_STORAGE",
+    "Json",
+    "Logdir",
+    "Names",
+    "PatternArgument",
+    "PatternOption",
+    "Storage",
+    "StudyName",
+    "opened",
+]
+
+
+@contextmanager
+def opened(storage: str) -> Iterator["Store"]:
+    """The store behind a URL, closed at the end."""
+    from sweep.store import Store
+
+    store = Store(storage)
+    try:
+        yield store
+    finally:
+        store.close()

@@ -1,0 +1,77 @@
+"""Where text goes: data to standard output, remarks to the terminal or, where standard output is piped, to stderr."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sweep.cli.grid import Grid
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def on_terminal() -> bool:
+    """Whether a person reads standard output."""
+    return sys.stdout.isatty()
+
+
+def console(width: int | None = None) -> "Console":
+    """Rich's console on standard output, which neither guesses at markup nor colours numbers.
+
+    Args:
+        width: the least width in characters; a narrower terminal wraps by itself, so that names can be copied whole.
+    """
+    from rich.console import Console
+
+    made = Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
+    if width is not None and width > made.width:
+        made.width = width
+    return made
+
+
+def show_grid(grid: Grid) -> list[str]:
+    """Print a table, fitted where it goes to a terminal; returns the headers of the columns that had no room."""
+    if not on_terminal():
+        sys.stdout.write(grid.plain())
+        return []
+    fitted, left_out = grid.fit(console().width)
+    console(sum(column.least + 2 for column in fitted.columns)).print(fitted.table())
+    return left_out
+
+
+def show_json(value: dict[str, Any] | Sequence[dict[str, Any]]) -> None:
+    """Print an object, or a list with an object a line; NaN and infinity must have been made None before."""
+    if isinstance(value, dict):
+        sys.stdout.write(f"{json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)}\n")
+        return
+    lines = ",\n".join(json.dumps(item, ensure_ascii=False, allow_nan=False) for item in value)
+    sys.stdout.write(f"[\n{lines}\n]\n" if lines else "[]\n")
+
+
+def print_whole(text: str, style: str = "") -> None:
+    """Print a line and cut it nowhere: a terminal wraps it by itself, so that it can be copied whole."""
+    if on_terminal():
+        console().print(text, style=style, soft_wrap=True)
+    else:
+        print(text)
+
+
+def remark(text: str, style: str = "dim") -> None:
+    """Print a remark about the data: below it on a terminal, to stderr where standard output is piped."""
+    if on_terminal():
+        console().print(text, style=style)
+    else:
+        print(text, file=sys.stderr)
+
+
+def remarks(texts: Sequence[str | None]) -> None:
+    """Print the remarks that there are."""
+    for text in texts:
+        if text is not None:
+            remark(text)
+
+
+def say(text: str) -> None:
+    """Print a line to stderr."""
+    print(text, file=sys.stderr)

@@ -1,0 +1,169 @@
+"""Commands that look: runs, show, best, studies, names, export."""
+
+from typing import Annotated
+
+import typer
+
+from sweep.cli import options
+
+LIMIT = 40
+"""Rows of a table, where no other limit is given."""
+
+Sort = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        show_default=False,
+        help="A metric, a parameter (name or key), or one of number, name, state, epoch, best, last, duration, "
+        "started, family. The objective, best and last put the best run first. A - in front turns it round.",
+    ),
+]
+States = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state",
+        metavar="STATE",
+        show_default=False,
+        help="waiting, running, complete, pruned or fail; may be repeated.",
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        min=1,
+        metavar="N",
+        show_default=False,
+        help=f"At most so many runs; {LIMIT} in a table, all in JSON.",
+    ),
+]
+
+
+def runs(
+    study: options.StudyName = None,
+    pattern: options.PatternArgument = None,
+    filter: options.PatternOption = None,
+    sort: Sort = None,
+    state: States = None,
+    limit: Limit = None,
+    names: options.Names = False,
+    json: options.Json = False,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+) -> None:
+    """List a study's runs.
+
+    They are listed by number or as sorted; without --sort, --limit keeps the latest. The pattern is a JavaScript
+    regular expression as TensorBoard's Time Series tab uses it: it may match anywhere in the name, and ignores case.
+
+    \b
+    Example: sweep runs diabetes '^dnn' --sort val_loss --state complete
+    """
+    from sweep.cli.listing import Request, list_runs
+
+    with options.opened(storage) as store:
+        list_runs(store, study, pattern, filter, Request(sort, tuple(state or ()), limit, names, json))
+
+
+def show(
+    study: Annotated[str, typer.Argument(metavar="[STUDY]", help="The study; may be left out where it is clear.")],
+    run: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="The run: 17, t0017 or its full name.", show_default=False)
+    ] = None,
+    json: options.Json = False,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+) -> None:
+    """Show one run whole.
+
+    What it trained with and how that differs from the best run, how it went and why it ended, and how to go on.
+
+    \b
+    Example: sweep show 17
+             sweep show diabetes t0017
+    """
+    from sweep.cli.show import show_run
+
+    with options.opened(storage) as store:
+        name, text = (None, study) if run is None else (study, run)
+        show_run(store, text, name, storage=storage, as_json=json)
+
+
+def best(
+    study: options.StudyName = None,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, metavar="N", help="How many runs.")] = 5,
+    names: options.Names = False,
+    json: options.Json = False,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+) -> None:
+    """List a study's best runs.
+
+    Only complete ones count, as with Optuna: a run that was pruned or failed is never the best.
+
+    \b
+    Example: sweep best diabetes -n 3
+    """
+    from sweep.cli.listing import list_best
+
+    with options.opened(storage) as store:
+        list_best(store, study, count, names=names, as_json=json, storage=storage)
+
+
+def studies(json: options.Json = False, storage: options.Storage = options.DEFAULT_STORAGE) -> None:
+    """List studies and how they stand.
+
+    A study is running while its coordinator lives, finished when its trials are used up, and stopped otherwise.
+
+    \b
+    Example: sweep studies --storage sqlite:///sweep.db
+    """
+    from sweep.cli.listing import list_studies
+
+    with options.opened(storage) as store:
+        list_studies(store, as_json=json)
+
+
+def names(
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY", help="A study file, or the name of a study in the database.", show_default=False
+        ),
+    ],
+    json: options.Json = False,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+) -> None:
+    """Show the run names a study gives.
+
+    For a file: examples, the key of each parameter, the search space and every warning, before anything trains. For a
+    study in the database: its first names and its key table.
+
+    \b
+    Example: sweep names studies/diabetes.py
+    """
+    from sweep.cli.names import show_names
+
+    show_names(study, storage, as_json=json)
+
+
+def export(
+    study: options.StudyName = None,
+    format: Annotated[str, typer.Option("--format", metavar="FORMAT", help="csv, json or jsonl.")] = "csv",
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="The file; standard output by default.", show_default=False
+        ),
+    ] = None,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+) -> None:
+    """Write all trials as CSV or JSON.
+
+    Every trial with its exact parameters and every metric of every epoch. csv has a line for each epoch of each trial,
+    json a list of objects, jsonl an object a line. In JSON, NaN and infinity are null; in CSV nan, inf and -inf.
+
+    \b
+    Example: sweep export diabetes --format csv --output diabetes.csv
+    """
+    from sweep.cli.exporting import export_study
+
+    with options.opened(storage) as store:
+        export_study(store, study, format, output)

@@ -1,0 +1,161 @@
+"""`sweep show`: one run whole, on one screen."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from sweep.cli.cells import duration, number_cells, sparkline
+from sweep.cli.grid import Column, Grid
+from sweep.cli.output import print_whole, say, show_grid, show_json
+from sweep.cli.tables import STATE_STYLES, one_line
+from sweep.names import format_value, short_number
+from sweep.read.commands import command, run_again, shown_path
+from sweep.read.report import trial_object
+from sweep.read.runs import best_run, find_run, finished, key_table, run_value
+from sweep.store import RunRecord, Store, StudyRecord
+
+LAST_EPOCHS = 5
+_LABEL = 12
+
+Epochs = Mapping[int, Mapping[str, float]]
+
+
+def show_run(store: Store, text: str, study_name: str | None, *, storage: str, as_json: bool) -> None:
+    """Print the run that a person calls `text`.
+
+    Raises:
+        StoreError: there is none, or one in each of several studies.
+    """
+    study, run = find_run(store, text, study_name)
+    epochs = store.metrics(study.study_id, [run.number]).get(run.number, {})
+    if study_name is None:
+        say(f"study {study.name}")
+    if as_json:
+        show_json(trial_object(study, run, epochs))
+        return
+    best = best_run(study, store.runs(study.study_id))
+    print_whole(run.name or f"t{run.number:04d} (its name is fixed when training begins)", "bold")
+    print_whole(_outcome(study, run), STATE_STYLES.get(run.state, ""))
+    _fields(_findings(study, run, best))
+    _section("parameters", _parameters_grid(study, run, best))
+    _section("metrics", _metrics_grid(study, run, epochs))
+    _section(f"last epochs of {run.epoch}, counted from 0", _epochs_grid(run, epochs))
+    print_whole("")
+    _fields(_provenance(study, run, finished(store.counts(study.study_id)), storage))
+    if run.traceback:
+        print_whole("")
+        print_whole(run.traceback.rstrip(), "red")
+
+
+def _outcome(study: StudyRecord, run: RunRecord) -> str:
+    planned = f" of {run.epochs}" if run.epochs is not None else ""
+    spent = f" in {duration(run.duration)}" if run.duration is not None else ""
+    return f"{study.name}, run {run.number}: {run.state} after {run.epoch}{planned} epochs{spent}"
+
+
+def _findings(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> list[tuple[str, str | None]]:
+    """Why the run ended, and how good it was."""
+    at = f" at epoch {run.best_epoch}" if run.best_epoch is not None else ""
+    numbers = [f"best {short_number(run.best)}{at}"] if run.best is not None else []
+    numbers += [f"last {short_number(run.last)}"] if run.last is not None else []
+    if best is not None and best.number == run.number:
+        numbers.append("the best run of its study")
+    elif best is not None and (value := run_value(study, best)) is not None:
+        numbers.append(f"the best run is t{best.number:04d} with {short_number(value)}")
+    return [
+        (study.declaration["objective"][0], ", ".join(numbers) or None),
+        ("reason", run.reason and one_line(run.reason)),
+        ("finding", run.finding and one_line(run.finding)),
+    ]
+
+
+def _parameters_grid(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> Grid:
+    """The parameters exactly, by name and key, and the best run's where they differ."""
+    keys = key_table(study)
+    for name in run.params:
+        keys.assign(name)
+    names = keys.order(run.params)
+    columns = [
+        Column("parameter", names),
+        Column("key", [keys.key(name) for name in names], keep=50),
+        Column("value", [format_value(run.params[name]) for name in names], style="cyan"),
+    ]
+    if best is not None and best.number != run.number:
+        theirs = [format_value(best.params[name]) if name in best.params else "(not there)" for name in names]
+        mine = [format_value(run.params[name]) for name in names]
+        differing = ["the same" if one == other else other for one, other in zip(mine, theirs, strict=True)]
+        columns.append(Column(f"best run t{best.number:04d}", differing, keep=60, style="dim"))
+    return Grid(columns)
+
+
+def _metrics_grid(study: StudyRecord, run: RunRecord, epochs: Epochs) -> Grid:
+    """Each metric's course: a sparkline, its first, smallest, largest and last value."""
+    series = {
+        name: [epochs[epoch][name] for epoch in sorted(epochs) if name in epochs[epoch]] for name in _names(epochs)
+    }
+    ends = {
+        name: [values[0], _extreme(values, min), _extreme(values, max), values[-1]] for name, values in series.items()
+    }
+    cells = {name: [_number(value) for value in values] for name, values in ends.items()}
+    columns = [
+        Column("metric", list(series), style="cyan"),
+        Column("course", [sparkline(values, 24) for values in series.values()], keep=50),
+    ]
+    for place, header in enumerate(("first", "smallest", "largest", "last")):
+        columns.append(Column(header, [cells[name][place] for name in series], right=True, keep=60 + place))
+    return Grid(columns)
+
+
+def _epochs_grid(run: RunRecord, epochs: Epochs) -> Grid:
+    """The last epochs, and the best one before them if it is not among them."""
+    shown = sorted(epochs)[-LAST_EPOCHS:]
+    if run.best_epoch is not None and run.best_epoch in epochs and run.best_epoch not in shown:
+        shown = [run.best_epoch, *shown]
+    columns = [Column("epoch", [str(epoch) for epoch in shown], right=True)]
+    for place, name in enumerate(_names(epochs)):
+        columns.append(Column(name, number_cells([epochs[epoch].get(name) for epoch in shown]), keep=90 - place))
+    columns.append(
+        Column("", ["best" if epoch == run.best_epoch else "" for epoch in shown], keep=10, style="bold green")
+    )
+    return Grid(columns)
+
+
+def _provenance(study: StudyRecord, run: RunRecord, used: int, storage: str) -> list[tuple[str, str | None]]:
+    """Where the run is, how it came about, how to look further and how to train it again."""
+    started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started)) if run.started is not None else None
+    attempt = f", attempt {run.attempt}, after as many interruptions" if run.attempt else ""
+    seeds = f"{run.seed}{attempt}" if run.seed is not None else None
+    return [
+        ("started", f"{started}{f' on worker {run.worker}' if run.worker else ''}" if started else None),
+        ("seed", seeds),
+        ("directory", shown_path(run.directory) if run.directory else None),
+        ("TensorBoard", command("tensorboard", study.name, f"-t{run.number:04d}$", storage=storage)),
+        ("again", run_again(study, run, used, storage=storage)),
+    ]
+
+
+def _names(epochs: Epochs) -> list[str]:
+    return list(dict.fromkeys(name for values in epochs.values() for name in values))
+
+
+def _extreme(values: Sequence[float], choose: Callable[[list[float]], float]) -> float | None:
+    finite = [value for value in values if math.isfinite(value)]
+    return choose(finite) if finite else None
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else short_number(value)
+
+
+def _section(heading: str, grid: Grid) -> None:
+    """A table under its heading; nothing where it has no rows."""
+    if grid.columns and grid.columns[0].cells:
+        print_whole("")
+        print_whole(heading, "dim")
+        show_grid(grid)
+
+
+def _fields(fields: Sequence[tuple[str, str | None]]) -> None:
+    for label, text in fields:
+        if text:
+            print_whole(f"{label:<{_LABEL}} {text}")

@@ -1,0 +1,152 @@
+"""Runs and studies as tables: what their columns are, and which of them matter most where the terminal is narrow."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sweep.cli.cells import duration, number_cells, value_cells
+from sweep.cli.grid import Column, Grid
+from sweep.names import Value, format_value
+from sweep.read.runs import key_table
+from sweep.read.studies import Standing
+from sweep.store import RunRecord, StudyRecord
+
+BEST_MARK = "★"
+STATE_STYLES = {
+    "COMPLETE": "green",
+    "PRUNED": "yellow",
+    "FAIL": "red",
+    "RUNNING": "cyan",
+    "WAITING": "dim",
+    "running": "cyan",
+    "finished": "green",
+    "stopped": "yellow",
+}
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The parameters of some runs, in the order of their names.
+
+    Attributes:
+        varying: parameter names whose values differ among the runs, with their keys.
+        constant: those that have one value in all of them (only if there are two runs or more).
+    """
+
+    varying: dict[str, str]
+    constant: dict[str, Value]
+
+
+def split_parameters(study: StudyRecord, runs: Sequence[RunRecord]) -> Parameters:
+    """Which parameters vary among runs, and which are the same in all."""
+    keys = key_table(study)
+    names = dict.fromkeys(name for run in runs for name in run.params)
+    for name in names:
+        keys.assign(name)
+    varying, constant = {}, {}
+    for name in keys.order(names):
+        written = {format_value(run.params[name]) if name in run.params else None for run in runs}
+        if len(written) == 1 and len(runs) > 1:
+            constant[keys.key(name)] = runs[0].params[name]
+        else:
+            varying[name] = keys.key(name)
+    return Parameters(varying, constant)
+
+
+def runs_grid(
+    study: StudyRecord, runs: Sequence[RunRecord], *, best: RunRecord | None = None, names: bool = False
+) -> Grid:
+    """Runs as a table, parameters as columns by their keys, constant ones left out.
+
+    Args:
+        best: the run to mark.
+        names: show run names instead of parameters.
+    """
+    is_best = [best is not None and run.number == best.number for run in runs]
+    columns = [
+        Column("", [BEST_MARK if mark else "" for mark in is_best], keep=90, style="bold green"),
+        Column("run", [f"t{run.number:04d}" for run in runs]),
+        Column("state", [run.state for run in runs], keep=98),
+        Column("epoch", [_epoch(run) for run in runs], right=True, keep=60),
+        Column("best", number_cells([run.best for run in runs])),
+        Column("last", number_cells([run.last for run in runs]), keep=70),
+        Column("time", [duration(run.duration) for run in runs], right=True, keep=50),
+    ]
+    if names:
+        columns.append(Column("name", [run.name or "" for run in runs], keep=99))
+    else:
+        columns += _parameter_columns(study, runs)
+    reasons = [one_line(run.reason or run.finding or "") for run in runs]
+    columns.append(Column("reason", reasons, keep=55, shrink=16))
+    columns = [column for column in columns if any(column.cells) or not runs]
+    states = {("state", place): STATE_STYLES.get(run.state, "") for place, run in enumerate(runs)}
+    return Grid(columns, ["bold" if mark else "" for mark in is_best], states)
+
+
+def _parameter_columns(study: StudyRecord, runs: Sequence[RunRecord]) -> list[Column]:
+    varying = split_parameters(study, runs).varying
+    columns = []
+    if "family" not in varying and len({run.family for run in runs}) > 1:
+        columns.append(Column("family", [run.family or "" for run in runs], keep=95))
+    for place, (name, key) in enumerate(sorted(varying.items(), key=lambda item: item[0] != "family")):
+        values = [run.params.get(name) for run in runs]
+        cells = value_cells(values, [name not in run.params for run in runs])
+        columns.append(Column(key, cells, keep=max(61, 89 - place), style="cyan"))
+    return columns
+
+
+def constants_line(study: StudyRecord, runs: Sequence[RunRecord]) -> str | None:
+    """The parameters that are the same in all runs, as a line; None if there are none."""
+    constant = split_parameters(study, runs).constant
+    return (
+        "the same in all: " + " ".join(f"{key}={format_value(value)}" for key, value in constant.items())
+        if (constant)
+        else None
+    )
+
+
+def studies_grid(standings: Sequence[Standing]) -> Grid:
+    """Studies as a table."""
+    counts = {state: [_count(standing.counts.get(state, 0)) for standing in standings] for state in STATE_STYLES}
+    declared = [standing.study.declaration for standing in standings]
+    used = [f"{standing.finished}/{study['trials']}" for standing, study in zip(standings, declared, strict=True)]
+    objectives = [
+        ", ".join(
+            f"{direction} {objective}"
+            for objective, direction in zip(study["objective"], study["direction"], strict=True)
+        )
+        for study in declared
+    ]
+    columns = [
+        Column("study", [standing.study.name for standing in standings], style="bold"),
+        Column("state", [standing.state for standing in standings], keep=99),
+        Column("trials", used, right=True, keep=98),
+        Column("running", counts["RUNNING"], right=True, keep=70),
+        Column("complete", counts["COMPLETE"], right=True, keep=60),
+        Column("pruned", counts["PRUNED"], right=True, keep=60),
+        Column("failed", counts["FAIL"], right=True, keep=65),
+        Column(
+            "best",
+            [number_cells([standing.best.best if standing.best else None])[0] for standing in standings],
+            keep=90,
+        ),
+        Column("run", [f"t{standing.best.number:04d}" if standing.best else "" for standing in standings], keep=80),
+        Column("objective", objectives, keep=75),
+        Column("directory", [standing.study.directory for standing in standings], keep=40),
+    ]
+    states = {("state", place): STATE_STYLES[standing.state] for place, standing in enumerate(standings)}
+    return Grid([column for column in columns if any(column.cells)], [], states)
+
+
+def one_line(text: str) -> str:
+    """A text with every run of white space as one blank."""
+    return " ".join(text.split())
+
+
+def _epoch(run: RunRecord) -> str:
+    if run.state == "WAITING":
+        return ""
+    return f"{run.epoch}/{run.epochs}" if run.epochs is not None else str(run.epoch)
+
+
+def _count(count: int) -> str:
+    return str(count) if count else ""

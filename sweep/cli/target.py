@@ -1,0 +1,53 @@
+"""Which study, and which of its runs, a command line means."""
+
+from dataclasses import dataclass
+
+from sweep.cli.output import say
+from sweep.errors import SweepError
+from sweep.read.runs import Pattern, choose_study
+from sweep.store import Store, StudyRecord
+
+
+@dataclass(frozen=True)
+class Target:
+    """A study, and a pattern for its runs if one was given."""
+
+    study: StudyRecord
+    pattern: str | None
+
+    def compiled(self) -> Pattern | None:
+        """The pattern ready to match.
+
+        Raises:
+            FilterError: it is no regular expression.
+        """
+        if self.pattern is None:
+            return None
+        from sweep.read.filters import compile_pattern
+
+        return compile_pattern(self.pattern)
+
+
+def named_study(store: Store, name: str | None) -> StudyRecord:
+    """The study called `name`; where it was left out the only one there is, which is then named on stderr."""
+    study = choose_study(store, name)
+    if name is None:
+        say(f"study {study.name}")
+    return study
+
+
+def find_target(store: Store, first: str | None, second: str | None, option: str | None) -> Target:
+    """The study and pattern of `[STUDY] [PATTERN] --filter PATTERN`.
+
+    A single argument is the study of that name or else, where there is only one study, the pattern.
+
+    Raises:
+        SweepError: two patterns were given, there is no such study, or none was named where there are several.
+    """
+    if second is not None and option is not None:
+        raise SweepError("a pattern is given once", f"{second!r} and --filter {option!r}")
+    if first is None or second is not None or option is not None or store.find_study(first) is not None:
+        return Target(named_study(store, first), second if second is not None else option)
+    if len(store.studies()) != 1:
+        return Target(store.study(first), None)
+    return Target(named_study(store, None), first)

@@ -1,0 +1,92 @@
+"""`sweep tensorboard`: TensorBoard on a study's runs, and links with the filter already set."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.cli import options
+from sweep.cli.output import print_whole, say
+from sweep.cli.target import find_target
+from sweep.control.tensorboard import TensorBoard, run_names
+from sweep.errors import SweepError
+from sweep.read.casing import for_case_sensitive_tabs
+from sweep.read.filters import compile_pattern
+from sweep.read.tensorboard import SELECTS_ALL, links
+
+
+@dataclass(frozen=True)
+class Board:
+    """What TensorBoard is to show: a log directory, and a pattern for its runs."""
+
+    directory: Path
+    pattern: str | None
+
+
+def find_board(first: str | None, second: str | None, option: str | None, logdir: str | None, storage: str) -> Board:
+    """The log directory and the pattern that a command line means.
+
+    With `logdir` the database is not looked at, so that a log directory that came from elsewhere can be shown.
+
+    Raises:
+        SweepError: two patterns were given, or the database has no such study.
+        FilterError: the pattern is no regular expression.
+    """
+    if logdir is None:
+        with options.opened(storage) as store:
+            target = find_target(store, first, second, option)
+        board = Board(Path(target.study.directory), target.pattern)
+    else:
+        board = _in_directory(Path(logdir), first, second, option)
+    if board.pattern is not None:
+        compile_pattern(board.pattern)
+    return board
+
+
+def _in_directory(logdir: Path, first: str | None, second: str | None, option: str | None) -> Board:
+    if second is not None and option is not None:
+        raise SweepError("a pattern is given once", f"{second!r} and --filter {option!r}")
+    if first is None:
+        return Board(logdir, option)
+    if second is None and option is None and not (logdir / first).is_dir():
+        return Board(logdir, first)
+    return Board(logdir / first, second if second is not None else option)
+
+
+def run_board(board: Board, port: int) -> None:
+    """Start TensorBoard, print its links once it has loaded the runs, and stay until Ctrl-C."""
+    say(f"TensorBoard on {board.directory} ...")
+    with TensorBoard(board.directory.absolute(), port) as running:
+        try:
+            running.wait()
+            if running.port != port:
+                say(f"port {port} is taken, so it is on {running.port}")
+            _print_links(board, running)
+            sys.stdout.flush()
+            status = running.join()
+        except KeyboardInterrupt:
+            say("TensorBoard ended")
+            return
+    raise SweepError("TensorBoard must go on until Ctrl-C", f"exit status {status}")
+
+
+def _print_links(board: Board, running: TensorBoard) -> None:
+    names = sorted(run_names(board.directory))
+    sensitive = None if board.pattern is None else for_case_sensitive_tabs(board.pattern, names)
+    found = links(running.url, board.pattern, sensitive=sensitive)
+    rows = [
+        ("Time Series", found.time_series),
+        ("Scalars", found.scalars),
+        ("Histograms", found.histograms),
+        ("HParams", found.hparams),
+    ]
+    for label, link in rows:
+        print_whole(f"{label:<12} {link}")
+    say(_remarks(board, names))
+
+
+def _remarks(board: Board, names: Sequence[str]) -> str:
+    count = len(names) if board.pattern is None else len(compile_pattern(board.pattern).filter(names))
+    runs = "no run yet" if not names else f"{count} of {len(names)} runs"
+    many = f"; above {SELECTS_ALL} runs TensorBoard ticks none by itself" if len(names) > SELECTS_ALL else ""
+    return f"{runs}{'' if board.pattern is None else f' match {board.pattern!r}'}{many}; Ctrl-C ends it"

@@ -1,0 +1,41 @@
+"""Commands to copy: how to look further at a run or study, and how to train a run again."""
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sweep.store import RunRecord, StudyRecord
+
+DEFAULT_STORAGE = "sqlite:///sweep.db"
+DEFAULT_LOGDIR = "runs"
+
+
+def command(*words: str, storage: str) -> str:
+    """A `sweep` command line; the storage is named only where it is not the one that would be used anyway."""
+    line = " ".join(["sweep", *map(shlex.quote, words)])
+    usual = os.environ.get("SWEEP_STORAGE") or DEFAULT_STORAGE
+    return line if storage == usual else f"{line} --storage {shlex.quote(storage)}"
+
+
+def run_again(study: "StudyRecord", run: "RunRecord", finished: int, *, storage: str) -> str | None:
+    """The command that trains a run's parameters again as a new trial; None if its study has no file, or it no name.
+
+    Args:
+        finished: how many trials of the study count towards its budget, which the new one must not exceed.
+    """
+    file = study.declaration.get("file")
+    if file is None or run.name is None:
+        return None
+    trials = study.declaration["trials"]
+    budget = ["--trials", str(finished + 1)] if finished >= trials else []
+    return command("start", shown_path(file), "--enqueue", run.name, *budget, storage=storage)
+
+
+def shown_path(path: str) -> str:
+    """A path as short as it can be typed here: relative where it is below the working directory."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return path

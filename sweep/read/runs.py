@@ -1,0 +1,203 @@
+"""Which runs a study has: filtered, sorted, ranked, and one of them found by what a person calls it."""
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sweep.errors import RunNameError, StoreError, SweepError
+from sweep.names import KeyTable, decode
+from sweep.store import RunRecord, Store, StudyRecord
+
+STATES = ("WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL")
+
+_NUMBER = re.compile(r"t?0*([0-9]{1,18})")
+
+
+class Pattern(Protocol):
+    """What chooses runs by their names; `sweep.read.filters.compile_pattern` makes one."""
+
+    def matches(self, name: str) -> bool:
+        """Whether a run name matches."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some of a study's runs: those that were asked for, in the order asked for.
+
+    Attributes:
+        runs: every run that matches.
+        total: how many runs the study has.
+    """
+
+    study: StudyRecord
+    runs: list[RunRecord]
+    total: int
+
+
+def key_table(study: StudyRecord) -> KeyTable:
+    """The key table of a study's run names."""
+    return KeyTable(short=study.declaration.get("short") or {}, table=study.keys)
+
+
+def choose_study(store: Store, name: str | None) -> StudyRecord:
+    """The study called `name`, or the only one there is if `name` is None.
+
+    Raises:
+        StoreError: there is no such study, or none was named and there is none or more than one.
+    """
+    if name is not None:
+        return store.study(name)
+    studies = store.studies()
+    if len(studies) == 1:
+        return studies[0]
+    if not studies:
+        raise StoreError("a study must be there", "none in this database", "start one with `sweep start FILE`")
+    names = ", ".join(study.name for study in studies)
+    raise StoreError("a study must be named where there are several", "none", f"name one of {names}")
+
+
+def parse_states(texts: Iterable[str]) -> frozenset[str]:
+    """The states that texts such as `pruned` or `PRUNED,fail` name, whatever their case.
+
+    Raises:
+        SweepError: a text names no state; the nearest one is given.
+    """
+    found = set()
+    for text in ",".join(texts).split(","):
+        state = text.strip().upper()
+        if state in STATES:
+            found.add(state)
+        elif state:
+            near = difflib.get_close_matches(state, STATES, n=1, cutoff=0.5)
+            remedy = f"did you mean {near[0]}?" if near else f"one of {', '.join(STATES)}"
+            raise SweepError("a state is a trial state of Optuna", repr(text.strip()), remedy)
+    return frozenset(found)
+
+
+def select_runs(
+    store: Store,
+    study: StudyRecord,
+    *,
+    pattern: Pattern | None = None,
+    states: frozenset[str] = frozenset(),
+    sort: str | None = None,
+) -> Selection:
+    """A study's runs that match, by number or as sorted.
+
+    Args:
+        pattern: matches run names; a run that has no name yet matches none.
+        states: the states to choose; all if empty.
+        sort: see `sweep.read.sorting.sort_runs`.
+
+    Raises:
+        SweepError: there is nothing to sort by under that name.
+    """
+    every = store.runs(study.study_id)
+    runs = [run for run in every if not states or run.state in states]
+    if pattern is not None:
+        runs = [run for run in runs if run.name is not None and pattern.matches(run.name)]
+    if sort is not None:
+        from sweep.read.sorting import sort_runs
+
+        runs = sort_runs(study, runs, sort, lambda: store.last_metrics(study.study_id))
+    return Selection(study, runs, len(every))
+
+
+def run_value(study: StudyRecord, run: RunRecord) -> float | None:
+    """A run's value as its study counts it: that of its best epoch, or of its last; None if there is no finite one."""
+    value = run.last if study.declaration.get("value") == "last" else run.best
+    return value if value is not None and math.isfinite(value) else None
+
+
+def maximizes(study: StudyRecord) -> bool:
+    """Whether larger values of a study's (first) objective are better."""
+    return bool(study.declaration["direction"][0] == "maximize")
+
+
+def rank(study: StudyRecord, runs: Iterable[RunRecord]) -> list[RunRecord]:
+    """The complete runs that have a finite value, best first, equal ones by number.
+
+    As with Optuna's `best_trial`, a run that was pruned or failed is never the best.
+
+    Raises:
+        SweepError: the study has several objectives, so that no run is better than all others.
+    """
+    objectives = study.declaration["objective"]
+    if len(objectives) > 1:
+        raise SweepError(
+            "best is one objective's word",
+            f"{study.name}, which has {', '.join(objectives)}",
+            f"sort by one: sweep runs {study.name} --state complete --sort {objectives[0]}",
+        )
+    sign = -1.0 if maximizes(study) else 1.0
+    valued = [(run_value(study, run), run) for run in runs if run.state == "COMPLETE"]
+    ranked = sorted((sign * value, run.number, run) for value, run in valued if value is not None)
+    return [run for _, _, run in ranked]
+
+
+def best_run(study: StudyRecord, runs: Iterable[RunRecord]) -> RunRecord | None:
+    """The best complete run, or None if there is none or the study has several objectives."""
+    if len(study.declaration["objective"]) > 1:
+        return None
+    return next(iter(rank(study, runs)), None)
+
+
+def find_run(store: Store, text: str, study_name: str | None = None) -> tuple[StudyRecord, RunRecord]:
+    """The run that a person calls `17`, `t0017` or by its full name.
+
+    Args:
+        study_name: its study; without one every study is looked through.
+
+    Raises:
+        StoreError: there is no such run, or one in each of several studies.
+    """
+    studies = store.studies() if study_name is None else [store.study(study_name)]
+    number = _number(text)
+    found = [
+        (study, run)
+        for study in studies
+        if number is not None
+        for run in store.runs(study.study_id, [number])
+        if run.name == text or _NUMBER.fullmatch(text)
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(study.name for study, _ in found)
+        raise StoreError(
+            "a run must be of one study", f"{text!r}, which {names} have", f"e.g. sweep show {found[0][0].name} {text}"
+        )
+    raise StoreError("a run is a trial number or a run name of the store", repr(text), _nearest(store, studies, text))
+
+
+def _number(text: str) -> int | None:
+    if match := _NUMBER.fullmatch(text):
+        return int(match[1])
+    try:
+        return decode(text).number
+    except RunNameError:
+        return None
+
+
+def _nearest(store: Store, studies: Sequence[StudyRecord], text: str) -> str:
+    if not studies:
+        return "there is no study; start one with `sweep start FILE`"
+    runs = {study.name: store.runs(study.study_id) for study in studies}
+    if _NUMBER.fullmatch(text):
+        ranges = [f"{study} has {_range(found)}" for study, found in runs.items()]
+        return "; ".join(ranges[:5])
+    names = [run.name for found in runs.values() for run in found if run.name is not None]
+    near = difflib.get_close_matches(text, names, n=1, cutoff=0.3)
+    return f"the nearest is {near[0]}" if near else "see `sweep runs --names`"
+
+
+def _range(runs: Sequence[RunRecord]) -> str:
+    return f"t{runs[0].number:04d} to t{runs[-1].number:04d}" if runs else "no runs yet"
+
+
+def finished(counts: Mapping[str, int]) -> int:
+    """How many trials count towards a study's budget: complete, pruned and failed ones."""
+    return sum(counts.get(state, 0) for state in ("COMPLETE", "PRUNED", "FAIL"))

@@ -1,0 +1,68 @@
+"""What state a study is in, and how it stands."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sweep.read.runs import best_run, finished
+from sweep.store import RunRecord, Store, StudyRecord
+from sweep.store.lease import alive
+
+BEAT_SECONDS = 1.5
+"""How long the beat of a coordinator on another host is watched; it counts up several times in that."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a study stands.
+
+    Attributes:
+        state: `running` (its coordinator lives), `finished` (its trials are used up) or `stopped`.
+        counts: how many runs are in each state.
+        best: the best complete run, if there is one and the study has a single objective.
+    """
+
+    study: StudyRecord
+    state: str
+    counts: dict[str, int]
+    best: RunRecord | None
+
+    @property
+    def finished(self) -> int:
+        """How many trials count towards the study's budget."""
+        return finished(self.counts)
+
+
+def standings(store: Store, studies: Sequence[StudyRecord]) -> list[Standing]:
+    """How each study stands; this takes `BEAT_SECONDS` if one is owned by another host."""
+    owned = owners_alive(store, studies)
+    found = []
+    for study in studies:
+        counts = store.counts(study.study_id)
+        state = study_state(study, counts, running=owned[study.study_id])
+        found.append(Standing(study, state, counts, best_run(study, store.runs(study.study_id))))
+    return found
+
+
+def study_state(study: StudyRecord, counts: Mapping[str, int], *, running: bool) -> str:
+    """`running`, `finished` or `stopped`."""
+    if running:
+        return "running"
+    return "finished" if finished(counts) >= study.declaration["trials"] else "stopped"
+
+
+def is_running(store: Store, study: StudyRecord) -> bool:
+    """Whether a study's coordinator lives."""
+    return owners_alive(store, [study])[study.study_id]
+
+
+def owners_alive(store: Store, studies: Sequence[StudyRecord]) -> dict[int, bool]:
+    """Which studies' coordinators live, by study id; of those on other hosts the ones whose beat counts up."""
+    lives = {study.study_id: alive(study.owner) for study in studies}
+    foreign = [study for study in studies if lives[study.study_id] is None]
+    before = {study.study_id: store.owner(study.study_id)[1] for study in foreign}
+    if foreign:
+        time.sleep(BEAT_SECONDS)
+    for study in foreign:
+        lives[study.study_id] = store.owner(study.study_id)[1] > before[study.study_id]
+    return {study_id: bool(life) for study_id, life in lives.items()}
