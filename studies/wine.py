@@ -58,9 +58,8 @@ def rows() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     except ValueError as error:
         raise sweep.SweepError("the white wines are numbers separated by ;", str(error)) from error
     if table.shape[1] != COLUMNS or len(table) < 10:
-        raise sweep.SweepError(
-            f"the white wines are rows of {COLUMNS} columns", f"{table.shape[0]} of {table.shape[1]}"
-        )
+        got = f"{table.shape[0]} of {table.shape[1]}"
+        raise sweep.SweepError(f"the white wines are at least 10 rows of {COLUMNS} columns", got)
     table = np.random.default_rng(0).permutation(table)
     first, second = round(0.8 * len(table)), round(0.9 * len(table))
     table = (table - table[:first].mean(axis=0)) / table[:first].std(axis=0)

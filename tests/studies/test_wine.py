@@ -85,8 +85,11 @@ def test_a_path_without_a_file_is_refused_in_one_line(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("write", "line"),
     [
-        (lambda path: write_table(path, 20, columns=11), "the white wines are rows of 12 columns: got 20 of 11"),
-        (lambda path: write_table(path, 3), "the white wines are rows of 12 columns: got 3 of 12"),
+        (
+            lambda path: write_table(path, 20, columns=11),
+            "the white wines are at least 10 rows of 12 columns: got 20 of 11",
+        ),
+        (lambda path: write_table(path, 3), "the white wines are at least 10 rows of 12 columns: got 3 of 12"),
         (lambda path: path.write_text("a,b\n1,2\n"), "the white wines are numbers separated by ;: got could not"),
     ],
 )
