@@ -63,7 +63,7 @@ def from_keras_tuner(
     given = {"validation_data": validation_data, "batch_size": batch_size}
     fit_settings = {name: value for name, value in given.items() if value is not None}
 
-    def train(trial: "BaseTrial") -> float:
+    def train(trial: "BaseTrial") -> Any:
         from sweep.train.fit import fit
 
         hp = HyperParameters(trial)
