@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import StudyError
+from sweep.specs import prunes
 
 Value = None | bool | int | float | str
 
@@ -114,7 +115,7 @@ def _check_declaration(study: Declaration) -> None:
     for direction in study.direction:
         if direction not in ("minimize", "maximize"):
             raise StudyError("a direction is minimize or maximize", repr(direction))
-    if len(study.objective) > 1 and not study.pruner.startswith("nop"):
+    if len(study.objective) > 1 and prunes(study.pruner):
         raise StudyError(
             "a study with several objectives cannot prune",
             f"pruner {study.pruner!r}",

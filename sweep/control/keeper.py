@@ -51,5 +51,5 @@ class Keeper(threading.Thread):
         if time.monotonic() - self._beaten >= BEAT_SECONDS:
             self._beaten = time.monotonic()
             writer.beat()
-            for number in writer.ended_elsewhere(self._coordinator.running()):
-                self._coordinator.drop(number)
+            for number, state, values in writer.ended_elsewhere(self._coordinator.running()):
+                self._coordinator.drop(number, state, values)

@@ -48,9 +48,9 @@ class LocalExecutor:
     def __init__(self, file: str, address: str, count: int, ended: Callable[[str, str, bool, str], bool]) -> None:
         self._file = file
         self._address = address
-        self._count = count
+        self._wanted = count
         self._ended = ended
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._slots: dict[int, subprocess.Popen[bytes]] = {}
         self._outputs = Path(tempfile.mkdtemp(prefix="sweep-"))
         self._serial = 0
         self._closed = False
@@ -59,10 +59,25 @@ class LocalExecutor:
 
     def start(self) -> None:
         """Start all workers."""
-        for slot in range(self._count):
-            thread = threading.Thread(target=self._keep, args=(slot,), name=f"slot {slot}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        for slot in range(self._wanted):
+            self._begin(slot)
+
+    def _begin(self, slot: int) -> None:
+        thread = threading.Thread(target=self._keep, args=(slot,), name=f"slot {slot}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def resize(self, count: int) -> None:
+        """Have `count` workers from now on, at least one; those too many end at once, before they have a trial."""
+        with self._lock:
+            self._wanted = max(1, count)
+            surplus = [process for slot, process in self._slots.items() if slot >= self._wanted]
+            missing = range(len(self._threads), self._wanted)
+        for process in surplus:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        for slot in missing:
+            self._begin(slot)
 
     def close(self, seconds: float) -> None:
         """Let workers end by themselves for some seconds, then kill those that are left."""
@@ -80,20 +95,20 @@ class LocalExecutor:
         """End all workers at once, with everything they started."""
         self._closed = True
         with self._lock:
-            for process in self._processes.values():
+            for process in self._slots.values():
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
 
     def _keep(self, slot: int) -> None:
         """Keep a worker alive in one slot, which has its share of cores or its GPU."""
         again = True
-        while again and not self._closed:
+        while again and not self._closed and slot < self._wanted:
             worker, process, output = self._spawn(slot)
             code = process.wait()
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)  # what it started and left behind
             with self._lock:
-                del self._processes[worker]
+                del self._slots[slot]
             killed = code < 0 and -code in KILLED
             again = self._ended(worker, _how(code), killed, _tail(output))
 
@@ -110,9 +125,9 @@ class LocalExecutor:
                     stdout=file,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    env=_environment(slot, self._count),
+                    env=_environment(slot, self._wanted),
                 )
-            self._processes[worker] = process
+            self._slots[slot] = process
             return worker, process, output
 
 

@@ -35,7 +35,7 @@ class Opening:
     trials: int
     finished: int
     epochs: int | None
-    workers: int
+    workers: int | None
     directory: str
 
 

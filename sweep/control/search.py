@@ -56,7 +56,7 @@ class Search:
     def _make_study(self, trials: Sequence[FrozenTrial]) -> optuna.Study:
         declaration = self.declaration
         # A sampler that starts over with the study's seed would propose the same trials again.
-        seed = None if declaration.seed is None else declaration.seed + len(trials)
+        seed = None if declaration.seed is None else (declaration.seed + len(trials)) % 2**32
         sampler = make_sampler(declaration.sampler, seed)
         if self.fixed:
             sampler = optuna.samplers.PartialFixedSampler(self.fixed, sampler)

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection, Listener
 from typing import Any
 
 from sweep.control.coordinator import Coordinator, Fenced
+from sweep.control.desk import Desk
 from sweep.errors import SweepError
 
 _log = logging.getLogger(__name__)
@@ -22,12 +23,13 @@ class Server:
 
     def __init__(self, coordinator: Coordinator) -> None:
         self._coordinator = coordinator
+        desk = Desk(coordinator)
         self._listener = Listener(family="AF_UNIX")
         self.address = str(self._listener.address)
         self._served: dict[str, threading.Event] = {}
         self.crash: BaseException | None = None
         self._methods: dict[str, Callable[..., dict[str, Any]]] = {
-            name: getattr(coordinator, name)
+            name: getattr(desk, name)
             for name in ("hello", "ask", "suggest", "start", "epoch", "report", "should_prune", "attribute", "end")
         }
 

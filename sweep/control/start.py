@@ -48,11 +48,20 @@ def start_file(file: str, settings: Settings, watcher: Watcher | None = None) ->
         with _signals(coordinator, executor.kill) as received:
             executor.start()
             try:
-                while not coordinator.finished.wait(0.2):
-                    pass
+                _wait(coordinator, executor)
             finally:
                 executor.close(LEAVE_SECONDS)
     return _outcome(coordinator, server, received)
+
+
+def _wait(coordinator: Coordinator, executor: LocalExecutor) -> None:
+    """Wait for the study's end; once it is known, have as many workers as it declares and can use."""
+    sized = False
+    while not coordinator.finished.wait(0.1):
+        if not sized and coordinator.is_open:
+            opened, sized = coordinator.opened, True
+            count = opened.declaration.workers if opened.declaration.workers else default_workers()
+            executor.resize(min(count, opened.budget))
 
 
 def start_here(study: Study, settings: Settings, watcher: Watcher | None = None) -> Outcome:

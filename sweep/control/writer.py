@@ -119,14 +119,18 @@ class StudyWriter:
             connection.execute(sa.delete(commands).where(mine, commands.c.command_id <= rows[-1].command_id))
         return [Command(row.verb, row.number, row.reason) for row in rows]
 
-    def ended_elsewhere(self, numbers: list[int]) -> list[int]:
-        """Those of our running trials that somebody else ended in Optuna's tables."""
+    def ended_elsewhere(self, numbers: list[int]) -> list[tuple[int, TrialState, list[float] | None]]:
+        """Those of our running trials that somebody else ended in Optuna's tables, with their state and values."""
+        if not numbers:
+            return []
         ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        query = sa.select(trials.c.number).where(
-            trials.c.study_id == self.record.study_id, trials.c.number.in_(numbers), trials.c.state.in_(ended)
-        )
+        ours = (trials.c.study_id == self.record.study_id) & trials.c.number.in_(numbers) & trials.c.state.in_(ended)
         with self._lock, self.store.engine.connect() as connection:
-            return list(connection.execute(query).scalars())
+            if connection.execute(sa.select(sa.func.count()).where(ours)).scalar_one() == 0:
+                return []
+            known = read_trials(connection, self.record.study_id)
+        found = [known[number][1] for number in numbers if known[number][1].state.is_finished()]
+        return [(trial.number, trial.state, trial.values) for trial in found]
 
     def _hold(self, connection: sa.Connection, described: tuple[dict[str, str], str]) -> None:
         ours = (studies.c.study_id == self.record.study_id) & (studies.c.owner == self._owner)

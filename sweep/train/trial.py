@@ -37,7 +37,6 @@ class WorkerTrial(optuna.trial.BaseTrial):
     def __init__(self, link: Link, assignment: dict[str, Any], *, preview: bool = False) -> None:
         self._link = link
         self._number: int = assignment["number"]
-        self._default_family: str = assignment["family"]
         self._preview = preview
         self._params: dict[str, Value] = {}
         self._distributions: dict[str, BaseDistribution] = {}

@@ -1,0 +1,177 @@
+"""The desk where workers bring their messages: each message is one method, called in its worker's connection thread."""
+
+import math
+import time
+from typing import Any
+
+from optuna.distributions import json_to_distribution
+from sweep.events import run_directory
+
+from sweep.control.coordinator import Coordinator, Live
+from sweep.control.pruning import Verdict
+from sweep.declaration import Declaration
+from sweep.errors import StudyError
+from sweep.store import RunRecord
+
+
+class Desk:
+    """Answers workers over a coordinator. Every answer is a dict that JSON can hold.
+
+    Each method may raise `Fenced`, where the worker has the trial no longer, and `SweepError`, which ends the study.
+    """
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self._coordinator = coordinator
+
+    def hello(self, worker: str, declaration: dict[str, Any]) -> dict[str, Any]:
+        """A worker has loaded the study file and declares the study."""
+        self._coordinator.open(Declaration.from_dict(declaration))
+        return {"log": self._coordinator.opened.worker_log(worker), "preview": self._coordinator.preview}
+
+    def ask(self, worker: str) -> dict[str, Any]:
+        """A trial to train, as soon as there is one; or the end."""
+        live = self._coordinator.next_trial(worker)
+        if live is None:
+            return {"end": True}
+        opened, number = self._coordinator.opened, live.trial.number
+        seed, attempt = opened.search.seed(number), opened.attempts.get(number, 0)
+        run = opened.ledger.find(number) or RunRecord(number)
+        run.state, run.attempt, run.worker, run.seed = "RUNNING", attempt, worker, seed
+        run.started, run.duration, run.reason = time.time(), None, None
+        opened.ledger.put(run)
+        declaration = opened.declaration
+        return {
+            "number": number,
+            "seed": seed,
+            "attempt": attempt,
+            "epochs": declaration.epochs,
+            "force_epochs": self._coordinator.settings.epochs is not None,
+            "objective": declaration.objective,
+            "direction": declaration.direction,
+            "value": declaration.value,
+        }
+
+    def suggest(self, worker: str, number: int, name: str, distribution: str) -> dict[str, Any]:
+        """The value of a parameter."""
+        live = self._coordinator.mine(worker, number)
+        if live.named:
+            raise StudyError(
+                "a parameter is suggested before sweep.fit begins, since the run is named after it",
+                f"{name!r} after it",
+            )
+        return {"value": self._coordinator.opened.search.suggest(live.trial, name, json_to_distribution(distribution))}
+
+    def start(
+        self, worker: str, number: int, family: str | None, architecture: str | None, epochs: int | None
+    ) -> dict[str, Any]:
+        """The run is named and has its directory; the study is written for the first time with its first run."""
+        live, opened = self._coordinator.mine(worker, number), self._coordinator.opened
+        frozen = opened.search.frozen(live.trial)
+        opened.search.check_complete(frozen.params)
+        with self._coordinator.lock:
+            family = family or opened.declaration.name
+            name = opened.ledger.run(number).name or opened.search.name(frozen, family, architecture)
+            directory = run_directory(opened.logdir, opened.declaration.name, name)
+            run = opened.ledger.update(
+                number,
+                name=name,
+                directory=str(directory),
+                family=family,
+                architecture=architecture,
+                params=dict(frozen.params),
+                epochs=epochs,
+            )
+            live.named = True
+        opened.keep()
+        self._coordinator.watcher.started(run)
+        return {"name": name, "directory": str(directory), "text": opened.text(run)}
+
+    def epoch(
+        self, worker: str, number: int, epoch: int, metrics: dict[str, float], finding: str | None
+    ) -> dict[str, Any]:
+        """A run has finished an epoch (counted from 0); the answer says whether it goes on."""
+        live, opened = self._coordinator.mine(worker, number), self._coordinator.opened
+        value = metrics[opened.declaration.objective[0]]
+        finite = all(math.isfinite(metrics[name]) for name in ("loss", "val_loss") if name in metrics)
+        self._record(number, epoch, value, metrics, finding)
+        if len(opened.declaration.objective) > 1:
+            broken = not (finite and all(math.isfinite(metrics[name]) for name in opened.declaration.objective))
+            return self._answer(live, Verdict(broken, f"a loss or metric is NaN or infinite at epoch {epoch + 1}"))
+        opened.search.report(live.trial, epoch, value)
+        frozen = opened.search.frozen(live.trial)
+        return self._answer(live, opened.search.pruning.verdict(frozen, epoch, value, finite))
+
+    def report(self, worker: str, number: int, step: int, value: float) -> dict[str, Any]:
+        """An objective of plain Optuna reports a value; it may ask for the verdict afterwards."""
+        live, opened = self._coordinator.mine(worker, number), self._coordinator.opened
+        self._record(number, step, value, {opened.declaration.objective[0]: value}, None)
+        opened.search.report(live.trial, step, value)
+        return {}
+
+    def should_prune(self, worker: str, number: int) -> dict[str, Any]:
+        """The verdict on the last value that an objective of plain Optuna reported."""
+        live, search = self._coordinator.mine(worker, number), self._coordinator.opened.search
+        frozen = search.frozen(live.trial)
+        step = frozen.last_step
+        if step is None:
+            return self._answer(live, Verdict(False))
+        return self._answer(live, search.pruning.verdict(frozen, step, frozen.intermediate_values[step]))
+
+    def attribute(self, worker: str, number: int, kind: str, key: str, value: Any) -> dict[str, Any]:
+        """A trial's user attribute, system attribute or constraint."""
+        trial = self._coordinator.mine(worker, number).trial
+        storage = self._coordinator.opened.search.storage
+        if kind == "constraint":
+            trial.set_constraint(key, value)
+        elif kind == "user":
+            storage.set_trial_user_attr(trial._trial_id, key, value)
+        else:
+            storage.set_trial_system_attr(trial._trial_id, key, value)
+        return {}
+
+    def end(
+        self,
+        worker: str,
+        number: int,
+        state: str,
+        values: list[float] | None,
+        reason: str | None,
+        traceback: str | None,
+    ) -> dict[str, Any]:
+        """A trial has ended in its worker; answered when its end is on the disk."""
+        live = self._coordinator.mine(worker, number)
+        if state == "WAITING":
+            run = self._coordinator.requeue(number, reason)
+        else:
+            run = self._coordinator.end(live, state, values, reason, traceback)
+        return {"state": run.state, "reason": run.reason}
+
+    def _record(self, number: int, epoch: int, value: float, metrics: dict[str, float], finding: str | None) -> None:
+        """Enter an epoch into the ledger."""
+        opened = self._coordinator.opened
+        with self._coordinator.lock:
+            opened.ledger.epoch(number, epoch, metrics)
+            run = opened.ledger.run(number)
+            best, best_epoch = run.best, run.best_epoch
+            if math.isfinite(value) and (best is None or (value > best if opened.search.maximize else value < best)):
+                best, best_epoch = value, epoch
+            run = opened.ledger.update(
+                number,
+                epoch=max(run.epoch, epoch + 1),
+                last=value,
+                best=best,
+                best_epoch=best_epoch,
+                finding=finding or run.finding,
+            )
+        self._coordinator.watcher.epoch(run, metrics)
+
+    def _answer(self, live: Live, verdict: Verdict) -> dict[str, Any]:
+        coordinator = self._coordinator
+        with coordinator.lock:
+            if live.condemned is not None:
+                return {"verdict": "prune", "reason": live.condemned}
+            if verdict.prune:
+                return {"verdict": "prune", "reason": verdict.reason}
+            if coordinator.requeues:
+                return {"verdict": "requeue", "reason": coordinator.stopped or ""}
+            return {"verdict": "go"}
