@@ -8,6 +8,7 @@ physicochemical properties, Decision Support Systems 47(4):547-553, 2009; UCI Ma
 The file is downloaded once, or read from the path in SWEEP_WINE_CSV.
 """
 
+import fcntl
 import os
 from functools import cache
 from pathlib import Path
@@ -37,7 +38,9 @@ def csv_file() -> Path:
             raise sweep.SweepError("SWEEP_WINE_CSV is the path of winequality-white.csv", f"no file {given}")
         return Path(given)
     try:
-        return Path(keras.utils.get_file(origin=URL, file_hash=SHA256, hash_algorithm="sha256"))
+        with open(__file__) as turn:  # all workers begin at once; the first of them downloads, the others wait
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            return Path(keras.utils.get_file(origin=URL, file_hash=SHA256, hash_algorithm="sha256"))
     except Exception as error:  # Keras raises a bare Exception where a URL cannot be fetched
         why = str(error).rpartition(" -- ")[2]  # Keras puts the URL before it
         remedy = f"fetch {URL} and set SWEEP_WINE_CSV to its path"

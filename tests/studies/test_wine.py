@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -71,6 +72,36 @@ def test_the_white_wines_are_the_file_whose_hash_a_download_must_have(wine, monk
     monkeypatch.setenv("SWEEP_WINE_CSV", str(WHITE_WINES))
     parts = load(FILE).train.__globals__["rows"]()
     assert [len(part) for part in parts] == [3918, 490, 490]
+
+
+def test_the_file_is_downloaded_where_no_path_is_given(wine, monkeypatch, tmp_path):
+    path = write_table(tmp_path / f"{tmp_path.name}.csv", 20)
+    monkeypatch.delenv("SWEEP_WINE_CSV", raising=False)
+    monkeypatch.setitem(wine, "URL", path.as_uri())
+    monkeypatch.setitem(wine, "SHA256", file_hash(path))
+    downloaded = wine["csv_file"]()
+    assert downloaded.read_text() == path.read_text()
+    downloaded.unlink()
+
+
+def test_a_download_that_fails_is_told_in_one_line_with_the_remedy(wine, monkeypatch, tmp_path):
+    url = (tmp_path / f"{tmp_path.name}.csv").as_uri()
+    monkeypatch.delenv("SWEEP_WINE_CSV", raising=False)
+    monkeypatch.setitem(wine, "URL", url)
+    with pytest.raises(SweepError) as refusal:
+        wine["csv_file"]()
+    assert str(refusal.value).startswith("the white wines are downloaded once: got ")
+    assert str(refusal.value).endswith(f"; fetch {url} and set SWEEP_WINE_CSV to its path")
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_download_of_another_file_is_refused_by_its_hash(wine, monkeypatch, tmp_path):
+    path = write_table(tmp_path / f"{tmp_path.name}.csv", 20)
+    monkeypatch.delenv("SWEEP_WINE_CSV", raising=False)
+    monkeypatch.setitem(wine, "URL", path.as_uri())
+    with pytest.raises(SweepError, match="hash does not match"):
+        wine["csv_file"]()
+    Path(keras.utils.get_file(origin=path.as_uri())).unlink()
 
 
 def test_a_path_without_a_file_is_refused_in_one_line(monkeypatch, tmp_path):
