@@ -118,7 +118,7 @@ def add_all_epochs(store: Store, study: StudyRecord, epochs: Mapping[int, Sequen
 
 def run(number: int, best: float | None = None, **values: Any) -> RunRecord:
     """A complete run with a name of its parameters, its last value its best; `values` overrides."""
-    params = values.pop("params", {"learning_rate": 0.001 * (number + 1), "batch_size": 32})
+    params = values.pop("params", {"learning_rate": round(0.001 * (number + 1), 3), "batch_size": 32})
     family = values.pop("family", "dnn")
     name = values.pop("name", encode(params, number=number, family=family, keys=KeyTable()))
     defaults: dict[str, Any] = {

@@ -5,7 +5,9 @@ from typing import Annotated
 import typer
 
 from sweep.cli import options
-from sweep.read.tensorboard import DEFAULT_PORT
+
+DEFAULT_PORT = 6006
+"""Where TensorBoard usually listens."""
 
 
 def tensorboard(

@@ -1,7 +1,7 @@
 """A table that fits: plain data of columns, drawn with Rich on a terminal and as plain text elsewhere."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,6 +40,15 @@ class Column:
         """The least width it can have."""
         return self.width if self.shrink is None else min(self.width, max(self.shrink, len(self.header)))
 
+    def cut(self, width: int) -> "Column":
+        """The column with every text cut to `width`."""
+        cells = [text if len(text) <= width else f"{text[: width - 1]}…" for text in self.cells]
+        return replace(self, cells=cells, shrink=None)
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + _GAP * (len(widths) - 1)
+
 
 @dataclass
 class Grid:
@@ -50,13 +59,25 @@ class Grid:
     cell_styles: dict[tuple[str, int], str] = field(default_factory=dict)
 
     def fit(self, width: int) -> tuple["Grid", list[str]]:
-        """The grid with no more columns than fit into `width` characters, and the headers of those left out."""
+        """The grid with no more columns than fit into `width` characters, and the headers of those left out.
+
+        Texts of a column that may shrink are cut, with an ellipsis.
+        """
         kept = list(self.columns)
-        while len(kept) > 1 and sum(column.least for column in kept) + _GAP * (len(kept) - 1) > width:
+        while len(kept) > 1 and _total([column.least for column in kept]) > width:
             least = min(column.keep for column in kept)
             kept.remove([column for column in kept if column.keep == least][-1])
         left_out = [column.header for column in self.columns if column not in kept]
+        for place, column in enumerate(kept):
+            excess = _total([column.width for column in kept]) - width
+            if column.shrink is not None and excess > 0:
+                kept[place] = column.cut(max(column.least, column.width - excess))
         return Grid(kept, self.styles, self.cell_styles), left_out
+
+    @property
+    def width(self) -> int:
+        """The width of its lines, in characters."""
+        return _total([column.width for column in self.columns])
 
     def plain(self) -> str:
         """The grid as lines of text, nothing cut."""
@@ -84,9 +105,7 @@ class Grid:
                 justify="right" if column.right else "left",
                 style=column.style,
                 no_wrap=True,
-                overflow="ellipsis",
-                min_width=column.least,
-                max_width=None if column.shrink is None else column.width,
+                min_width=column.width,
             )
         for place, row in enumerate(zip(*(column.cells for column in self.columns), strict=True)):
             texts = [

@@ -1,5 +1,6 @@
 """Lists of runs and studies as a person sees them: a heading, a table, what was left out and how to see it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,14 @@ from sweep.read.report import run_object
 from sweep.read.runs import Selection, best_run, parse_states, rank, select_runs
 from sweep.read.studies import Standing, standings
 from sweep.store import RunRecord, Store, StudyRecord
+
+STATE_WORDS = {
+    "COMPLETE": "complete",
+    "PRUNED": "pruned",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    "WAITING": "waiting",
+}
 
 
 @dataclass(frozen=True)
@@ -92,14 +101,11 @@ def _print_runs(study: StudyRecord, runs: Sequence[RunRecord], grid: Grid, *, na
 def _heading(study: StudyRecord, runs: Sequence[RunRecord]) -> None:
     """How the study stands, above the table on a terminal only: piped text is the table alone."""
     if on_terminal():
-        counts = {state: sum(run.state == state for run in runs) for state in dict.fromkeys(run.state for run in runs)}
-        parts = [f"{count} {'failed' if state == 'FAIL' else state.lower()}" for state, count in sorted(counts.items())]
+        counts = Counter(run.state for run in runs)
+        parts = [f"{counts[state]} {word}" for state, word in STATE_WORDS.items() if counts[state]]
         goals = zip(study.declaration["direction"], study.declaration["objective"], strict=True)
-        remark(
-            f"{study.name}: {len(runs)} of {study.declaration['trials']} trials, {', '.join(parts)}; "
-            + ", ".join(f"{direction} {objective}" for direction, objective in goals),
-            style="bold",
-        )
+        goal = ", ".join(f"{direction} {objective}" for direction, objective in goals)
+        remark(f"{study.name}, {goal}: {', '.join(parts)} of {study.declaration['trials']}", style="bold")
 
 
 def _more(selection: Selection, shown: Sequence[RunRecord], request: Request) -> str | None:
@@ -121,7 +127,7 @@ def _nothing(target: Target, selection: Selection, request: Request) -> str:
 def _left_out(headers: Sequence[str]) -> list[str]:
     if not headers:
         return []
-    return [f"no room for {', '.join(headers)}: widen the terminal, or `sweep show RUN`, or --json"]
+    return [f"no room for {', '.join(headers)}: widen the terminal, or add --json"]
 
 
 def _study_object(standing: Standing) -> dict[str, object]:

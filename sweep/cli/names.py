@@ -1,15 +1,11 @@
 """`sweep names`: what run names a study gives, before anything trains."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from sweep.cli import options
 from sweep.cli.grid import Column, Grid
 from sweep.cli.output import print_whole, remark, show_grid, show_json
-from sweep.errors import StudyError, SweepError
 from sweep.read.runs import key_table
 from sweep.store import Store
 
@@ -34,38 +30,21 @@ def show_names(study: str, storage: str, *, as_json: bool) -> None:
 
 
 def preview_file(path: str) -> dict[str, Any]:
-    """What a child process finds that imports a study file and runs `train` up to `sweep.fit`.
+    """What a worker finds that runs `train` up to `sweep.fit` with parameters drawn at random.
 
     Raises:
-        SweepError: the study is refused, for the reason the child gives.
-        StudyError: the file is not there, or the child ended without an answer.
+        SweepError: the file or its study is refused.
     """
-    from sweep.study import check_file
+    from sweep.control.preview import preview
 
-    check_file(path)
-    command = [sys.executable, "-m", "sweep.train.preview", path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    answer = _answer(done.stdout)
-    if answer is None:
-        said = done.stderr.strip().splitlines()
-        got = said[-1] if said else f"exit status {done.returncode}"
-        raise StudyError(f"the study file {path} must run up to sweep.fit", got)
-    if "error" in answer:
-        error = answer["error"]
-        raise SweepError(error["rule"], error.get("got"), error.get("remedy"))
-    return answer
-
-
-def _answer(output: str) -> dict[str, Any] | None:
-    """The last line that is a JSON object; study code may have printed before it."""
-    for line in reversed(output.splitlines()):
-        try:
-            found = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(found, dict):
-            return found
-    return None
+    seen = preview(path, examples=EXAMPLES)
+    return {
+        "study": seen.study,
+        "examples": [{"name": run.name, "params": run.params} for run in seen.runs],
+        "keys": seen.keys,
+        "space": {parameter: seen.domain(parameter) for parameter in seen.space},
+        "warnings": seen.warnings(),
+    }
 
 
 def preview_stored(store: Store, name: str) -> dict[str, Any]:
@@ -74,26 +53,23 @@ def preview_stored(store: Store, name: str) -> dict[str, Any]:
     Raises:
         StoreError: there is no such study.
     """
+    from optuna.distributions import json_to_distribution
+
+    from sweep.control.search import describe
+
     study = store.study(name)
-    keys = key_table(study)
     named = [run for run in store.runs(study.study_id, range(EXAMPLES)) if run.name is not None]
+    domains = {
+        parameter: " or ".join(describe(json_to_distribution(text)) for text in texts)
+        for parameter, texts in study.space.items()
+    }
     return {
         "study": study.name,
         "examples": [{"name": run.name, "params": run.params} for run in named],
-        "keys": {parameter: keys.key(parameter) for parameter in keys.order(study.keys)},
-        "space": {parameter: " or ".join(map(_distribution, texts)) for parameter, texts in study.space.items()},
+        "keys": {parameter: study.keys[parameter] for parameter in key_table(study).order(study.keys)},
+        "space": domains,
         "warnings": [],
     }
-
-
-def _distribution(text: str) -> str:
-    """Optuna's JSON of a distribution, as a person writes it."""
-    found = json.loads(text)
-    values = found["attributes"]
-    if "choices" in values:
-        return f"one of {', '.join(map(str, values['choices']))}"
-    step = f" in steps of {values['step']}" if values.get("step") not in (None, 1) else ""
-    return f"{values['low']} to {values['high']}{', log' if values.get('log') else ''}{step}"
 
 
 def _print_preview(preview: dict[str, Any]) -> None:

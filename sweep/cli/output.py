@@ -36,7 +36,7 @@ def show_grid(grid: Grid) -> list[str]:
         sys.stdout.write(grid.plain())
         return []
     fitted, left_out = grid.fit(console().width)
-    console(sum(column.least + 2 for column in fitted.columns)).print(fitted.table())
+    console(fitted.width).print(fitted.table())
     return left_out
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sweep.cli.cells import duration, number_cells, sparkline
 from sweep.cli.grid import Column, Grid
-from sweep.cli.output import print_whole, say, show_grid, show_json
+from sweep.cli.output import on_terminal, print_whole, say, show_grid, show_json
 from sweep.cli.tables import STATE_STYLES, one_line
 from sweep.names import format_value, short_number
 from sweep.read.commands import command, run_again, shown_path
@@ -28,7 +28,7 @@ def show_run(store: Store, text: str, study_name: str | None, *, storage: str, a
     """
     study, run = find_run(store, text, study_name)
     epochs = store.metrics(study.study_id, [run.number]).get(run.number, {})
-    if study_name is None:
+    if study_name is None and not on_terminal():
         say(f"study {study.name}")
     if as_json:
         show_json(trial_object(study, run, epochs))
@@ -39,7 +39,7 @@ def show_run(store: Store, text: str, study_name: str | None, *, storage: str, a
     _fields(_findings(study, run, best))
     _section("parameters", _parameters_grid(study, run, best))
     _section("metrics", _metrics_grid(study, run, epochs))
-    _section(f"last epochs of {run.epoch}, counted from 0", _epochs_grid(run, epochs))
+    _section("last epochs", _epochs_grid(run, epochs))
     print_whole("")
     _fields(_provenance(study, run, finished(store.counts(study.study_id)), storage))
     if run.traceback:
@@ -55,7 +55,7 @@ def _outcome(study: StudyRecord, run: RunRecord) -> str:
 
 def _findings(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> list[tuple[str, str | None]]:
     """Why the run ended, and how good it was."""
-    at = f" at epoch {run.best_epoch}" if run.best_epoch is not None else ""
+    at = f" at epoch {run.best_epoch + 1}" if run.best_epoch is not None else ""
     numbers = [f"best {short_number(run.best)}{at}"] if run.best is not None else []
     numbers += [f"last {short_number(run.last)}"] if run.last is not None else []
     if best is not None and best.number == run.number:
@@ -107,11 +107,11 @@ def _metrics_grid(study: StudyRecord, run: RunRecord, epochs: Epochs) -> Grid:
 
 
 def _epochs_grid(run: RunRecord, epochs: Epochs) -> Grid:
-    """The last epochs, and the best one before them if it is not among them."""
+    """The last epochs, counted from 1 as reasons count them, and the best one if it is not among them."""
     shown = sorted(epochs)[-LAST_EPOCHS:]
     if run.best_epoch is not None and run.best_epoch in epochs and run.best_epoch not in shown:
         shown = [run.best_epoch, *shown]
-    columns = [Column("epoch", [str(epoch) for epoch in shown], right=True)]
+    columns = [Column("epoch", [str(epoch + 1) for epoch in shown], right=True)]
     for place, name in enumerate(_names(epochs)):
         columns.append(Column(name, number_cells([epochs[epoch].get(name) for epoch in shown]), keep=90 - place))
     columns.append(

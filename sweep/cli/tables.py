@@ -71,8 +71,8 @@ def runs_grid(
         Column("last", number_cells([run.last for run in runs]), keep=70),
         Column("time", [duration(run.duration) for run in runs], right=True, keep=50),
     ]
-    if names:
-        columns.append(Column("name", [run.name or "" for run in runs], keep=99))
+    if names:  # a name ends with the number
+        columns[1] = Column("name", [run.name or f"t{run.number:04d}" for run in runs], keep=101)
     else:
         columns += _parameter_columns(study, runs)
     reasons = [one_line(run.reason or run.finding or "") for run in runs]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sweep.cli.output import say
+from sweep.cli.output import on_terminal, say
 from sweep.errors import SweepError
 from sweep.read.runs import Pattern, choose_study
 from sweep.store import Store, StudyRecord
@@ -29,9 +29,12 @@ class Target:
 
 
 def named_study(store: Store, name: str | None) -> StudyRecord:
-    """The study called `name`; where it was left out the only one there is, which is then named on stderr."""
+    """The study called `name`; where it was left out the only one there is, which is then named.
+
+    On a terminal whatever is printed about the study names it; where standard output is piped, stderr does.
+    """
     study = choose_study(store, name)
-    if name is None:
+    if name is None and not on_terminal():
         say(f"study {study.name}")
     return study
 

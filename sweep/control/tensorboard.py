@@ -16,7 +16,6 @@ from pathlib import Path
 from types import TracebackType
 
 from sweep.errors import SweepError
-from sweep.read.tensorboard import DEFAULT_PORT
 
 HOST = "127.0.0.1"
 DESCRIPTORS_A_FILE = 4
@@ -45,7 +44,7 @@ class TensorBoard:
         SweepError: the directory cannot be made, there is no free port, or TensorBoard does not start.
     """
 
-    def __init__(self, directory: Path, port: int = DEFAULT_PORT, *, prefix: str = "", reload_seconds: int = 5) -> None:
+    def __init__(self, directory: Path, port: int, *, prefix: str = "", reload_seconds: int = 5) -> None:
         self.directory = directory
         try:
             directory.mkdir(parents=True, exist_ok=True)

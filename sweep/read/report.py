@@ -15,7 +15,7 @@ _CHUNK = 500  # runs whose epochs are in memory at once while exporting
 _CSV_FIELDS = (
     *("study", "number", "name", "family", "architecture", "state", "epoch", "last", "best", "best_epoch"),
     *("started", "duration", "reason", "finding", "directory"),
-    *("epochs_planned", "seed", "attempt", "worker", "traceback"),
+    *("epochs_planned", "seed", "attempt", "worker"),
 )
 
 

@@ -8,7 +8,6 @@ TensorBoard's tabs read the filter from different places, as its sources do it (
 from dataclasses import dataclass
 from urllib.parse import quote
 
-DEFAULT_PORT = 6006
 SELECTS_ALL = 500
 """Above so many runs the Time Series tab selects none by itself."""
 

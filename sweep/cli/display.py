@@ -1,0 +1,236 @@
+"""What `sweep start` shows while it runs: a live table on a terminal, one plain line per event elsewhere."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from sweep.cli.cells import duration, number_cells, sparkline, value_cells
+from sweep.control.progress import Opening
+from sweep.names import KeyTable, format_value
+from sweep.store import FINISHED, RunRecord
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+SPARK_WIDTH = 16
+REFRESH_PER_SECOND = 4
+
+
+class Scoreboard:
+    """What is known of a running study: its running trials with their curves, counts of ends, the best. Thread-safe."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.study: Opening | None = None
+        self.running: dict[int, RunRecord] = {}
+        self.curves: dict[int, list[float]] = {}
+        self.ends: Counter[str] = Counter()
+        self.best: RunRecord | None = None
+        self.seen: list[dict[str, Any]] = []
+        self.began = time.monotonic()
+
+    def opened(self, study: Opening) -> None:
+        """The study is known."""
+        with self.lock:
+            self.study = study
+            self.began = time.monotonic()
+
+    def started(self, run: RunRecord) -> None:
+        """A run begins."""
+        with self.lock:
+            self.running[run.number] = run
+            self.curves[run.number] = []
+            self.seen.append(run.params)
+
+    def epoch(self, run: RunRecord, metrics: Mapping[str, float]) -> None:
+        """A run has finished an epoch."""
+        with self.lock:
+            self.running[run.number] = run
+            if run.last is not None:
+                self.curves.setdefault(run.number, []).append(run.last)
+
+    def ended(self, run: RunRecord) -> bool:
+        """A run has ended; True if it is the best so far."""
+        with self.lock:
+            self.running.pop(run.number, None)
+            self.curves.pop(run.number, None)
+            if run.state not in FINISHED:
+                return False
+            self.ends[run.state] += 1
+            if run.state != "COMPLETE" or run.best is None or self.study is None:
+                return False
+            better = self.best is None or self.best.best is None or self._better(run.best, self.best.best)
+            if better:
+                self.best = run
+            return better
+
+    def _better(self, value: float, than: float) -> bool:
+        return value > than if self.study is not None and self.study.direction == "maximize" else value < than
+
+    def done(self) -> int:
+        """How many trials of the study's total have ended, earlier starts included."""
+        return (self.study.finished if self.study else 0) + sum(self.ends.values())
+
+    def seconds_left(self) -> float | None:
+        """An estimate from the pace so far; None until there is one."""
+        ended = sum(self.ends.values())
+        if self.study is None or not ended:
+            return None
+        left = max(0, self.study.trials - self.done())
+        return (time.monotonic() - self.began) / ended * left
+
+
+def varying(keys: KeyTable, seen: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The parameters that differ among what was seen, in the order of run names."""
+    names = list(dict.fromkeys(name for params in seen for name in params))
+    texts = {name: {format_value(params[name]) if name in params else None for params in seen} for name in names}
+    return list(keys.order([name for name in names if len(texts[name]) > 1 or len(seen) == 1]))
+
+
+class LiveDisplay:
+    """The display on a terminal; a context manager, and a watcher of a coordinator."""
+
+    def __init__(self, console: Console, file: str, *, names: bool) -> None:
+        self._board = Scoreboard()
+        self._file = file
+        self._names = names
+        self._live = Live(
+            console=console, get_renderable=self._render, refresh_per_second=REFRESH_PER_SECOND, transient=True
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
+    ) -> None:
+        self._live.stop()
+
+    def opened(self, study: Opening) -> None:
+        self._board.opened(study)
+
+    def started(self, run: RunRecord) -> None:
+        self._board.started(run)
+
+    def epoch(self, run: RunRecord, metrics: dict[str, float]) -> None:
+        self._board.epoch(run, metrics)
+
+    def ended(self, run: RunRecord) -> None:
+        self._board.ended(run)
+
+    def message(self, text: str) -> None:
+        self._live.console.print(text, style="yellow", markup=False)
+
+    def _render(self) -> RenderableType:
+        board = self._board
+        with board.lock:
+            if board.study is None:
+                return Text(f"loading {self._file} …", style="dim")
+            parts: list[RenderableType] = [_headline(board, board.study), _bar(board, board.study)]
+            if board.running:
+                parts += [Text(), self._table(board, board.study)]
+            if board.best is not None:
+                parts += [Text(), _best_line(board.best, board.study)]
+            return Group(*parts)
+
+    def _table(self, board: Scoreboard, study: Opening) -> Table:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
+        runs = [board.running[number] for number in sorted(board.running)]
+        shown = [] if self._names else varying(study.keys, board.seen)
+        columns = {
+            "run": [run.name or "" if self._names else f"t{run.number:04d}" for run in runs],
+            **{study.keys.key(name): _values(runs, name) for name in shown},
+            "epoch": [f"{run.epoch}/{run.epochs}" if run.epochs else str(run.epoch) for run in runs],
+            study.objective: number_cells([run.last for run in runs]),
+            "": [sparkline(board.curves[run.number], SPARK_WIDTH) for run in runs],
+        }
+        for header in columns:
+            right = header in ("epoch", study.objective)
+            table.add_column(header, no_wrap=True, justify="right" if right else "left", style="" if right else "cyan")
+        for cells in zip(*columns.values(), strict=True):
+            table.add_row(*(Text(cell) for cell in cells))
+        return table
+
+
+def _values(runs: Sequence[RunRecord], name: str) -> list[str]:
+    return value_cells([run.params.get(name) for run in runs], [name not in run.params for run in runs])
+
+
+def _headline(board: Scoreboard, study: Opening) -> Text:
+    ends = board.ends
+    text = Text.assemble(
+        (study.name, "bold"),
+        f"  {board.done()} of {study.trials} trials  ",
+        (f"{ends['COMPLETE']} complete", "green"),
+        "  ",
+        (f"{ends['PRUNED']} pruned", "yellow"),
+        "  ",
+        (f"{ends['FAIL']} failed", "red" if ends["FAIL"] else "dim"),
+    )
+    left = board.seconds_left()
+    if left is not None:
+        text.append(f"  {duration(left)} left", style="dim")
+    return text
+
+
+def _bar(board: Scoreboard, study: Opening) -> ProgressBar:
+    return ProgressBar(total=study.trials, completed=board.done(), width=60, complete_style="green")
+
+
+def _best_line(best: RunRecord, study: Opening) -> Text:
+    value = number_cells([best.best])[0].strip()
+    return Text.assemble(("best ", "dim"), (f"{study.objective} {value}", "bold green"), ("  ", ""), best.name or "")
+
+
+class PlainDisplay:
+    """One line per event, for logs and pipes; a context manager, and a watcher of a coordinator."""
+
+    def __init__(self, console: Console, file: str, *, names: bool) -> None:
+        self._board = Scoreboard()
+        self._console = console
+        self._file = file
+
+    def __enter__(self) -> Self:
+        self._say(f"loading {self._file}")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
+    ) -> None: ...
+
+    def opened(self, study: Opening) -> None:
+        self._board.opened(study)
+        self._say(f"study {study.name}: {study.finished} of {study.trials} trials done, runs in {study.directory}")
+
+    def started(self, run: RunRecord) -> None:
+        self._board.started(run)
+        self._say(f"started {run.name}")
+
+    def epoch(self, run: RunRecord, metrics: dict[str, float]) -> None:
+        self._board.epoch(run, metrics)
+
+    def ended(self, run: RunRecord) -> None:
+        best = self._board.ended(run)
+        state = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "WAITING": "queued again"}[run.state]
+        study = self._board.study
+        value = "" if run.best is None or study is None else f" {study.objective} {run.best:.5g}"
+        reason = f": {run.reason}" if run.reason else ""
+        count = f" [{self._board.done()}/{study.trials}]" if study is not None and run.state in FINISHED else ""
+        self._say(
+            f"{state} {run.name} after {run.epoch} epochs{value}{' (best so far)' if best else ''}{reason}{count}"
+        )
+
+    def message(self, text: str) -> None:
+        self._say(text)
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,110 @@
+"""`sweep start`: train a study."""
+
+from typing import Annotated
+
+import typer
+
+from sweep.cli import options
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Keep a parameter at one value. Repeatable.", show_default=False),
+]
+Enqueue = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--enqueue",
+        metavar="PARAMETERS",
+        help="Try this first: NAME=VALUE,NAME=VALUE (others are proposed), a run name, or @FILE.json. Repeatable.",
+        show_default=False,
+    ),
+]
+From = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--from",
+        metavar="STUDY:best:N",
+        help="Try the parameters of another study's best runs first.",
+        show_default=False,
+    ),
+]
+
+
+def start(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The study file.", show_default=False)],
+    trials: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="The study's total of trials; earlier ones count.", show_default=False),
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Begin no trial after this long: 90, 10m, 2h.", show_default=False),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs of a trial.", show_default=False)] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Processes that train; 0 trains in this one. [default: one a core or GPU]"),
+    ] = None,
+    sampler: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="tpe, random, cmaes, grid(...), ...", show_default=False)
+    ] = None,
+    pruner: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="median(n_startup_trials=5), hyperband, nop, ...", show_default=False),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="The study's seed.", show_default=False)] = None,
+    fixed: Set = None,
+    enqueue: Enqueue = None,
+    best_of: From = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The study's name, if not the file's.", show_default=False)
+    ] = None,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+    logdir: options.Logdir = options.DEFAULT_LOGDIR,
+    names: options.Names = False,
+) -> None:
+    """Train a study, or go on with it.
+
+    Ctrl-C once stops after the running epochs, and what was running is run again when the study goes on; Ctrl-C twice
+    stops at once.
+
+    \b
+    Example: sweep start studies/diabetes.py --trials 50 --pruner 'median(n_startup_trials=5)'
+    """
+    from sweep.cli.starting import run
+    from sweep.control.opening import Settings
+
+    settings = Settings(
+        storage=storage,
+        logdir=logdir,
+        name=name,
+        trials=trials,
+        epochs=epochs,
+        timeout=seconds(timeout) if timeout is not None else None,
+        workers=workers,
+        sampler=sampler,
+        pruner=pruner,
+        seed=seed,
+    )
+    status = run(file, settings, fixed or [], enqueue or [], best_of or [], names=names)
+    if status:
+        raise typer.Exit(status)
+
+
+def seconds(text: str) -> float:
+    """A time such as `90`, `10m`, `1.5h` or `2d` in seconds.
+
+    Raises:
+        StudyError: it is none.
+    """
+    from sweep.errors import StudyError
+
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    try:
+        value = float(number) * units[unit]
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < float("inf"):
+        raise StudyError("a time is a number above 0 with s, m, h or d behind it", repr(text), "e.g. 90, 10m or 2h")
+    return value

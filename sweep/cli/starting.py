@@ -1,0 +1,115 @@
+"""How `sweep start` runs a study: its display while it trains, and what it says at the end."""
+
+import dataclasses
+import signal
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from sweep.cli.choices import choose
+from sweep.cli.display import LiveDisplay, PlainDisplay
+from sweep.cli.output import console, on_terminal, show_grid
+from sweep.cli.tables import constants_line, runs_grid
+from sweep.control.opening import Settings
+from sweep.control.start import Outcome, start_file, start_here
+from sweep.read.commands import command, shown_path
+from sweep.read.runs import best_run, rank
+from sweep.store import FINISHED, RunRecord, Store, StudyRecord
+from sweep.study import check_file, load
+
+SHOWN = 10  # runs of the closing table
+
+
+def run(
+    file: str, settings: Settings, fixed: Sequence[str], enqueue: Sequence[str], best_of: Sequence[str], *, names: bool
+) -> int:
+    """Run a study file and print how it went; returns the exit status."""
+    check_file(file)
+    choices = choose(file, fixed, enqueue, best_of, storage=settings.storage)
+    settings = dataclasses.replace(settings, fixed=choices.fixed, enqueue=choices.enqueue)
+    screen = console()
+    display = (LiveDisplay if on_terminal() else PlainDisplay)(screen, file, names=names)
+    with display as watcher:
+        if settings.workers == 0:
+            outcome = start_here(load(file), settings, watcher)
+        else:
+            outcome = start_file(file, settings, watcher)
+    close(screen, outcome, settings, names=names)
+    return 0 if outcome.signal is None else 128 + (signal.SIGINT if outcome.signal == signal.SIGINT else outcome.signal)
+
+
+def close(screen: Console, outcome: Outcome, settings: Settings, *, names: bool) -> None:
+    """Print the best runs, what was pruned and what that spared, and where to look further."""
+    name = outcome.opened.declaration.name
+    if outcome.opened.writer is None:
+        screen.print("nothing was trained", style="yellow")
+        return
+    store = Store(settings.storage)
+    try:
+        study = store.study(name)
+        runs = store.runs(study.study_id)
+    finally:
+        store.close()
+    _best_table(screen, study, runs, names=names)
+    for line in summary(study, runs, outcome):
+        screen.print(line, markup=False, highlight=False, soft_wrap=True)
+    screen.print()
+    for line, what in _further(study, outcome, settings):
+        screen.print(f"  {line}", style="bold", markup=False, highlight=False, soft_wrap=True, end="")
+        screen.print(f"   {what}", style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+def _best_table(screen: Console, study: StudyRecord, runs: Sequence[RunRecord], *, names: bool) -> None:
+    best = best_run(study, runs)
+    shown = rank(study, runs)[:SHOWN] if len(study.declaration["objective"]) == 1 else list(runs)[-SHOWN:]
+    if not shown:
+        return
+    screen.print()
+    show_grid(runs_grid(study, shown, best=best, names=names))
+    constant = constants_line(study, shown)
+    if constant is not None and not names:
+        screen.print(constant, style="dim", markup=False, highlight=False)
+    screen.print()
+
+
+def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> list[str]:
+    """What happened, in a few lines."""
+    counts = {state: sum(run.state == state for run in runs) for state in ("COMPLETE", "PRUNED", "FAIL", "WAITING")}
+    done = sum(counts[state] for state in FINISHED)
+    total = study.declaration["trials"]
+    lines = [
+        f"{study.name}: {done} of {total} trials: {counts['COMPLETE']} complete, {counts['PRUNED']} pruned, "
+        f"{counts['FAIL']} failed"
+    ]
+    pruned = [run for run in runs if run.state == "PRUNED" and run.epochs]
+    if pruned:
+        spared = sum((run.epochs or 0) - run.epoch for run in pruned)
+        planned = sum(run.epochs or 0 for run in runs if run.epochs)
+        lines.append(f"pruning spared {spared} of {planned} epochs, {spared / planned:.0%} of the training")
+    if counts["WAITING"]:
+        lines.append(f"{counts['WAITING']} that were running will be run again when the study goes on")
+    if done >= total and outcome.stopped is None and not counts["WAITING"]:
+        lines.append("the study is finished")
+    elif outcome.stopped is not None:
+        lines.append(f"stopped by {outcome.stopped}" if outcome.signal else f"stopped: {outcome.stopped}")
+    return lines
+
+
+def _further(study: StudyRecord, outcome: Outcome, settings: Settings) -> list[tuple[str, str]]:
+    storage = settings.storage
+    file = shown_path(study.declaration["file"])
+    name = ["--name", study.name] if settings.name else []
+    logdir = ["--logdir", settings.logdir] if settings.logdir != "runs" else []
+    done = sum(run.state in FINISHED for run in outcome.opened.ledger.runs())
+    total = study.declaration["trials"]
+    if done < total:
+        trials = ["--trials", str(total)] if settings.trials else []
+        lines = [(command("start", file, *trials, *name, *logdir, storage=storage), "goes on")]
+    else:
+        more = ["--trials", str(total * 2)]
+        lines = [(command("start", file, *more, *name, *logdir, storage=storage), "trains more")]
+    return [
+        *lines,
+        (command("runs", study.name, storage=storage), "lists all runs"),
+        (command("tensorboard", study.name, storage=storage), "shows them in TensorBoard"),
+    ]

@@ -1,0 +1,59 @@
+"""TensorBoard as a process: started beside others, loaded, ended."""
+
+import os
+import socket
+
+import pytest
+from tensorboard.compat.proto import event_pb2
+from tensorboard.plugins.scalar import summary_v2
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from sweep.control.tensorboard import TensorBoard, free_ports, run_names
+from sweep.errors import SweepError
+
+
+def write_run(directory):
+    writer = EventFileWriter(str(directory))
+    writer.add_event(event_pb2.Event(step=0, wall_time=1.0, summary=summary_v2.scalar_pb("val_loss", 0.5)))
+    writer.close()
+
+
+def test_it_has_loaded_every_run_and_ends_with_its_context(tmp_path):
+    for name in ("dnn-t0000", "mlp-t0001"):
+        write_run(tmp_path / name)
+    with TensorBoard(tmp_path, 16006) as running:
+        assert running.wait() == 2
+        assert sorted(running.runs()) == ["dnn-t0000", "mlp-t0001"]
+        assert running.url == f"http://127.0.0.1:{running.port}/"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", running.port))
+
+
+def test_an_empty_log_directory_gives_an_empty_tensorboard_on_the_next_free_port(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with TensorBoard(tmp_path / "not there yet", port) as running:
+            assert running.wait() == 0
+            assert running.port > port
+
+
+def test_a_taken_port_is_passed_over():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert next(free_ports(port)) > port
+
+
+def test_a_file_is_no_log_directory(tmp_path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(SweepError, match="a log directory must be a folder"):
+        TensorBoard(tmp_path / "runs", 16006)
+
+
+def test_a_run_is_named_by_its_path_in_the_log_directory(tmp_path):
+    write_run(tmp_path / "wine" / "dnn-t0000")
+    os.makedirs(tmp_path / "wine" / "workers")
+    assert run_names(tmp_path) == {"wine/dnn-t0000"}

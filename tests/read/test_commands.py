@@ -1,0 +1,49 @@
+"""Commands to copy."""
+
+import pytest
+
+from sweep.read.commands import command, run_again, shown_path
+from tests.store_builder import add_study, build_store, run
+
+DEFAULT = "sqlite:///sweep.db"
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.delenv("SWEEP_STORAGE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    store = build_store(tmp_path)
+    yield store
+    store.close()
+
+
+def test_a_command_names_the_storage_only_where_it_must(store, monkeypatch):
+    assert command("show", "t0001", storage=DEFAULT) == "sweep show t0001"
+    assert command("show", "t0001", storage="sqlite:///x.db") == "sweep show t0001 --storage sqlite:///x.db"
+    monkeypatch.setenv("SWEEP_STORAGE", "sqlite:///x.db")
+    assert command("show", "t0001", storage="sqlite:///x.db") == "sweep show t0001"
+
+
+def test_a_pattern_is_quoted_for_the_shell(store):
+    assert command("runs", "^dnn|mlp", storage=DEFAULT) == "sweep runs '^dnn|mlp'"
+
+
+def test_a_run_of_a_study_that_goes_on_is_enqueued(store, tmp_path):
+    study = add_study(store, runs=[run(0)], file=str(tmp_path / "studies/wine.py"))
+    again = run_again(study, store.runs(study.study_id)[0], 1, storage=DEFAULT)
+    assert again == "sweep start studies/wine.py --enqueue dnn-lr=0.001-bs=32-t0000"
+
+
+def test_a_run_of_a_finished_study_needs_one_trial_more(store, tmp_path):
+    study = add_study(store, runs=[run(0)], file=str(tmp_path / "wine.py"), trials=30)
+    again = run_again(study, store.runs(study.study_id)[0], 30, storage=DEFAULT)
+    assert again == "sweep start wine.py --enqueue dnn-lr=0.001-bs=32-t0000 --trials 31"
+
+
+def test_a_run_of_a_notebook_has_no_such_command(store):
+    study = add_study(store, runs=[run(0)], file=None)
+    assert run_again(study, store.runs(study.study_id)[0], 1, storage=DEFAULT) is None
+
+
+def test_a_path_elsewhere_stays_absolute(store):
+    assert shown_path("/elsewhere/wine.py") == "/elsewhere/wine.py"

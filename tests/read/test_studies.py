@@ -1,0 +1,43 @@
+"""How studies stand."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from sweep.read.studies import is_running, standings
+from sweep.store import Owner
+from sweep.store.lease import this_host
+from tests.store_builder import add_study, build_store, run
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = build_store(tmp_path)
+    yield store
+    store.close()
+
+
+def dead_process():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_a_study_whose_coordinator_lives_is_running(store):
+    study = add_study(store, owner=Owner(this_host(), os.getpid(), "token"))
+    assert is_running(store, study)
+    assert [standing.state for standing in standings(store, [study])] == ["running"]
+
+
+def test_a_study_whose_coordinator_died_is_stopped(store):
+    study = add_study(store, owner=Owner(this_host(), dead_process(), "token"), runs=[run(0, state="RUNNING")])
+    (standing,) = standings(store, [study])
+    assert (standing.state, standing.counts, standing.finished) == ("stopped", {"RUNNING": 1}, 0)
+
+
+def test_a_study_whose_trials_are_used_up_is_finished(store):
+    study = add_study(store, runs=[run(0, 0.5), run(1, 0.25), run(2, state="FAIL")], trials=3)
+    (standing,) = standings(store, [study])
+    assert (standing.state, standing.finished, standing.best.number) == ("finished", 3, 1)
