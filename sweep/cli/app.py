@@ -2,7 +2,7 @@
 
 import typer
 
-from sweep.cli import control, read
+from sweep.cli import control, read, start
 
 HELP = """Hyperparameter sweeps for Keras, whose runs are named after what ran.
 
@@ -19,6 +19,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.command()(start.start)
 for look in (read.runs, read.show, read.best, read.studies, read.names, read.export):
     app.command()(look)
 for act in (control.tensorboard, control.prune, control.stop, control.upgrade):

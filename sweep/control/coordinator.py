@@ -111,6 +111,7 @@ class Coordinator:
             epochs=declaration.epochs,
             workers=declaration.workers,
             directory=opened.directory,
+            keys=opened.search.keys,
         )
 
     # Which trials begin.

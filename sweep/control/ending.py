@@ -5,9 +5,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweep.events import end_run
-
 from sweep.errors import StudyError
+from sweep.events import end_run
 from sweep.store import RunRecord
 
 SAME_FAILURES = 5  # so many in a row with one error, and the study stops
@@ -55,6 +54,6 @@ class Endings:
         if run.directory is None or not Path(run.directory).is_dir():
             return
         try:
-            end_run(Path(run.directory), run.state, run.reason or "", run)
+            end_run(run)
         except OSError:
             _log.exception("the end of run %s could not be written to %s", run.name, run.directory)

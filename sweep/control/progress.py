@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from sweep.names import KeyTable
 from sweep.store import RunRecord
 
 
@@ -37,6 +38,8 @@ class Opening:
     epochs: int | None
     workers: int | None
     directory: str
+    keys: KeyTable
+    """The key table of its run names, which grows while it runs."""
 
 
 class Silent:

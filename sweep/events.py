@@ -1,0 +1,173 @@
+"""A run's directory and its event file: writing, reading, and the tags there are.
+
+One event file a run, so that one line in TensorBoard is one trial. TensorBoard reads a run's files in the order of their
+names; its fast loader drops any step of a tag that is not greater than the one before.
+
+Tags: a metric has its own name (`loss`, `val_loss`, `learning_rate`), `best/<objective>` is the best value at the end, a
+weight has a histogram `<layer>/<weight>`, its gradient one under `gradients/`, the run's text is `run`.
+"""
+
+import itertools
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+
+from sweep import hparams, records, summaries
+from sweep.names import Value, format_value
+from sweep.store.records import RunRecord
+
+PREFIX = "events.out.tfevents."
+RUN_TAG = "run"
+BEST_TAG = "best/"
+_FILE_VERSION = "brain.Event:2"
+
+_serial = itertools.count()
+
+
+def run_directory(logdir: Path, study: str, name: str) -> Path:
+    """The directory of a run: each study has a log directory, and a TensorBoard, of its own."""
+    return logdir / study / name
+
+
+class RunWriter:
+    """One event file, in a directory that is made for it; a context manager that closes it.
+
+    Args:
+        directory: the run's. No other writer may have it at the same time: TensorBoard reads one file after another.
+
+    Raises:
+        OSError: the directory or file cannot be written.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.path = directory / _file_name()
+        self._file = self.path.open("xb")
+        self._steps: dict[str, int] = {}
+        self._event(Event(wall_time=time.time(), file_version=_FILE_VERSION))
+        self.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add(self, summary: Summary, step: int) -> None:
+        """Write a summary.
+
+        Raises:
+            ValueError: a tag has this step or a later one already.
+        """
+        for value in summary.value:
+            last = self._steps.get(value.tag, -1)
+            if step <= last:
+                raise ValueError(f"steps of tag {value.tag!r} must increase: got {step} after {last}")
+            self._steps[value.tag] = step
+        self._event(Event(wall_time=time.time(), step=step, summary=summary))
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Write scalars by tag."""
+        self.add(summaries.scalars(values), step)
+
+    def histograms(self, step: int, arrays: Mapping[str, summaries.Array]) -> None:
+        """Write histograms of arrays by tag."""
+        self.add(summaries.histograms(arrays), step)
+
+    def graph(self, graph_def: bytes) -> None:
+        """Write the graph of operations, a serialized GraphDef."""
+        self._event(Event(wall_time=time.time(), graph_def=graph_def))
+
+    def keras_graph(self, config: str) -> None:
+        """Write the graph of layers, from `model.to_json()`."""
+        self.add(summaries.keras_graph(config), 0)
+
+    def text(self, tag: str, markdown: str, step: int = 0) -> None:
+        """Write a text."""
+        self.add(summaries.text(tag, markdown), step)
+
+    def flush(self) -> None:
+        """Hand everything to the operating system, so that TensorBoard sees it and a killed process loses nothing."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Flush and close; calling it again does nothing."""
+        self._file.close()
+
+    def _event(self, event: Event) -> None:
+        records.write(self._file, event.SerializeToString())
+
+
+def _file_name() -> str:
+    """`events.out.tfevents.<seconds>.<host>.<pid>.<n>`: names sort by time, and no two are the same."""
+    return f"{PREFIX}{time.time_ns() / 1e9:020.9f}.{socket.gethostname()}.{os.getpid()}.{next(_serial)}"
+
+
+def files(directory: Path) -> list[Path]:
+    """A run's event files in the order TensorBoard reads them."""
+    return sorted(directory.glob(f"{PREFIX}*"))
+
+
+def read(directory: Path) -> Iterator[Event]:
+    """The events of a run, all files in order. A file ends quietly where a record is cut short."""
+    for path in files(directory):
+        for data in records.read(path):
+            yield Event.FromString(data)
+
+
+def read_scalars(directory: Path, tag: str) -> dict[int, float]:
+    """A tag's scalars by step, as float32 has them."""
+    return {
+        event.step: value.tensor.float_val[0]
+        for event in read(directory)
+        for value in event.summary.value
+        if value.tag == tag and value.metadata.plugin_data.plugin_name == "scalars"
+    }
+
+
+def restart(directory: Path) -> None:
+    """Remove the event files of an attempt that is run again from its beginning."""
+    for path in files(directory):
+        path.unlink()
+
+
+def end_run(run: RunRecord) -> None:
+    """Write the end of a run whose worker is gone, as a second file, which both of TensorBoard's loaders read.
+
+    Raises:
+        OSError: its directory cannot be written.
+    """
+    if run.directory is None:
+        return
+    with RunWriter(Path(run.directory)) as writer:
+        writer.add(hparams.build_end(run.state, time.time()), 0)
+        about = {"seed": run.seed, "attempt": run.attempt}
+        text = run_text(run.name or "", run.params, run.state, run.reason or "", about)
+        writer.text(RUN_TAG, text, step=1)
+
+
+def run_text(
+    name: str, params: Mapping[str, Value], state: str, reason: str, about: Mapping[str, Any] | None = None
+) -> str:
+    """A run's text for TensorBoard, in Markdown: its state and why, its exact parameters, and what else is known."""
+    head = [f"**{name}**", "", f"{state}{f': {_cell(reason)}' if reason else ''}", ""]
+    rows = [f"| {_cell(parameter)} | {_cell(format_value(value))} |" for parameter, value in params.items()]
+    more = [f"| {_cell(key)} | {_cell(str(value))} |" for key, value in (about or {}).items()]
+    tables = [
+        ["| parameter | value |", "|---|---|", *rows, ""] if rows else [],
+        ["| | |", "|---|---|", *more] if more else [],
+    ]
+    return "\n".join([*head, *tables[0], *tables[1]])
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())

@@ -1,0 +1,102 @@
+"""TensorBoard's HParams records: a run's parameters at its start, its status at its end. Built and parsed here alone.
+
+Records stand in the plugin metadata of a summary with an empty tensor; the first of a run and tag wins, so a status RUNNING
+would never become another. No experiment record is written: TensorBoard then shows every parameter of every run, those
+of conditional branches included. Source: `tensorboard/plugins/hparams/metadata.py` and `summary_v2.py`.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+from sweep.names import Value, format_value
+
+START_TAG = metadata.SESSION_START_INFO_TAG
+END_TAG = metadata.SESSION_END_INFO_TAG
+
+_STATUS = {"COMPLETE": api_pb2.STATUS_SUCCESS, "PRUNED": api_pb2.STATUS_FAILURE, "FAIL": api_pb2.STATUS_FAILURE}
+
+
+def build_start(
+    params: Mapping[str, Value], distributions: Mapping[str, BaseDistribution], group: str, start_time: float
+) -> Summary:
+    """The record of a run's parameters.
+
+    A column of TensorBoard has one type, or it cannot be sorted: a choice between values of several kinds is text in
+    every run. NaN is text as well, since TensorBoard drops it.
+
+    Args:
+        params: the values by parameter.
+        distributions: their domains, which say the type; a parameter without one has its value's.
+        group: the session group, unique for each run: runs with equal parameters would be merged otherwise.
+        start_time: Unix seconds.
+    """
+    info = plugin_data_pb2.SessionStartInfo(group_name=group, start_time_secs=start_time)
+    for name, value in params.items():
+        given = typed(value, distributions.get(name))
+        if isinstance(given, bool):  # first: a bool is an int
+            info.hparams[name].bool_value = given
+        elif isinstance(given, int | float):
+            info.hparams[name].number_value = given
+        else:
+            info.hparams[name].string_value = given
+    return _summary(START_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=info))
+
+
+def build_end(state: str, end_time: float) -> Summary:
+    """The record of a run's end, `state` being COMPLETE, PRUNED or FAIL and `end_time` Unix seconds."""
+    info = plugin_data_pb2.SessionEndInfo(status=_STATUS[state], end_time_secs=end_time)
+    return _summary(END_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=info))
+
+
+def typed(value: Value, distribution: BaseDistribution | None) -> bool | float | str:
+    """A parameter's value with the type that its column has."""
+    choices = distribution.choices if isinstance(distribution, CategoricalDistribution) else (value,)
+    kinds = {_kind(choice) for choice in choices}
+    if kinds == {"bool"}:
+        return bool(value)
+    if kinds == {"number"} and isinstance(value, int | float):
+        try:
+            return float(value)
+        except OverflowError:  # an integer beyond float64
+            return format_value(value)
+    return value if isinstance(value, str) else format_value(value)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int) or (isinstance(value, float) and not math.isnan(value)):
+        return "number"
+    return "text"
+
+
+def parse_start(summary: Summary) -> tuple[str, dict[str, bool | float | str]] | None:
+    """The session group and parameters of a start record; None for any other summary."""
+    info = _content(summary, START_TAG)
+    if info is None:
+        return None
+    start = info.session_start_info
+    return start.group_name, {name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()}
+
+
+def parse_end(summary: Summary) -> str | None:
+    """`SUCCESS` or `FAILURE` of an end record; None for any other summary."""
+    info = _content(summary, END_TAG)
+    return None if info is None else api_pb2.Status.Name(info.session_end_info.status).removeprefix("STATUS_")
+
+
+def _content(summary: Summary, tag: str) -> Any:
+    for value in summary.value:
+        if value.tag == tag:
+            return plugin_data_pb2.HParamsPluginData.FromString(value.metadata.plugin_data.content)
+    return None
+
+
+def _summary(tag: str, data: plugin_data_pb2.HParamsPluginData) -> Summary:
+    value = Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(data), tensor=metadata.NULL_TENSOR)
+    return Summary(value=[value])
