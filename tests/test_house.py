@@ -11,7 +11,19 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "sweep"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-GROUND = {"errors", "names", "architecture", "declaration", "study", "events", "hparams", "store", "specs"}
+GROUND = {
+    "errors",
+    "names",
+    "architecture",
+    "declaration",
+    "study",
+    "events",
+    "hparams",
+    "records",
+    "summaries",
+    "store",
+    "specs",
+}
 # What each part may import besides itself, the ground floor, and what is no part of this package.
 UPSTAIRS = {
     "train": set(),
