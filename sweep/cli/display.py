@@ -139,8 +139,21 @@ class LiveDisplay:
             if board.running:
                 parts += [Text(), self._table(board, board.study)]
             if board.best is not None:
-                parts += [Text(), _best_line(board.best, board.study)]
+                parts += [Text(), self._best_line(board, board.best, board.study)]
             return Group(*parts)
+
+    def _best_line(self, board: Scoreboard, best: RunRecord, study: Opening) -> Text:
+        """The best run so far, its parameters as in the table's columns."""
+        text = Text.assemble(("best  ", "dim"), (f"{study.objective} {number_cells([best.best])[0]}", "bold green"))
+        if self._names:
+            return text.append(f"  {best.name}")
+        text.append(f"  t{best.number:04d}")
+        for name in varying(study.keys, board.seen):
+            if name in best.params:
+                text.append(f"  {study.keys.key(name)} ", style="dim").append(
+                    format_value(best.params[name]), style="cyan"
+                )
+        return text
 
     def _table(self, board: Scoreboard, study: Opening) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
@@ -184,11 +197,6 @@ def _headline(board: Scoreboard, study: Opening) -> Text:
 
 def _bar(board: Scoreboard, study: Opening) -> ProgressBar:
     return ProgressBar(total=study.trials, completed=board.done(), width=60, complete_style="green")
-
-
-def _best_line(best: RunRecord, study: Opening) -> Text:
-    value = number_cells([best.best])[0].strip()
-    return Text.assemble(("best ", "dim"), (f"{study.objective} {value}", "bold green"), ("  ", ""), best.name or "")
 
 
 class PlainDisplay:
