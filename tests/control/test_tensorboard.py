@@ -4,18 +4,15 @@ import os
 import socket
 
 import pytest
-from tensorboard.compat.proto import event_pb2
-from tensorboard.plugins.scalar import summary_v2
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from sweep.control.tensorboard import TensorBoard, free_ports, run_names
 from sweep.errors import SweepError
+from sweep.events import RunWriter
 
 
 def write_run(directory):
-    writer = EventFileWriter(str(directory))
-    writer.add_event(event_pb2.Event(step=0, wall_time=1.0, summary=summary_v2.scalar_pb("val_loss", 0.5)))
-    writer.close()
+    with RunWriter(directory) as writer:
+        writer.scalars(0, {"val_loss": 0.5})
 
 
 def test_it_has_loaded_every_run_and_ends_with_its_context(tmp_path):
