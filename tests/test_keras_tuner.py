@@ -1,5 +1,6 @@
 """Keras Tuner's search space over an Optuna trial, and studies made of its `build(hp)` functions."""
 
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -176,3 +177,100 @@ def test_the_study_has_the_settings_it_was_given_and_the_file_of_its_build_funct
     assert declared.direction == ["maximize"]
     assert (declared.trials, declared.epochs, declared.pruner) == (7, 3, "nop")
     assert declared.file == __file__
+
+
+def build(hp):
+    """A model of one or two layers, by an optimizer that has a parameter of its own."""
+    import keras
+
+    model = keras.Sequential([keras.Input((4,))])
+    for layer in range(hp.Int("layers", 1, 2)):
+        model.add(
+            keras.layers.Dense(hp.Int(f"units_{layer}", 4, 16, step=4), activation=hp.Fixed("activation", "relu"))
+        )
+    model.add(keras.layers.Dense(1))
+    optimizer = hp.Choice("optimizer", ["adam", "sgd"])
+    momentum = hp.Float("momentum", 0, 0.9, parent_name="optimizer", parent_values=["sgd"])
+    model.compile("adam" if optimizer == "adam" else keras.optimizers.SGD(momentum=momentum), loss="mse")
+    return model
+
+
+class Hyper:
+    """A `HyperModel` that tunes how it is trained too."""
+
+    def __init__(self, result=lambda history: history):
+        self.result = result
+
+    def build(self, hp):
+        return build(hp)
+
+    def fit(self, hp, model, *args, **kwargs):
+        history = model.fit(
+            *args, batch_size=hp.Choice("batch_size", [16, 32]), epochs=hp.Int("epochs", 2, 3), **kwargs
+        )
+        return self.result(history)
+
+
+@pytest.fixture
+def rows():
+    """Sixty rows of four inputs, and their sums."""
+    x = np.random.default_rng(0).normal(size=(60, 4)).astype("float32")
+    return x, x.sum(axis=1)
+
+
+def run(folder, tuned, rows, **settings) -> optuna.Study:
+    x, y = rows
+    study = sweep.from_keras_tuner(
+        tuned,
+        x[:40],
+        y[:40],
+        validation_data=(x[40:], y[40:]),
+        objective="val_loss",
+        direction="minimize",
+        pruner="nop",
+        seed=1,
+        name="tuned",
+        **settings,
+    )
+    return study.run(workers=0, storage=f"sqlite:///{folder / 'sweep.db'}", logdir=str(folder / "runs"))
+
+
+def test_a_build_function_runs_as_a_study_whose_runs_are_named_after_its_hyperparameters(tmp_path, rows):
+    enqueue = [
+        {"layers": 2, "units_0": 8, "units_1": 4, "optimizer": "sgd", "momentum": 0.5},
+        {"layers": 1, "units_0": 16, "optimizer": "adam"},
+    ]
+    study = run(tmp_path, build, rows, trials=2, epochs=2, enqueue=enqueue, batch_size=8)
+    assert [trial.params for trial in study.trials] == enqueue
+    assert [len(trial.intermediate_values) for trial in study.trials] == [2, 2]
+    assert [trial.value for trial in study.trials] == [
+        min(trial.intermediate_values.values()) for trial in study.trials
+    ]
+    names = sorted(path.name for path in (tmp_path / "runs" / "tuned").glob("*-t*"))
+    assert [name.split("-")[:2] + name.split("-")[-1:] for name in names] == [
+        ["tuned", "16", "t0001"],
+        ["tuned", "8_4", "t0000"],
+    ]
+
+
+def test_a_hypermodels_own_fit_trains_through_sweep_fit_and_tunes_what_it_gives_it(tmp_path, rows):
+    study = run(tmp_path, Hyper(), rows, trials=2)
+    for trial in study.trials:
+        assert {"batch_size", "epochs", "layers"} <= set(trial.params)
+        assert len(trial.intermediate_values) == trial.params["epochs"]
+        assert trial.value == min(trial.intermediate_values.values())
+
+
+@pytest.mark.parametrize("result", [lambda history: 7.5, lambda history: {"loss": 1.0, "val_loss": 7.5}])
+def test_what_a_hypermodels_fit_returns_is_the_trials_value(tmp_path, rows, result):
+    (trial,) = run(tmp_path, Hyper(result), rows, trials=1).trials
+    assert trial.value == 7.5
+
+
+def test_a_hypermodels_fit_that_trains_nothing_is_refused(tmp_path, rows):
+    class Idle(Hyper):
+        def fit(self, hp, model, *args, **kwargs):
+            return None
+
+    with pytest.raises(sweep.SweepError, match=r"fit calls model\.fit, or returns a number .* with val_loss: got None"):
+        run(tmp_path, Idle(), rows, trials=1)
