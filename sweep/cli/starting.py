@@ -5,6 +5,7 @@ import signal
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.text import Text
 
 from sweep.cli.choices import choose
 from sweep.cli.display import LiveDisplay, PlainDisplay
@@ -54,9 +55,10 @@ def close(screen: Console, outcome: Outcome, settings: Settings, *, names: bool)
     for line in summary(study, runs, outcome):
         screen.print(line, markup=False, highlight=False, soft_wrap=True)
     screen.print()
-    for line, what in _further(study, outcome, settings):
-        screen.print(f"  {line}", style="bold", markup=False, highlight=False, soft_wrap=True, end="")
-        screen.print(f"   {what}", style="dim", markup=False, highlight=False, soft_wrap=True)
+    further = _further(study, outcome, settings)
+    width = max(len(line) for line, _ in further)
+    for line, what in further:
+        screen.print(Text.assemble("  ", (line.ljust(width), "bold"), "   ", (what, "dim")), soft_wrap=True)
 
 
 def _best_table(screen: Console, study: StudyRecord, runs: Sequence[RunRecord], *, names: bool) -> None:
