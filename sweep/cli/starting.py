@@ -1,6 +1,7 @@
 """How `sweep start` runs a study: its display while it trains, and what it says at the end."""
 
 import dataclasses
+import os
 import signal
 from collections.abc import Sequence
 
@@ -13,12 +14,35 @@ from sweep.cli.output import console, on_terminal, show_grid
 from sweep.cli.tables import constants_line, runs_grid
 from sweep.control.opening import Settings
 from sweep.control.start import Outcome, start_file, start_here
-from sweep.read.commands import command, shown_path
+from sweep.read.commands import DEFAULT_LOGDIR, command, shown_path
 from sweep.read.runs import best_run, rank
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 from sweep.study import check_file, load
 
 SHOWN = 10  # runs of the closing table
+
+
+@dataclasses.dataclass(frozen=True)
+class CommandLine:
+    """What the user said: the study file, the settings, and `--set` as it was typed."""
+
+    file: str
+    settings: Settings
+    fixed: Sequence[str]
+
+    def again(self, trials: int | None = None) -> str:
+        """The command that goes on with the study as it was started; what was enqueued stands in it already."""
+        given = self.settings if trials is None else dataclasses.replace(self.settings, trials=trials)
+        words = ["start", shown_path(self.file)]
+        for name in ("trials", "timeout", "epochs", "workers", "sampler", "pruner", "seed", "name"):
+            value = getattr(given, name)
+            if value is not None:
+                words += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
+        for text in self.fixed:
+            words += ["--set", text]
+        if given.logdir != os.environ.get("SWEEP_LOGDIR", DEFAULT_LOGDIR):
+            words += ["--logdir", given.logdir]
+        return command(*words, storage=given.storage)
 
 
 def run(
@@ -35,30 +59,30 @@ def run(
             outcome = start_here(load(file), settings, watcher)
         else:
             outcome = start_file(file, settings, watcher)
-    close(screen, outcome, settings, names=names)
+    close(screen, outcome, CommandLine(file, settings, fixed), names=names)
     return 0 if outcome.signal is None else 128 + (signal.SIGINT if outcome.signal == signal.SIGINT else outcome.signal)
 
 
-def close(screen: Console, outcome: Outcome, settings: Settings, *, names: bool) -> None:
+def close(screen: Console, outcome: Outcome, line: CommandLine, *, names: bool) -> None:
     """Print the best runs, what was pruned and what that spared, and where to look further."""
     name = outcome.opened.declaration.name
     if outcome.opened.writer is None:
         screen.print("nothing was trained", style="yellow")
         return
-    store = Store(settings.storage)
+    store = Store(line.settings.storage)
     try:
         study = store.study(name)
         runs = store.runs(study.study_id)
     finally:
         store.close()
     _best_table(screen, study, runs, names=names)
-    for line in summary(study, runs, outcome):
-        screen.print(line, markup=False, highlight=False, soft_wrap=True)
+    for said in summary(study, runs, outcome):
+        screen.print(said, markup=False, highlight=False, soft_wrap=True)
     screen.print()
-    further = _further(study, outcome, settings)
-    width = max(len(line) for line, _ in further)
-    for line, what in further:
-        screen.print(Text.assemble("  ", (line.ljust(width), "bold"), "   ", (what, "dim")), soft_wrap=True)
+    further = _further(study, outcome, line)
+    width = max(len(words) for words, _ in further)
+    for words, what in further:
+        screen.print(Text.assemble("  ", (words.ljust(width), "bold"), "   ", (what, "dim")), soft_wrap=True)
 
 
 def _best_table(screen: Console, study: StudyRecord, runs: Sequence[RunRecord], *, names: bool) -> None:
@@ -97,21 +121,13 @@ def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> 
     return lines
 
 
-def _further(study: StudyRecord, outcome: Outcome, settings: Settings) -> list[tuple[str, str]]:
-    storage = settings.storage
-    file = shown_path(study.declaration["file"])
-    name = ["--name", study.name] if settings.name else []
-    logdir = ["--logdir", settings.logdir] if settings.logdir != "runs" else []
+def _further(study: StudyRecord, outcome: Outcome, line: CommandLine) -> list[tuple[str, str]]:
     done = sum(run.state in FINISHED for run in outcome.opened.ledger.runs())
     total = study.declaration["trials"]
-    if done < total:
-        trials = ["--trials", str(total)] if settings.trials else []
-        lines = [(command("start", file, *trials, *name, *logdir, storage=storage), "goes on")]
-    else:
-        more = ["--trials", str(total * 2)]
-        lines = [(command("start", file, *more, *name, *logdir, storage=storage), "trains more")]
+    first = (line.again(), "goes on") if done < total else (line.again(trials=2 * total), "trains more")
+    storage = line.settings.storage
     return [
-        *lines,
+        first,
         (command("runs", study.name, storage=storage), "lists all runs"),
         (command("tensorboard", study.name, storage=storage), "shows them in TensorBoard"),
     ]

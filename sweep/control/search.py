@@ -5,6 +5,7 @@ Nothing here knows of workers, processes or the database.
 
 import difflib
 import logging
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -59,7 +60,9 @@ class Search:
         seed = None if declaration.seed is None else (declaration.seed + len(trials)) % 2**32
         sampler = make_sampler(declaration.sampler, seed)
         if self.fixed:
-            sampler = optuna.samplers.PartialFixedSampler(self.fixed, sampler)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                sampler = optuna.samplers.PartialFixedSampler(self.fixed, sampler)
         if declaration.precision is not None:
             sampler = RoundingSampler(sampler)
         level = optuna.logging.get_verbosity()
