@@ -1,0 +1,22 @@
+"""Keras Tuner's RandomSearch, as its guide shows it, over the index of the parameter sets."""
+
+import sys
+
+import keras
+import keras_tuner
+from nets import build, data, folder, parameter_sets
+
+trials, epochs, recurring = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "recurring"
+sets = parameter_sets(trials, recurring=recurring)
+x, y, x_val, y_val = data()
+
+tuner = keras_tuner.RandomSearch(
+    lambda hp: build(**sets[hp.Choice("set", list(range(trials)))]),
+    objective="val_loss",
+    max_trials=trials,
+    directory=str(folder() / "tuner"),
+    seed=0,
+)
+logs = keras.callbacks.TensorBoard(str(folder() / "logs"), histogram_freq=1)
+tuner.search(x, y, validation_data=(x_val, y_val), batch_size=32, epochs=epochs, callbacks=[logs], verbose=0)
+print("done", len(tuner.oracle.trials))
