@@ -26,17 +26,19 @@ def train(trial: optuna.trial.BaseTrial) -> float:
     family = trial.suggest_categorical("family", ["mlp", "dnn"])
     width = trial.suggest_int("width", 8, 64, log=True)
     depth = trial.suggest_int("depth", 2, 5) if family == "dnn" else 1
+    dropout = trial.suggest_float("dropout", 0.0, 0.5)
 
     inputs = hidden = keras.Input((x.shape[1],))
     for _ in range(depth):
-        hidden = keras.layers.Dense(width, activation="relu")(hidden)
+        hidden = keras.layers.Dropout(dropout)(keras.layers.Dense(width, activation="relu")(hidden))
     model = keras.Model(inputs, keras.layers.Dense(1)(hidden), name=family)
     model.compile(keras.optimizers.Adam(trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True)), loss="mae")
     batch_size = trial.suggest_categorical("batch_size", [8, 16, 32, 64])
     return sweep.fit(trial, model, x, y, validation_data=(x_val, y_val), batch_size=batch_size)
 
 
-study = sweep.Study(train, objective="val_loss", direction="minimize", trials=30, epochs=60, seed=1)
+pruner = "median(n_startup_trials=5, n_warmup_steps=5)"  # not before 5 runs have finished, nor before its own epoch 6
+study = sweep.Study(train, objective="val_loss", direction="minimize", trials=30, epochs=60, pruner=pruner, seed=1)
 
 if __name__ == "__main__":
     study.run()
