@@ -40,7 +40,9 @@ def preview_file(path: str) -> dict[str, Any]:
     seen = preview(path, examples=EXAMPLES)
     return {
         "study": seen.study,
-        "examples": [{"name": run.name, "params": run.params} for run in seen.runs],
+        "examples": [
+            {"name": run.name, "params": run.params} for run in {run.number: run for run in seen.runs}.values()
+        ],
         "keys": seen.keys,
         "space": {parameter: seen.domain(parameter) for parameter in seen.space},
         "warnings": seen.warnings(),

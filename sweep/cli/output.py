@@ -2,6 +2,7 @@
 
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,13 @@ def print_whole(text: str, style: str = "") -> None:
         console().print(text, style=style, soft_wrap=True)
     else:
         print(text)
+
+
+def print_wrapped(text: str, indent: int) -> None:
+    """Print prose, its later lines indented; piped text stays one line."""
+    if on_terminal():
+        text = textwrap.fill(text, console().width, subsequent_indent=" " * indent, break_on_hyphens=False)
+    print_whole(text)
 
 
 def remark(text: str, style: str = "dim") -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sweep.cli.cells import duration, number_cells, sparkline
 from sweep.cli.grid import Column, Grid
-from sweep.cli.output import on_terminal, print_whole, say, show_grid, show_json
+from sweep.cli.output import on_terminal, print_whole, print_wrapped, say, show_grid, show_json
 from sweep.cli.tables import STATE_STYLES, one_line
 from sweep.names import format_value, short_number
 from sweep.read.commands import command, run_again, shown_path
@@ -16,6 +16,7 @@ from sweep.store import RunRecord, Store, StudyRecord
 
 LAST_EPOCHS = 5
 _LABEL = 12
+_TO_COPY = ("directory", "TensorBoard", "again")
 
 Epochs = Mapping[int, Mapping[str, float]]
 
@@ -156,6 +157,9 @@ def _section(heading: str, grid: Grid) -> None:
 
 
 def _fields(fields: Sequence[tuple[str, str | None]]) -> None:
+    """Labels and texts below each other: prose is wrapped, what may be copied is cut nowhere."""
     for label, text in fields:
-        if text:
+        if text and label in _TO_COPY:
             print_whole(f"{label:<{_LABEL}} {text}")
+        elif text:
+            print_wrapped(f"{label:<{_LABEL}} {text}", indent=_LABEL + 1)
