@@ -1,0 +1,18 @@
+"""What tests share."""
+
+import os
+import shutil
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of Chromium. A test without it is skipped, and fails where SWEEP_REQUIRE_ALL is set, as `.ci/run` does."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        reason = "no Chromium in PATH; on Debian: apt-get install chromium"
+        if os.environ.get("SWEEP_REQUIRE_ALL"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
