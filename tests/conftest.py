@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """The path of Chromium. A test without it is skipped, and fails where SWEEP_REQUIRE_ALL is set, as `.ci/run` does."""
+    """Where Chromium is. A test without it is skipped, or fails where SWEEP_REQUIRE_ALL is set, as `.ci/run` does."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         reason = "no Chromium in PATH; on Debian: apt-get install chromium"
