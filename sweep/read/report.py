@@ -31,13 +31,13 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
         "name": run.name,
         "family": run.family,
         "architecture": run.architecture,
-        "params": _finite(run.params),
+        "params": _all_finite(run.params),
         "state": run.state,
         "epoch": run.epoch,
         "last": _finite(run.last),
         "best": _finite(run.best),
         "best_epoch": run.best_epoch,
-        "metrics": _finite(dict(metrics)),
+        "metrics": _all_finite(metrics),
         "started": run.started,
         "duration": run.duration,
         "reason": run.reason,
@@ -59,7 +59,7 @@ def trial_object(study: StudyRecord, run: RunRecord, epochs: Mapping[int, Mappin
         "attempt": run.attempt,
         "worker": run.worker,
         "traceback": run.traceback,
-        "epochs": [{"epoch": epoch, **_finite(dict(values))} for epoch, values in sorted(epochs.items())],
+        "epochs": [{"epoch": epoch, **_all_finite(values)} for epoch, values in sorted(epochs.items())],
     }
 
 
@@ -133,8 +133,13 @@ def _write_json(store: Store, study: StudyRecord, runs: Sequence[RunRecord], fil
     file.write(("\n" if runs else "") if lines else "\n]\n")
 
 
-def _finite(value: Any) -> Any:
-    """A number, or a dictionary of them, with None for NaN and infinity."""
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _finite(value: float | None) -> float | None:
+    """A number, or None for NaN and infinity."""
+    return None if value is None or not math.isfinite(value) else value
+
+
+def _all_finite(values: Mapping[str, Value]) -> dict[str, Value]:
+    """Values by name, with None for NaN and infinity."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
+    }
