@@ -8,7 +8,9 @@ weight has a histogram `<layer>/<weight>`, its gradient one under `gradients/`, 
 """
 
 import itertools
+import json
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -20,13 +22,16 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from sweep import hparams, records, summaries
-from sweep.names import Value, format_value
+from sweep.errors import RunNameError
+from sweep.names import Value, format_value, parse_value
 from sweep.store.records import RunRecord
 
 PREFIX = "events.out.tfevents."
 RUN_TAG = "run"
 BEST_TAG = "best/"
 _FILE_VERSION = "brain.Event:2"
+
+_MARKUP = re.compile(r"[\\`*\[\]|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 _serial = itertools.count()
 
@@ -109,7 +114,8 @@ class RunWriter:
 
 def _file_name() -> str:
     """`events.out.tfevents.<seconds>.<host>.<pid>.<n>`: names sort by time, and no two are the same."""
-    return f"{PREFIX}{time.time_ns() / 1e9:020.9f}.{socket.gethostname()}.{os.getpid()}.{next(_serial)}"
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+    return f"{PREFIX}{seconds:010}.{nanoseconds:09}.{socket.gethostname()}.{os.getpid()}.{next(_serial):06}"
 
 
 def files(directory: Path) -> list[Path]:
@@ -150,7 +156,8 @@ def end_run(run: RunRecord) -> None:
         return
     with RunWriter(Path(run.directory)) as writer:
         writer.add(hparams.build_end(run.state, time.time()), 0)
-        about = {"seed": run.seed, "attempt": run.attempt}
+        known = {"seed": run.seed, "attempt": run.attempt, "finding": run.finding}
+        about = {key: value for key, value in known.items() if value is not None}
         text = run_text(run.name or "", run.params, run.state, run.reason or "", about)
         writer.text(RUN_TAG, text, step=1)
 
@@ -159,15 +166,29 @@ def run_text(
     name: str, params: Mapping[str, Value], state: str, reason: str, about: Mapping[str, Any] | None = None
 ) -> str:
     """A run's text for TensorBoard, in Markdown: its state and why, its exact parameters, and what else is known."""
-    head = [f"**{name}**", "", f"{state}{f': {_cell(reason)}' if reason else ''}", ""]
-    rows = [f"| {_cell(parameter)} | {_cell(format_value(value))} |" for parameter, value in params.items()]
-    more = [f"| {_cell(key)} | {_cell(str(value))} |" for key, value in (about or {}).items()]
-    tables = [
-        ["| parameter | value |", "|---|---|", *rows, ""] if rows else [],
-        ["| | |", "|---|---|", *more] if more else [],
-    ]
-    return "\n".join([*head, *tables[0], *tables[1]])
+    head = [f"**{_plain(name)}**", "", f"**{state}**{f': {_plain(reason)}' if reason else ''}", ""]
+    rows = [f"| {_plain(parameter)} | {_plain(_exact(value))} |" for parameter, value in params.items()]
+    more = [f"| {_plain(key)} | {_plain(str(value))} |" for key, value in (about or {}).items()]
+    parameters = ["| parameter | value |", "|---|---|", *rows, ""] if rows else []
+    return "\n".join([*head, *parameters, *(["| about the run | |", "|---|---|", *more] if more else [])])
 
 
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+def _exact(value: Value) -> str:
+    """A value as text that no other value has: a string as it is, in quotes where it would read as another kind."""
+    if not isinstance(value, str):
+        return format_value(value)
+    is_plain = value.isprintable() and value == value.strip() and _reads_as_text(value)
+    return value if is_plain else json.dumps(value)
+
+
+def _reads_as_text(value: str) -> bool:
+    try:
+        return value[:1] not in ("", '"') and isinstance(parse_value(value), str)
+    except RunNameError:  # no value is written so
+        return True
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is, in one line; an underscore within a word means nothing to it."""
+    one_line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    return _MARKUP.sub(r"\\\g<0>", one_line)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
@@ -27,7 +27,7 @@ def build_start(
     """The record of a run's parameters.
 
     A column of TensorBoard has one type, or it cannot be sorted: a choice between values of several kinds is text in
-    every run. NaN is text as well, since TensorBoard drops it.
+    every run. NaN and infinity are text as well.
 
     Args:
         params: the values by parameter.
@@ -38,12 +38,13 @@ def build_start(
     info = plugin_data_pb2.SessionStartInfo(group_name=group, start_time_secs=start_time)
     for name, value in params.items():
         given = typed(value, distributions.get(name))
+        field = info.hparams[_unicode(name)]
         if isinstance(given, bool):  # first: a bool is an int
-            info.hparams[name].bool_value = given
+            field.bool_value = given
         elif isinstance(given, int | float):
-            info.hparams[name].number_value = given
+            field.number_value = given
         else:
-            info.hparams[name].string_value = given
+            field.string_value = _unicode(given)
     return _summary(START_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=info))
 
 
@@ -55,24 +56,40 @@ def build_end(state: str, end_time: float) -> Summary:
 
 def typed(value: Value, distribution: BaseDistribution | None) -> bool | float | str:
     """A parameter's value with the type that its column has."""
-    choices = distribution.choices if isinstance(distribution, CategoricalDistribution) else (value,)
-    kinds = {_kind(choice) for choice in choices}
+    domain = _domain(value, distribution)
+    kinds = {_kind(member) for member in domain}
     if kinds == {"bool"}:
         return bool(value)
     if kinds == {"number"} and isinstance(value, int | float):
-        try:
-            return float(value)
-        except OverflowError:  # an integer beyond float64
-            return format_value(value)
-    return value if isinstance(value, str) else format_value(value)
+        return float(value)
+    # As in run names, where the text `1` is not written like the number.
+    return value if isinstance(value, str) and kinds == {"text"} else format_value(value)
+
+
+def _unicode(text: str) -> str:
+    """Text that a message can hold: half a surrogate pair, which a Python string may have, is written as an escape."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _domain(value: Value, distribution: BaseDistribution | None) -> tuple[Any, ...]:
+    """Values that stand for all that a parameter may have."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices
+    if isinstance(distribution, IntDistribution):
+        return (distribution.low, distribution.high)
+    return (value,)
 
 
 def _kind(value: Any) -> str:
+    """What a value can be to TensorBoard: it drops NaN, and fails on infinity and on what float64 cannot hold."""
     if isinstance(value, bool):
         return "bool"
-    if isinstance(value, int) or (isinstance(value, float) and not math.isnan(value)):
-        return "number"
-    return "text"
+    if isinstance(value, str):
+        return "text"
+    try:
+        return "number" if isinstance(value, int | float) and math.isfinite(value) else "other"
+    except OverflowError:
+        return "other"
 
 
 def parse_start(summary: Summary) -> tuple[str, dict[str, bool | float | str]] | None:

@@ -3,6 +3,7 @@
 TensorFlow is not needed, and is not imported.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,10 +24,12 @@ _SCALAR = scalar_metadata.create_summary_metadata("", "")
 _HISTOGRAM = histogram_metadata.create_summary_metadata("", "")
 _TEXT = text_metadata.create_summary_metadata("", "")
 _COLUMNS = TensorShapeProto.Dim(size=3)
+_PLACES = np.arange(BUCKETS + 1)
+_SMALLEST = float(np.finfo(np.float64).tiny)  # numbers below have fewer digits
 
 
 def scalars(values: Mapping[str, float]) -> Summary:
-    """Scalars by tag: rank-0 float32, since TensorBoard's fast loader drops others."""
+    """Scalars by tag: rank-0 float32, since TensorBoard's fast loader drops others; beyond its range they are infinite."""
     return Summary(value=[_value(tag, _SCALAR, _scalar(value)) for tag, value in values.items()])
 
 
@@ -37,7 +40,8 @@ def histograms(arrays: Mapping[str, Array]) -> Summary:
 
 def text(tag: str, markdown: str) -> Summary:
     """A text, which TensorBoard shows as Markdown."""
-    tensor = TensorProto(dtype=DT_STRING, tensor_shape=TensorShapeProto(), string_val=[markdown.encode()])
+    content = markdown.encode(errors="backslashreplace")
+    tensor = TensorProto(dtype=DT_STRING, tensor_shape=TensorShapeProto(), string_val=[content])
     return Summary(value=[_value(tag, _TEXT, tensor)])
 
 
@@ -52,37 +56,31 @@ def buckets(array: Array) -> Array:
     """Buckets of equal width over the finite numbers of an array, of any shape and kind of number.
 
     Returns:
-        float64 of shape `[k, 3]`: left edge, right edge, count. `k` is `BUCKETS`; 1 where all numbers are equal, a
-        bucket of width 1 around them; 0 where there are none. The counts leave NaN and infinity out.
+        float64 of shape `[k, 3]`: left edge, right edge, count. `k` is `BUCKETS`; 1 where all numbers are equal, or too
+        near to each other to be told apart, a bucket around them; 0 where there are none. NaN and infinity are left
+        out of the counts.
     """
-    values = np.asarray(array).ravel()
-    if values.dtype != np.float32:
-        values = values.astype(np.float64)
-    low, high = (float(values.min()), float(values.max())) if values.size else (np.nan, np.nan)
-    if not np.isfinite(high - low):
-        values = values[np.isfinite(values)].astype(np.float64)
-        if not values.size:
-            return np.zeros((0, 3))
-        low, high = float(values.min()), float(values.max())
-    if low == high:
-        return np.array([[low - 0.5, low + 0.5, values.size]])
-    if not np.isfinite(high - low) or BUCKETS / (high - low) == np.inf:  # a range beyond float64, or beneath it
-        values, scale = values / 4.0, 4.0
-        return buckets_of_range(values, low / 4.0, high / 4.0) * np.array([scale, scale, 1.0])
-    return buckets_of_range(values, low, high)
-
-
-def buckets_of_range(values: Array, low: float, high: float) -> Array:
-    """`BUCKETS` buckets of equal width over numbers between `low` and `high`."""
-    # Several times faster than np.histogram, whose edges are searched.
-    places = ((values - low) * (BUCKETS / (high - low))).astype(np.intp)
+    values = np.asarray(array).ravel().astype(np.float64)
+    if not values.size:
+        return np.zeros((0, 3))
+    least, most = float(values.min()), float(values.max())
+    if not math.isfinite(least / 2 + most / 2):
+        return buckets(values[np.isfinite(values)])
+    # Halves, since the difference of two finite numbers may not be finite. Several times faster than np.histogram.
+    values *= 0.5
+    low, high = least / 2, most / 2
+    step = (high - low) / BUCKETS
+    if low + step == low or high - step == high or step < _SMALLEST:
+        return np.array([[least - 0.5, most + 0.5, values.size]])
+    places = ((values - low) / step).astype(np.intp)
     counts = np.bincount(np.minimum(places, BUCKETS - 1), minlength=BUCKETS)
-    edges = np.linspace(low, high, BUCKETS + 1)
+    edges = 2.0 * (low + step * _PLACES)
+    edges[0], edges[-1] = least, most
     return np.stack([edges[:-1], edges[1:], counts], axis=1)
 
 
 def _scalar(value: float) -> TensorProto:
-    return TensorProto(dtype=DT_FLOAT, tensor_shape=TensorShapeProto(), float_val=[value])
+    return TensorProto(dtype=DT_FLOAT, tensor_shape=TensorShapeProto(), float_val=[float(value)])
 
 
 def _histogram(array: Array) -> TensorProto:
