@@ -547,3 +547,9 @@ def test_any_text_is_refused_or_is_the_one_name_of_what_it_says(text: str) -> No
         keys = KeyTable(table={"family": "", **keys.as_dict()})
     params, rest = run.params, {"family": run.family, "architecture": run.architecture, "number": run.number}
     assert encode(params, **rest, keys=keys) == text  # type: ignore[arg-type]
+
+
+def test_initials_that_are_the_usual_key_of_another_parameter_are_passed_over():
+    keys = KeyTable()
+    assert keys.assign("l1_ratio") == "l1ra"
+    assert keys.assign("learning_rate") == "lr"

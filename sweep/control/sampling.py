@@ -22,9 +22,9 @@ class RoundingSampler(BaseSampler):
     """A sampler whose continuous suggestions have few digits.
 
     A suggestion is rounded to 3 significant digits or to a thousandth of its range (in a log domain: of the range of
-    its logarithm), whichever is finer, and stays inside the range. What someone chose is never rounded: stepped
-    domains, values on a grid, parameters fixed by `PartialFixedSampler`; enqueued ones do not come from a sampler.
-    Everything else is the wrapped sampler's own doing.
+    its logarithm), whichever is finer, and stays inside the range. What someone chose is never rounded: the steps of a
+    stepped domain (only freed of binary noise, 0.9 and not 0.8999999999999999), values on a grid, parameters fixed by
+    `PartialFixedSampler`; enqueued ones do not come from a sampler. Everything else is the wrapped sampler's own doing.
 
     Args:
         sampler: any Optuna sampler.
@@ -57,9 +57,9 @@ class RoundingSampler(BaseSampler):
     def _rounded(self, name: str, value: Any, distribution: BaseDistribution | None) -> Any:
         if self._on_grid or name in self._fixed:
             return value
-        if not isinstance(distribution, FloatDistribution) or distribution.step is not None:
+        if not isinstance(distribution, FloatDistribution):
             return value
-        return round_within(value, distribution)
+        return round_within(value, distribution) if distribution.step is None else on_step(value, distribution)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self.sampler.infer_relative_search_space(study, trial)
@@ -96,6 +96,12 @@ def round_within(value: float, distribution: FloatDistribution) -> float:
     elif rounded > high:
         rounded -= unit
     return float(rounded) + 0.0  # no negative zero
+
+
+def on_step(value: float, distribution: FloatDistribution) -> float:
+    """A value of a stepped domain as its decimals say it: 0.9 where Optuna adds 0.3 up to 0.8999999999999999."""
+    low, step = Decimal(repr(distribution.low)), Decimal(repr(distribution.step))
+    return float(low + round((Decimal(repr(float(value))) - low) / step) * step) + 0.0
 
 
 @lru_cache(maxsize=256)

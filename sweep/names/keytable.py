@@ -237,10 +237,14 @@ def _stem_keys(stem: str) -> list[str]:
 
 
 def _abbreviations(stem: str) -> list[str]:
-    """Initials, then two letters of each word, and so on; of a single word four or more: an initial says too little."""
+    """Initials, then two letters of each word, and so on; of a single word four or more: an initial says too little.
+
+    None is a usual key of another parameter: `l1_ratio` is no `lr`.
+    """
     words = stem.split("_")
     shortest, longest = (4 if len(words) == 1 else 1), max(map(len, words))
-    return ["".join(word[:length] for word in words) for length in range(shortest, max(shortest, longest) + 1)]
+    made = ["".join(word[:length] for word in words) for length in range(shortest, max(shortest, longest) + 1)]
+    return [key for key in made if key not in _USUAL] or made[-1:]
 
 
 def _startable(key: str) -> str:

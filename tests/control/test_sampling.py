@@ -1,6 +1,7 @@
 """Rounding: short numbers, always inside the range, enough of them, and nothing else about a sampler changed."""
 
 import math
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from optuna.distributions import FloatDistribution
 from optuna.samplers import BaseSampler, GridSampler, NSGAIISampler, PartialFixedSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
-from sweep.control.sampling import DISTINCT, PRECISION, RoundingSampler, round_within
+from sweep.control.sampling import DISTINCT, PRECISION, RoundingSampler, on_step, round_within
 from tests import strategies
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -211,3 +212,13 @@ def test_everything_else_is_left_to_the_wrapped_sampler() -> None:
     study.sampler.reseed_rng()
     assert witness.called == ["before_trial", "infer_relative_search_space", "after_trial", "reseed_rng"]
     assert str(study.sampler) == str(witness)
+
+
+@pytest.mark.parametrize(("low", "step", "count"), [(0.0, 0.3, 4), (0.1, 0.1, 10), (1e-5, 1e-5, 7), (-1.0, 0.7, 3)])
+def test_a_step_is_the_decimal_that_its_domain_says_and_optuna_takes_it(low, step, count):
+    high = float(Decimal(repr(low)) + (count - 1) * Decimal(repr(step)))
+    distribution = FloatDistribution(low, high, step=step)
+    for number in range(count):
+        value = on_step(low + number * step, distribution)
+        assert value == float(Decimal(repr(low)) + number * Decimal(repr(step)))
+        assert distribution._contains(value)
