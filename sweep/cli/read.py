@@ -65,10 +65,14 @@ def runs(
 
 
 def show(
-    study: Annotated[str, typer.Argument(metavar="[STUDY]", help="The study; may be left out where it is clear.")],
-    run: Annotated[
-        str | None, typer.Argument(metavar="RUN", help="The run: 17, t0017 or its full name.", show_default=False)
-    ] = None,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[STUDY] RUN",
+            help="The run: 17, t0017 or its full name; its study may be left out where it is clear.",
+            show_default=False,
+        ),
+    ],
     json: options.Json = False,
     storage: options.Storage = options.DEFAULT_STORAGE,
 ) -> None:
@@ -83,8 +87,7 @@ def show(
     from sweep.cli.show import show_run
 
     with options.opened(storage) as store:
-        name, text = (None, study) if run is None else (study, run)
-        show_run(store, text, name, storage=storage, as_json=json)
+        show_run(store, words, storage=storage, as_json=json)
 
 
 def best(

@@ -8,6 +8,7 @@ from sweep.cli.cells import duration, number_cells, sparkline
 from sweep.cli.grid import Column, Grid
 from sweep.cli.output import on_terminal, print_whole, print_wrapped, say, show_grid, show_json
 from sweep.cli.tables import STATE_STYLES, one_line
+from sweep.errors import SweepError
 from sweep.names import format_value, short_number
 from sweep.read.commands import command, run_again, shown_path
 from sweep.read.report import trial_object
@@ -21,12 +22,17 @@ _TO_COPY = ("directory", "TensorBoard", "again")
 Epochs = Mapping[int, Mapping[str, float]]
 
 
-def show_run(store: Store, text: str, study_name: str | None, *, storage: str, as_json: bool) -> None:
-    """Print the run that a person calls `text`.
+def show_run(store: Store, words: Sequence[str], *, storage: str, as_json: bool) -> None:
+    """Print the run of `[STUDY] RUN`.
 
     Raises:
-        StoreError: there is none, or one in each of several studies.
+        SweepError: there are more words than that.
+        StoreError: there is no such run, or one in each of several studies.
     """
+    if len(words) > 2:
+        raise SweepError("show takes a run, or a study and a run", " ".join(words))
+    *study_names, text = words
+    study_name = study_names[0] if study_names else None
     study, run = find_run(store, text, study_name)
     epochs = store.metrics(study.study_id, [run.number]).get(run.number, {})
     if study_name is None and not on_terminal():

@@ -121,19 +121,6 @@ def test_an_unknown_format_is_refused_with_the_nearest(store, capsys):
     assert "'cvs'; did you mean csv?" in capsys.readouterr().err
 
 
-def test_the_names_of_a_stored_study_are_shown_with_its_key_table(store, capsys):
-    space = '{"name": "FloatDistribution", "attributes": {"step": null, "low": 0.0001, "high": 0.1, "log": true}}'
-    add_study(store, runs=[run(0), run(1)], space={"learning_rate": [space]})
-    assert sweep(["names", "diabetes", "--json"]) == 0
-    shown = json.loads(capsys.readouterr().out)
-    assert shown["keys"] == {"learning_rate": "lr", "batch_size": "bs"}
-    assert [example["name"] for example in shown["examples"]] == [
-        "dnn-lr=0.001-bs=32-t0000",
-        "dnn-lr=0.002-bs=32-t0001",
-    ]
-    assert shown["space"] == {"learning_rate": "[0.0001, 0.1] log"}
-
-
 def test_runs_of_a_big_study_are_listed_without_tensorflow_keras_or_optuna(store):
     add_study(store, runs=[run(number, 1.0 + number) for number in range(2000)])
     program = (
