@@ -102,15 +102,22 @@ class Store:
 
     def last_metrics(self, study_id: int) -> dict[int, dict[str, float]]:
         """The metrics of each run's last finished epoch, by run number."""
+        # An outer join, so that SQLite begins with the runs: from the metrics it would read all epochs of the study.
+        last = (
+            (metrics.c.study_id == runs.c.study_id)
+            & (metrics.c.number == runs.c.number)
+            & (metrics.c.epoch == runs.c.epoch - 1)
+        )
         query = (
-            sa.select(metrics.c.number, metrics.c.metric, metrics.c.value, metrics.c.kind)
-            .join(runs, (runs.c.study_id == metrics.c.study_id) & (runs.c.number == metrics.c.number))
-            .where(metrics.c.study_id == study_id, metrics.c.epoch == runs.c.epoch - 1)
+            sa.select(runs.c.number, metrics.c.metric, metrics.c.value, metrics.c.kind)
+            .select_from(runs.outerjoin(metrics, last))
+            .where(runs.c.study_id == study_id)
         )
         found: dict[int, dict[str, float]] = {}
         with self.engine.connect() as connection:
             for number, metric, value, kind in connection.execute(query):
-                found.setdefault(number, {})[metric] = _float(value, kind)
+                if metric is not None:
+                    found.setdefault(number, {})[metric] = _float(value, kind)
         return found
 
     def command(self, study_id: int, verb: str, *, numbers: Iterable[int | None] = (None,), reason: str) -> None:
