@@ -1,10 +1,10 @@
 """A run's directory and its event file: writing, reading, and the tags there are.
 
-One event file a run, so that one line in TensorBoard is one trial. TensorBoard reads a run's files in the order of their
-names; its fast loader drops any step of a tag that is not greater than the one before.
+One event file a run, so that one line in TensorBoard is one trial. TensorBoard reads a run's files in the order of
+their names; its fast loader drops any step of a tag that is not greater than the one before.
 
-Tags: a metric has its own name (`loss`, `val_loss`, `learning_rate`), `best/<objective>` is the best value at the end, a
-weight has a histogram `<layer>/<weight>`, its gradient one under `gradients/`, the run's text is `run`.
+Tags: a metric has its own name (`loss`, `val_loss`, `learning_rate`), `best/<objective>` is the best value at the end,
+a weight has a histogram `<layer>/<weight>`, its gradient one under `gradients/`, the run's text is `run`.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from sweep import hparams, records, summaries
@@ -53,10 +53,13 @@ class RunWriter:
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        is_first = not files(directory)
         self.path = directory / _file_name()
         self._file = self.path.open("xb")
         self._steps: dict[str, int] = {}
         self._event(Event(wall_time=time.time(), file_version=_FILE_VERSION))
+        if is_first:
+            self.begin()
         self.flush()
 
     def __enter__(self) -> Self:
@@ -66,6 +69,10 @@ class RunWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def begin(self) -> None:
+        """Write that the run begins: of two beginnings in a run, TensorBoard shows what follows the second."""
+        self._event(Event(wall_time=time.time(), step=0, session_log=SessionLog(status=SessionLog.START)))
 
     def add(self, summary: Summary, step: int) -> None:
         """Write a summary.
@@ -130,20 +137,17 @@ def read(directory: Path) -> Iterator[Event]:
             yield Event.FromString(data)
 
 
-def read_scalars(directory: Path, tag: str) -> dict[int, float]:
-    """A tag's scalars by step, as float32 has them."""
-    return {
-        event.step: value.tensor.float_val[0]
-        for event in read(directory)
-        for value in event.summary.value
-        if value.tag == tag and value.metadata.plugin_data.plugin_name == "scalars"
-    }
-
-
 def restart(directory: Path) -> None:
-    """Remove the event files of an attempt that is run again from its beginning."""
-    for path in files(directory):
-        path.unlink()
+    """Have TensorBoard forget what an earlier attempt wrote, if there was one; a new writer goes on from the beginning.
+
+    The earlier files stay: where one is removed, TensorBoard's slower loader reads no other file of that run.
+
+    Raises:
+        OSError: the directory cannot be written.
+    """
+    if files(directory):
+        with RunWriter(directory) as writer:
+            writer.begin()
 
 
 def end_run(run: RunRecord) -> None:

@@ -1,8 +1,8 @@
 """TensorBoard's HParams records: a run's parameters at its start, its status at its end. Built and parsed here alone.
 
-Records stand in the plugin metadata of a summary with an empty tensor; the first of a run and tag wins, so a status RUNNING
-would never become another. No experiment record is written: TensorBoard then shows every parameter of every run, those
-of conditional branches included. Source: `tensorboard/plugins/hparams/metadata.py` and `summary_v2.py`.
+Records stand in the plugin metadata of a summary with an empty tensor; the first of a run and tag wins, so a status
+RUNNING would never become another. No experiment record is written: TensorBoard then shows every parameter of every
+run, those of conditional branches included. Source: `tensorboard/plugins/hparams/metadata.py` and `summary_v2.py`.
 """
 
 import math

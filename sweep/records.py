@@ -1,7 +1,7 @@
 """TFRecord framing, the container of event files, without TensorFlow.
 
-A record is: length (uint64, little-endian), masked CRC32C of those 8 bytes (uint32), data, masked CRC32C of the data. The
-mask is `((crc >> 15 | crc << 17) + 0xa282ead8) mod 2^32`. Source: TensorFlow, `core/lib/io/record_writer.h` and
+A record is: length (uint64, little-endian), masked CRC32C of those 8 bytes (uint32), data, masked CRC32C of the data.
+The mask is `((crc >> 15 | crc << 17) + 0xa282ead8) mod 2^32`. Source: TensorFlow, `core/lib/io/record_writer.h` and
 `core/lib/hash/crc32c.h`.
 """
 

@@ -29,7 +29,7 @@ _SMALLEST = float(np.finfo(np.float64).tiny)  # numbers below have fewer digits
 
 
 def scalars(values: Mapping[str, float]) -> Summary:
-    """Scalars by tag: rank-0 float32, since TensorBoard's fast loader drops others; beyond its range they are infinite."""
+    """Scalars by tag: rank-0 float32, since TensorBoard's fast loader drops others; infinite beyond its range."""
     return Summary(value=[_value(tag, _SCALAR, _scalar(value)) for tag, value in values.items()])
 
 
