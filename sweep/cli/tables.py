@@ -75,7 +75,8 @@ def runs_grid(
         columns[1] = Column("name", [run.name or f"t{run.number:04d}" for run in runs], keep=101)
     else:
         columns += _parameter_columns(study, runs)
-    reasons = [one_line(run.reason or run.finding or "") for run in runs]
+    # Of a finding its kind, such as `overfitting`; the evidence is for `sweep show`.
+    reasons = [one_line(run.reason or (run.finding or "").partition(":")[0]) for run in runs]
     columns.append(Column("reason", reasons, keep=55, shrink=16))
     columns = [column for column in columns if any(column.cells) or not runs]
     states = {("state", place): STATE_STYLES.get(run.state, "") for place, run in enumerate(runs)}
