@@ -6,21 +6,20 @@ that a slow sampler delays nobody's verdict. `changed` wakes those who wait for 
 
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import optuna
 from optuna.trial import TrialState
 
 from sweep.control.ending import Endings
-from sweep.control.opening import Opened, Settings, open_study
-from sweep.control.progress import Opening, Silent, Watcher
-from sweep.control.writer import StudyWriter
+from sweep.control.opened import Opened
+from sweep.control.opening import Settings, open_study
+from sweep.control.progress import Silent, Watcher
 from sweep.declaration import Declaration
 from sweep.errors import StudyError, SweepError
-from sweep.store import FINISHED, Command, RunRecord
-
-ATTEMPTS = 3  # a trial that was with its worker when it was killed so many times is not tried again
+from sweep.store import Command, RunRecord
 
 
 @dataclass
@@ -32,6 +31,7 @@ class Live:
     began: float = field(default_factory=time.monotonic)
     named: bool = False
     condemned: str | None = None  # why it is to be pruned at its next epoch
+    ending: bool = False  # its end, or its return to the queue, is under way: nobody else may end it
 
 
 class Fenced(Exception):
@@ -52,16 +52,18 @@ class Coordinator:
         self.watcher: Watcher = watcher if watcher is not None else Silent()
         self.preview = preview
         self.error: SweepError | None = None
+        self.crash: BaseException | None = None  # a fault of ours
         self.stopped: str | None = None  # why no new trial begins, if so
         self.requeues = False  # running trials are to end at their next epoch and be run again
         self.finished = threading.Event()  # set when nothing runs and nothing will
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
+        self.when_opened: Callable[[Opened], None] = lambda opened: None  # called before any worker has a trial
         self._opened: Opened | None = None
         self._endings = Endings()
         self._live: dict[int, Live] = {}
         self._again: deque[int] = deque()
-        self._kills: Counter[int] = Counter()
+        self._departed: set[str] = set()
         self._asking = 0  # workers whose new trial is being sampled
         self._deadline: float | None = None
 
@@ -76,11 +78,6 @@ class Coordinator:
     def is_open(self) -> bool:
         """Whether a worker has declared the study, and it could be opened."""
         return self._opened is not None
-
-    @property
-    def writer(self) -> StudyWriter | None:
-        """What writes to the database, once there is something to keep."""
-        return self._opened.writer if self._opened is not None else None
 
     def open(self, declaration: Declaration) -> None:
         """Open the study that a worker declares; the others must declare the same file.
@@ -97,22 +94,9 @@ class Coordinator:
             self._again.extend(self._opened.unfinished)
             seconds = self.opened.declaration.timeout
             self._deadline = time.monotonic() + seconds if seconds else None
-            self.watcher.opened(self._opening())
+            self.watcher.opened(self._opened.opening())
+            self.when_opened(self._opened)
             self._check_finished()
-
-    def _opening(self) -> Opening:
-        opened, declaration = self.opened, self.opened.declaration
-        return Opening(
-            name=declaration.name,
-            objective=declaration.objective[0],
-            direction=declaration.direction[0],
-            trials=opened.budget,
-            finished=sum(run.state in FINISHED for run in opened.ledger.runs()),
-            epochs=declaration.epochs,
-            workers=declaration.workers,
-            directory=opened.directory,
-            keys=opened.search.keys,
-        )
 
     # Which trials begin.
 
@@ -120,42 +104,58 @@ class Coordinator:
         """A trial for a worker, as soon as there is one; None when it is not needed any more."""
         with self.changed:
             while not self._may_begin():
-                if self._over():
+                if self._over() or worker in self._departed:
                     self._check_finished()
                     return None
                 self.changed.wait(timeout=0.5)
+            if worker in self._departed:
+                return None
             number = self._again.popleft() if self._again else None
             self._asking += 1
         try:
             search = self.opened.search
             trial = search.ask() if number is None else search.again(number)  # the sampler's time
             with self.changed:
-                live = self._live[trial.number] = Live(trial, worker)
-            return live
+                self._begin(trial, worker)
+                return self._live.get(trial.number)
         finally:
             with self.changed:
                 self._asking -= 1
                 self.changed.notify_all()
 
+    def _begin(self, trial: optuna.Trial, worker: str) -> None:
+        """Give a trial to a worker; back into the queue with it if the worker is gone meanwhile."""
+        ledger, number = self.opened.ledger, trial.number
+        if worker in self._departed:
+            self.opened.search.storage.restart(trial._trial_id)
+            self._again.appendleft(number)
+            return
+        self._live[number] = Live(trial, worker)
+        run = ledger.find(number) or RunRecord(number)
+        run.state, run.worker, run.seed = "RUNNING", worker, self.opened.search.seed(number)
+        run.started, run.duration, run.reason = time.time(), None, None
+        ledger.put(run)
+
     def _may_begin(self) -> bool:
         if self.stopped is not None or self._late():
             return False
         # One new trial is sampled at a time: samplers are not made for several threads.
-        return bool(self._again) or (not self._asking and not self.opened.search.exhausted and self._left() > 0)
+        return bool(self._again) or (not self._asking and self._left() > 0)
 
     def _over(self) -> bool:
         """Whether a worker that asks now is not needed any more."""
         if self.stopped is not None or self._late():
             return True
         # A running trial may come back into the queue, so its worker's peers wait until the last one has ended.
-        nothing_runs = not self._live and not self._asking and not self._again
-        return nothing_runs and (self.opened.search.exhausted or self._left() <= 0)
+        return not self._live and not self._asking and not self._again and self._left() <= 0
 
     def _late(self) -> bool:
         return self._deadline is not None and time.monotonic() >= self._deadline
 
     def _left(self) -> int:
         """How many new trials may still begin."""
+        if self.opened.search.exhausted:
+            return 0
         begun = sum(trial.state != TrialState.WAITING for trial in self.opened.search.trials())
         return self.opened.budget - begun
 
@@ -174,9 +174,20 @@ class Coordinator:
         """
         with self.lock:
             live = self._live.get(number)
-            if live is None or live.worker != worker:
+            if live is None or live.worker != worker or live.ending:
                 raise Fenced(f"trial {number} is no longer with worker {worker}")
             return live
+
+    def take(self, live: Live) -> None:
+        """Take a trial's end upon oneself.
+
+        Raises:
+            Fenced: somebody else does it, or has done it.
+        """
+        with self.lock:
+            if live.ending or self._live.get(live.trial.number) is not live:
+                raise Fenced(f"trial {live.trial.number} has its end already")
+            live.ending = True
 
     def end(
         self,
@@ -186,24 +197,18 @@ class Coordinator:
         reason: str | None = None,
         traceback: str | None = None,
     ) -> RunRecord:
-        """End a trial; returns when its end is on the disk."""
-        opened, number = self.opened, live.trial.number
+        """End a trial; returns when its end is on the disk.
+
+        Raises:
+            Fenced: it has ended already.
+        """
+        self.take(live)
+        opened = self.opened
         state, reason = self._endings.settle(state, values, reason, len(opened.declaration.objective))
         frozen = opened.search.tell(live.trial, TrialState[state], values)
         with self.changed:
-            run = opened.ledger.run(number)
-            reported = values if state == "COMPLETE" and values else [None]
-            run = opened.ledger.update(
-                number,
-                state=state,
-                reason=reason,
-                traceback=traceback,
-                params=dict(frozen.params),
-                last=reported[0] if run.epoch == 0 else run.last,
-                best=reported[0] if run.best is None else run.best,
-                duration=time.monotonic() - live.began,
-            )
-            del self._live[number]
+            run = opened.ledger.end(frozen, reason, traceback, seconds=time.monotonic() - live.began)
+            del self._live[frozen.number]
             repeated = self._endings.repeated(run)
             if repeated is not None:
                 self.refuse(repeated)
@@ -211,52 +216,33 @@ class Coordinator:
         self._settled(run)
         return run
 
-    def requeue(self, number: int, reason: str | None) -> RunRecord:
-        """Forget a trial's epochs; it will be run again under its name."""
-        opened = self.opened
+    def requeue(self, live: Live, reason: str | None) -> RunRecord:
+        """Forget a trial's epochs; it will be run again under its name.
+
+        Raises:
+            Fenced: it has ended already.
+        """
+        self.take(live)
+        number = live.trial.number
         with self.changed:
-            live = self._live.pop(number)
-            opened.search.storage.restart(live.trial._trial_id)
-            opened.ledger.restart(number)
-            opened.attempts[number] = opened.attempts.get(number, 0) + 1
-            run = opened.ledger.update(
-                number, state="WAITING", epoch=0, last=None, best=None, best_epoch=None, finding=None, reason=reason
-            )
+            self.opened.search.storage.restart(live.trial._trial_id)
+            run = self.opened.ledger.restart(number, reason)
+            del self._live[number]
             self._again.append(number)
             self.changed.notify_all()
         self._settled(run)
         return run
 
-    def gone(self, worker: str, how: str, *, killed: bool) -> None:
-        """A worker is gone; `killed` from outside rather than by what it ran. Its trial is run again, or has failed."""
-        with self.lock:
-            left = [live for live in self._live.values() if live.worker == worker]
-        for live in left:
-            number = live.trial.number
-            if killed and self.stopped is None:
-                self._kills[number] += 1
-            if killed and self._kills[number] < ATTEMPTS:
-                self.requeue(number, f"its worker was {how}")
-                continue
-            times = f" {ATTEMPTS} times" if killed else ""
-            run = self.end(live, "FAIL", reason=f"its worker {'was ' if killed else ''}{how}{times}")
-            self._endings.write(run)
-
-    def drop(self, number: int, state: TrialState, values: list[float] | None) -> None:
-        """A trial of ours was ended by somebody else in Optuna's tables; theirs stands, and its worker lets go."""
+    def depart(self, worker: str) -> list[Live]:
+        """A worker is gone and is given no trial any more; returns those that it left behind."""
         with self.changed:
-            live = self._live.pop(number, None)
-            if live is None:
-                return
-            self.opened.search.tell(live.trial, state, values)
-            reason = "ended by another process in Optuna's tables"
-            run = self.opened.ledger.update(number, state=state.name, reason=reason)
+            self._departed.add(worker)
             self.changed.notify_all()
-        self._endings.write(run)
-        self._settled(run)
+            return [live for live in self._live.values() if live.worker == worker]
 
     def _settled(self, run: RunRecord) -> None:
-        self.opened.keep()
+        if self.error is None or self.opened.kept:  # of a study that is refused at once nothing is kept
+            self.opened.keep()
         self.watcher.ended(run)
         self._check_finished()
 
@@ -278,6 +264,12 @@ class Coordinator:
         if self._opened is None:
             self.finished.set()
 
+    def crashed(self, error: BaseException) -> None:
+        """A fault of ours: the study ends, and the error is raised where it was started."""
+        with self.lock:
+            self.crash = self.crash or error
+        self.refuse(SweepError("the coordinator failed", f"{type(error).__name__}: {error}"))
+
     def obey(self, command: Command) -> None:
         """Do what somebody asks through the store."""
         if command.verb == "stop":
@@ -289,7 +281,7 @@ class Coordinator:
                 if live is not None:
                     live.condemned = command.reason
 
-    def running(self) -> list[int]:
-        """The numbers of the trials that are with a worker."""
+    def running(self) -> dict[int, Live]:
+        """The trials that are with a worker, by number."""
         with self.lock:
-            return list(self._live)
+            return dict(self._live)

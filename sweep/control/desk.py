@@ -1,17 +1,18 @@
 """The desk where workers bring their messages: each message is one method, called in its worker's connection thread."""
 
 import math
-import time
 from typing import Any
 
 from optuna.distributions import json_to_distribution
-from sweep.events import run_directory
 
 from sweep.control.coordinator import Coordinator, Live
 from sweep.control.pruning import Verdict
+from sweep.control.search import check_text
 from sweep.declaration import Declaration
 from sweep.errors import StudyError
-from sweep.store import RunRecord
+from sweep.events import run_directory
+
+STEPS = 2**31  # what an integer column holds
 
 
 class Desk:
@@ -34,16 +35,11 @@ class Desk:
         if live is None:
             return {"end": True}
         opened, number = self._coordinator.opened, live.trial.number
-        seed, attempt = opened.search.seed(number), opened.attempts.get(number, 0)
-        run = opened.ledger.find(number) or RunRecord(number)
-        run.state, run.attempt, run.worker, run.seed = "RUNNING", attempt, worker, seed
-        run.started, run.duration, run.reason = time.time(), None, None
-        opened.ledger.put(run)
-        declaration = opened.declaration
+        run, declaration = opened.ledger.run(number), opened.declaration
         return {
             "number": number,
-            "seed": seed,
-            "attempt": attempt,
+            "seed": run.seed,
+            "attempt": run.attempt,
             "epochs": declaration.epochs,
             "force_epochs": self._coordinator.settings.epochs is not None,
             "objective": declaration.objective,
@@ -102,8 +98,15 @@ class Desk:
         return self._answer(live, opened.search.pruning.verdict(frozen, epoch, value, finite))
 
     def report(self, worker: str, number: int, step: int, value: float) -> dict[str, Any]:
-        """An objective of plain Optuna reports a value; it may ask for the verdict afterwards."""
+        """An objective of plain Optuna reports a value; it may ask for the verdict afterwards.
+
+        As in Optuna, a step that was reported before stays as it is.
+        """
         live, opened = self._coordinator.mine(worker, number), self._coordinator.opened
+        if not 0 <= step < STEPS:
+            raise StudyError(f"a step is a whole number from 0 to {STEPS - 1}", repr(step))
+        if step in opened.search.frozen(live.trial).intermediate_values:
+            return {}
         self._record(number, step, value, {opened.declaration.objective[0]: value}, None)
         opened.search.report(live.trial, step, value)
         return {}
@@ -120,6 +123,7 @@ class Desk:
     def attribute(self, worker: str, number: int, kind: str, key: str, value: Any) -> dict[str, Any]:
         """A trial's user attribute, system attribute or constraint."""
         trial = self._coordinator.mine(worker, number).trial
+        check_text("an attribute's key", key)
         storage = self._coordinator.opened.search.storage
         if kind == "constraint":
             trial.set_constraint(key, value)
@@ -141,7 +145,7 @@ class Desk:
         """A trial has ended in its worker; answered when its end is on the disk."""
         live = self._coordinator.mine(worker, number)
         if state == "WAITING":
-            run = self._coordinator.requeue(number, reason)
+            run = self._coordinator.requeue(live, reason)
         else:
             run = self._coordinator.end(live, state, values, reason, traceback)
         return {"state": run.state, "reason": run.reason}

@@ -49,11 +49,12 @@ class Endings:
             f"see the traceback with: sweep show {run.number}",
         )
 
-    def write(self, run: RunRecord) -> None:
-        """Write the end of a run whose worker is gone into its directory; a run without one has nothing to end."""
-        if run.directory is None or not Path(run.directory).is_dir():
-            return
-        try:
-            end_run(run)
-        except OSError:
-            _log.exception("the end of run %s could not be written to %s", run.name, run.directory)
+
+def write_end(run: RunRecord) -> None:
+    """Write the end of a run whose worker is gone into its directory; a run without one has nothing to end."""
+    if run.directory is None or not Path(run.directory).is_dir():
+        return
+    try:
+        end_run(run)
+    except OSError:
+        _log.exception("the end of run %s could not be written to %s", run.name, run.directory)

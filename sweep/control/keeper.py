@@ -1,23 +1,28 @@
 """The thread beside a coordinator that writes what changed, shows that it lives, and fetches commands."""
 
+import logging
 import threading
 import time
 
-import sqlalchemy as sa
-
 from sweep.control.coordinator import Coordinator
-from sweep.control.writer import LeaseLost, StudyWriter
+from sweep.control.lease import LeaseLost
+from sweep.control.recovery import Recovery
+from sweep.control.writer import StudyWriter
+from sweep.store.database import REFUSES
 
 FLUSH_SECONDS = 0.1
 BEAT_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 class Keeper(threading.Thread):
     """Runs until `close`. A database that refuses is tried again; a study that is lost ends its coordinator."""
 
-    def __init__(self, coordinator: Coordinator) -> None:
+    def __init__(self, coordinator: Coordinator, recovery: Recovery) -> None:
         super().__init__(name="keeper", daemon=True)
         self._coordinator = coordinator
+        self._recovery = recovery
         self._closed = threading.Event()
         self._beaten = time.monotonic()
         self._troubled = False
@@ -30,7 +35,7 @@ class Keeper(threading.Thread):
     def run(self) -> None:
         """Write, beat and obey until closed."""
         while not self._closed.wait(FLUSH_SECONDS):
-            writer = self._coordinator.writer
+            writer = self._coordinator.opened.writer if self._coordinator.is_open else None
             if writer is None:
                 continue
             try:
@@ -39,17 +44,22 @@ class Keeper(threading.Thread):
             except LeaseLost as error:
                 self._coordinator.refuse(error)
                 return
-            except sa.exc.OperationalError as error:
+            except REFUSES as error:
                 if not self._troubled:
                     self._coordinator.watcher.message(f"the database refuses, trying again: {error.orig}")
                 self._troubled = True
+            except Exception as error:
+                _log.exception("the keeper failed")
+                self._coordinator.crashed(error)
+                return
 
     def _round(self, writer: StudyWriter) -> None:
-        writer.flush()
+        if self._coordinator.opened.kept:  # else nothing is to be written yet
+            writer.flush()
         for command in writer.take_commands():
             self._coordinator.obey(command)
         if time.monotonic() - self._beaten >= BEAT_SECONDS:
             self._beaten = time.monotonic()
             writer.beat()
-            for number, state, values in writer.ended_elsewhere(self._coordinator.running()):
-                self._coordinator.drop(number, state, values)
+            for trial in writer.ended_elsewhere(self._coordinator.running().keys()):
+                self._recovery.ended_elsewhere(trial)

@@ -4,11 +4,13 @@ import contextlib
 import glob
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +53,7 @@ class LocalExecutor:
         self._wanted = count
         self._ended = ended
         self._slots: dict[int, subprocess.Popen[bytes]] = {}
+        self._names: dict[int, str] = {}  # the workers', by slot
         self._outputs = Path(tempfile.mkdtemp(prefix="sweep-"))
         self._serial = 0
         self._closed = False
@@ -68,58 +71,67 @@ class LocalExecutor:
         thread.start()
 
     def resize(self, count: int) -> None:
-        """Have `count` workers from now on, at least one; those too many end at once, before they have a trial."""
+        """Have `count` workers from now on. Those too many end at once: call this before any has a trial."""
         with self._lock:
-            self._wanted = max(1, count)
-            surplus = [process for slot, process in self._slots.items() if slot >= self._wanted]
-            missing = range(len(self._threads), self._wanted)
+            self._wanted = count
+            surplus = [process for slot, process in self._slots.items() if slot >= count]
+            missing = range(len(self._threads), count)
         for process in surplus:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _kill(process)
         for slot in missing:
             self._begin(slot)
 
-    def close(self, seconds: float) -> None:
-        """Let workers end by themselves for some seconds, then kill those that are left."""
-        self._closed = True
+    def close(self, seconds: float, busy: Callable[[str], bool] = lambda worker: True) -> None:
+        """End all workers.
+
+        Args:
+            seconds: how long they may take to end by themselves; then they are killed.
+            busy: whether a worker, by its name, may have something to end; others are killed at once.
+        """
+        with self._lock:
+            self._closed = True
+            idle = [process for slot, process in self._slots.items() if not busy(self._names[slot])]
+        for process in idle:
+            _kill(process)
+        deadline = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join(seconds)
+            thread.join(max(0.0, deadline - time.monotonic()))
         self.kill()
         for thread in self._threads:
             thread.join()
-        for path in self._outputs.iterdir():
-            path.unlink()
-        self._outputs.rmdir()
+        shutil.rmtree(self._outputs, ignore_errors=True)
 
     def kill(self) -> None:
         """End all workers at once, with everything they started."""
-        self._closed = True
         with self._lock:
-            for process in self._slots.values():
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+            self._closed = True
+            processes = list(self._slots.values())
+        for process in processes:
+            _kill(process)
 
     def _keep(self, slot: int) -> None:
         """Keep a worker alive in one slot, which has its share of cores or its GPU."""
         again = True
-        while again and not self._closed and slot < self._wanted:
-            worker, process, output = self._spawn(slot)
+        while again and (process := self._spawn(slot)) is not None:
+            worker = self._names[slot]
             code = process.wait()
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)  # what it started and left behind
+            _kill(process)  # what it started and left behind
             with self._lock:
                 del self._slots[slot]
+                dismissed = slot >= self._wanted
             killed = code < 0 and -code in KILLED
-            again = self._ended(worker, _how(code), killed, _tail(output))
+            again = not dismissed and self._ended(worker, _how(code), killed, _tail(self._output(worker)))
 
-    def _spawn(self, slot: int) -> tuple[str, "subprocess.Popen[bytes]", Path]:
+    def _spawn(self, slot: int) -> "subprocess.Popen[bytes] | None":
+        """Start a worker in a slot; None if none is wanted there any more."""
         with self._lock:
-            worker = str(self._serial)
+            if self._closed or slot >= self._wanted:
+                return None
+            worker = self._names[slot] = str(self._serial)
             self._serial += 1
-            output = self._outputs / f"worker-{worker}.log"
             command = [sys.executable, "-m", "sweep.train.worker", self._file, "--connect", self._address]
-            with output.open("wb") as file:
-                process = subprocess.Popen(
+            with self._output(worker).open("wb") as file:
+                process = self._slots[slot] = subprocess.Popen(
                     [*command, "--worker", worker],
                     stdin=subprocess.DEVNULL,
                     stdout=file,
@@ -127,8 +139,16 @@ class LocalExecutor:
                     start_new_session=True,
                     env=_environment(slot, self._wanted),
                 )
-            self._slots[slot] = process
-            return worker, process, output
+            return process
+
+    def _output(self, worker: str) -> Path:
+        return self._outputs / f"worker-{worker}.log"
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """End a worker with everything it started: it leads a session of its own."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _environment(slot: int, count: int) -> dict[str, str]:

@@ -6,7 +6,7 @@ fraction of one, and writing through it costs a commit a value.
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -40,7 +40,7 @@ def upsert(connection: sa.Connection, table: Any, keys: Sequence[str], rows: Row
 
 
 class TrialWriter:
-    """Writes snapshots of trials as the difference to what it wrote before.
+    """Writes snapshots of trials as the difference to what stands in the tables.
 
     Args:
         study_id: the study's id in the database.
@@ -55,13 +55,12 @@ class TrialWriter:
 
     def write(self, connection: sa.Connection, snapshots: Sequence[FrozenTrial]) -> None:
         """Write what changed. Call `written` when the transaction is committed, `failed` when it is not."""
-        self._find_unsure(connection)
+        self._look_again(connection)
         for trial in snapshots:
             if trial.number not in self._ids:
                 row = _trial_row(trial) | {"study_id": self.study_id, "number": trial.number}
                 created = connection.execute(sa.insert(trials).values(row).returning(trials.c.trial_id))
                 self._ids[trial.number] = created.scalar_one()
-                self._unsure.add(trial.number)
         changed: dict[str, Rows] = defaultdict(list)
         for trial in snapshots:
             self._difference(connection, trial, changed)
@@ -76,26 +75,26 @@ class TrialWriter:
 
     def written(self, snapshots: Sequence[FrozenTrial]) -> None:
         """The transaction that wrote `snapshots` is committed."""
-        self._unsure.clear()
         for trial in snapshots:
             if trial.state.is_finished():
                 self._written.pop(trial.number, None)  # immutable from now on
             else:
                 self._written[trial.number] = trial
 
-    def failed(self) -> None:
-        """The transaction failed, or its fate is unknown: new trials are looked for before they are inserted again."""
+    def failed(self, snapshots: Sequence[FrozenTrial]) -> None:
+        """The transaction failed, or its fate is unknown: the commit's answer may be lost while its rows stand."""
+        self._unsure.update(trial.number for trial in snapshots)
+
+    def _look_again(self, connection: sa.Connection) -> None:
+        """See what stands there of trials whose last writing failed."""
+        if not self._unsure:
+            return
         for number in self._unsure:
             self._ids.pop(number, None)
-
-    def _find_unsure(self, connection: sa.Connection) -> None:
-        """Find trials whose insertion may have been committed although the commit's answer never came."""
-        lost = [number for number in self._unsure if number not in self._ids]
-        if lost:
-            query = sa.select(trials.c.number, trials.c.trial_id).where(
-                trials.c.study_id == self.study_id, trials.c.number.in_(lost)
-            )
-            self._ids.update((row.number, row.trial_id) for row in connection.execute(query))
+            self._written.pop(number, None)
+        for number, (trial_id, trial) in read_trials(connection, self.study_id, self._unsure).items():
+            self._ids[number], self._written[number] = trial_id, trial
+        self._unsure.clear()
 
     def _difference(self, connection: sa.Connection, trial: FrozenTrial, changed: dict[str, Rows]) -> None:
         trial_id = self._ids[trial.number]
@@ -105,7 +104,7 @@ class TrialWriter:
                 changed["params"].append(_param_row(trial_id, name, trial.params[name], distribution))
         steps = before.intermediate_values if before else {}
         for step, value in trial.intermediate_values.items():
-            if step not in steps:
+            if step not in steps or not _same(steps[step], value):
                 changed["intermediate"].append(_intermediate_row(trial_id, step, value))
         for kind, table, now, then in (
             ("user", user_attributes, trial.user_attrs, before.user_attrs if before else {}),
@@ -120,6 +119,10 @@ class TrialWriter:
             changed["values"].extend(_value_rows(trial_id, trial.values or []))
         if before is None or before.state != trial.state or trial.state.is_finished():
             changed["states"].append(_trial_row(trial) | {"trial_id": trial_id})
+
+
+def _same(one: float, other: float) -> bool:
+    return one == other or (one != one and other != other)  # NaN is itself
 
 
 def _delete(connection: sa.Connection, table: Any, column: Any, trial_id: int, gone: Any) -> None:
@@ -177,7 +180,7 @@ def _attribute_rows(trial_id: int, now: dict[str, Any], then: dict[str, Any]) ->
 def write_study_attributes(
     connection: sa.Connection, study_id: int, user: dict[str, Any], system: dict[str, Any]
 ) -> None:
-    """Write a study's attributes."""
+    """Write some of a study's attributes, over those of the same keys."""
     for table, attributes in ((study_user_attributes, user), (study_system_attributes, system)):
         rows = [
             {"study_id": study_id, "key": key, "value_json": json.dumps(value)} for key, value in attributes.items()
@@ -199,9 +202,14 @@ def _distribution(text: str) -> BaseDistribution:
     return json_to_distribution(text)
 
 
-def read_trials(connection: sa.Connection, study_id: int) -> dict[int, tuple[int, FrozenTrial]]:
-    """All trials of a study by number, each with its id in the database."""
-    query = sa.select(trials).where(trials.c.study_id == study_id).order_by(trials.c.number)
+def read_trials(
+    connection: sa.Connection, study_id: int, numbers: Collection[int] | None = None
+) -> dict[int, tuple[int, FrozenTrial]]:
+    """A study's trials by number, each with its id in the database; `numbers` chooses some."""
+    wanted = trials.c.study_id == study_id
+    if numbers is not None:
+        wanted &= trials.c.number.in_(numbers)
+    query = sa.select(trials).where(wanted).order_by(trials.c.number)
     found: dict[int, FrozenTrial] = {}
     for row in connection.execute(query).mappings():
         found[row["trial_id"]] = FrozenTrial(
@@ -221,7 +229,7 @@ def read_trials(connection: sa.Connection, study_id: int) -> dict[int, tuple[int
     def parts(table: Any, *order: Any) -> Any:
         columns = [column for column in table.c if not column.primary_key]
         chosen = sa.select(*columns).join(trials, table.c.trial_id == trials.c.trial_id)
-        return connection.execute(chosen.where(trials.c.study_id == study_id).order_by(*order, *table.primary_key))
+        return connection.execute(chosen.where(wanted).order_by(*order, *table.primary_key))
 
     for trial_id, name, value, text in parts(params):
         distribution = _distribution(text)

@@ -14,7 +14,7 @@ from sweep.control.local import LocalExecutor
 from sweep.control.opening import Settings
 from sweep.control.progress import Opening, Silent
 from sweep.control.search import coerce, describe, known_parameter
-from sweep.control.start import running, when_ended
+from sweep.control.start import running
 from sweep.declaration import Value
 from sweep.errors import StudyError
 from sweep.names import KeyTable, decode
@@ -102,15 +102,16 @@ def preview(file: str, *, examples: int = EXAMPLES) -> Preview:
     path = check_file(file)
     seen = Preview()
     settings = Settings(trials=examples, sampler="random", workers=1)
-    with running(Coordinator(settings, seen, preview=True)) as (coordinator, server):
-        executor = LocalExecutor(str(path), server.address, 1, when_ended(coordinator, server))
+    with running(Coordinator(settings, seen, preview=True)) as engaged:
+        coordinator = engaged.coordinator
+        executor = LocalExecutor(str(path), engaged.server.address, 1, engaged.when_ended())
         executor.start()
         try:
             coordinator.finished.wait()
         finally:
             executor.close(5.0)
-    if server.crash is not None:
-        raise server.crash
+    if coordinator.crash is not None:
+        raise coordinator.crash
     if coordinator.error is not None:
         raise coordinator.error
     search = coordinator.opened.search

@@ -5,6 +5,7 @@ Nothing here knows of workers, processes or the database.
 
 import difflib
 import logging
+import threading
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -21,6 +22,9 @@ from sweep.declaration import Declaration, Value
 from sweep.errors import StudyError
 from sweep.names import KeyTable, encode, format_value
 from sweep.specs import make_sampler
+from sweep.store.records import storable
+
+TEXT = 512  # characters that Optuna's tables have for a name or a key
 
 
 class Search:
@@ -30,6 +34,7 @@ class Search:
         declaration: with a seed.
         fixed: parameters that keep one value in every trial.
         trials: what the study has already, by number; those that are RUNNING will be run again.
+        attributes: the user and system attributes of the study.
         keys, space: the key table and search space that stand with the study.
         changed: the study file is not the one that `space` came from: a parameter must then be one of `space`.
     """
@@ -40,6 +45,7 @@ class Search:
         *,
         fixed: Mapping[str, Value] | None = None,
         trials: Sequence[FrozenTrial] = (),
+        attributes: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {}),
         keys: Mapping[str, str] | None = None,
         space: Mapping[str, list[str]] | None = None,
         changed: bool = False,
@@ -47,17 +53,19 @@ class Search:
         self.declaration = declaration
         self.fixed = dict(fixed or {})
         self.keys = KeyTable(short=declaration.short, table=keys or {})
-        self.space = {name: list(known) for name, known in (space or {}).items()}
-        self._agreed = {name: set(known) for name, known in self.space.items()} if changed and space else None
+        self._space = {name: tuple(known) for name, known in (space or {}).items()}
+        self._agreed = dict(self._space) if changed and space else None
+        self._sampling = threading.Lock()  # samplers are not made for several threads
         self.storage = WriteBehindStorage()
-        self.study = self._make_study(trials)
+        self.study = self._make_study(len(trials))
+        self.storage.load(trials, *attributes)
         self.pruning = Pruning(self.study, declaration.pruner, objective=declaration.objective[0])
-        self.exhausted = False
+        self._stopped = False
 
-    def _make_study(self, trials: Sequence[FrozenTrial]) -> optuna.Study:
+    def _make_study(self, trials: int) -> optuna.Study:
         declaration = self.declaration
         # A sampler that starts over with the study's seed would propose the same trials again.
-        seed = None if declaration.seed is None else (declaration.seed + len(trials)) % 2**32
+        seed = None if declaration.seed is None else (declaration.seed + trials) % 2**32
         sampler = make_sampler(declaration.sampler, seed)
         if self.fixed:
             with warnings.catch_warnings():
@@ -77,8 +85,31 @@ class Search:
             )
         finally:
             optuna.logging.set_verbosity(level)
-        self.storage.load(study._study_id, trials)
         return study
+
+    @property
+    def space(self) -> dict[str, list[str]]:
+        """Each parameter with the distributions (Optuna's JSON) it was suggested with."""
+        return {name: list(known) for name, known in self._space.copy().items()}
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the sampler has nothing more to propose: every point of a grid has begun, and runs or has run."""
+        return self._stopped or self._grid_has_begun()
+
+    def _grid_has_begun(self) -> bool:
+        sampler = self.study.sampler
+        while isinstance(sampler, RoundingSampler | optuna.samplers.PartialFixedSampler):
+            sampler = sampler.sampler if isinstance(sampler, RoundingSampler) else sampler._base_sampler
+        if not isinstance(sampler, optuna.samplers.GridSampler):
+            return False
+        begun = {
+            trial.system_attrs["grid_id"]
+            for trial in self.trials()
+            if "grid_id" in trial.system_attrs and sampler._same_search_space(trial.system_attrs["search_space"])
+        }
+        waiting = any(trial.state == TrialState.WAITING for trial in self.trials())
+        return len(begun) >= len(sampler._all_grids) and not waiting
 
     @property
     def maximize(self) -> bool:
@@ -93,35 +124,48 @@ class Search:
         """A trial as it stands."""
         return self.storage.get_trial(trial._trial_id)
 
-    def enqueue(self, several: Iterable[Mapping[str, Value]]) -> None:
-        """Put parameters first in the queue; those that the study has had already are passed over."""
+    def enqueue(self, several: Iterable[Mapping[str, Value]], *, again: bool = False) -> None:
+        """Put parameters first in the queue, unless the study has had them; `again`: unless they have not ended yet."""
         for params in several:
-            self.study.enqueue_trial(dict(params), skip_if_exists=True)
+            had = [trial for trial in self.trials() if not (again and trial.state.is_finished())]
+            if not any(trial.system_attrs.get("fixed_params", trial.params) == dict(params) for trial in had):
+                self.study.enqueue_trial(dict(params))
 
     def ask(self) -> optuna.Trial:
         """A new trial, or the next of the queue. Sampling may take as long as the sampler does."""
-        return self.study.ask()
+        with self._sampling:
+            return self.study.ask()
 
     def again(self, number: int) -> optuna.Trial:
         """A trial that is run again, with the parameters it has."""
-        return optuna.Trial(self.study, self.trials()[number]._trial_id)
+        self.storage.resume(number)
+        with self._sampling:
+            return optuna.Trial(self.study, self.trials()[number]._trial_id)
 
     def suggest(self, trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Value:
         """The value of a parameter; its key in run names is assigned with the first suggestion.
 
         Raises:
-            StudyError: the study had another search space, or a fixed value is none of the domain's.
+            StudyError: the study had another search space, a fixed or enqueued value is none of the domain's, or Optuna
+                refuses the domain.
         """
+        check_text("a parameter's name", name)
         self._check_agreed(name, distribution)
-        if name in self.fixed:
-            coerce(name, self.fixed[name], distribution)
-        trial._suggest(name, distribution)
+        given = {**self.frozen(trial).system_attrs.get("fixed_params", {}), **self.fixed}
+        if name in given:
+            coerce(name, given[name], distribution)
+        try:
+            with self._sampling:
+                trial._suggest(name, distribution)
+        except ValueError as error:
+            raise StudyError(f"the domain of {name} must be one that Optuna takes", str(error)) from error
         value: Value = self.frozen(trial).params[name]  # as the domain has it: an enqueued 1 is 1.0
         self.keys.assign(name)
-        known = self.space.setdefault(name, [])
         text = distribution_to_json(distribution)
-        if text not in known:
-            known.append(text)
+        with self._sampling:
+            known = self._space.get(name, ())
+            if text not in known:
+                self._space[name] = (*known, text)
         return value
 
     def _check_agreed(self, name: str, distribution: BaseDistribution) -> None:
@@ -170,15 +214,29 @@ class Search:
     def tell(self, trial: optuna.Trial, state: TrialState, values: Sequence[float] | None) -> FrozenTrial:
         """End a trial; others are held against it from now on."""
         try:
-            frozen = self.study.tell(trial, list(values) if state == TrialState.COMPLETE and values else None, state)
+            with self._sampling:
+                frozen = self.study.tell(
+                    trial, list(values) if state == TrialState.COMPLETE and values else None, state
+                )
         except RuntimeError:
             # Grid and brute force stop the study at their last trial, which is stored by then.
-            self.exhausted = True
+            self._stopped = True
             frozen = self.frozen(trial)
             if not frozen.state.is_finished():
                 raise
         self.pruning.ended(frozen)
         return frozen
+
+
+def check_text(what: str, text: str) -> None:
+    """Refuse a name that not every database could hold.
+
+    Raises:
+        StudyError: it is empty, too long, or has characters that cannot be stored.
+    """
+    if not 0 < len(text) <= TEXT or storable(text) != text:
+        got = repr(text) if len(text) <= TEXT else f"one of {len(text)} characters"
+        raise StudyError(f"{what} is a text of 1 to {TEXT} characters without NUL and unpaired surrogates", got)
 
 
 def coerce(name: str, value: Value, distribution: BaseDistribution) -> Value:

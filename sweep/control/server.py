@@ -4,11 +4,12 @@ The transport is `multiprocessing.connection` over a Unix socket in a directory 
 never pickled objects.
 """
 
+import contextlib
 import json
 import logging
 import threading
 from collections.abc import Callable
-from multiprocessing.connection import Connection, Listener
+from multiprocessing.connection import Client, Connection, Listener
 from typing import Any
 
 from sweep.control.coordinator import Coordinator, Fenced
@@ -26,8 +27,8 @@ class Server:
         desk = Desk(coordinator)
         self._listener = Listener(family="AF_UNIX")
         self.address = str(self._listener.address)
+        self._closed = False
         self._served: dict[str, threading.Event] = {}
-        self.crash: BaseException | None = None
         self._methods: dict[str, Callable[..., dict[str, Any]]] = {
             name: getattr(desk, name)
             for name in ("hello", "ask", "suggest", "start", "epoch", "report", "should_prune", "attribute", "end")
@@ -39,6 +40,9 @@ class Server:
 
     def close(self) -> None:
         """Accept no more workers."""
+        self._closed = True
+        with contextlib.suppress(OSError):
+            Client(self.address, family="AF_UNIX").close()  # closing alone would not wake who waits in `accept`
         self._listener.close()
 
     def wait_served(self, worker: str, seconds: float) -> None:
@@ -55,7 +59,12 @@ class Server:
         while True:
             try:
                 connection = self._listener.accept()
-            except OSError:  # closed
+            except OSError:  # closed, or a worker that died while it connected
+                if self._closed:
+                    return
+                continue
+            if self._closed:
+                connection.close()
                 return
             threading.Thread(target=self.serve, args=(connection,), name="worker connection", daemon=True).start()
 
@@ -87,8 +96,6 @@ class Server:
             self._coordinator.refuse(error)
             return {"error": {"rule": error.rule, "got": error.got, "remedy": error.remedy}}
         except Exception as error:
-            # A fault of ours: the study ends, the traceback is kept and raised where the study was started.
             _log.exception("the coordinator failed at a worker's message")
-            self.crash = self.crash or error
-            self._coordinator.refuse(SweepError("the coordinator failed", f"{type(error).__name__}: {error}"))
+            self._coordinator.crashed(error)
             return {"fenced": "the coordinator failed"}

@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing import Pipe
 from pathlib import Path
@@ -11,18 +11,22 @@ from types import FrameType
 from typing import Any
 
 import optuna
+from optuna.trial import TrialState
 
 from sweep.control.coordinator import Coordinator
 from sweep.control.keeper import Keeper
 from sweep.control.local import LocalExecutor, default_workers
-from sweep.control.opening import Opened, Settings, check_writable, remove_empty
+from sweep.control.opened import Opened
+from sweep.control.opening import Settings, check_writable
 from sweep.control.progress import Watcher
+from sweep.control.recovery import Recovery
 from sweep.control.server import Server
 from sweep.errors import StudyError, SweepError
 from sweep.store.database import has_schema, parse_url
 from sweep.study import Study, check_file
 
 LEAVE_SECONDS = 10.0  # for workers that have nothing more to train to end by themselves
+UNHEARD = 3  # so many workers in a row that die before they have loaded the study file, and the study is refused
 
 
 @dataclass(frozen=True)
@@ -42,26 +46,30 @@ def start_file(file: str, settings: Settings, watcher: Watcher | None = None) ->
     """
     path = check_file(file)
     _check(settings)
-    with running(Coordinator(settings, watcher)) as (coordinator, server):
+    with running(Coordinator(settings, watcher)) as engaged:
+        coordinator = engaged.coordinator
         count = settings.workers if settings.workers is not None else default_workers()
-        executor = LocalExecutor(str(path), server.address, count, when_ended(coordinator, server))
+        executor = LocalExecutor(str(path), engaged.server.address, count, engaged.when_ended())
+        coordinator.when_opened = lambda opened: executor.resize(workers_for(opened))
         with _signals(coordinator, executor.kill) as received:
             executor.start()
             try:
-                _wait(coordinator, executor)
+                _wait(coordinator)
             finally:
-                executor.close(LEAVE_SECONDS)
-    return _outcome(coordinator, server, received)
+                executor.close(LEAVE_SECONDS, busy=engaged.server.said_hello)
+    return _outcome(coordinator, received)
 
 
-def _wait(coordinator: Coordinator, executor: LocalExecutor) -> None:
-    """Wait for the study's end; once it is known, have as many workers as it declares and can use."""
-    sized = False
+def _wait(coordinator: Coordinator) -> None:
+    """Wait for the study's end, in steps, so that signals are handled."""
     while not coordinator.finished.wait(0.1):
-        if not sized and coordinator.is_open:
-            opened, sized = coordinator.opened, True
-            count = opened.declaration.workers if opened.declaration.workers else default_workers()
-            executor.resize(min(count, opened.budget))
+        pass
+
+
+def workers_for(opened: Opened) -> int:
+    """How many workers a study wants and can use."""
+    unbegun = opened.budget - sum(trial.state != TrialState.WAITING for trial in opened.search.trials())
+    return min(opened.declaration.workers or default_workers(), max(0, unbegun) + len(opened.unfinished))
 
 
 def start_here(study: Study, settings: Settings, watcher: Watcher | None = None) -> Outcome:
@@ -73,9 +81,10 @@ def start_here(study: Study, settings: Settings, watcher: Watcher | None = None)
     from sweep.train.worker import IN_PROCESS, work  # loads TensorFlow
 
     _check(settings)
-    with running(Coordinator(settings, watcher)) as (coordinator, server):
+    with running(Coordinator(settings, watcher)) as engaged:
+        coordinator = engaged.coordinator
         ours, theirs = Pipe()
-        thread = threading.Thread(target=server.serve, args=(theirs,), name="in-process worker", daemon=True)
+        thread = threading.Thread(target=engaged.server.serve, args=(theirs,), name="in-process worker", daemon=True)
         thread.start()
         with _signals(coordinator, _interrupt) as received:
             try:
@@ -85,9 +94,9 @@ def start_here(study: Study, settings: Settings, watcher: Watcher | None = None)
             finally:
                 ours.close()
                 thread.join()
-                if coordinator.writer is not None:
-                    coordinator.gone(IN_PROCESS, "interrupted", killed=True)
-    return _outcome(coordinator, server, received)
+                if coordinator.is_open:
+                    engaged.recovery.gone(IN_PROCESS, "interrupted", killed=True)
+    return _outcome(coordinator, received)
 
 
 def run_study(study: Study, watcher: Watcher | None = None, **overrides: Any) -> optuna.Study:
@@ -123,50 +132,61 @@ def _check(settings: Settings) -> None:
         count = getattr(settings, name)
         if count is not None and count < (0 if name == "workers" else 1):
             raise StudyError(f"{name} is a whole number of at least 1", repr(count))
+    if settings.seed is not None and not 0 <= settings.seed < 2**32:
+        raise StudyError("a seed is a whole number from 0 to 4294967295", repr(settings.seed))
+
+
+@dataclass(frozen=True)
+class Engaged:
+    """A coordinator with all that serves it."""
+
+    coordinator: Coordinator
+    server: Server
+    recovery: Recovery
+
+    def when_ended(self) -> Callable[[str, str, bool, str], bool]:
+        """What an executor calls when a worker process has ended."""
+        coordinator, server = self.coordinator, self.server
+        unheard: list[str] = []
+
+        def ended(worker: str, how: str, killed: bool, output: str) -> bool:
+            coordinator.depart(worker)
+            server.wait_served(worker, seconds=60.0)
+            if server.said_hello(worker):
+                unheard.clear()
+                self.recovery.gone(worker, how, killed=killed)
+            elif coordinator.error is None and not coordinator.finished.is_set():
+                unheard.append(worker)
+                if len(unheard) >= UNHEARD or not (killed or coordinator.is_open):
+                    got = f"one that {'was ' if killed else ''}{how}"
+                    coordinator.refuse(SweepError("a worker must load the study file", f"{got}:\n{output}"))
+            return coordinator.error is None and coordinator.stopped is None and not coordinator.finished.is_set()
+
+        return ended
 
 
 @contextlib.contextmanager
-def running(coordinator: Coordinator) -> Iterator[tuple[Coordinator, Server]]:
+def running(coordinator: Coordinator) -> Iterator[Engaged]:
     """A coordinator with its server and keeper; what is left is written at the end."""
-    server = Server(coordinator)
-    keeper = Keeper(coordinator)
+    server, recovery = Server(coordinator), Recovery(coordinator)
+    keeper = Keeper(coordinator, recovery)
     server.start()
     keeper.start()
     try:
-        yield coordinator, server
+        yield Engaged(coordinator, server, recovery)
     finally:
         server.close()
         keeper.close()
-        if coordinator.writer is not None:
-            coordinator.opened.close()
+        if coordinator.is_open:
+            coordinator.opened.close(refused=coordinator.error is not None)
 
 
-def _outcome(coordinator: Coordinator, server: Server, received: list[int]) -> Outcome:
-    if server.crash is not None:
-        raise server.crash
+def _outcome(coordinator: Coordinator, received: list[int]) -> Outcome:
+    if coordinator.crash is not None:
+        raise coordinator.crash
     if coordinator.error is not None:
-        with contextlib.suppress(RuntimeError):
-            remove_empty(Path(coordinator.opened.directory) / "workers")
-            remove_empty(Path(coordinator.opened.directory))
         raise coordinator.error
     return Outcome(coordinator.opened, coordinator.stopped, received[0] if received else None)
-
-
-def when_ended(coordinator: Coordinator, server: Server) -> Any:
-    """What happens when a worker process has ended."""
-    failures = []
-
-    def ended(worker: str, how: str, killed: bool, output: str) -> bool:
-        server.wait_served(worker, seconds=5.0)
-        if server.said_hello(worker):
-            coordinator.gone(worker, how, killed=killed)
-        elif coordinator.error is None and not coordinator.finished.is_set():
-            failures.append(worker)
-            if len(failures) >= 3 or coordinator.writer is None:
-                coordinator.refuse(SweepError("a worker must load the study file", f"one that {how}:\n{output}"))
-        return coordinator.error is None and coordinator.stopped is None and not coordinator.finished.is_set()
-
-    return ended
 
 
 @contextlib.contextmanager

@@ -5,8 +5,9 @@ acknowledged, and writes what changed in one transaction.
 """
 
 import copy
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,9 @@ from sweep.store import RunRecord
 RUNG_PREFIX = "completed_rung_"  # where Optuna's successive halving keeps a trial's value at a rung
 
 
+STUDY_ID = 0  # of the one study that lives in a storage
+
+
 class WriteBehindStorage(InMemoryStorage):
     """Optuna's in-memory storage that remembers which trials, and whether the study's attributes, changed since `take`.
 
@@ -28,18 +32,28 @@ class WriteBehindStorage(InMemoryStorage):
     def __init__(self) -> None:
         super().__init__()
         self._changed: set[int] = set()
+        self._waiting: set[int] = set()
         self._attributes_changed = False
         self._marks = threading.Lock()
 
     def take(self) -> tuple[list[FrozenTrial], bool]:
         """The trials that changed since the last call, as snapshots by number, and whether the study's attributes did.
 
-        A snapshot's dicts are copies: `optuna.Trial` goes on changing those of what `get_trial` gave it.
+        A snapshot's dicts are copies: `optuna.Trial` goes on changing those of what `get_trial` gave it. A trial that
+        is to be run again is WAITING in its snapshot, and RUNNING here, since Optuna would never return it.
         """
         with self._marks:
             changed, self._changed = self._changed, set()
             attributes, self._attributes_changed = self._attributes_changed, False
-        return [_snapshot(self.get_trial(trial_id)) for trial_id in sorted(changed)], attributes
+            return [self._snapshot(trial_id) for trial_id in sorted(changed)], attributes
+
+    def _snapshot(self, trial_id: int) -> FrozenTrial:
+        snapshot = copy.copy(self.get_trial(trial_id))
+        for name in ("params", "distributions", "intermediate_values", "user_attrs", "system_attrs"):
+            setattr(snapshot, name, dict(getattr(snapshot, name)))
+        if trial_id in self._waiting:
+            snapshot.state = TrialState.WAITING
+        return snapshot
 
     def mark(self, trials: Sequence[FrozenTrial], attributes: bool) -> None:
         """Give back marks whose writing failed."""
@@ -47,15 +61,19 @@ class WriteBehindStorage(InMemoryStorage):
             self._changed.update(trial._trial_id for trial in trials)
             self._attributes_changed |= attributes
 
-    def load(self, study_id: int, trials: Sequence[FrozenTrial]) -> None:
-        """Take trials over from the database, by number; they count as written."""
+    def load(self, trials: Sequence[FrozenTrial], user: Mapping[str, Any], system: Mapping[str, Any]) -> None:
+        """Take trials, by number, and the study's attributes over from the database; they count as written."""
         for trial in trials:
-            self.create_new_trial(study_id, template_trial=trial)
-        with self._marks:
-            self._changed.clear()
+            super().create_new_trial(STUDY_ID, template_trial=trial)
+        for key, value in user.items():
+            super().set_study_user_attr(STUDY_ID, key, value)
+        for key, value in system.items():
+            super().set_study_system_attr(STUDY_ID, key, value)
 
     def restart(self, trial_id: int) -> None:
         """Forget the epochs of a running trial that will be run again: values by step and rungs, not parameters."""
+        with self._marks:
+            self._waiting.add(trial_id)
         with self._lock:
             trial = copy.copy(self.get_trial(trial_id))
             trial.intermediate_values = {}
@@ -64,6 +82,12 @@ class WriteBehindStorage(InMemoryStorage):
             }
             self._set_trial(trial_id, trial)
         self._mark(trial_id)
+
+    def resume(self, trial_id: int) -> None:
+        """Run a trial again that `restart` made ready for it."""
+        with self._marks:
+            self._waiting.discard(trial_id)
+            self._changed.add(trial_id)
 
     def _mark(self, trial_id: int) -> None:
         with self._marks:
@@ -99,21 +123,15 @@ class WriteBehindStorage(InMemoryStorage):
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         super().set_study_user_attr(study_id, key, value)
-        self._attributes_changed = True
+        self._mark_attributes()
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         super().set_study_system_attr(study_id, key, value)
-        self._attributes_changed = True
+        self._mark_attributes()
 
-
-def _snapshot(trial: FrozenTrial) -> FrozenTrial:
-    snapshot = copy.copy(trial)
-    snapshot.params = dict(trial.params)
-    snapshot.distributions = dict(trial.distributions)
-    snapshot.intermediate_values = dict(trial.intermediate_values)
-    snapshot.user_attrs = dict(trial.user_attrs)
-    snapshot.system_attrs = dict(trial.system_attrs)
-    return snapshot
+    def _mark_attributes(self) -> None:
+        with self._marks:
+            self._attributes_changed = True
 
 
 @dataclass
@@ -172,11 +190,31 @@ class Ledger:
         with self._lock:
             self._pending.metrics.extend((number, epoch, metric, value) for metric, value in metrics.items())
 
-    def restart(self, number: int) -> None:
-        """Forget the epochs of a run that will be run again."""
+    def restart(self, number: int, reason: str | None) -> RunRecord:
+        """Forget the epochs of a run that will be run again; returns a copy of it."""
         with self._lock:
+            run = self._runs[number]
+            run.attempt += run.state == "RUNNING"
+            run.state, run.reason = "WAITING", reason
+            run.epoch, run.last, run.best, run.best_epoch, run.finding = 0, None, None, None, None
             self._pending.metrics = [row for row in self._pending.metrics if row[0] != number]
             self._pending.restarted.add(number)
+            self._changed.add(number)
+            return copy.copy(run)
+
+    def end(self, trial: FrozenTrial, reason: str | None, traceback: str | None, seconds: float | None) -> RunRecord:
+        """Enter the end of a run as its trial ended; returns a copy of it."""
+        value = trial.values[0] if trial.state == TrialState.COMPLETE and trial.values else None
+        with self._lock:
+            run = self._runs[trial.number]
+            run.state, run.reason, run.traceback, run.duration = trial.state.name, reason, traceback, seconds
+            run.params = dict(trial.params)
+            if run.epoch == 0:
+                run.last = value
+            if run.best is None and value is not None and math.isfinite(value):
+                run.best = value
+            self._changed.add(trial.number)
+            return copy.copy(run)
 
     def take(self) -> Changes:
         """What changed since the last call."""

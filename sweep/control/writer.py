@@ -4,39 +4,25 @@ Each transaction checks that the study is still there and still ours (its `owner
 failed transaction leaves nothing behind and is tried again whole; all its statements may be repeated.
 """
 
+import contextlib
 import json
+import os
 import threading
-import time
-from dataclasses import asdict
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import sqlalchemy as sa
-from optuna.storages._rdb import models
-from optuna.study import StudyDirection
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from sweep.control.optuna_rows import (
-    TrialWriter,
-    read_study_attributes,
-    read_trials,
-    trials,
-    upsert,
-    write_study_attributes,
-)
-from sweep.control.storage import Changes, Ledger, WriteBehindStorage
-from sweep.errors import StudyError, SweepError
-from sweep.store import FINISHED, Command, Owner, Store, StudyRecord
+from sweep.control.lease import LeaseLost, is_ours
+from sweep.control.optuna_rows import TrialWriter, read_trials, trials, upsert, write_study_attributes
+from sweep.control.storage import STUDY_ID, Changes, Ledger, WriteBehindStorage
+from sweep.store import Command, Store, StudyRecord
 from sweep.store.database import writing
-from sweep.store.lease import alive
 from sweep.store.tables import commands, metrics, runs, split_float, studies
 
-optuna_studies = models.StudyModel.__table__
-optuna_directions = models.StudyDirectionModel.__table__
-
-TAKEOVER_SECONDS = 15.0  # a coordinator of another host whose beat stands still for so long is gone
-
-
-class LeaseLost(SweepError):
-    """The study was deleted, or another coordinator has taken it."""
+Attributes = tuple[Mapping[str, Any], Mapping[str, Any]]
+"""A study's user attributes and its system attributes."""
 
 
 class StudyWriter:
@@ -46,28 +32,45 @@ class StudyWriter:
         store: the database.
         record: the study as it stands there, owned by us.
         storage, ledger: the memory to write from.
-        memory_id: the study's id in `storage`.
+        known: the trials that stand there, by number, with their ids.
+        attributes: the study's attributes that stand there.
     """
 
     def __init__(
-        self, store: Store, record: StudyRecord, storage: WriteBehindStorage, ledger: Ledger, memory_id: int = 0
+        self,
+        store: Store,
+        record: StudyRecord,
+        storage: WriteBehindStorage,
+        ledger: Ledger,
+        known: Mapping[int, tuple[int, FrozenTrial]] | None = None,
+        attributes: Attributes = ({}, {}),
     ) -> None:
         self.store = store
         self.record = record
         self._storage = storage
         self._ledger = ledger
-        self._memory_id = memory_id
-        self._owner = _owner_text(record.owner)
-        with store.engine.connect() as connection:
-            known = read_trials(connection, record.study_id)
-        self._trials = TrialWriter(record.study_id, known)
-        self._keys, self._space = record.keys, record.space
-        self._written = (dict(self._keys), json.dumps(self._space))
+        self._trials = TrialWriter(record.study_id, dict(known or {}))
+        self._attributes = attributes
+        self._described = self._written = _described(record.keys, record.space, record.declaration, record.directory)
+        self._file = _file_identity(store.url)
         self._lock = threading.Lock()
 
-    def describe(self, keys: dict[str, str], space: dict[str, list[str]]) -> None:
-        """Set the key table and the search space that stand with the study; they are written with the next flush."""
-        self._keys, self._space = keys, space
+    def describe(
+        self,
+        keys: Mapping[str, str],
+        space: Mapping[str, list[str]],
+        declaration: Mapping[str, Any],
+        directory: str,
+    ) -> None:
+        """Set what stands with the study; it is written with the next flush.
+
+        Args:
+            keys: its key table.
+            space: its search space.
+            declaration: what its file and the command line say.
+            directory: its log directory.
+        """
+        self._described = _described(keys, space, declaration, directory)
 
     def flush(self) -> None:
         """Write everything that changed. Returns once it is committed.
@@ -77,25 +80,24 @@ class StudyWriter:
             sqlalchemy.exc.DBAPIError: the database refused; nothing is lost, and the next flush tries again.
         """
         with self._lock:
+            described = self._described
+            changes = self._ledger.take()  # first: a run may be behind its trial, and never before it
             snapshots, attributes = self._storage.take()
-            changes = self._ledger.take()
-            described = (dict(self._keys), json.dumps(self._space))
             if not snapshots and not attributes and not changes and described == self._written:
                 return
             try:
                 with writing(self.store.engine) as connection:
                     self._hold(connection, described)
                     self._trials.write(connection, snapshots)
-                    if attributes:
-                        self._write_attributes(connection)
+                    now = self._write_attributes(connection) if attributes else self._attributes
                     self._write_changes(connection, changes)
             except BaseException:
-                self._trials.failed()
+                self._trials.failed(snapshots)
                 self._storage.mark(snapshots, attributes)
                 self._ledger.give_back(changes)
                 raise
             self._trials.written(snapshots)
-            self._written = described
+            self._written, self._attributes = described, now
 
     def beat(self) -> None:
         """Show that this coordinator lives."""
@@ -105,8 +107,7 @@ class StudyWriter:
     def release(self) -> None:
         """Give the study up; nothing is written afterwards."""
         with self._lock, writing(self.store.engine) as connection:
-            ours = (studies.c.study_id == self.record.study_id) & (studies.c.owner == self._owner)
-            connection.execute(sa.update(studies).where(ours).values(owner=None))
+            connection.execute(sa.update(studies).where(is_ours(self.record)).values(owner=None))
 
     def take_commands(self) -> list[Command]:
         """The commands given since the last call, in their order."""
@@ -116,36 +117,40 @@ class StudyWriter:
         if not rows:
             return []
         with self._lock, writing(self.store.engine) as connection:
-            connection.execute(sa.delete(commands).where(mine, commands.c.command_id <= rows[-1].command_id))
+            seen = [row.command_id for row in rows]
+            connection.execute(sa.delete(commands).where(commands.c.command_id.in_(seen)))
         return [Command(row.verb, row.number, row.reason) for row in rows]
 
-    def ended_elsewhere(self, numbers: list[int]) -> list[tuple[int, TrialState, list[float] | None]]:
-        """Those of our running trials that somebody else ended in Optuna's tables, with their state and values."""
+    def ended_elsewhere(self, numbers: Collection[int]) -> list[FrozenTrial]:
+        """Those of our running trials that somebody else ended in Optuna's tables, as they stand there."""
         if not numbers:
             return []
-        ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        ours = (trials.c.study_id == self.record.study_id) & trials.c.number.in_(numbers) & trials.c.state.in_(ended)
+        study_id = self.record.study_id
+        unended = (TrialState.RUNNING, TrialState.WAITING)
+        ended = (trials.c.study_id == study_id) & trials.c.number.in_(numbers) & trials.c.state.not_in(unended)
         with self._lock, self.store.engine.connect() as connection:
-            if connection.execute(sa.select(sa.func.count()).where(ours)).scalar_one() == 0:
-                return []
-            known = read_trials(connection, self.record.study_id)
-        found = [known[number][1] for number in numbers if known[number][1].state.is_finished()]
-        return [(trial.number, trial.state, trial.values) for trial in found]
+            found = connection.execute(sa.select(trials.c.number).where(ended)).scalars().all()
+            return [trial for _, trial in read_trials(connection, study_id, found).values()] if found else []
 
-    def _hold(self, connection: sa.Connection, described: tuple[dict[str, str], str]) -> None:
-        ours = (studies.c.study_id == self.record.study_id) & (studies.c.owner == self._owner)
-        new = {"beat": studies.c.beat + 1, "keys": json.dumps(described[0]), "space": described[1]}
-        if connection.execute(sa.update(studies).where(ours).values(new)).rowcount != 1:
+    def _hold(self, connection: sa.Connection, described: Mapping[str, str]) -> None:
+        new = {"beat": studies.c.beat + 1, **described}
+        there = _file_identity(self.store.url) == self._file
+        if not there or connection.execute(sa.update(studies).where(is_ours(self.record)).values(new)).rowcount != 1:
             raise LeaseLost(
                 f"the coordinator of study {self.record.name} must have its lease",
                 "a study that was deleted, or that another coordinator has taken",
                 "its workers are stopped; nothing was written over",
             )
 
-    def _write_attributes(self, connection: sa.Connection) -> None:
-        user = self._storage.get_study_user_attrs(self._memory_id)
-        system = self._storage.get_study_system_attrs(self._memory_id)
-        write_study_attributes(connection, self.record.study_id, user, system)
+    def _write_attributes(self, connection: sa.Connection) -> Attributes:
+        """Write the study's attributes that changed; others may have changed the rest, as optuna-dashboard's notes."""
+        now = self._storage.get_study_user_attrs(STUDY_ID), self._storage.get_study_system_attrs(STUDY_ID)
+        changed = [
+            {key: value for key, value in here.items() if key not in there or there[key] != value}
+            for here, there in zip(now, self._attributes, strict=True)
+        ]
+        write_study_attributes(connection, self.record.study_id, *changed)
+        return now
 
     def _write_changes(self, connection: sa.Connection, changes: Changes) -> None:
         study_id = self.record.study_id
@@ -162,91 +167,19 @@ class StudyWriter:
         upsert(connection, metrics, ["study_id", "number", "epoch", "metric"], rows)
 
 
-def create_study(
-    store: Store, name: str, directions: list[str], directory: str, declaration: dict[str, object], owner: Owner
-) -> StudyRecord:
-    """Create a study in Optuna's tables and ours, owned by `owner`.
-
-    Raises:
-        StudyError: another process created one of that name first.
-    """
-    try:
-        with writing(store.engine) as connection:
-            created = connection.execute(
-                sa.insert(optuna_studies).values(study_name=name).returning(optuna_studies.c.study_id)
-            )
-            study_id = created.scalar_one()
-            for objective, direction in enumerate(directions):
-                row = {"study_id": study_id, "direction": StudyDirection[direction.upper()], "objective": objective}
-                connection.execute(sa.insert(optuna_directions).values(row))
-            ours = {
-                "study_id": study_id,
-                "name": name,
-                "declaration": json.dumps(declaration),
-                "keys": "{}",
-                "space": "{}",
-                "directory": directory,
-                "created": time.time(),
-                "owner": _owner_text(owner),
-                "beat": 0,
-            }
-            connection.execute(sa.insert(studies).values(ours))
-    except sa.exc.IntegrityError:
-        raise StudyError(
-            "a study's name is its own in the database",
-            f"{name}, which another process has just created",
-            "start it again to go on with it",
-        ) from None
-    return store.study(name)
+def _file_identity(url: sa.URL) -> tuple[int, int] | None:
+    """What tells an SQLite file from another one that was put in its place; None where there is none."""
+    if url.get_backend_name() != "sqlite":
+        return None
+    with contextlib.suppress(FileNotFoundError):
+        status = os.stat(str(url.database))
+        return status.st_dev, status.st_ino
+    return None
 
 
-def claim(
-    store: Store, record: StudyRecord, owner: Owner, declaration: dict[str, object], directory: str
-) -> StudyRecord:
-    """Take a study that is there, unless a living coordinator has it.
-
-    Raises:
-        StudyError: another coordinator has it; it is named.
-    """
-    _check_owner(store, record)
-    with writing(store.engine) as connection:
-        before = (studies.c.study_id == record.study_id) & (studies.c.beat == record.beat)
-        new = {
-            "owner": _owner_text(owner),
-            "declaration": json.dumps(declaration),
-            "directory": directory,
-            "beat": record.beat + 1,
-        }
-        if connection.execute(sa.update(studies).where(before).values(new)).rowcount != 1:
-            raise _taken(record.name, "another process")
-        connection.execute(sa.delete(commands).where(commands.c.study_id == record.study_id))
-    return store.study(record.name)
-
-
-def _check_owner(store: Store, record: StudyRecord) -> None:
-    if record.owner is None:
-        return
-    lives = alive(record.owner)
-    if lives is None:  # on another host: nothing but its beat tells
-        deadline = time.monotonic() + TAKEOVER_SECONDS
-        while time.monotonic() < deadline:
-            time.sleep(0.5)
-            if store.owner(record.study_id)[1] != record.beat:
-                raise _taken(record.name, str(record.owner))
-    elif lives:
-        raise _taken(record.name, str(record.owner))
-
-
-def _taken(name: str, owner: str) -> StudyError:
-    return StudyError(
-        f"a running study has one coordinator, and {name} has one",
-        owner,
-        f"watch it with: sweep runs {name}; end it with: sweep stop {name}",
-    )
-
-
-def _owner_text(owner: Owner | None) -> str:
-    return json.dumps(asdict(owner)) if owner else ""
-
-
-__all__ = ["FINISHED", "LeaseLost", "StudyWriter", "claim", "create_study", "read_study_attributes"]
+def _described(
+    keys: Mapping[str, str], space: Mapping[str, list[str]], declaration: Mapping[str, Any], directory: str
+) -> dict[str, str]:
+    """The columns of `sweep_studies` that change."""
+    columns = {"keys": keys, "space": space, "declaration": declaration}
+    return {name: json.dumps(value) for name, value in columns.items()} | {"directory": directory}

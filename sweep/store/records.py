@@ -46,7 +46,7 @@ class RunRecord:
         row["study_id"] = study_id
         row["params"] = json.dumps(self.params)
         row["last"], row["last_kind"] = split_float(self.last)
-        return row
+        return {name: storable(value) if isinstance(value, str) else value for name, value in row.items()}
 
     @classmethod
     def from_row(cls, row: Any) -> "RunRecord":
@@ -58,13 +58,23 @@ class RunRecord:
         return cls(**values)
 
 
+def storable(text: str) -> str:
+    """A text as every database can hold it: NUL and unpaired surrogates, which may come with messages, are escaped."""
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
 @dataclass(frozen=True)
 class Owner:
-    """The coordinator that has a study: its host, process and a token no other coordinator has."""
+    """The coordinator that has a study: its host, process and a token no other coordinator has.
+
+    `born` is when its process began, in seconds after its host did, since process numbers come again; None where that
+    is not known. No clock that somebody may set is in it.
+    """
 
     host: str
     pid: int
     token: str
+    born: float | None = None
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from sweep.store.database import VERSION_TABLE
+from sweep.store.schema import VERSION_TABLE
 from sweep.store.tables import metadata
 
 context.configure(

@@ -1,0 +1,139 @@
+"""Getting hold of a study in the database: creating it, or taking over one that nobody has."""
+
+import json
+import time
+from dataclasses import asdict
+
+import sqlalchemy as sa
+from optuna.storages._rdb import models
+from optuna.study import StudyDirection
+
+from sweep.errors import StudyError, SweepError
+from sweep.store import Owner, Store, StudyRecord
+from sweep.store.database import writing
+from sweep.store.lease import alive
+from sweep.store.tables import commands, metrics, runs, studies
+
+optuna_studies = models.StudyModel.__table__
+optuna_directions = models.StudyDirectionModel.__table__
+
+TAKEOVER_SECONDS = 15.0  # a coordinator of another host whose beat stands still for so long is gone
+
+
+class LeaseLost(SweepError):
+    """The study was deleted, or another coordinator has taken it."""
+
+
+def is_ours(record: StudyRecord) -> sa.ColumnElement[bool]:
+    """Whether a row of `sweep_studies` is that study, still owned by us, with Optuna's study still there."""
+    there = sa.exists().where(optuna_studies.c.study_id == record.study_id)
+    return (studies.c.study_id == record.study_id) & (studies.c.owner == owner_text(record.owner)) & there
+
+
+def owner_text(owner: Owner | None) -> str:
+    """An owner as it stands in `sweep_studies`."""
+    return json.dumps(asdict(owner)) if owner else ""
+
+
+def find_study(store: Store, name: str) -> StudyRecord | None:
+    """The study called `name`, unless it was deleted in Optuna's tables.
+
+    Raises:
+        StudyError: the name is that of a study which is none of sweep's.
+    """
+    record = store.find_study(name)
+    with store.engine.connect() as connection:
+        named = sa.select(optuna_studies.c.study_id).where(optuna_studies.c.study_name == name)
+        there = connection.execute(named).scalar_one_or_none()
+    if there is not None and (record is None or record.study_id != there):
+        raise StudyError(
+            "a study's name is its own in the database",
+            f"{name}, which is a study of Optuna that sweep did not start",
+            f"start it under a new name: --name {name}-2",
+        )
+    return record if there is not None else None
+
+
+def create_study(
+    store: Store, name: str, directions: list[str], directory: str, declaration: dict[str, object], owner: Owner
+) -> StudyRecord:
+    """Create a study in Optuna's tables and ours, owned by `owner`.
+
+    Raises:
+        StudyError: another process created one of that name first.
+    """
+    try:
+        with writing(store.engine) as connection:
+            _forget_deleted(connection)
+            created = connection.execute(
+                sa.insert(optuna_studies).values(study_name=name).returning(optuna_studies.c.study_id)
+            )
+            study_id = created.scalar_one()
+            for objective, direction in enumerate(directions):
+                row = {"study_id": study_id, "direction": StudyDirection[direction.upper()], "objective": objective}
+                connection.execute(sa.insert(optuna_directions).values(row))
+            ours = {
+                "study_id": study_id,
+                "name": name,
+                "declaration": json.dumps(declaration),
+                "keys": "{}",
+                "space": "{}",
+                "directory": directory,
+                "created": time.time(),
+                "owner": owner_text(owner),
+                "beat": 0,
+            }
+            connection.execute(sa.insert(studies).values(ours))
+    except sa.exc.IntegrityError:
+        there = store.find_study(name)
+        raise StudyError(
+            "a study is created once",
+            f"{name}, which {there.owner if there and there.owner else 'another process'} has just created",
+            "start it again to go on with it",
+        ) from None
+    return store.study(name)
+
+
+def _forget_deleted(connection: sa.Connection) -> None:
+    """Remove what is left here of studies that were deleted in Optuna's tables, whose ids SQLite gives out again."""
+    there = sa.select(optuna_studies.c.study_id)
+    for table in (metrics, runs, commands, studies):
+        connection.execute(sa.delete(table).where(table.c.study_id.not_in(there)))
+
+
+def claim(store: Store, record: StudyRecord, owner: Owner) -> StudyRecord:
+    """Take a study that is there, unless a living coordinator has it.
+
+    Raises:
+        StudyError: another coordinator has it; it is named.
+    """
+    _check_owner(store, record)
+    with writing(store.engine) as connection:
+        unchanged = (studies.c.study_id == record.study_id) & (studies.c.beat == record.beat)
+        new = {"owner": owner_text(owner), "beat": record.beat + 1}
+        taken = connection.execute(sa.update(studies).where(unchanged).values(new)).rowcount == 1
+        if taken:
+            connection.execute(sa.delete(commands).where(commands.c.study_id == record.study_id))
+    there = store.find_study(record.name)
+    if not taken or there is None:
+        raise _taken(record.name, there.owner if there else None)
+    return there
+
+
+def _check_owner(store: Store, record: StudyRecord) -> None:
+    lives = alive(record.owner)
+    if lives is None:  # on another host: nothing but its beat tells
+        deadline = time.monotonic() + TAKEOVER_SECONDS
+        while not lives and time.monotonic() < deadline:
+            time.sleep(0.5)
+            lives = store.owner(record.study_id)[1] != record.beat
+    if lives:
+        raise _taken(record.name, record.owner)
+
+
+def _taken(name: str, owner: Owner | None) -> StudyError:
+    return StudyError(
+        f"a running study has one coordinator, and {name} has one",
+        str(owner or "another process"),
+        f"watch it with: sweep runs {name}; end it with: sweep stop {name}",
+    )

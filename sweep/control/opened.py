@@ -1,0 +1,158 @@
+"""A study that this process coordinates."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sweep.control.lease import LeaseLost, create_study
+from sweep.control.progress import Opening
+from sweep.control.search import Search
+from sweep.control.standing import begin_again
+from sweep.control.storage import Ledger
+from sweep.control.writer import StudyWriter
+from sweep.declaration import Declaration
+from sweep.store import FINISHED, RunRecord, Store
+from sweep.store.database import REFUSES
+from sweep.store.lease import new_owner
+
+if TYPE_CHECKING:
+    from sweep.control.opening import Settings
+
+RETRY_SECONDS = 1.0
+
+Result = TypeVar("Result")
+
+
+class Opened:
+    """A study in this process's memory, and in the database from its first run on. A preview is never kept.
+
+    Args:
+        declaration: the study, with what the command line says instead.
+        settings: where it is kept.
+        search, ledger: its memory.
+        writer: its hold on the database, if it stands there already.
+    """
+
+    def __init__(
+        self,
+        declaration: Declaration,
+        settings: "Settings",
+        search: Search,
+        ledger: Ledger,
+        writer: StudyWriter | None = None,
+        *,
+        preview: bool = False,
+    ) -> None:
+        self.declaration = declaration
+        self.search = search
+        self.ledger = ledger
+        self.writer = writer
+        self.preview = preview
+        self.logdir = Path(settings.logdir).resolve()
+        self.directory = str(self.logdir / declaration.name)
+        self.budget = declaration.trials
+        self.unfinished = begin_again(search, ledger)
+        self.kept = False  # whether anything of this start stands in the database
+        self._storage = settings.storage
+        self._lock = threading.Lock()
+        folders = (self._workers, Path(self.directory), self.logdir)
+        self._new = [folder for folder in folders if not folder.exists()]
+        self._logs: list[Path] = []
+
+    @property
+    def _workers(self) -> Path:
+        return Path(self.directory) / "workers"
+
+    def opening(self) -> Opening:
+        """What a display says first."""
+        declaration = self.declaration
+        return Opening(
+            name=declaration.name,
+            objective=declaration.objective[0],
+            direction=declaration.direction[0],
+            trials=self.budget,
+            finished=sum(run.state in FINISHED for run in self.ledger.runs()),
+            epochs=declaration.epochs,
+            workers=declaration.workers,
+            directory=self.directory,
+            keys=self.search.keys,
+        )
+
+    def worker_log(self, worker: str) -> str:
+        """The file that holds what a worker prints."""
+        log = self._workers / f"worker-{worker}.log"
+        if not log.exists():
+            self._logs.append(log)
+        return str(log)
+
+    def keep(self) -> None:
+        """Write what changed, and wait until it is on the disk; the first call creates the study.
+
+        A database that refuses is tried again for as long as it takes: nothing that was acknowledged may be lost.
+
+        Raises:
+            LeaseLost: the study is gone, or another coordinator has it.
+        """
+        if self.preview:
+            return
+        with self._lock:
+            self.writer = self.writer or insist(self._create)
+            self.kept = True
+        self.writer.describe(self.search.keys.as_dict(), self.search.space, self.declaration.as_dict(), self.directory)
+        insist(self.writer.flush)
+
+    def _create(self) -> StudyWriter:
+        store = Store(self._storage, create=True)
+        declaration = self.declaration
+        try:
+            record = create_study(
+                store, declaration.name, declaration.direction, self.directory, declaration.as_dict(), new_owner()
+            )
+        except BaseException:
+            store.close()
+            raise
+        return StudyWriter(store, record, self.search.storage, self.ledger)
+
+    def close(self, *, refused: bool) -> None:
+        """Write the rest and give the study up.
+
+        Args:
+            refused: the study cannot be; if nothing of this start was kept, nothing of it stays.
+        """
+        if refused and not self.kept:
+            self._remove_traces()
+        if self.writer is None:
+            return
+        try:
+            with contextlib.suppress(LeaseLost):
+                if self.kept or not refused:
+                    self.keep()
+                insist(self.writer.release)
+        finally:
+            self.writer.store.close()
+
+    def _remove_traces(self) -> None:
+        """Remove the workers' logs, and folders that were made for them."""
+        for log in self._logs:
+            log.unlink(missing_ok=True)
+        for folder in self._new:
+            with contextlib.suppress(OSError):  # somebody else has put something into it
+                folder.rmdir()
+
+    def text(self, run: RunRecord) -> dict[str, Any]:
+        """What a run's text in TensorBoard says beside its parameters."""
+        known = ("hash", "commit")
+        about = {name: getattr(self.declaration, name) for name in known if getattr(self.declaration, name)}
+        return {"study": self.declaration.name, "seed": run.seed, "attempt": run.attempt, **about}
+
+
+def insist(action: Callable[[], Result]) -> Result:
+    """Do something with the database, again and again while it refuses."""
+    while True:
+        try:
+            return action()
+        except REFUSES:
+            time.sleep(RETRY_SECONDS)

@@ -1,0 +1,141 @@
+"""The schema: whose tables a database holds, and making or migrating ours.
+
+A database may hold Optuna's tables without ours, since Optuna's studies and ours live side by side. One that holds
+neither, but something else, belongs to somebody else and is left as it is.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from sweep.errors import StoreError
+from sweep.store.sqlite_file import ANOTHER, alone
+
+VERSION_TABLE = "sweep_alembic_version"
+HEAD = "0001"  # the newest revision in migrations/versions
+CREATION_LOCK = 7399730  # the key of PostgreSQL's advisory lock: any number that others do not use
+OPTUNA = frozenset({"studies", "trials", "version_info"})
+
+
+def create_schema(engine: sa.Engine) -> None:
+    """Make Optuna's tables and ours where they are missing, and bring ours to the newest revision.
+
+    Any number of processes may do so at once: one works, the others find it done.
+
+    Raises:
+        StoreError: the database is somebody else's, or Optuna's tables are of another version.
+    """
+    if _is_made(engine):
+        return
+    with _creating(engine):
+        if _is_made(engine):
+            return
+        check_ours(engine)
+        if engine.dialect.name == "sqlite":
+            _use_wal(engine)
+        _create_optunas(engine)
+        _migrate(engine)
+
+
+def _is_made(engine: sa.Engine) -> bool:
+    found = revision(engine)
+    return found is not None and found >= HEAD  # a newer one is refused by `check_revision`
+
+
+@contextmanager
+def _creating(engine: sa.Engine) -> Iterator[None]:
+    """Let one process at a time create a schema. Optuna creates over connections of its own, without any lock."""
+    if engine.dialect.name == "sqlite":
+        with alone(Path(str(engine.url.database))):
+            yield
+        return
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.select(sa.func.pg_advisory_lock(CREATION_LOCK)))
+        try:
+            yield
+        finally:
+            connection.execute(sa.select(sa.func.pg_advisory_unlock(CREATION_LOCK)))
+
+
+def _use_wal(engine: sa.Engine) -> None:
+    """Readers and the writer do not wait for each other. The mode stays with the file."""
+    connection = engine.raw_connection()
+    try:
+        connection.cursor().execute("PRAGMA journal_mode=WAL")
+    finally:
+        connection.close()
+
+
+def _create_optunas(engine: sa.Engine) -> None:
+    import optuna
+
+    try:
+        storage = optuna.storages.RDBStorage(engine.url.render_as_string(hide_password=False))
+    except RuntimeError as error:  # tables of an older or newer Optuna
+        raise StoreError("Optuna's tables must be those of the Optuna installed", str(error)) from None
+    storage.engine.dispose()
+
+
+def _migrate(engine: sa.Engine) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    with engine.execution_options(sweep_writes=True).begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def revision(engine: sa.Engine) -> str | None:
+    """The revision of our tables, or None where there are none."""
+    table = sa.table(VERSION_TABLE, sa.column("version_num"))
+    with engine.connect() as connection:
+        if not sa.inspect(connection).has_table(VERSION_TABLE):
+            return None
+        return connection.execute(sa.select(table.c.version_num)).scalar()
+
+
+def check_ours(engine: sa.Engine) -> None:
+    """Refuse a database of somebody else. PostgreSQL's may hold other tables, but none that are called as Optuna's.
+
+    Raises:
+        StoreError: it is.
+    """
+    with engine.connect() as connection:
+        there = set(sa.inspect(connection).get_table_names())
+    foreign = there if engine.dialect.name == "sqlite" else there & OPTUNA
+    if foreign and not there >= OPTUNA:
+        shown = engine.url.render_as_string(hide_password=True)
+        names = ", ".join(sorted(foreign)[:3])
+        raise StoreError(
+            f"the database at {shown} must be one of sweep or Optuna", f"one with the table {names}", ANOTHER
+        )
+
+
+def check_revision(engine: sa.Engine) -> None:
+    """Refuse a schema that this version cannot work on.
+
+    Raises:
+        StoreError: there is none, an older or a newer one.
+    """
+    found = revision(engine)
+    shown = engine.url.render_as_string(hide_password=True)
+    if found is None:
+        raise StoreError(
+            f"the database at {shown} must hold sweep's tables", "none", "start a study with `sweep start FILE`"
+        )
+    if found < HEAD:
+        raise StoreError(
+            f"the database at {shown} must have schema {HEAD}",
+            found,
+            f"migrate it with: sweep upgrade --storage {shown}",
+        )
+    if found > HEAD:
+        raise StoreError(
+            f"the database at {shown} was written by a newer sweep",
+            f"schema {found}",
+            "run: pip install --upgrade sweep",
+        )

@@ -1,0 +1,83 @@
+"""What an SQLite storage must be as a file, before it is opened: there, SQLite's, writable, and on a local disk."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sweep.errors import StoreError
+
+MAGIC = b"SQLite format 3\x00"
+NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smbfs", "smb3", "afs", "afpfs", "webdav", "davfs"}).union(
+    {"fuse.sshfs", "fuse.s3fs", "lustre", "beegfs"}
+)
+ANOTHER = "name another with --storage; this one is left as it is"
+
+
+def check_file(path: Path, *, create: bool) -> None:
+    """See that `path` can be an SQLite storage. Nothing is opened for writing.
+
+    Args:
+        create: it may be missing, and is going to be written.
+
+    Raises:
+        StoreError: it cannot.
+    """
+    if path.is_dir():
+        raise StoreError("an SQLite storage is a file", f"the directory {path}", "name a file with --storage")
+    if path.exists():
+        _check_kind(path, create=create)
+    elif not create:
+        raise StoreError(
+            "there must be a database",
+            f"no file {path}",
+            "start a study with `sweep start FILE`, or name the database with --storage",
+        )
+    elif not path.parent.is_dir():
+        raise StoreError(
+            f"the folder of the database {path} must exist", "no such folder", f"run: mkdir -p {path.parent}"
+        )
+    if create and not os.access(path.parent, os.W_OK):
+        raise StoreError(f"the folder of the database {path} must be one that can be written", "no permission", ANOTHER)
+    kind = file_system(path)
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise StoreError(
+            f"SQLite's locks do not work on a network file system, and {path} is on one",
+            kind,
+            "use --storage sqlite:////a/local/path/sweep.db, or PostgreSQL: --storage postgresql://user@host/sweep",
+        )
+
+
+def _check_kind(path: Path, *, create: bool) -> None:
+    if not path.is_file():
+        raise StoreError(f"{path} must be an SQLite database", "no regular file", ANOTHER)
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(MAGIC))
+    except OSError as error:
+        raise StoreError(f"the database {path} must be readable", error.strerror, ANOTHER) from None
+    if head and head != MAGIC:
+        raise StoreError(f"{path} must be an SQLite database", "another kind of file", ANOTHER)
+    if create and not os.access(path, os.W_OK):
+        raise StoreError(f"the database {path} must be one that can be written", "no permission", ANOTHER)
+
+
+def file_system(path: Path) -> str:
+    """The type of the file system that holds `path` (`ext4`, `nfs4`, ...), or `""` where nothing tells."""
+    import psutil
+
+    resolved = path.resolve()
+    holding = [part for part in psutil.disk_partitions(all=True) if resolved.is_relative_to(part.mountpoint)]
+    return max(holding, key=lambda part: len(part.mountpoint)).fstype.lower() if holding else ""
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold the folder of a database against other processes that make one there. No file is left behind."""
+    folder = os.open(path.resolve().parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
