@@ -210,8 +210,7 @@ def test_a_full_disk_is_an_oserror(directory):
     writer._file.close()
     writer._file = open("/dev/full", "wb")  # noqa: SIM115  closed below
     with pytest.raises(OSError, match="No space left"):
-        for epoch in range(100):
-            writer.histograms(epoch, {"dense/kernel": np.arange(10)})
+        writer.text(RUN_TAG, "x" * 1_000_000)
     with pytest.raises(OSError, match="No space left"):
         writer.close()
 

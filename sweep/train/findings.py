@@ -10,6 +10,8 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 PATIENCE = 5  # epochs that a loss must stand still, or a gap grow, before it is said
+GAP = 0.05  # of the best val_loss: what it must have risen by
+ROUNDING = 1e-3  # of a kernel's largest weight: what equal units may differ by
 SAMPLE = 4096  # numbers of a large array that are looked at
 
 
@@ -33,10 +35,14 @@ def diagnose(
     Args:
         history: metrics by epoch.
         weights: the model's weights by tag, after the last epoch.
-        direction, objective: the study's.
+        direction, objective: the study's; a run that still gets better by them is not called overfitting.
     """
     return (
-        _not_finite(weights) or _same_units(weights) or _stuck(history) or _exploding(history) or _overfitting(history)
+        _not_finite(weights)
+        or _same_units(weights)
+        or _stuck(history)
+        or _exploding(history)
+        or _overfitting(history, direction, objective)
     )
 
 
@@ -51,17 +57,12 @@ def _not_finite(weights: Mapping[str, Array]) -> Finding | None:
 def _same_units(weights: Mapping[str, Array]) -> Finding | None:
     """Every unit of a layer is the same, so that all learn the same: constant initial weights are never told apart."""
     same = [
-        tag
-        for tag, array in weights.items()
-        if tag.rpartition("/")[2].startswith("kernel")
-        and array.ndim == 2
-        and min(array.shape) > 1
-        and bool((array == array[:, :1]).all())
+        tag for tag, array in weights.items() if tag.rpartition("/")[2].startswith("kernel") and _is_one_unit(array)
     ]
     if not same:
         return None
     more = f" and {len(same) - 1} more" if len(same) > 1 else ""
-    units = weights[same[0]].shape[1]
+    units = weights[same[0]].shape[-1]
     return Finding(
         "no symmetry breaking",
         f"all {units} units of {same[0]}{more} have the same weights",
@@ -69,23 +70,37 @@ def _same_units(weights: Mapping[str, Array]) -> Finding | None:
     )
 
 
+def _is_one_unit(kernel: Array) -> bool:
+    """Whether the columns of a kernel are copies of one. A kernel of one row or one column is too small to tell."""
+    if kernel.ndim < 2 or kernel.shape[-1] < 2 or kernel.size <= kernel.shape[-1]:
+        return False
+    columns = kernel.reshape(-1, kernel.shape[-1])
+    return _are_alike(columns[:1]) and _are_alike(columns)  # the first row settles it for nearly every kernel
+
+
+def _are_alike(columns: Array) -> bool:
+    """Whether columns are equal but for rounding, by which equal units drift apart."""
+    numbers = columns.astype(np.float32)
+    return bool(np.ptp(numbers, axis=1).max() <= ROUNDING * np.abs(numbers).max())
+
+
 def _stuck(history: Mapping[str, Sequence[float]]) -> Finding | None:
-    losses = list(history.get("loss", []))
-    if len(losses) <= PATIENCE:
-        return None
+    """The loss is the same to the last digit; silent where it is 0, or a schedule has lowered the learning rate."""
+    losses, rates = history.get("loss", []), history.get("learning_rate", [])
     last = losses[-PATIENCE - 1 :]
-    if all(math.isfinite(loss) for loss in last) and max(last) == min(last):
-        return Finding(
-            "not learning",
-            f"the loss has been {last[-1]:.5g} for {PATIENCE} epochs",
-            "look at the learning rate, at dead activations and at the targets",
-        )
-    return None
+    is_same = len(last) > PATIENCE and math.isfinite(last[0]) and max(last) == min(last)
+    if not is_same or last[0] == 0 or (rates and rates[-1] < rates[0]):
+        return None
+    return Finding(
+        "not learning",
+        f"the loss has been {last[-1]:.5g} for {PATIENCE} epochs",
+        "look at the learning rate, at dead activations and at the targets",
+    )
 
 
 def _exploding(history: Mapping[str, Sequence[float]]) -> Finding | None:
     losses = [loss for loss in history.get("loss", []) if math.isfinite(loss)]
-    if len(losses) >= 2 and losses[0] > 0 and losses[-1] > 1e3 * min(losses) and losses[-1] > 10 * losses[0]:
+    if len(losses) >= 2 and min(losses) > 0 and losses[-1] > 1e3 * min(losses) and losses[-1] > 10 * losses[0]:
         return Finding(
             "exploding loss",
             f"the loss is {losses[-1]:.3g}, and was {min(losses):.3g}",
@@ -94,15 +109,24 @@ def _exploding(history: Mapping[str, Sequence[float]]) -> Finding | None:
     return None
 
 
-def _overfitting(history: Mapping[str, Sequence[float]]) -> Finding | None:
-    """The gap of the two curves: `val_loss` has risen from its best for some epochs while `loss` went on falling."""
-    losses, others = list(history.get("loss", [])), list(history.get("val_loss", []))
-    if len(others) != len(losses) or len(losses) < 2 * PATIENCE or not all(map(math.isfinite, [*losses, *others])):
+def _overfitting(history: Mapping[str, Sequence[float]], direction: str, objective: str) -> Finding | None:
+    """`val_loss` has stayed above its best for many epochs while `loss` fell, and the objective has had no better one.
+
+    Silent where the objective, such as an accuracy, gets better all the same.
+    """
+    losses, others = history.get("loss", []), history.get("val_loss", [])
+    if len(others) != len(losses) or len(losses) <= 2 * PATIENCE:
         return None
-    best = min(range(len(others)), key=others.__getitem__)
+    if not all(map(math.isfinite, [*losses, *others])):
+        return None
+    best = others.index(min(others))
     since = len(others) - 1 - best
-    recent = others[best + 1 :]
-    if since < 2 * PATIENCE or losses[-1] >= losses[best] or min(recent[-PATIENCE:]) < others[best] * 1.05:
+    margin = others[best] + GAP * abs(others[best])
+    if since < 2 * PATIENCE or losses[-1] >= losses[best] or min(others[-PATIENCE:]) < margin:
+        return None
+    wanted = history.get(objective, [])
+    goal = (max if direction == "maximize" else min)(wanted, default=math.nan)
+    if goal in wanted[-2 * PATIENCE :]:
         return None
     return Finding(
         "overfitting",

@@ -1,63 +1,114 @@
-"""A model as TensorBoard shows it: the names of its weights, its operations, its layers."""
+"""A model as TensorBoard shows it: the names and values of its weights, its operations, its layers."""
 
+import json
+import logging
 import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from sweep.events import RunWriter
 
-_AUTOMATIC = re.compile(r"_\d+$")
+Array = np.ndarray[Any, Any]
+
+_log = logging.getLogger(__name__)
+
+_COUNT = re.compile(r"_[0-9]+$")
+_SIDE = re.compile(r"^(?:forward|backward)_")  # what Bidirectional puts before the name of its layer
 
 
 def weight_tags(model: keras.Model) -> list[str]:
     """A tag for each of `model.weights`, the same for the same architecture in every trial.
 
-    Keras numbers the layers that a user left unnamed by process (`dense_4/kernel`); here they are numbered by model.
+    Keras counts the layers that a user left unnamed by process (`dense_4/kernel`); here they are counted by model, and
+    in a nested model or layer by that one. Names that a user gave stay.
     """
-    counts: dict[str, int] = {}
-    renamed: dict[str, str] = {}
-    seen: dict[str, int] = {}
+    automatic = {layer.name for layer in model._flatten_layers() if _is_automatic(layer)}
+    counts: Counter[tuple[str, str]] = Counter()
+    renamed = {"": ""}
+
+    def rename(path: str) -> str:
+        if path not in renamed:
+            parent, _, name = path.rpartition("/")
+            above = rename(parent)
+            stem = _COUNT.sub("", name)
+            if name in automatic or stem == "variable":
+                count = counts[above, stem]
+                counts[above, stem] += 1
+                name = f"{stem}_{count}" if count else stem
+            renamed[path] = f"{above}/{name}" if above else name
+        return renamed[path]
+
+    seen: Counter[str] = Counter()
     tags = []
     for variable in model.weights:
-        layer, _, rest = variable.path.rpartition("/")
-        layer = layer.removeprefix(f"{model.name}/")
-        if layer not in renamed:
-            stem = _AUTOMATIC.sub("", layer)
-            count = counts.get(stem, 0)
-            counts[stem] = count + 1
-            automatic = stem != layer or count > 0
-            renamed[layer] = (stem if count == 0 else f"{stem}_{count}") if automatic else layer
-        tag = f"{renamed[layer]}/{rest}" if layer else rest
-        seen[tag] = seen.get(tag, 0) + 1
+        tag = rename(variable.path.removeprefix(f"{model.name}/"))
+        seen[tag] += 1
         tags.append(tag if seen[tag] == 1 else f"{tag}_{seen[tag] - 1}")
     return tags
 
 
+def _is_automatic(layer: Any) -> bool:
+    """Whether a layer has its class for its name, with or without Keras' count, as `dense_4` has."""
+    stem = _SIDE.sub("", _COUNT.sub("", layer.name))
+    return bool(stem.replace("_", "") == type(layer).__name__.replace("_", "").lower())
+
+
+def weights(model: keras.Model, tags: Sequence[str]) -> Mapping[str, Array]:
+    """The values of `model.weights` by tag, read only: some may share the variable's memory."""
+    # A tensor's `numpy` takes half the time of a variable's, which first copies it to a tensor of its own.
+    return {tag: variable.value.value().numpy() for tag, variable in zip(tags, model.weights, strict=True)}
+
+
 def write(writer: RunWriter, model: keras.Model, sample: Any) -> None:
-    """Write a model's graph of operations, if it can be traced, and of layers, if Keras can say them."""
+    """Write a model's graph of operations, if it can be traced, and of layers, if Keras knows them.
+
+    Args:
+        sample: inputs, from which the graph of a subclassed model is traced; None for none.
+    """
     signature = _signature(model, sample)
     if signature is not None:
         try:
             traced = tf.function(lambda inputs: model(inputs, training=False)).get_concrete_function(signature)
-        except Exception:  # whatever user code raises outside its own fit; the graph is not worth the trial
-            traced = None
-        if traced is not None:
             writer.graph(traced.graph.as_graph_def().SerializeToString())
-    if isinstance(model, keras.Sequential) or getattr(model, "_is_graph_network", False) or _functional(model):
-        writer.keras_graph(model.to_json())
+        except Exception:  # whatever a user's `call` raises outside of a training; no graph is worth a trial
+            _log.warning("the graph of %s could not be written", model.name, exc_info=True)
+    try:
+        layers = json.loads(model.to_json())
+    except Exception:  # whatever a user's `get_config` raises
+        return
+    if "layers" in layers["config"]:  # a subclassed model does not say them
+        _keep_tensors(layers)
+        writer.keras_graph(json.dumps(layers))
 
 
-def _functional(model: keras.Model) -> bool:
-    return type(model).__name__ == "Functional"
+def _keep_tensors(layer: dict[str, Any]) -> None:
+    """Leave of what a layer is called with the tensors alone: TensorBoard cannot draw `keras.ops.multiply(x, 2)`."""
+    for node in layer.get("inbound_nodes", []):
+        node.update(args=list(_tensors([node["args"], node["kwargs"]])), kwargs={})
+    for inner in layer["config"].get("layers", []):
+        _keep_tensors(inner)
+
+
+def _tensors(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(part)
 
 
 def _signature(model: keras.Model, sample: Any) -> Any:
+    """What the model is called with, of any batch size; None where that is not known."""
+
     def spec(value: Any) -> tf.TensorSpec:
         return tf.TensorSpec((None, *value.shape[1:]), value.dtype)
 
     try:
         return tf.nest.map_structure(spec, model.input)
-    except (AttributeError, ValueError):
+    except (AttributeError, ValueError):  # a subclassed model
         return None if sample is None else tf.nest.map_structure(spec, sample)

@@ -1,0 +1,140 @@
+"""A model in TensorBoard: names of weights that stay from trial to trial, and graphs that it can draw."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from sweep.events import RunWriter
+from sweep.train import graphs
+from sweep.train.graphs import weight_tags
+from tests.tensorboard_server import LOADERS, tensorboard
+
+
+class Block(layers.Layer):
+    """A layer made of layers, with a weight that has no name."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = layers.Dense(3), layers.Dense(3)
+        self.scale = self.add_weight(shape=(3,))
+
+    def call(self, inputs):
+        return self.second(self.first(inputs)) * self.scale
+
+
+class Subclassed(keras.Model):
+    """A model whose layers Keras does not know beforehand."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks, self.out = [Block(), Block()], layers.Dense(1)
+
+    def call(self, inputs):
+        for block in self.blocks:
+            inputs = block(inputs)
+        return self.out(inputs)
+
+
+class Untraceable(Subclassed):
+    """A model that can only be called eagerly."""
+
+    def call(self, inputs):
+        return super().call(inputs + float(np.asarray(inputs)[0, 0]))
+
+
+def sequential():
+    return keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.Dense(1)])
+
+
+def functional():
+    """Two inputs and outputs, a nested model, and operations with numbers."""
+    first, second = keras.Input((3,), name="first"), keras.Input((3,), name="second")
+    joined = layers.Concatenate()([first, sequential()(second)])
+    hidden = keras.ops.relu(layers.Dense(4, name="block_2")(joined)) * 2
+    return keras.Model([first, second], [layers.Dense(1)(hidden), layers.Dense(1)(hidden)], name="dnn")
+
+
+def recurrent():
+    inputs = keras.Input((5, 2))
+    return keras.Model(inputs, layers.Dense(1)(layers.Bidirectional(layers.GRU(3))(inputs)))
+
+
+def subclassed(kind=Subclassed):
+    model = kind()
+    model(np.ones((1, 3), np.float32))
+    return model
+
+
+TAGS = {
+    sequential: ["dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias"],
+    functional: [
+        *["sequential/dense/kernel", "sequential/dense/bias", "sequential/dense_1/kernel", "sequential/dense_1/bias"],
+        *["block_2/kernel", "block_2/bias", "dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias"],
+    ],
+    recurrent: [
+        *(f"bidirectional/forward_gru/gru_cell/{name}" for name in ("kernel", "recurrent_kernel", "bias")),
+        *(f"bidirectional/backward_gru/gru_cell/{name}" for name in ("kernel", "recurrent_kernel", "bias")),
+        *["dense/kernel", "dense/bias"],
+    ],
+    subclassed: [
+        f"{block}{weight}"
+        for block in ("block/", "block_1/")
+        for weight in ("variable", "dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias")
+    ]
+    + ["dense/kernel", "dense/bias"],
+}
+
+
+@pytest.mark.parametrize("build", TAGS)
+def test_the_same_architecture_has_the_same_tags_however_many_models_were_built_before(build):
+    assert weight_tags(build()) == TAGS[build]
+    assert weight_tags(build()) == TAGS[build]
+
+
+def test_names_that_a_user_gave_stay():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, name="hidden_7"), layers.Dense(1, name="out_3")])
+    assert weight_tags(model) == ["hidden_7/kernel", "hidden_7/bias", "out_3/kernel", "out_3/bias"]
+
+
+def test_no_two_weights_have_one_tag():
+    model = keras.Sequential([keras.Input((3, 2)), layers.LSTM(2, name="dense"), layers.Dense(1)])
+    tags = weight_tags(model)
+    assert len(set(tags)) == len(tags) == len(model.weights)
+
+
+def test_values_are_the_weights_by_tag():
+    model = functional()
+    values = graphs.weights(model, weight_tags(model))
+    assert list(values) == TAGS[functional]
+    for value, weight in zip(values.values(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(value, weight)
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_tensorboard_draws_every_kind_of_model(tmp_path, loader):
+    for build in TAGS:
+        with RunWriter(tmp_path / build.__name__) as writer:
+            graphs.write(writer, build(), np.ones((2, 3), np.float32))
+    with tensorboard(tmp_path, loader) as server:
+        runs = server.wait_for(lambda: server.get("data/plugin/graphs/info"), lambda runs: len(runs) == len(TAGS))
+        assert {run: info["run_graph"] for run, info in runs.items()} == dict.fromkeys(runs, True)
+        assert {run for run, info in runs.items() if info["tags"]} == {"sequential", "functional", "recurrent"}
+        for build in TAGS:
+            assert "MatMul" in server.wait_for(lambda run=build.__name__: server.graph(run), bool)
+        layers_of_functional = server.graph("functional", tag="keras", conceptual="true")
+        for name in ("dnn/first", "dnn/second", "dnn/block_2", "dnn/relu", "dnn/multiply"):
+            assert f'name: "{name}' in layers_of_functional
+        assert 'input: "dnn/block_2"' in layers_of_functional
+
+
+def test_a_model_that_cannot_be_traced_has_no_graph_and_trains_all_the_same(tmp_path, caplog):
+    with RunWriter(tmp_path / "run") as writer:
+        graphs.write(writer, subclassed(Untraceable), np.ones((2, 3), np.float32))
+    assert "could not be written" in caplog.text
+
+
+def test_a_subclassed_model_without_a_sample_has_no_graph(tmp_path, caplog):
+    with RunWriter(tmp_path / "run") as writer:
+        graphs.write(writer, subclassed(), None)
+    assert caplog.text == ""
