@@ -74,7 +74,7 @@ class Monitor(keras.callbacks.Callback):
             metrics.setdefault("learning_rate", rate)
         epoch = run.epoch
         run.record(metrics)
-        weights = self._weights()
+        weights = graphs.weights(self.model, self._tags)
         run.finding = diagnose(run.history, weights, direction=run.direction, objective=run.objective[0]) or run.finding
         run.reporter.send_epoch(epoch, metrics, str(run.finding) if run.finding else None)
         self._write(writer, epoch, metrics, weights)
@@ -92,9 +92,6 @@ class Monitor(keras.callbacks.Callback):
             if self._gradients is not None:
                 writer.histograms(epoch, self._gradients(self.model))
         writer.flush()
-
-    def _weights(self) -> dict[str, np.ndarray[Any, Any]]:
-        return {tag: np.asarray(variable.numpy()) for tag, variable in zip(self._tags, self.model.weights, strict=True)}
 
 
 def _learning_rate(model: keras.Model) -> float | None:
