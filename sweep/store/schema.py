@@ -71,11 +71,19 @@ def _use_wal(engine: sa.Engine) -> None:
 def _create_optunas(engine: sa.Engine) -> None:
     import optuna
 
+    url = engine.url.render_as_string(hide_password=False)
+    storage = optuna.storages.RDBStorage(url, skip_compatibility_check=True)
     try:
-        storage = optuna.storages.RDBStorage(engine.url.render_as_string(hide_password=False))
-    except RuntimeError as error:  # tables of an older or newer Optuna
-        raise StoreError("Optuna's tables must be those of the Optuna installed", str(error)) from None
-    storage.engine.dispose()
+        there, known = storage.get_current_version(), storage.get_head_version()
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+    if there != known:
+        raise StoreError(
+            f"Optuna's tables must be those of Optuna {optuna.__version__}, schema {known}",
+            f"schema {there}",
+            f"run: optuna storage upgrade --storage {engine.url.render_as_string(hide_password=True)}",
+        )
 
 
 def _migrate(engine: sa.Engine) -> None:

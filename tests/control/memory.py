@@ -1,0 +1,88 @@
+"""A study in memory with its hold on a database, without workers."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from sweep.control.lease import create_study
+from sweep.control.search import Search
+from sweep.control.storage import Ledger
+from sweep.control.writer import StudyWriter
+from sweep.declaration import Declaration
+from sweep.store import RunRecord, Store
+from sweep.store.lease import new_owner
+from tests.databases import optunas_own
+
+
+def declare(**values: Any) -> Declaration:
+    """A declaration; `values` overrides."""
+    usual = {
+        "name": "study",
+        "objective": ["loss"],
+        "direction": ["minimize"],
+        "trials": 10,
+        "pruner": "nop",
+        "seed": 7,
+    }
+    return Declaration(**{**usual, **values})
+
+
+class Memory:
+    """A study's search, ledger and writer, as a coordinator has them."""
+
+    def __init__(self, store: Store, **declaration: Any) -> None:
+        declared = declare(**declaration)
+        self.store = store
+        self.search = Search(declared)
+        self.ledger = Ledger()
+        self.record = create_study(
+            store, declared.name, declared.direction, "/runs/study", declared.as_dict(), new_owner()
+        )
+        self.writer = StudyWriter(store, self.record, self.search.storage, self.ledger)
+
+    def ask(self) -> optuna.Trial:
+        """A new trial with its run."""
+        trial = self.search.ask()
+        self.ledger.put(RunRecord(trial.number))
+        return trial
+
+    def trials(self) -> list[FrozenTrial]:
+        """The trials in memory."""
+        return self.search.trials()
+
+
+@contextmanager
+def a_study(storage_url: str, **declaration: Any) -> Iterator[Memory]:
+    """A study that stands in the database and in memory."""
+    store = Store(storage_url)
+    try:
+        yield Memory(store, **declaration)
+    finally:
+        store.close()
+
+
+def optunas_trials(storage_url: str, name: str = "study") -> list[FrozenTrial]:
+    """A study's trials as Optuna reads them."""
+    with optunas_own(storage_url) as storage:
+        return optuna.load_study(study_name=name, storage=storage).trials
+
+
+def comparable(trials: list[FrozenTrial]) -> list[dict[str, Any]]:
+    """All that trials hold but their ids, so that equal ones are equal: NaN is, and floats are to the last bit."""
+    found = []
+    for trial in trials:
+        parts = {name.lstrip("_"): value for name, value in vars(trial).items() if name != "_trial_id"}
+        parts["intermediate_values"] = {step: exact(value) for step, value in trial.intermediate_values.items()}
+        parts["params"] = {name: exact(value) for name, value in trial.params.items()}
+        parts["values"] = [exact(value) for value in trial.values or []]
+        found.append(parts)
+    return found
+
+
+def exact(value: Any) -> Any:
+    """A value that is equal to itself only, with its type."""
+    return (type(value).__name__, "nan" if isinstance(value, float) and math.isnan(value) else value)
