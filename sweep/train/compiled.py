@@ -15,13 +15,12 @@ from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import keras
-import numpy as np
 
 from sweep.errors import SweepError
 from sweep.train import suitable
 from sweep.train.data import Rows, Unsuitable, rows, split
-from sweep.train.metric_names import foresee, metric_names, remember
-from sweep.train.programs import Pass
+from sweep.train.metric_names import foresee, metric_names
+from sweep.train.passes import Passes
 
 __all__ = ["fit", "metric_names", "reason", "why_not"]
 
@@ -80,7 +79,7 @@ def fit(
         if compiled is False:
             raise Unsuitable("compiled=False asks for it")
         training, validation = _rows(model, x, y, **how)
-        passes = _Passes(model, training, validation, shuffle)
+        passes = Passes(model, training, validation, shuffle)
     except Unsuitable as why:
         if compiled is True:
             raise SweepError(
@@ -90,7 +89,7 @@ def fit(
         _foresee(model, x, y, sample_weight)
         return model.fit(x, y, epochs=epochs, initial_epoch=initial_epoch, verbose=verbose, **how)
     _reasons[model] = None
-    steps = training.steps
+    steps = training.layout.steps
     if not isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks = keras.callbacks.CallbackList(
             callbacks,
@@ -101,12 +100,14 @@ def fit(
             steps=steps,
             model=model,
         )
-    return _loop(model, passes, callbacks, initial_epoch, epochs, validation_freq)
+    try:
+        return _loop(model, passes, callbacks, initial_epoch, epochs, validation_freq)
+    finally:
+        passes.end()
 
 
 def why_not(model: keras.Model, x: Any = None, y: Any = None, **arguments: Any) -> str | None:
-    """Why `fit` with these arguments would fall back to Keras' `fit`, or None; found without tracing the
-    model.
+    """Why `fit` with these arguments would fall back to Keras' `fit`, or None; found without tracing it.
 
     Args:
         model: the model.
@@ -161,70 +162,9 @@ def _rows(
     return training, rows(*held_out, batch_size=validation_batch_size or batch_size)
 
 
-class _Passes:
-    """The training and validation passes of one training, and the order of rows in each epoch."""
-
-    def __init__(self, model: keras.Model, training: Rows, validation: Rows | None, shuffle: bool | str) -> None:
-        self._model = model
-        self._rows = (training, validation)
-        self._shuffle = shuffle
-        self._seed = int(np.random.randint(2**31)) if shuffle else 0
-        self._trace()
-
-    def _trace(self) -> None:
-        training, validation = self._rows
-        self._train = Pass(self._model, self._model.train_step, training, shuffled=bool(self._shuffle))
-        self._test = validation and Pass(self._model, self._model.test_step, validation, shuffled=False)
-        remember(self._model, self._train.names, self._test.names if self._test else [])
-        self._traced = _traced_from(self._model)
-
-    @property
-    def validates(self) -> bool:
-        """Whether there are rows to validate on."""
-        return self._test is not None
-
-    def train(self, epoch: int) -> dict[str, Any]:
-        """The logs of one epoch of training."""
-        order = self._order(epoch)
-        if self._model.stop_training:  # set before the first batch: fit looks at it after the first
-            return self._first_batch(order)
-        if any(
-            now is not then for now, then in zip(_traced_from(self._model), self._traced, strict=True)
-        ):  # a callback changed what fit would trace only now
-            self._trace()
-        return self._train.run(order)
-
-    def test(self) -> dict[str, Any]:
-        """The logs of one pass over the validation rows."""
-        return self._test.run() if self._test else {}
-
-    def _order(self, epoch: int) -> np.ndarray[Any, Any] | None:
-        if not self._shuffle:
-            return None
-        count, batch = self._rows[0].count, self._rows[0].batch
-        draw = np.random.default_rng((self._seed, epoch))
-        if self._shuffle != "batch":
-            return draw.permutation(count)
-        return np.concatenate([start + draw.permutation(min(batch, count - start)) for start in range(0, count, batch)])
-
-    def _first_batch(self, order: np.ndarray[Any, Any] | None) -> dict[str, Any]:
-        training = self._rows[0]
-        chosen = (np.arange(training.count) if order is None else order)[: training.batch]
-        batch = training.pack([tensor.numpy()[chosen] for tensor in training.tensors])
-        logs: dict[str, Any] = self._model.train_function(iter([batch]))
-        results = self._model.get_metrics_result()
-        return results if set(results) == set(logs) else logs
-
-
-def _traced_from(model: keras.Model) -> tuple[Any, ...]:
-    """Objects that a trace takes from the model: another one in the place of any of them asks for another trace."""
-    learning_rate = getattr(model.optimizer, "_learning_rate", None)  # a Variable, or a schedule baked into the trace
-    return model.train_function, model.optimizer, learning_rate
-
-
 def _loop(
     model: keras.Model,
-    passes: _Passes,
+    passes: Passes,
     callbacks: Any,
     initial_epoch: int,
     epochs: int,
@@ -237,7 +177,7 @@ def _loop(
     for epoch in range(first, epochs):
         model.reset_metrics()
         callbacks.on_epoch_begin(epoch)
-        logs = passes.train(epoch)
+        logs = passes.train(epoch, epochs - epoch)
         if passes.validates and _due(epoch + 1, validation_freq):
             logs.update({f"val_{name}": value for name, value in _evaluate(model, passes, callbacks).items()})
         callbacks.on_epoch_end(epoch, logs)
@@ -249,7 +189,7 @@ def _loop(
     return model.history
 
 
-def _evaluate(model: keras.Model, passes: _Passes, callbacks: Any) -> dict[str, Any]:
+def _evaluate(model: keras.Model, passes: Passes, callbacks: Any) -> dict[str, Any]:
     model.stop_evaluating = False
     callbacks.on_test_begin()
     model.reset_metrics()

@@ -24,18 +24,18 @@ class Unsuitable(Exception):
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows of data and how they are cut into batches.
+class Layout:
+    """What a program has to know of rows: everything but their values.
 
     Attributes:
         structure: what a batch looks like to `train_step`, with numbers 0, 1, ... in place of the tensors.
-        tensors: the tensors by those numbers; the first dimension of each is `count`.
+        specs: shape without the first dimension, and type, of the tensors by those numbers.
         count: number of rows.
         batch: rows of a full batch; the last batch holds what is left.
     """
 
     structure: Any
-    tensors: tuple[tf.Tensor, ...]
+    specs: tuple[tuple[tuple[int, ...], str], ...]
     count: int
     batch: int
 
@@ -45,8 +45,20 @@ class Rows:
         return math.ceil(self.count / self.batch)
 
     def pack(self, tensors: Any) -> Any:
-        """The tensors, one for each of `self.tensors`, in the structure that a step takes."""
-        return keras.tree.map_structure(lambda place: tensors[place], self.structure)
+        """Tensors by their numbers in the structure that a step takes."""
+        return keras.tree.map_structure(lambda number: tensors[number], self.structure)
+
+    def signature(self, count: int | None) -> list[tf.TensorSpec]:
+        """What tensors of so many rows look like; None leaves the number open."""
+        return [tf.TensorSpec([count, *shape], kind) for shape, kind in self.specs]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of data: their layout, and the tensors, of `layout.count` rows each."""
+
+    layout: Layout
+    tensors: tuple[tf.Tensor, ...]
 
 
 def rows(
@@ -77,7 +89,8 @@ def rows(
     if len(counts) != 1 or counts == {0}:
         raise Unsuitable(f"the arrays hold {sorted(counts)} rows")
     structure = keras.tree.pack_sequence_as(packed, list(range(len(tensors))))
-    return Rows(structure, tensors, counts.pop(), batch_size or 32)
+    specs = tuple((tuple(tensor.shape[1:]), tensor.dtype.name) for tensor in tensors)
+    return Rows(Layout(structure, specs, counts.pop(), batch_size or 32), tensors)
 
 
 def split(x: Any, y: Any, sample_weight: Any, validation_split: float) -> tuple[Any, Any]:

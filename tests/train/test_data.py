@@ -24,8 +24,8 @@ def test_data_may_be_any_dense_array_in_memory(kind):
 
 def test_batches_have_the_structure_that_a_step_takes():
     data = rows({"a": X, "b": [X, Y]}, Y, batch_size=8)
-    assert data.steps == 5
-    x, y = data.pack(data.tensors)
+    assert data.layout.steps == 5
+    x, y = data.layout.pack(data.tensors)
     assert isinstance(x["b"], tuple)
     np.testing.assert_allclose(y, Y, rtol=1e-6)
     assert y.dtype == tf.float32

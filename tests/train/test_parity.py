@@ -174,6 +174,16 @@ def test_a_subclass_that_is_built_by_its_first_batch_trains_as_in_fit():
     assert float(ours.batches) == 5 * 5
 
 
+def test_a_sequential_without_an_input_trains_as_in_fit():
+    def build():
+        inner = [layers.Dense(8), layers.Dropout(0.3), layers.BatchNormalization(), layers.Dense(1)]
+        model = keras.Sequential(inner)
+        model.compile(optimizer="adam", loss="mse", metrics=["mae"])
+        return model
+
+    assert_same_as_fit(build, X, Y, validation_data=HELD_OUT)
+
+
 def test_a_model_without_targets_trains_as_in_fit():
     class Reconstruct(keras.Model):
         def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

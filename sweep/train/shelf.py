@@ -1,0 +1,71 @@
+"""The programs of a process: kept from one training for the next whose model has the same key."""
+
+import hashlib
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from sweep.train import sharing
+from sweep.train.data import Layout
+from sweep.train.programs import Program
+
+MAX_PROGRAMS = 32
+"""How many programs are kept; the one used longest ago goes first."""
+
+MAX_STATE_BYTES = 64 * 1024**2
+"""Models with more bytes of variables leave no program: it would hold on to them; training outweighs tracing there."""
+
+_shelf: OrderedDict[str, Program] = OrderedDict()
+
+
+class Loan:
+    """A program taken from the shelf, or made, for one training of one model.
+
+    Only one training has a program at a time: it is not on the shelf meanwhile.
+
+    Args:
+        model: a compiled model.
+        step: name of the step, `train_step` or `test_step`.
+        layout: of the rows.
+        shuffled: whether the rows come in an order.
+        key: of the model (`sharing.key`); None for a program of its own.
+    """
+
+    def __init__(self, model: keras.Model, step: str, layout: Layout, *, shuffled: bool, key: str | None) -> None:
+        self._place = None if key is None else _place(key, step, layout, shuffled)
+        known = None if self._place is None else _shelf.pop(self._place, None)
+        self.program = known or Program(model, getattr(model, step), layout, shuffled=shuffled)
+        if self._place is None:
+            return
+        variables = sharing.variables(model)
+        if known is not None:
+            known.bind(variables)
+        elif not self.program.generalize(variables) or _bytes(variables) > MAX_STATE_BYTES:
+            self._place = None
+
+    def end(self) -> None:
+        """Puts the program on the shelf."""
+        if self._place is None:
+            return
+        self.program.bind(())
+        _shelf[self._place] = self.program
+        self._place = None
+        while len(_shelf) > MAX_PROGRAMS:
+            _shelf.popitem(last=False)
+
+
+def clear() -> None:
+    """Empties the shelf."""
+    _shelf.clear()
+
+
+def _place(key: str, step: str, layout: Layout, shuffled: bool) -> str:
+    whole = (key, step, repr(layout), shuffled)
+    return hashlib.sha256(repr(whole).encode()).hexdigest()
+
+
+def _bytes(variables: Sequence[keras.Variable]) -> int:
+    return sum(math.prod(variable.shape) * int(tf.as_dtype(variable.dtype).size) for variable in variables)

@@ -1,0 +1,225 @@
+"""Programs: bound to the variables of another model, compiled beside the training, kept on a bounded shelf."""
+
+import gc
+import weakref
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from sweep.train import compiled, programs, sharing, shelf
+from sweep.train.data import rows
+from sweep.train.programs import Program
+from tests.train.same_as_fit import HELD_OUT, ROWS, X, Y, assert_same_as_fit
+
+DATA = rows(X, Y, batch_size=8)
+ORDER = np.arange(ROWS)
+
+
+@pytest.fixture(autouse=True)
+def _empty_shelf():
+    shelf.clear()
+    yield
+    shelf.clear()
+    keras.utils.clear_session()
+
+
+def build(seed=7, optimizer=keras.optimizers.Adam, width=8, hidden=()):
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((6,))
+    inner = layers.Dense(width, activation="tanh")(inputs)
+    for layer in hidden:
+        inner = layer()(inner)
+    model = keras.Model(inputs, layers.Dense(1)(inner))
+    model.compile(optimizer=optimizer(), loss="mse", metrics=["mae"])
+    return model
+
+
+def program_of(model):
+    sharing.build(model, DATA)
+    program = Program(model, model.train_step, DATA.layout, shuffled=True)
+    assert program.generalize(sharing.variables(model))
+    return program
+
+
+def train(program, model, epochs=5):
+    history = []
+    for _ in range(epochs):
+        model.reset_metrics()
+        history.append(program.run(DATA, ORDER)["loss"])
+    return history
+
+
+def test_a_bound_program_trains_a_model_as_its_own_would_and_leaves_the_first_alone():
+    first = build(1)
+    program = program_of(first)
+    before = first.get_weights()
+    own, borrower = build(2), build(2)
+    expected = train(program_of(own), own)
+    sharing.build(borrower, DATA)
+    program.bind(sharing.variables(borrower))
+    assert train(program, borrower) == expected
+    for one, other in zip(sharing.variables(borrower), sharing.variables(own), strict=True):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+    for now, then in zip(first.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_a_program_outlives_its_model_and_holds_no_later_one():
+    first = build(1)
+    gone = [weakref.ref(first)]
+    program = program_of(first)
+    del first
+    for seed in (2, 3):
+        model = build(seed)
+        sharing.build(model, DATA)
+        program.bind(sharing.variables(model))
+        assert len(set(train(program, model))) == 5
+        gone.append(weakref.ref(model))
+        program.bind(())
+        del model
+    keras.utils.clear_session()
+    gc.collect()
+    assert [model() for model in gone] == [None, None, None]
+
+
+@pytest.mark.parametrize("optimizer", [keras.optimizers.Adam, keras.optimizers.SGD])
+def test_xla_gives_what_the_graph_gives(optimizer):
+    graph, fast = build(optimizer=optimizer), build(optimizer=optimizer)
+    program = program_of(fast)
+    before = fast.get_weights()
+    program.compile(DATA).join()
+    for now, then in zip(fast.get_weights(), before, strict=True):  # the compiling run worked on copies
+        np.testing.assert_array_equal(now, then)
+    np.testing.assert_allclose(train(program, fast), train(program_of(graph), graph), rtol=1e-5)
+    for one, other in zip(sharing.variables(fast), sharing.variables(graph), strict=True):
+        np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-5, atol=1e-6)
+
+
+def test_random_layers_draw_from_one_distribution_in_graph_and_xla():
+    def losses(compiling):
+        model = build(optimizer=lambda: keras.optimizers.SGD(0.0), hidden=[lambda: layers.Dropout(0.5)])
+        program = program_of(model)
+        if compiling:
+            program.compile(DATA).join()
+        return np.array(train(program, model, epochs=150))
+
+    graph, fast = losses(False), losses(True)
+    assert len(set(fast)) > 100
+    error = np.hypot(graph.std(), fast.std()) / np.sqrt(150)
+    assert abs(graph.mean() - fast.mean()) < 4 * error
+    assert 0.7 < fast.std() / graph.std() < 1.4
+
+
+def test_a_second_program_waits_while_one_compiles():
+    one, other = program_of(build(1)), program_of(build(2, width=9))
+    thread = one.compile(DATA)
+    assert other.compile(DATA) is None
+    thread.join()
+    other.compile(DATA).join()
+
+
+def test_a_program_that_xla_refuses_stays_a_graph(monkeypatch):
+    model = build()
+    program = program_of(model)
+    monkeypatch.setattr(program._passing, "_logs_of", lambda *_: keras.ops.qr(keras.ops.ones((2,)), mode="none"))
+    with pytest.raises(ValueError, match="mode"):
+        program.compile(DATA)
+    assert len(set(train(program, model))) == 5
+
+
+def test_compiling_is_weighed_against_the_passes_to_come(monkeypatch):
+    started = []
+    program = program_of(model := build())
+    monkeypatch.setattr(program, "compile", started.append)
+    program.speed_up(DATA, 10**9)
+    assert not started, "a program that has not run has no time"
+    train(program, model, 2)
+    program.speed_up(DATA, 0)
+    assert not started
+    program.speed_up(DATA, 10**9)
+    assert len(started) == 1
+    monkeypatch.setattr(programs, "STEP_SECONDS", 0.0)
+    program.speed_up(DATA, 10**9)
+    assert len(started) == 1, "steps that compute much stay a graph"
+
+
+# The shelf
+
+
+def fit(model, **arguments):
+    return compiled.fit(model, X, Y, **{"batch_size": 8, "epochs": 2, "shuffle": False, "compiled": True} | arguments)
+
+
+def test_trainings_of_one_key_share_their_programs_and_others_do_not():
+    fit(build(1), validation_data=HELD_OUT)
+    assert len(shelf._shelf) == 2
+    shared = set(map(id, shelf._shelf.values()))
+    fit(build(2, optimizer=lambda: keras.optimizers.Adam(0.5)), validation_data=HELD_OUT)
+    assert set(map(id, shelf._shelf.values())) == shared
+    for other in ({"batch_size": 9}, {"shuffle": True}, {"sample_weight": np.ones(ROWS)}):
+        before = len(shelf._shelf)
+        fit(build(3), **other)
+        assert len(shelf._shelf) == before + 1
+
+
+def test_a_borrowed_program_trains_on_the_data_it_is_given():
+    fit(build(1))
+    keras_data = (X[::-1].copy(), Y * 3)
+    assert_same_as_fit(lambda: build(2), *keras_data, epochs=2)
+    assert len(shelf._shelf) == 1
+
+
+def test_the_results_do_not_depend_on_whether_a_program_was_there():
+    def history(model):
+        return fit(model, epochs=3, shuffle=True, validation_data=HELD_OUT).history
+
+    hidden = [lambda: layers.Dropout(0.3), layers.BatchNormalization]
+    cold = history(build(5, hidden=hidden))
+    fit(build(6, hidden=hidden), shuffle=True, validation_data=HELD_OUT)
+    assert history(build(5, hidden=hidden)) == cold
+
+
+def test_a_training_inside_of_a_training_has_a_program_of_its_own():
+    inner = []
+
+    def train_another(epoch, logs):
+        inner.append(fit(build(2)).history)
+
+    outer = build(1)
+    got = fit(outer, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=train_another)]).history
+    shelf.clear()
+    assert got == fit(build(1)).history
+    assert inner == [fit(build(2)).history] * 2
+
+
+def test_a_program_is_given_back_by_a_training_that_was_stopped():
+    def stop(epoch, logs):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(build(), callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=stop)])
+    assert len(shelf._shelf) == 1
+
+
+def test_the_shelf_is_bounded_and_big_models_leave_nothing_on_it(monkeypatch):
+    monkeypatch.setattr(shelf, "MAX_PROGRAMS", 2)
+    for width in (3, 4, 5):
+        fit(build(width=width), epochs=1)
+    assert len(shelf._shelf) == 2
+    shelf.clear()
+    monkeypatch.setattr(shelf, "MAX_STATE_BYTES", 100)
+    fit(build())
+    assert not shelf._shelf
+
+
+def test_a_constant_changed_when_training_begins_gets_another_program():
+    def change():
+        callback = keras.callbacks.LambdaCallback()
+        callback.on_train_begin = lambda logs: setattr(callback.model.optimizer, "beta_1", 0.1)
+        return [callback]
+
+    fit(build())
+    assert_same_as_fit(build, X, Y, epochs=2, callbacks=change)
