@@ -1,7 +1,7 @@
 """The errors a user can cause: one line each, made of the rule, what was got, and what to do.
 
-The command line prints such an error as that one line and exits with status 2. Every other exception is a fault of ours and
-keeps its traceback.
+The command line prints such an error as that one line and exits with status 2. Every other exception is a fault of ours
+and keeps its traceback.
 """
 
 
@@ -31,7 +31,7 @@ class RunNameError(SweepError):
 
 
 class FilterError(SweepError):
-    """A pattern is no regular expression; `position` is the offending character's index, counted from 0, where known."""
+    """A pattern is no regular expression; `position` is the offending character's index, from 0, where known."""
 
     def __init__(
         self, rule: str, got: str | None = None, remedy: str | None = None, *, position: int | None = None

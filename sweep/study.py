@@ -90,6 +90,16 @@ class Study:
             doc=(sys.modules[train.__module__].__doc__ or "").strip() if train.__module__ in sys.modules else "",
         )
 
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self._declaration.name
+
+    @property
+    def workers(self) -> int | None:
+        """How many processes train, if the study says so."""
+        return self._declaration.workers
+
     def declaration(self) -> Declaration:
         """The study as plain data, with its file's hash, the versions it runs with and its git commit."""
         return dataclasses.replace(
@@ -110,7 +120,7 @@ class Study:
         Raises:
             SweepError: an argument, the study or the database is not as it must be.
         """
-        from sweep.control.start import run_study
+        from sweep.running import run_study
 
         return run_study(self, **overrides)
 

@@ -32,12 +32,13 @@ UPSTAIRS = {
     "cli": {"control", "read"},
     "serve": {"control", "read"},
     "__main__": {"cli"},
+    "running": {"cli", "control"},
     "keras_tuner": set(),
     "": set(),  # sweep/__init__.py, whose names are imported when they are first used
 }
 # Doors: imports inside a function, of something above, which only a run that is under way goes through.
 DOORS = {
-    ("study.py", "sweep.control.start"),  # Study.run
+    ("study.py", "sweep.running"),  # Study.run
     ("control/start.py", "sweep.train.worker"),  # workers=0 trains in this process
     ("keras_tuner/__init__.py", "sweep.train.fit"),  # a trial that trains
 }

@@ -264,6 +264,13 @@ class Coordinator:
         if self._opened is None:
             self.finished.set()
 
+    def raise_error(self) -> None:
+        """Raise what ended the study, if it was an error: a fault of ours with its traceback, or the refusal."""
+        if self.crash is not None:
+            raise self.crash
+        if self.error is not None:
+            raise self.error
+
     def crashed(self, error: BaseException) -> None:
         """A fault of ours: the study ends, and the error is raised where it was started."""
         with self.lock:

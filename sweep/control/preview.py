@@ -4,7 +4,7 @@ A worker runs `train` up to `sweep.fit` a few times, with parameters drawn at ra
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from optuna.distributions import json_to_distribution
@@ -14,12 +14,12 @@ from sweep.control.local import LocalExecutor
 from sweep.control.opening import Settings
 from sweep.control.progress import Opening, Silent
 from sweep.control.search import coerce, describe, known_parameter
-from sweep.control.start import running
+from sweep.control.start import Engaged, running, work_here
 from sweep.declaration import Value
 from sweep.errors import StudyError
 from sweep.names import KeyTable, decode
 from sweep.store import RunRecord
-from sweep.study import check_file
+from sweep.study import Study, check_file
 
 EXAMPLES = 16
 
@@ -100,20 +100,33 @@ def preview(file: str, *, examples: int = EXAMPLES) -> Preview:
         SweepError: the file or the study is not as it must be.
     """
     path = check_file(file)
-    seen = Preview()
-    settings = Settings(trials=examples, sampler="random", workers=1)
-    with running(Coordinator(settings, seen, preview=True)) as engaged:
-        coordinator = engaged.coordinator
+
+    def train(engaged: Engaged) -> None:
         executor = LocalExecutor(str(path), engaged.server.address, 1, engaged.when_ended())
         executor.start()
         try:
-            coordinator.finished.wait()
+            engaged.coordinator.finished.wait()
         finally:
             executor.close(5.0)
-    if coordinator.crash is not None:
-        raise coordinator.crash
-    if coordinator.error is not None:
-        raise coordinator.error
+
+    return _previewed(train, examples)
+
+
+def preview_here(study: Study, *, examples: int = EXAMPLES) -> Preview:
+    """Preview a study in this process.
+
+    Raises:
+        SweepError: the study is not as it must be.
+    """
+    return _previewed(lambda engaged: work_here(engaged, study), examples)
+
+
+def _previewed(train: Callable[[Engaged], None], examples: int) -> Preview:
+    seen = Preview()
+    coordinator = Coordinator(Settings(trials=examples, sampler="random", workers=1), seen, preview=True)
+    with running(coordinator) as engaged:
+        train(engaged)
+    coordinator.raise_error()
     search = coordinator.opened.search
     seen.keys, seen.space, seen.doc = search.keys.as_dict(), search.space, search.declaration.doc
     return seen

@@ -4,13 +4,12 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import Pipe
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import optuna
 from optuna.trial import TrialState
 
 from sweep.control.coordinator import Coordinator
@@ -25,6 +24,7 @@ from sweep.errors import StudyError, SweepError
 from sweep.store.database import has_schema, parse_url
 from sweep.study import Study, check_file
 
+IN_PROCESS = "here"  # the name of the worker that is this process
 LEAVE_SECONDS = 10.0  # for workers that have nothing more to train to end by themselves
 UNHEARD = 3  # so many workers in a row that die before they have loaded the study file, and the study is refused
 
@@ -36,6 +36,35 @@ class Outcome:
     opened: Opened
     stopped: str | None
     signal: int | None
+
+
+@dataclass(frozen=True)
+class Engaged:
+    """A coordinator with all that serves it."""
+
+    coordinator: Coordinator
+    server: Server
+    recovery: Recovery
+
+    def when_ended(self) -> Callable[[str, str, bool, str], bool]:
+        """What an executor calls when a worker process has ended."""
+        coordinator, server = self.coordinator, self.server
+        unheard: list[str] = []
+
+        def ended(worker: str, how: str, killed: bool, output: str) -> bool:
+            coordinator.depart(worker)
+            server.wait_served(worker, seconds=60.0)
+            if server.said_hello(worker):
+                unheard.clear()
+                self.recovery.gone(worker, how, killed=killed)
+            elif coordinator.error is None and not coordinator.finished.is_set():
+                unheard.append(worker)
+                if len(unheard) >= UNHEARD or not (killed or coordinator.is_open):
+                    got = f"one that {'was ' if killed else ''}{how}"
+                    coordinator.refuse(SweepError("a worker must load the study file", f"{got}:\n{output}"))
+            return coordinator.error is None and coordinator.stopped is None and not coordinator.finished.is_set()
+
+        return ended
 
 
 def start_file(file: str, settings: Settings, watcher: Watcher | None = None) -> Outcome:
@@ -78,50 +107,30 @@ def start_here(study: Study, settings: Settings, watcher: Watcher | None = None)
     Raises:
         SweepError: the study, an option or the database is not as it must be.
     """
-    from sweep.train.worker import IN_PROCESS, work  # loads TensorFlow
-
     _check(settings)
-    with running(Coordinator(settings, watcher)) as engaged:
-        coordinator = engaged.coordinator
-        ours, theirs = Pipe()
-        thread = threading.Thread(target=engaged.server.serve, args=(theirs,), name="in-process worker", daemon=True)
-        thread.start()
-        with _signals(coordinator, _interrupt) as received:
-            try:
-                work(ours, IN_PROCESS, lambda: study)
-            except KeyboardInterrupt:
-                coordinator.stop("Ctrl-C twice", requeue=True)
-            finally:
-                ours.close()
-                thread.join()
-                if coordinator.is_open:
-                    engaged.recovery.gone(IN_PROCESS, "interrupted", killed=True)
-    return _outcome(coordinator, received)
+    with running(Coordinator(settings, watcher)) as engaged, _signals(engaged.coordinator, _interrupt) as received:
+        try:
+            work_here(engaged, study)
+        except KeyboardInterrupt:
+            engaged.coordinator.stop("Ctrl-C twice", requeue=True)
+        finally:
+            if engaged.coordinator.is_open:
+                engaged.recovery.gone(IN_PROCESS, "interrupted", killed=True)
+    return _outcome(engaged.coordinator, received)
 
 
-def run_study(study: Study, watcher: Watcher | None = None, **overrides: Any) -> optuna.Study:
-    """Run a study from a script or a notebook; see `Study.run`."""
-    settings = settings_of(overrides)
-    declared = study.declaration().workers
-    if settings.workers is None:
-        settings = replace(settings, workers=declared)
-    if study.file is None or settings.workers == 0:
-        return start_here(study, settings, watcher).opened.search.study
-    return start_file(str(study.file), settings, watcher).opened.search.study
+def work_here(engaged: Engaged, study: Study) -> None:
+    """Train a coordinator's trials in this process and thread; returns when there are no more. Loads TensorFlow."""
+    from sweep.train.worker import work
 
-
-def settings_of(overrides: dict[str, Any]) -> Settings:
-    """Settings from keyword arguments.
-
-    Raises:
-        StudyError: there is no such setting.
-    """
+    ours, theirs = Pipe()
+    thread = threading.Thread(target=engaged.server.serve, args=(theirs,), name="in-process worker", daemon=True)
+    thread.start()
     try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})
-    except TypeError:
-        unknown = sorted(overrides.keys() - Settings.__dataclass_fields__.keys())
-        there = ", ".join(Settings.__dataclass_fields__)
-        raise StudyError("a study is run with these settings: " + there, ", ".join(unknown)) from None
+        work(ours, IN_PROCESS, lambda: study)
+    finally:
+        ours.close()
+        thread.join()
 
 
 def _check(settings: Settings) -> None:
@@ -134,35 +143,6 @@ def _check(settings: Settings) -> None:
             raise StudyError(f"{name} is a whole number of at least 1", repr(count))
     if settings.seed is not None and not 0 <= settings.seed < 2**32:
         raise StudyError("a seed is a whole number from 0 to 4294967295", repr(settings.seed))
-
-
-@dataclass(frozen=True)
-class Engaged:
-    """A coordinator with all that serves it."""
-
-    coordinator: Coordinator
-    server: Server
-    recovery: Recovery
-
-    def when_ended(self) -> Callable[[str, str, bool, str], bool]:
-        """What an executor calls when a worker process has ended."""
-        coordinator, server = self.coordinator, self.server
-        unheard: list[str] = []
-
-        def ended(worker: str, how: str, killed: bool, output: str) -> bool:
-            coordinator.depart(worker)
-            server.wait_served(worker, seconds=60.0)
-            if server.said_hello(worker):
-                unheard.clear()
-                self.recovery.gone(worker, how, killed=killed)
-            elif coordinator.error is None and not coordinator.finished.is_set():
-                unheard.append(worker)
-                if len(unheard) >= UNHEARD or not (killed or coordinator.is_open):
-                    got = f"one that {'was ' if killed else ''}{how}"
-                    coordinator.refuse(SweepError("a worker must load the study file", f"{got}:\n{output}"))
-            return coordinator.error is None and coordinator.stopped is None and not coordinator.finished.is_set()
-
-        return ended
 
 
 @contextlib.contextmanager
@@ -182,10 +162,7 @@ def running(coordinator: Coordinator) -> Iterator[Engaged]:
 
 
 def _outcome(coordinator: Coordinator, received: list[int]) -> Outcome:
-    if coordinator.crash is not None:
-        raise coordinator.crash
-    if coordinator.error is not None:
-        raise coordinator.error
+    coordinator.raise_error()
     return Outcome(coordinator.opened, coordinator.stopped, received[0] if received else None)
 
 

@@ -16,6 +16,10 @@ class Refused(BaseException):
     """The coordinator refused what the study does; it is ending. User code's `except Exception` does not catch it."""
 
 
+class Gone(BaseException):
+    """The coordinator is gone, and the worker has nobody to work for."""
+
+
 class Link:
     """Small requests, one answer each. Not for several threads at once.
 
@@ -34,7 +38,7 @@ class Link:
 
         Raises:
             Fenced, Refused: the coordinator says so.
-            EOFError: the coordinator is gone.
+            Gone: the coordinator is gone.
         """
         with self._lock:
             self.send(operation, **content)
@@ -43,11 +47,19 @@ class Link:
     def send(self, operation: str, **content: Any) -> None:
         """Send a request whose answer is received later."""
         message = {"op": operation, "worker": self._worker, **content}
-        self._connection.send_bytes(json.dumps(message, default=_plain).encode())
+        data = json.dumps(message, default=_plain).encode()
+        try:
+            self._connection.send_bytes(data)
+        except OSError as error:
+            raise Gone from error
 
     def receive(self) -> dict[str, Any]:
         """The answer to the request that was sent last."""
-        answer: dict[str, Any] = json.loads(self._connection.recv_bytes())
+        try:
+            data = self._connection.recv_bytes()
+        except (EOFError, OSError) as error:
+            raise Gone from error
+        answer: dict[str, Any] = json.loads(data)
         if "fenced" in answer:
             raise Fenced(answer["fenced"])
         if "error" in answer:

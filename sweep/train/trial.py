@@ -46,7 +46,7 @@ class WorkerTrial(optuna.trial.BaseTrial):
         self._datetime_start = datetime.datetime.now()
         self.seed: int = assignment["seed"]
         self.attempt: int = assignment["attempt"]
-        self.reason: str | None = None
+        self.previewed = False
         self.run = Run(
             self,
             objective=assignment["objective"],
@@ -153,6 +153,7 @@ class WorkerTrial(optuna.trial.BaseTrial):
         """Have the run named."""
         answer = self._link.call("start", number=self._number, family=family, architecture=architecture, epochs=epochs)
         if self._preview:
+            self.previewed = True
             raise Previewed
         return Started(answer["name"], answer["directory"], answer["text"])
 

@@ -14,7 +14,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,20 @@ import optuna
 
 from sweep.errors import SweepError
 from sweep.study import Study, load
-from sweep.train.link import Fenced, Link, Refused
+from sweep.train.link import Fenced, Gone, Link, Refused
 from sweep.train.run import Requeued
 from sweep.train.trial import Previewed, WorkerTrial
 
 
-def work(connection: Connection, worker: str, get_study: Callable[[], Study]) -> None:
-    """Train trials until there are no more, or the coordinator is gone."""
+def work(connection: Connection, worker: str, get_study: Callable[[], Study], *, redirect: bool = False) -> None:
+    """Train trials until there are no more, or the coordinator is gone.
+
+    Args:
+        connection: to the coordinator.
+        worker: this worker's name.
+        get_study: loads the study.
+        redirect: print into the study's folder, once it is known.
+    """
     link = Link(connection, worker)
     try:
         try:
@@ -40,18 +48,13 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study]) ->
             link.refuse(error)
             return
         welcome = link.call("hello", declaration=declaration)
-        if worker != IN_PROCESS:
+        if redirect:
             _redirect(Path(welcome["log"]))
-        while True:
-            assignment = link.call("ask")
-            if "end" in assignment:
-                return
-            _train(link, study, assignment, preview=welcome["preview"])
-    except (Fenced, Refused, EOFError, ConnectionError):
+        with _training_nothing() if welcome["preview"] else nullcontext():
+            while "end" not in (assignment := link.call("ask")):
+                _train(link, study, assignment, preview=welcome["preview"])
+    except (Fenced, Refused, Gone):
         return
-
-
-IN_PROCESS = "0-in-process"
 
 
 def _train(link: Link, study: Study, assignment: dict[str, Any], *, preview: bool) -> None:
@@ -61,6 +64,7 @@ def _train(link: Link, study: Study, assignment: dict[str, Any], *, preview: boo
     state, values, reason, trace = "FAIL", None, None, None
     try:
         returned = study.train(trial)
+        trial.run.leave()  # a verdict stands, also where the objective caught what sweep.fit raised
         state, values = "COMPLETE", _values(returned)
     except optuna.TrialPruned as pruned:
         state, reason = "PRUNED", trial.run.reason or str(pruned) or "the objective raised TrialPruned"
@@ -72,14 +76,14 @@ def _train(link: Link, study: Study, assignment: dict[str, Any], *, preview: boo
         trial.run.abandon()
         link.refuse(error)
         raise Refused(str(error)) from None
-    except (Fenced, Refused, EOFError, ConnectionError):
+    except (Fenced, Refused, Gone):
         trial.run.abandon()
         raise
     except BaseException as error:  # an exception, sys.exit, KeyboardInterrupt: the study's own
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         trace = "".join(traceback.format_exception(error))
-    if not trial.run.named and state in ("COMPLETE", "FAIL", "PRUNED"):
-        _name_late(trial, state)
+    if state != "WAITING" and not trial.run.named and not trial.previewed:
+        _name_late(trial)
     state, reason = trial.end(state, values, reason, trace)
     if state == "WAITING":
         trial.run.abandon()
@@ -87,7 +91,7 @@ def _train(link: Link, study: Study, assignment: dict[str, Any], *, preview: boo
         trial.run.close(state, reason)
 
 
-def _name_late(trial: WorkerTrial, state: str) -> None:
+def _name_late(trial: WorkerTrial) -> None:
     """Name the run of an objective that neither called `sweep.fit` nor reported."""
     try:
         trial.run.begin_plain()
@@ -121,6 +125,24 @@ def _seed(seed: int) -> None:
         keras.utils.set_random_seed(seed)
 
 
+@contextmanager
+def _training_nothing() -> Iterator[None]:
+    """In a preview an objective that trains without `sweep.fit` comes no further than to Keras' own."""
+    if "keras" not in sys.modules:
+        yield
+        return
+    import keras
+
+    def fit(*arguments: Any, **settings: Any) -> None:
+        raise Previewed
+
+    before, keras.Model.fit = keras.Model.fit, fit
+    try:
+        yield
+    finally:
+        keras.Model.fit = before
+
+
 def _redirect(log: Path) -> None:
     """Print into the study's folder from now on."""
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +171,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with Client(arguments.connect, family="AF_UNIX") as connection:
-        work(connection, arguments.worker, lambda: load(arguments.file))
+        work(connection, arguments.worker, lambda: load(arguments.file), redirect=True)
 
 
 if __name__ == "__main__":

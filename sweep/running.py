@@ -1,0 +1,50 @@
+"""`Study.run`: the sweep of `sweep start` from a script or a notebook, with the same display."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+
+from sweep.cli.display import LiveDisplay, PlainDisplay
+from sweep.cli.output import console
+from sweep.control.opening import Settings
+from sweep.control.preview import preview, preview_here
+from sweep.control.start import start_file, start_here
+from sweep.errors import StudyError
+from sweep.study import Study
+
+
+def run_study(study: Study, **overrides: Any) -> optuna.Study:
+    """Run a study; see `Study.run`."""
+    settings = settings_of(overrides)
+    here = study.file is None or (settings.workers if settings.workers is not None else study.workers) == 0
+    if settings.fixed or settings.enqueue:
+        settings = _checked(study, settings, here=here)
+    screen = console()
+    display = LiveDisplay if screen.is_terminal or screen.is_jupyter else PlainDisplay
+    with display(screen, str(study.file or study.name), names=False) as watcher:
+        outcome = start_here(study, settings, watcher) if here else start_file(str(study.file), settings, watcher)
+    return outcome.opened.search.study
+
+
+def settings_of(overrides: Mapping[str, Any]) -> Settings:
+    """Settings from keyword arguments.
+
+    Raises:
+        StudyError: there is no such setting.
+    """
+    there = {item.name for item in dataclasses.fields(Settings)}
+    unknown = sorted(overrides.keys() - there)
+    if unknown:
+        raise StudyError(f"a study is run with {', '.join(sorted(there))}", ", ".join(unknown))
+    return Settings(**{name: value for name, value in overrides.items() if value is not None})
+
+
+def _checked(study: Study, settings: Settings, *, here: bool) -> Settings:
+    """The settings with parameters as their domains have them."""
+    seen = preview_here(study) if here else preview(str(study.file))
+    sets: Sequence[Mapping[str, Any]] = settings.enqueue
+    return dataclasses.replace(
+        settings, fixed=seen.params(settings.fixed), enqueue=[seen.params(params) for params in sets]
+    )
