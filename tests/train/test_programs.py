@@ -1,6 +1,7 @@
 """Programs: bound to the variables of another model, compiled beside the training, kept on a bounded shelf."""
 
 import gc
+import threading
 import weakref
 
 import keras
@@ -96,6 +97,27 @@ def test_xla_gives_what_the_graph_gives(optimizer):
     np.testing.assert_allclose(train(program, fast), train(program_of(graph), graph), rtol=1e-5)
     for one, other in zip(sharing.variables(fast), sharing.variables(graph), strict=True):
         np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-5, atol=1e-6)
+
+
+def test_epoch_callbacks_act_on_a_training_that_xla_takes_over(monkeypatch):
+    monkeypatch.setattr(programs, "COMPILE_COST", 0.0)
+    ran = []
+
+    def wait_for_xla(epoch, logs):
+        for thread in threading.enumerate():
+            if thread.name == "sweep-xla":
+                ran.append(epoch)
+                thread.join()
+
+    def callbacks():
+        halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5)
+        stop = keras.callbacks.EarlyStopping(patience=5, min_delta=1.0, restore_best_weights=True)
+        return [halve, stop, keras.callbacks.LambdaCallback(on_epoch_end=wait_for_xla)]
+
+    arguments = {"epochs": 8, "callbacks": callbacks, "validation_data": HELD_OUT}
+    ours, _ = assert_same_as_fit(build, X, Y, tolerance=1e-5, **arguments)
+    assert ran
+    assert ours.history.epoch[-1] == 5
 
 
 def test_random_layers_draw_from_one_distribution_in_graph_and_xla():
