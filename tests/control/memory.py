@@ -77,6 +77,7 @@ def comparable(trials: list[FrozenTrial]) -> list[dict[str, Any]]:
     for trial in trials:
         parts = {name.lstrip("_"): value for name, value in vars(trial).items() if name != "_trial_id"}
         parts["intermediate_values"] = {step: exact(value) for step, value in trial.intermediate_values.items()}
+        parts["system_attrs"] = {name: exact(value) for name, value in trial.system_attrs.items()}
         parts["params"] = {name: exact(value) for name, value in trial.params.items()}
         parts["values"] = [exact(value) for value in trial.values or []]
         found.append(parts)
