@@ -189,6 +189,7 @@ def test_nan_infinity_and_empty_arrays_are_shown(tmp_path, directory, loader):
         assert tables == {"nan": {0: []}, "empty": {0: []}, "half": {0: [[0.0, 1.0, 2.0]]}}
 
 
+@pytest.mark.slow  # it loads TensorFlow
 def test_tensorboard_started_by_hand_shows_the_same(tmp_path, directory):
     write_epochs(directory, 2)
     with tensorboard(tmp_path / "diabetes", command=BY_HAND) as server:
