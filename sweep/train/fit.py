@@ -126,6 +126,8 @@ def sample_gradients(x: Any, y: Any, wanted: bool | int) -> Gradients | None:
         raise StudyError("gradients is True, False or a number of rows", repr(wanted))
     if wanted is False or wanted == 0:
         return None
+    if x is None:
+        raise StudyError("gradients are computed over rows of arrays", "none", "give x and y")
     return gradients_of(x, y, GRADIENT_ROWS if wanted is True else int(wanted))
 
 
