@@ -58,22 +58,18 @@ def wait_for(condition: Callable[[], Result]) -> Result:
 
 
 class Folder:
-    """A working directory with a study file in it.
+    """A working directory with a study file, tiny.py, in it.
 
     Args:
         path: the directory.
-        body: the study's `train`, indented.
+        body: the study's `train`, indented; None leaves the file that is there.
         settings: more arguments of its `Study`.
     """
 
-    def __init__(self, path: Path, body: str = ONE_EPOCH, settings: str = "trials=6, workers=2, seed=7") -> None:
+    def __init__(self, path: Path, body: str | None = ONE_EPOCH, settings: str = "trials=6, workers=2, seed=7") -> None:
         self.path = path
-        self.file = path / "tiny.py"
-        self.write(body, settings)
-
-    def write(self, body: str, settings: str) -> None:
-        """Write the study file anew."""
-        self.file.write_text(TINY.format(body=body, settings=settings))
+        if body is not None:
+            (path / "tiny.py").write_text(TINY.format(body=body, settings=settings))
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a `sweep` command to its end."""
