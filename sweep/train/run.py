@@ -24,6 +24,10 @@ class Requeued(BaseException):
     """The trial is to be run again: the study stops. Not caught by user code's `except Exception`."""
 
 
+class Interrupted(Requeued, KeyboardInterrupt):
+    """Ctrl-C twice where trials are trained in the coordinator's process: the running one will be run again."""
+
+
 @dataclass(frozen=True)
 class Started:
     """A named run: its name, its directory, and what its text says beside parameters."""

@@ -28,8 +28,10 @@ import optuna
 from sweep.errors import SweepError
 from sweep.study import Study, load
 from sweep.train.link import Fenced, Gone, Link, Refused
-from sweep.train.run import Requeued
+from sweep.train.run import Interrupted, Requeued
 from sweep.train.trial import Previewed, WorkerTrial
+
+__all__ = ["Interrupted", "work"]
 
 _IMPORT = re.compile(rb"^\s*(?:import|from)\s[^\n]*\b(?:keras|tensorflow)\b", re.MULTILINE)
 
