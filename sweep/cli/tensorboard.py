@@ -12,15 +12,16 @@ from sweep.control.tensorboard import TensorBoard, run_names
 from sweep.errors import SweepError
 from sweep.read.casing import for_case_sensitive_tabs
 from sweep.read.filters import compile_pattern
-from sweep.read.tensorboard import SELECTS_ALL, links
+from sweep.read.tensorboard import SELECTS_ALL, links, pins
 
 
 @dataclass(frozen=True)
 class Board:
-    """What TensorBoard is to show: a log directory, and a pattern for its runs."""
+    """What TensorBoard is to show: a log directory, a pattern for its runs, the objectives of a known study."""
 
     directory: Path
     pattern: str | None
+    objectives: Sequence[str] = ()
 
 
 def find_board(first: str | None, second: str | None, option: str | None, logdir: str | None, storage: str) -> Board:
@@ -35,7 +36,7 @@ def find_board(first: str | None, second: str | None, option: str | None, logdir
     if logdir is None:
         with options.opened(storage) as store:
             target = find_target(store, first, second, option)
-        board = Board(Path(target.study.directory), target.pattern)
+        board = Board(Path(target.study.directory), target.pattern, target.study.declaration["objective"])
     else:
         board = _in_directory(Path(logdir), first, second, option)
     if board.pattern is not None:
@@ -73,7 +74,7 @@ def run_board(board: Board, port: int) -> None:
 def _print_links(board: Board, running: TensorBoard) -> None:
     names = sorted(run_names(board.directory))
     sensitive = None if board.pattern is None else for_case_sensitive_tabs(board.pattern, names)
-    found = links(running.url, board.pattern, sensitive=sensitive)
+    found = links(running.url, board.pattern, sensitive=sensitive, pins=pins(board.objectives))
     rows = [
         ("Time Series", found.time_series),
         ("Scalars", found.scalars),
