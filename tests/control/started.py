@@ -154,7 +154,7 @@ class Started:
                 self._seen.setdefault(child.pid, child)
         except psutil.NoSuchProcess:
             pass
-        return [worker for worker in self._seen.values() if worker.is_running() and _breathes(worker)]
+        return [worker for worker in self._seen.values() if lives(worker)]
 
     def reporting(self) -> list[RunRecord]:
         """Runs that have reported an epoch and are running, as soon as there is one."""
@@ -174,8 +174,9 @@ class Started:
         return self.process.returncode, out + err
 
 
-def _breathes(process: psutil.Process) -> bool:
+def lives(process: psutil.Process) -> bool:
+    """Whether a process runs; one that only waits to be collected does not."""
     try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False

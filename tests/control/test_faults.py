@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from sweep.store import Store
-from tests.control.started import MANY_EPOCHS, Folder, wait_for
+from tests.control.started import MANY_EPOCHS, Folder, lives, wait_for
 from tests.databases import optunas_own
 
 pytestmark = pytest.mark.slow
@@ -129,7 +129,7 @@ def test_a_killed_coordinator_takes_its_workers_with_it_and_a_new_one_goes_on(tm
         workers = started.workers()
         started.process.kill()
         started.process.wait()
-        wait_for(lambda: not any(worker.is_running() for worker in workers))
+        wait_for(lambda: not any(lives(worker) for worker in workers))
     assert "RUNNING" in [run.state for run in folder.runs()]
     done = folder.start()
     assert done.returncode == 0, done.stderr
