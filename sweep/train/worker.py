@@ -7,6 +7,7 @@ do.
 """
 
 import argparse
+import atexit
 import os
 import random
 import re
@@ -192,6 +193,10 @@ def main() -> None:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with Client(arguments.connect, family="AF_UNIX") as connection:
         work(connection, arguments.worker, lambda: load(arguments.file), redirect=True)
+    atexit._run_exitfuncs()  # the study's own; TensorFlow, which takes seconds to take itself apart, is left out
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":
