@@ -1,6 +1,7 @@
 """The trial that a worker hands to user code: all that an Optuna objective asks of its trial, in a real study."""
 
 import math
+import signal
 
 import optuna
 import pytest
@@ -142,3 +143,80 @@ def test_five_failures_alike_in_a_row_stop_the_study(tmp_path):
 
     with pytest.raises(SweepError, match="5 trials in a row failed alike"):
         run_study(train, tmp_path, trials=20)
+
+
+def test_a_step_reported_twice_keeps_its_value_and_steps_may_come_in_any_order(tmp_path):
+    def train(trial):
+        for step, value in ((0, 5.0), (3, 2.0), (1, 4.0)):
+            trial.report(value, step)
+        with pytest.warns(UserWarning, match="step 3 has a value already"):
+            trial.report(9.0, 3)
+        return 2.0
+
+    (trial,) = run_and_load(train, tmp_path)
+    assert trial.state.name == "COMPLETE"
+    assert trial.intermediate_values == {0: 5.0, 1: 4.0, 3: 2.0}
+
+
+def test_a_constraint_keeps_its_first_value_and_is_never_nan(tmp_path):
+    def train(trial):
+        trial.set_constraint("memory", 1)
+        with pytest.warns(UserWarning, match="memory has a value already"):
+            trial.set_constraint("memory", 2)
+        with pytest.raises(ValueError, match="NaN"):
+            trial.set_constraint("time", math.nan)
+        return 1.0
+
+    (trial,) = run_and_load(train, tmp_path)
+    assert trial.constraints == {"memory": 1.0}
+
+
+def test_several_objectives_report_nothing_as_with_optuna(tmp_path):
+    def train(trial):
+        with pytest.raises(NotImplementedError):
+            trial.report(1.0, 0)
+        with pytest.raises(NotImplementedError):
+            trial.should_prune()
+        return 1.0, 2.0
+
+    (trial,) = run_and_load(train, tmp_path, objective=["a", "b"], direction=["minimize", "maximize"])
+    assert trial.values == [1.0, 2.0]
+
+
+def test_an_attribute_may_be_what_numpy_gives_and_what_is_no_json_fails_the_trial(tmp_path):
+    import numpy as np
+
+    def train(trial):
+        trial.set_user_attr("scores", np.array([1.0, 2.0]))
+        with pytest.raises(TypeError, match="no plain value"):
+            trial.set_user_attr("model", object())
+        return 1.0
+
+    (trial,) = run_and_load(train, tmp_path)
+    assert trial.user_attrs["scores"] == [1.0, 2.0]
+
+
+def test_nan_may_be_a_choice(tmp_path):
+    def train(trial):
+        choice = trial.suggest_categorical("fill", [math.nan, 1.5])
+        return 0.0 if math.isnan(choice) else 1.0
+
+    values = {trial.value for trial in run_and_load(train, tmp_path, trials=8, sampler="random")}
+    assert values == {0.0, 1.0}
+
+
+def test_an_interrupt_of_user_code_is_its_own_failure(tmp_path):
+    def train(trial):
+        raise KeyboardInterrupt
+
+    assert run_study(train, tmp_path).run.reason == "KeyboardInterrupt"
+
+
+def test_ctrl_c_twice_in_this_process_leaves_the_trial_to_be_run_again(tmp_path):
+    def train(trial):
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        return 1.0
+
+    run = run_study(train, tmp_path).run
+    assert (run.state, run.reason) == ("WAITING", "Ctrl-C twice")
