@@ -140,15 +140,14 @@ def test_a_killed_coordinator_takes_its_workers_with_it_and_a_new_one_goes_on(tm
 
 
 def test_a_second_coordinator_is_refused_and_names_the_first(tmp_path):
-    folder = Folder(tmp_path, MANY_EPOCHS)
+    folder = Folder(tmp_path, MANY_EPOCHS.replace("0.05", "3600 if epoch else 0"))
     with folder.started() as started:
         started.reporting()
         second = folder.start()
         assert second.returncode == 2
         assert f"process {started.process.pid} on " in second.stderr
         assert second.stderr.count("\n") == 1
-        assert started.end()[0] == 0
-    assert finished(folder, 6)
+        assert started.process.poll() is None
 
 
 FAILURES = {
