@@ -155,7 +155,7 @@ def find_run(store: Store, text: str, study_name: str | None = None) -> tuple[St
         StoreError: there is no such run, or one in each of several studies.
     """
     studies = store.studies() if study_name is None else [store.study(study_name)]
-    number = _number(text)
+    number = run_number(text)
     found = [
         (study, run)
         for study in studies
@@ -173,7 +173,8 @@ def find_run(store: Store, text: str, study_name: str | None = None) -> tuple[St
     raise StoreError("a run is a trial number or a run name of the store", repr(text), _nearest(store, studies, text))
 
 
-def _number(text: str) -> int | None:
+def run_number(text: str) -> int | None:
+    """The trial number in `17`, `t0017` or a full run name; None if the text is none of these."""
     if match := _NUMBER.fullmatch(text):
         return int(match[1])
     try:
