@@ -1,7 +1,7 @@
 """Who may ask: every request is refused unless it shows the token, names this host, and comes from this site.
 
-This stands in front of the whole application as ASGI middleware, so that nothing (a page, a static file, the documentation,
-a stream, TensorBoard) can be forgotten. Only the login page answers without a token.
+This stands in front of the whole application as ASGI middleware, so that nothing (a page, a static file, the
+documentation, a stream, TensorBoard) can be forgotten. Only the login page answers without a token.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ SECURITY_HEADERS = {
 
 
 def session(token: str) -> str:
-    """What the cookie of somebody holds who has logged in with a token: a digest, so that the cookie is not the token."""
+    """What the cookie of somebody who has logged in holds: a digest, so that the cookie is not the token."""
     return hmac.new(token.encode(), b"sweep session", hashlib.sha256).hexdigest()
 
 
@@ -88,7 +88,9 @@ class Gate:
         if scope["method"] not in SAFE_METHODS and not _same_site(headers, host):
             return problems.document(403, "what changes something is asked from this site", headers.get("origin"))
         if not self._may(scope, headers):
-            return problems.document(401, "a token is needed", None, f"log in at {LOGIN}, or send Authorization: Bearer")
+            return problems.document(
+                401, "a token is needed", None, f"log in at {LOGIN}, or send Authorization: Bearer"
+            )
         return None
 
     def _may(self, scope: Scope, headers: Headers) -> bool:

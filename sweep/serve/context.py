@@ -1,5 +1,6 @@
 """What every route needs: the store, the folder of study files, templates, and who is asked to do things."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -7,10 +8,12 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.templating import Jinja2Templates
 
-from sweep.read.filters import compile_pattern
 from sweep.read.runs import Selection, run_number, select_runs
-from sweep.read.studies import Standing, standings
+from sweep.read.studies import Standing, study_state
+from sweep.serve.liveness import Liveness
+from sweep.serve.matching import Matcher
 from sweep.serve.problems import NotFound
+from sweep.serve.snapshots import Snapshot, Snapshots
 from sweep.store import RunRecord, Store, StudyRecord
 
 HERE = Path(__file__).parent
@@ -58,14 +61,18 @@ class Service:
 
     Attributes:
         settings: how the service runs.
-        store: reads the database; runs that have ended are read once.
+        store: the database.
+        snapshots: runs kept in memory, so that a reading asks the database only for what can have changed.
         templates: Jinja2's, which escape everything.
     """
 
     def __init__(self, settings: ServeSettings, store: Store) -> None:
         self.settings = settings
         self.store = store
+        self.snapshots = Snapshots(store)
         self.templates = Jinja2Templates(HERE / "templates")
+        self.liveness = Liveness()
+        self._matcher = Matcher()
 
     def study(self, name: str) -> StudyRecord:
         """The study called `name`.
@@ -86,13 +93,19 @@ class Service:
         """
         number = run_number(text)
         found = self.store.runs(study.study_id, [number]) if number is not None and number < 2**31 else []
-        if not found or (not text.lstrip("t").isdigit() and found[0].name != text):
+        if not found or (not text.removeprefix("t").isdecimal() and found[0].name != text):
             raise NotFound("a run is a trial number or a run name of the study", repr(text))
         return found[0]
 
     def standing(self, study: StudyRecord) -> Standing:
         """How a study stands."""
-        return standings(self.store, [study])[0]
+        snapshot = self.snapshots.of(study)
+        state = study_state(study, snapshot.counts, running=self.liveness.of(study))
+        return Standing(study, state, snapshot.counts, snapshot.best)
+
+    def standings(self) -> list[Standing]:
+        """How all studies stand, the oldest first."""
+        return [self.standing(study) for study in self.store.studies()]
 
     def select(self, study: StudyRecord, choice: Choice) -> Selection:
         """The runs asked for.
@@ -100,15 +113,40 @@ class Service:
         Raises:
             FilterError: the pattern or the condition is malformed, or takes too long.
             SweepError: there is nothing to sort by under that name.
+            Busy: other patterns keep the processes that match them at work.
         """
-        pattern = compile_pattern(choice.filter) if choice.filter else None
+        reading = _Reading(self.snapshots, self.snapshots.of(study))
+        pattern = None
+        if choice.filter:
+            names = [run.name for run in reading.snapshot.runs if run.name is not None]
+            pattern = self._matcher.match(choice.filter, names)
         return select_runs(
-            self.store, study, pattern=pattern, states=choice.states, sort=choice.sort or None
+            reading,
+            study,
+            pattern=pattern,
+            states=choice.states,
+            sort=choice.sort or None,
+            where=choice.where or None,
         )
 
     def close(self) -> None:
         """End what the service started and close the store."""
+        self._matcher.close()
         self.store.close()
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """One snapshot of a study's runs, read as a store is."""
+
+    snapshots: Snapshots
+    snapshot: Snapshot
+
+    def runs(self, study_id: int) -> list[RunRecord]:
+        return self.snapshot.runs
+
+    def last_metrics(self, study_id: int) -> Mapping[int, Mapping[str, float]]:
+        return self.snapshots.last_metrics(self.snapshot)
 
 
 def service_of(request: Request) -> Service:
