@@ -1,15 +1,21 @@
 """The application: `create_app` makes it of its settings. Run by `sweep serve`."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from sweep.serve import login, pages, problems
+from sweep.serve.api import events, exports, health, records, runs, starts, studies, tensorboard
 from sweep.serve.auth import Gate
 from sweep.serve.context import HERE, ServeSettings, Service
 from sweep.store import Store
+
+LOOK_SECONDS = 30.0  # how often idle TensorBoards are looked for
+
+ROUTES = (studies, runs, exports, events, starts, health, records, tensorboard, login, pages)
 
 
 def create_app(settings: ServeSettings, store: Store | None = None) -> FastAPI:
@@ -26,11 +32,16 @@ def create_app(settings: ServeSettings, store: Store | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        looking = asyncio.create_task(_stop_idle(service))
         yield
-        service.close()
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking
+        await service.close()
 
     app = FastAPI(
         title="sweep",
+        summary="Studies, runs, their curves and TensorBoard over HTTP.",
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
@@ -38,10 +49,16 @@ def create_app(settings: ServeSettings, store: Store | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    app.state.error_page = getattr(pages, "error_page", None)
+    app.state.error_page = pages.error_page
     problems.install(app)
     app.add_middleware(Gate, settings=settings)
-    app.include_router(login.router)
-    app.include_router(pages.router)
+    for routes in ROUTES:
+        app.include_router(routes.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     return app
+
+
+async def _stop_idle(service: Service) -> None:
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        await service.boards.stop_idle()

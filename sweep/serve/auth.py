@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sweep.serve import problems
-from sweep.serve.context import ServeSettings
+from sweep.serve.settings import ServeSettings
 
 COOKIE = "sweep_session"
 LOGIN = "/login"

@@ -1,7 +1,7 @@
-"""What every route needs: the store, the folder of study files, templates, and who is asked to do things."""
+"""What every route needs: the store, its runs in memory, templates, and who is asked to do things."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -10,50 +10,20 @@ from fastapi.templating import Jinja2Templates
 
 from sweep.read.runs import Selection, run_number, select_runs
 from sweep.read.studies import Standing, study_state
+from sweep.serve.board import Boards
 from sweep.serve.liveness import Liveness
 from sweep.serve.matching import Matcher
+from sweep.serve.previews import Previews
 from sweep.serve.problems import NotFound
+from sweep.serve.settings import Choice, ServeSettings
 from sweep.serve.snapshots import Snapshot, Snapshots
+from sweep.serve.starter import Starter
+from sweep.serve.stream import Streams
 from sweep.store import RunRecord, Store, StudyRecord
 
+__all__ = ["HERE", "Choice", "ServeSettings", "Service", "ServiceDependency", "service_of"]
+
 HERE = Path(__file__).parent
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-@dataclass(frozen=True)
-class ServeSettings:
-    """How the service runs.
-
-    Attributes:
-        storage: the database's URL.
-        logdir: the log directory of studies that are started here.
-        studies: the folder of study files that may be started; None where none may be.
-        token: what a client must show; None where the service is bound to loopback alone.
-        hosts: the names and addresses (without a port) under which the service may be asked.
-    """
-
-    storage: str
-    logdir: Path = Path("runs")
-    studies: Path | None = None
-    token: str | None = field(default=None, repr=False)
-    hosts: frozenset[str] = LOOPBACK
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which of a study's runs are asked for, and in which order.
-
-    Attributes:
-        filter: a regular expression for run names, as TensorBoard's Time Series tab takes it; all if empty.
-        where: a condition on parameters, metrics and properties (`sweep.read.where`); all if empty.
-        states: trial states; all if empty.
-        sort: a metric, a parameter or a property, `-` in front to turn it round; by number if empty.
-    """
-
-    filter: str = ""
-    where: str = ""
-    states: frozenset[str] = frozenset()
-    sort: str = ""
 
 
 class Service:
@@ -64,6 +34,11 @@ class Service:
         store: the database.
         snapshots: runs kept in memory, so that a reading asks the database only for what can have changed.
         templates: Jinja2's, which escape everything.
+        liveness: whether a study's coordinator lives.
+        previews: what study files would train.
+        starter: starts studies.
+        boards: TensorBoards; used in the event loop.
+        streams: server-sent events; used in the event loop.
     """
 
     def __init__(self, settings: ServeSettings, store: Store) -> None:
@@ -72,7 +47,11 @@ class Service:
         self.snapshots = Snapshots(store)
         self.templates = Jinja2Templates(HERE / "templates")
         self.liveness = Liveness()
-        self._matcher = Matcher()
+        self.previews = Previews()
+        self.starter = Starter(settings, store)
+        self.boards = Boards()
+        self.streams = Streams(self)
+        self.matcher = Matcher()
 
     def study(self, name: str) -> StudyRecord:
         """The study called `name`.
@@ -119,7 +98,7 @@ class Service:
         pattern = None
         if choice.filter:
             names = [run.name for run in reading.snapshot.runs if run.name is not None]
-            pattern = self._matcher.match(choice.filter, names)
+            pattern = self.matcher.match(choice.filter, names)
         return select_runs(
             reading,
             study,
@@ -129,9 +108,11 @@ class Service:
             where=choice.where or None,
         )
 
-    def close(self) -> None:
-        """End what the service started and close the store."""
-        self._matcher.close()
+    async def close(self) -> None:
+        """End what the service started, except studies, and close the store."""
+        await self.streams.close()
+        await self.boards.close()
+        self.matcher.close()
         self.store.close()
 
 
