@@ -33,13 +33,16 @@ class Request:
     limit: int | None = None
     names: bool = False
     json: bool = False
+    where: str | None = None
 
 
 def list_runs(store: Store, first: str | None, second: str | None, option: str | None, request: Request) -> None:
     """Print the runs asked for."""
     states = parse_states(request.states)
     target = find_target(store, first, second, option)
-    selection = select_runs(store, target.study, pattern=target.compiled(), states=states, sort=request.sort)
+    selection = select_runs(
+        store, target.study, pattern=target.compiled(), states=states, sort=request.sort, where=request.where
+    )
     limit = request.limit or (None if request.json else LIMIT)
     shown = _limited(selection.runs, limit, latest=request.sort is None)
     if request.json:
@@ -118,6 +121,7 @@ def _more(selection: Selection, shown: Sequence[RunRecord], request: Request) ->
 
 def _nothing(target: Target, selection: Selection, request: Request) -> str:
     wanted = [f"matches {target.pattern!r}"] if target.pattern is not None else []
+    wanted += [f"has {request.where}"] if request.where else []
     wanted += [f"is {' or '.join(request.states)}"] if request.states else []
     if not wanted:
         return f"{target.study.name} has no runs yet"
