@@ -38,7 +38,9 @@ def test_a_pattern_that_never_ends_is_ended_and_the_next_is_answered(matcher):
     assert matcher.match("^dnn", NAMES).names == {NAMES[0]}
 
 
-@pytest.mark.parametrize("pattern", ["((((.{0,1000}){0,1000}){0,1000}){0,1000}){0,1000}", "(a{65535}){65535}", "(" * 1000])
+@pytest.mark.parametrize(
+    "pattern", ["((((.{0,1000}){0,1000}){0,1000}){0,1000}){0,1000}", "(a{65535}){65535}", "(" * 1000]
+)
 def test_a_pattern_that_wants_much_is_answered_or_refused(matcher, pattern):
     try:
         matcher.match(pattern, NAMES)
