@@ -95,7 +95,7 @@ def curves(
         "metric": metric,
         "metrics": metrics,
         "best": snapshot.best.number if snapshot.best else None,
-        "matched": len(runs),
+        "matched": sum(run.epoch > 0 for run in runs),
         "runs": [
             {
                 "number": run.number,

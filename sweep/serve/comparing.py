@@ -1,10 +1,10 @@
 """Where runs differ: a run from the best one, and several from each other."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sweep.names import Value, format_value
-from sweep.read.runs import key_table
+from sweep.read.runs import key_table, maximizes
 from sweep.serve import cells
 from sweep.store import RunRecord, StudyRecord
 
@@ -23,12 +23,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a comparison: a text for each run; `lowest` and `highest` are the places of the extremes, if any."""
+    """A line of a comparison: a text for each run; the places of the extremes and the best."""
 
     label: str
     texts: list[str]
     lowest: int | None = None
     highest: int | None = None
+    winner: int | None = None
 
 
 @dataclass(frozen=True)
@@ -63,16 +64,20 @@ def comparison(study: StudyRecord, runs: Sequence[RunRecord], metrics: Mapping[i
         else:
             same.append((name, texts[0]))
     names = list(dict.fromkeys(name for run in runs for name in metrics.get(run.number, {})))
-    objective = study.declaration["objective"][0]
     outcomes = [
         Line("state", [run.state.lower() for run in runs]),
         Line("epochs", [f"{run.epoch}{f' of {run.epochs}' if run.epochs else ''}" for run in runs]),
-        _numbers(f"best {objective}", [run.best for run in runs]),
+        _outcome(study, runs),
         Line("best epoch", [str(run.best_epoch + 1) if run.best_epoch is not None else "" for run in runs]),
         *(_numbers(f"last {name}", [metrics.get(run.number, {}).get(name) for run in runs]) for name in names),
         Line("time", [cells.duration(run.duration) for run in runs]),
     ]
     return Comparison(differing, same, outcomes)
+
+
+def _outcome(study: StudyRecord, runs: Sequence[RunRecord]) -> Line:
+    line = _numbers(f"best {study.declaration['objective'][0]}", [run.best for run in runs])
+    return replace(line, winner=line.highest if maximizes(study) else line.lowest)
 
 
 def _ordered(study: StudyRecord, runs: Sequence[RunRecord]) -> list[str]:

@@ -149,4 +149,5 @@ def _wrong(chosen: Chosen, choice: Choice) -> dict[str, Any] | None:
     text = choice.filter if chosen.field == "filter" else choice.where
     at = error.position if error.position is not None else len(text)
     parts = [text[:at], text[at : at + 1], text[at + 1 :]]
-    return {"field": chosen.field, "rule": error.rule, "got": error.got, "remedy": error.remedy, "parts": parts}
+    said = (error.got or "").removeprefix(f"{text!r}, ") or error.rule
+    return {"field": chosen.field, "said": f"{said}; {error.remedy}" if error.remedy else said, "parts": parts}

@@ -8,7 +8,7 @@ const BOTTOM = 24;
 export class Curves {
   constructor(canvas, { onOpen = () => {}, onHover = () => {}, colour = null } = {}) {
     this.canvas = canvas;
-    this.runs = [];
+    this.runs = null; // until they are known
     this.best = null;
     this.front = new Set();
     this.hovered = null;
@@ -50,7 +50,7 @@ export class Curves {
     const ratio = devicePixelRatio || 1;
     const width = canvas.clientWidth;
     const height = canvas.clientHeight;
-    if (!width || !height) return;
+    if (!width || !height || !this.runs) return;
     if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
       canvas.width = Math.round(width * ratio);
       canvas.height = Math.round(height * ratio);
@@ -180,7 +180,7 @@ export class Curves {
   }
 
   #threshold(pen, get) {
-    if (!this.threshold) return;
+    if (!this.threshold || this.threshold.hidden) return;
     const { scale } = this;
     const [x, y] = [scale.x(this.threshold.epoch - 1), scale.y(this.threshold.value)];
     pen.strokeStyle = pen.fillStyle = get("fail");

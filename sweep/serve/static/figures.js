@@ -4,7 +4,17 @@ import { ask, latest } from "/static/request.js";
 
 let loading = null;
 
+// Plotly sets some styles as attributes, which the page's Content-Security-Policy does not take; as properties it does.
+function stylesAsProperties() {
+  const set = Element.prototype.setAttribute;
+  Element.prototype.setAttribute = function (name, value) {
+    if (name === "style") this.style.cssText = value;
+    else set.call(this, name, value);
+  };
+}
+
 function plotly() {
+  if (!loading) stylesAsProperties();
   loading ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
     script.src = "/static/plotly.min.js";
@@ -25,7 +35,7 @@ export class Figures {
     for (const tab of this.tabs) tab.addEventListener("click", () => this.choose(tab.dataset.kind));
     panel.querySelector("[role=tablist]").addEventListener("keydown", (event) => this.#key(event));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
-    new ResizeObserver(() => this.drawn && window.Plotly.Plots.resize(this.element)).observe(element);
+    new ResizeObserver(() => this.drawn && this.element.clientWidth !== this.width && this.#draw()).observe(element);
     this.load = latest((signal) => this.#load(signal));
   }
 
@@ -72,16 +82,18 @@ export class Figures {
     }
     const Plotly = await plotly();
     if (!this.drawn) this.element.replaceChildren();
-    const [data, layout] = themed(structuredClone(this.given), this.kind);
+    const [data, layout] = themed(structuredClone(this.given), this.kind, this.element.clientWidth, this.element.clientHeight);
     await Plotly.react(this.element, data, layout, { displaylogo: false, displayModeBar: false, responsive: false });
     this.drawn = true;
+    this.width = this.element.clientWidth;
     this.element.dataset.drawn = this.kind;
   }
 }
 
-function themed({ data, layout }, kind) {
+function themed({ data, layout }, kind, width, height) {
   const style = getComputedStyle(document.documentElement);
   const get = (name) => style.getPropertyValue(`--${name}`).trim();
+  const axes = Object.keys(layout).filter((name) => /^xaxis\d*$/.test(name)).length;
   const axis = { gridcolor: get("line"), zerolinecolor: get("line"), linecolor: get("line"), automargin: true, tickfont: { size: 10.5 } };
   for (const name of Object.keys(layout)) {
     if (!/^[xy]axis\d*$/.test(name)) continue;
@@ -90,18 +102,45 @@ function themed({ data, layout }, kind) {
   }
   for (const name of ["xaxis", "yaxis"]) layout[name] = { ...axis, ...layout[name] };
   Object.assign(layout, {
-    autosize: true,
+    width: Math.max(width, kind === "slices" ? axes * 185 : 0),
+    height,
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: get("sans"), size: 12, color: get("quiet") },
-    margin: { l: 8, r: 12, t: kind === "history" ? 22 : 12, b: 8 },
-    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 11 }, ...(kind === "history" ? {} : {}) },
+    margin: { l: kind === "parallel" ? 40 : 8, r: kind === "parallel" ? 24 : 12, t: kind === "history" ? 20 : 12, b: 8 },
+    legend: { orientation: "h", y: 1, yanchor: "bottom", x: 0, font: { size: 11 } },
     hoverlabel: { font: { family: get("mono"), size: 11 } },
   });
   if (kind === "history") history(data, get);
   if (kind === "importances") for (const trace of data) trace.marker = { ...trace.marker, color: get("running") };
-  if (kind === "importances") layout.showlegend = false;
+  if (kind === "importances" || kind === "parallel") layout.showlegend = false;
+  if (kind === "parallel") parallel(data, layout, get);
+  if (kind === "slices") slices(data, get);
   return [data, layout];
+}
+
+// Lines from faint (poor) to strong (good), as Optuna shades them: by how dark it made them.
+function parallel(data, layout, get) {
+  for (const trace of data) {
+    const shade = /^rgb\(([\d.]+), ?([\d.]+), ?([\d.]+)\)$/.exec(trace.line?.color || "");
+    if (shade) {
+      const light = (Number(shade[1]) + Number(shade[2]) + Number(shade[3])) / 765;
+      trace.line.color = get("running");
+      trace.opacity = 0.9 - 0.75 * light;
+    }
+    if (trace.marker) trace.marker.showscale = false;
+  }
+  for (const note of layout.annotations || []) Object.assign(note, { font: { size: 10, color: get("quiet") }, bgcolor: get("panel"), borderpad: 0 });
+  for (const shape of layout.shapes || []) shape.line = { ...shape.line, color: get("faint") };
+}
+
+// Points from faint (early trials) to strong (late ones).
+function slices(data, get) {
+  for (const trace of data) {
+    if (!trace.marker) continue;
+    Object.assign(trace.marker, { showscale: false, reversescale: false, size: 6, line: { width: 0.5, color: get("panel") } });
+    if (typeof trace.marker.color === "object") trace.marker.colorscale = [[0, get("faint")], [1, get("running")]];
+  }
 }
 
 function history(data, get) {

@@ -15,6 +15,7 @@ const SETTLED = 900; // milliseconds after which what was typed is a step of the
 const MOST_COMPARED = 8;
 const KEPT = ["filter", "where", "state", "sort"];
 
+let good = {}; // the last choice that the service took
 let best = page.dataset.best === "" ? null : Number(page.dataset.best);
 let state = page.dataset.state;
 let used = Number(page.dataset.used);
@@ -57,13 +58,14 @@ function open(number) {
 // What is shown
 
 const loadRows = latest(async (signal) => {
-  const asked = new URLSearchParams({ ...choice(), ...table.window() });
-  const given = await ask(`${address}/rows?${asked}`, { signal });
+  const wanted = choice();
+  const given = await ask(`${address}/rows?${new URLSearchParams({ ...wanted, ...table.window() })}`, { signal });
+  good = wanted;
   show(given);
 });
 
 const loadCurves = latest(async (signal) => {
-  const asked = new URLSearchParams({ ...choice(), metric: chart.metric(), numbers: [...table.picked].slice(0, MOST_COMPARED).join(",") });
+  const asked = new URLSearchParams({ ...good, metric: chart.metric(), numbers: [...table.picked].slice(0, MOST_COMPARED).join(",") });
   const given = await ask(`${address}/curves?${asked}`, { signal });
   chart.fill(given);
   curves.front = new Set(table.picked);
@@ -102,11 +104,11 @@ function nothing({ total }) {
 }
 
 // A wrong filter keeps what is shown, and marks the place.
-function wrong({ field, parts, got, rule, remedy }) {
+function wrong({ field, parts, said }) {
   const line = $("wrong");
   const code = text("code", parts[0]);
   code.append(text("mark", parts[1] || " "), parts[2]);
-  line.replaceChildren(code, ` ${rule}: ${got}${remedy ? `; ${remedy}` : ""}. The last runs that matched are still shown.`);
+  line.replaceChildren(code, ` ${said}. The last runs that matched are still shown.`);
   line.hidden = false;
   for (const box of [$("filter"), $("where")]) box.toggleAttribute("aria-invalid", box.id === field);
   $(field)?.setAttribute("aria-invalid", "true");
@@ -363,8 +365,8 @@ table.adopt(Number(page.dataset.matched));
 select();
 tab.show({ used, trials: Number(page.dataset.trials), state, best: best === null ? "" : shortNumber(best), isNew: false });
 $("prune").disabled = state !== "running";
-if (!$("wrong").hidden) loadCurves().catch(() => {});
-else refresh();
+good = $("wrong").hidden ? choice() : {};
+loadCurves().catch(() => {});
 figures.choose(query().get("figure"), false).catch(() => {});
 listen();
 document.documentElement.dataset.ready = "true";
