@@ -45,7 +45,7 @@ class _Board:
 
 
 class Boards:
-    """The TensorBoards of one service; used in its event loop alone."""
+    """The TensorBoards of one service; used in its event loop alone, but for `running`."""
 
     def __init__(self) -> None:
         self._boards: dict[int, _Board] = {}
@@ -55,7 +55,7 @@ class Boards:
     @property
     def running(self) -> int:
         """How many run."""
-        return sum(board.running.alive for board in self._boards.values())
+        return sum(board.running.alive for board in list(self._boards.values()))
 
     async def of(self, study: StudyRecord) -> "_Board":
         """The TensorBoard of a study, started if there is none, or it has died.

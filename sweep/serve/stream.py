@@ -30,7 +30,7 @@ _BACKLOG = 2000  # events that wait for a client
 
 
 class Streams:
-    """The streams of one service; used in its event loop alone."""
+    """The streams of one service; used in its event loop alone, but for `listeners`."""
 
     def __init__(self, service: "Service") -> None:
         self._service = service
@@ -40,7 +40,7 @@ class Streams:
     @property
     def listeners(self) -> int:
         """How many clients listen."""
-        return sum(len(stream.queues) for stream in self._studies.values())
+        return sum(len(stream.queues) for stream in list(self._studies.values()))
 
     async def listen(self, name: str) -> AsyncIterator[bytes]:
         """The events of a study from now on, each as the text of a server-sent event.
@@ -56,7 +56,7 @@ class Streams:
 
     async def _events(self, study: StudyRecord) -> AsyncIterator[bytes]:
         stream = self._studies.get(study.name)
-        if stream is None:
+        if stream is None or stream.task.done():
             stream = self._studies[study.name] = _StudyStream(self._service, study.name)
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(_BACKLOG)
         stream.queues.add(queue)

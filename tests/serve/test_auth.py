@@ -1,4 +1,4 @@
-"""The gate: every route of the application is refused without the token, under a foreign name, and from another site."""
+"""The gate: every route is refused without the token, under a foreign name, and from another site."""
 
 import re
 

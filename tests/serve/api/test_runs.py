@@ -28,10 +28,10 @@ def test_runs_are_those_that_the_command_line_shows(client, store, capsys, monke
         ({"state": "pruned,fail"}, ["--state", "pruned", "--state", "fail"]),
         ({"sort": "-lr"}, ["--sort", "-lr"]),
         ({"where": "lr < 0.01 and val_loss < 60"}, ["--where", "lr < 0.01 and val_loss < 60"]),
-        ({"filter": "mlp", "where": "width in (8, 16)", "sort": "best"}, ["mlp", "--where", "width in (8, 16)", "--sort", "best"]),
-    ]:  # fmt: skip
+        ({"filter": "mlp", "where": "width > 9"}, ["--filter", "mlp", "--where", "width > 9"]),
+    ]:
         answer = client.get(RUNS, limit=1000, **query).json()
-        assert sweep(["runs", *(["diabetes"] if options[:1] == ["mlp"] else []), *options, "--json"]) == 0
+        assert sweep(["runs", *options, "--json"]) == 0
         assert answer["runs"] == json.loads(capsys.readouterr().out)
         assert answer["matched"] == len(answer["runs"]) > 0
         assert answer["total"] == 30
