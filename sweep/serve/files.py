@@ -22,27 +22,32 @@ class StudyFile:
 
 
 def list_files(folder: Path | None) -> list[StudyFile]:
-    """The study files of a folder by name: Python files that do not begin with `_`; none where there is no folder."""
-    if folder is None or not folder.is_dir():
-        return []
-    names = sorted(path.name for path in folder.glob("*.py") if path.is_file() and not path.name.startswith("_"))
-    return [read_file(folder, name) for name in names]
+    """The study files of a folder by name; none where there is no folder."""
+    return [] if folder is None else [read_file(folder, name) for name in _names(folder)]
+
+
+def _names(folder: Path) -> list[str]:
+    """The Python files that stand in a folder itself (a link to one elsewhere does not), without those with a `_`."""
+    whole = folder.resolve()
+    found = whole.glob("*.py") if whole.is_dir() else []
+    return sorted(path.name for path in found if path.name[0] not in "._" and _is_file_in(path, whole))
+
+
+def _is_file_in(path: Path, folder: Path) -> bool:
+    return path.is_file() and path.resolve().parent == folder
 
 
 def find_file(folder: Path | None, name: str) -> Path:
-    """The file called `name` in a folder.
+    """The file called `name` in a folder. The name is compared with those there are, and never becomes a path before.
 
     Raises:
         Conflict: there is no folder of study files.
-        NotFound: there is no such file in it; a path that leads out of it is none.
+        NotFound: there is no such file in it.
     """
     if folder is None:
         raise Conflict("studies are started from a folder of study files", "none", "sweep serve --studies DIR")
-    whole = folder.resolve()
-    if name.endswith(".py") and name.isprintable() and not set(name) & set("/\\") and name[0] not in "._":
-        path = (whole / name).resolve()
-        if path.parent == whole and path.is_file():
-            return path
+    if name in _names(folder):
+        return (folder / name).resolve()
     raise NotFound("a study file is one of the service's folder", repr(name), "GET /api/files lists them")
 
 
