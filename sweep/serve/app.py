@@ -53,7 +53,7 @@ def create_app(settings: ServeSettings, store: Store | None = None) -> FastAPI:
     problems.install(app)
     app.add_middleware(Gate, settings=settings)
     for routes in ROUTES:
-        app.include_router(routes.router)
+        app.include_router(routes.router, responses=problems.RESPONSES)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     return app
 

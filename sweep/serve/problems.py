@@ -15,6 +15,28 @@ MEDIA_TYPE = "application/problem+json"
 _LONGEST = 300  # characters of what was got
 
 
+_SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "rule"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "Rule, got and remedy in a line."},
+        "rule": {"type": "string", "description": "What must hold."},
+        "got": {"type": "string", "description": "What was found instead."},
+        "remedy": {"type": "string", "description": "What to do about it."},
+        "position": {"type": "integer", "description": "The place in a filter or condition, counted from 0."},
+        "errors": {"type": "array", "items": {"type": "object"}, "description": "All that is wrong with a request."},
+    },
+}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"description": http.HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": _SCHEMA}}}
+    for status in (400, 401, 403, 404, 409, 413, 422, 503)
+}
+"""The problems that a route may answer with, for the API's description."""
+
+
 class Refusal(SweepError):
     """A request that cannot be met; `status` is the answer's."""
 

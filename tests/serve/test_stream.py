@@ -129,7 +129,7 @@ def test_many_clients_share_one_reading_and_leave_nothing(service):
 
 
 def test_a_study_that_is_removed_ends_its_stream(service):
-    url, store, _ = service
+    url = service[0]
     with httpx.stream("GET", f"{url}/api/studies/diabetes/events", timeout=30) as answer:
         lines = answer.iter_lines()
         assert next(events(lines))[0] == "study"
