@@ -29,7 +29,7 @@ UPSTAIRS = {
     "train": set(),
     "control": set(),
     "read": set(),
-    "cli": {"control", "read"},
+    "cli": {"control", "read", "serve"},
     "serve": {"control", "read"},
     "__main__": {"cli"},
     "running": {"cli", "control"},
@@ -127,6 +127,7 @@ def run():
         "import sweep; sweep.Study, sweep.SweepError, sweep.from_keras_tuner",
         "import sweep.cli; sweep.cli.main",
         "import sweep.control.coordinator",
+        "import sweep.serve.app",
         "import sweep.keras_tuner",
     ],
 )

@@ -19,19 +19,27 @@ if TYPE_CHECKING:
 BY_HAND = "by hand"
 
 
-def prune_runs(store: Store, target: Target, *, yes: bool, dry_run: bool, names: bool = False) -> None:
+def prune_runs(
+    store: Store, target: Target, where: str | None, *, yes: bool, dry_run: bool, names: bool = False
+) -> None:
     """Show which running trials match and, unless told otherwise, ask whether to prune them.
 
+    Args:
+        where: a condition that they must fulfil, if there is one.
+
     Raises:
-        SweepError: there is no pattern, the study is not running, or nobody can be asked.
+        SweepError: there is neither pattern nor condition, the study is not running, or nobody can be asked.
     """
     pattern = target.compiled()
     study = target.study
-    if pattern is None:
-        raise SweepError("prune takes a pattern", "none", f"e.g. sweep prune {study.name} '^mlp', or '.' for all")
-    runs = select_runs(store, study, pattern=pattern, states=frozenset({"RUNNING"})).runs
+    if pattern is None and where is None:
+        raise SweepError(
+            "prune takes a pattern or --where", "neither", f"e.g. sweep prune {study.name} '^mlp', or '.' for all"
+        )
+    runs = select_runs(store, study, pattern=pattern, states=frozenset({"RUNNING"}), where=where).runs
     if not runs:
-        say(f"no running trial of {study.name} matches {target.pattern!r}")
+        wanted = " and ".join(repr(text) for text in (target.pattern, where) if text is not None)
+        say(f"no running trial of {study.name} matches {wanted}")
         return
     _check_running(store, study, "prune")
     show_grid(runs_grid(study, runs, names=names))

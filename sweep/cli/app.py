@@ -2,7 +2,7 @@
 
 import typer
 
-from sweep.cli import control, read, start
+from sweep.cli import control, read, serve, start
 
 HELP = """Hyperparameter sweeps for Keras, whose runs are named after what ran.
 
@@ -10,6 +10,7 @@ HELP = """Hyperparameter sweeps for Keras, whose runs are named after what ran.
 sweep start studies/diabetes.py      train
 sweep runs diabetes '^dnn'           look at the runs whose name begins with dnn
 sweep tensorboard diabetes '^dnn'    see the same runs in TensorBoard
+sweep serve --studies studies        all of it in a browser
 """
 
 app = typer.Typer(
@@ -22,5 +23,5 @@ app = typer.Typer(
 app.command()(start.start)
 for look in (read.runs, read.show, read.best, read.studies, read.names, read.export):
     app.command()(look)
-for act in (control.tensorboard, control.prune, control.stop, control.upgrade):
+for act in (control.tensorboard, control.prune, control.stop, control.upgrade, serve.serve):
     app.command()(act)

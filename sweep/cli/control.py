@@ -27,17 +27,22 @@ def tensorboard(
         ),
     ] = None,
     storage: options.Storage = options.DEFAULT_STORAGE,
+    server: options.Server = None,
 ) -> None:
     """Start TensorBoard, its filter set.
 
     It shows the study's log directory on localhost. The links lead to the runs that match, and are printed once the
-    runs are loaded. Ctrl-C ends it.
+    runs are loaded. Ctrl-C ends it. With --server the links lead to the TensorBoard of the service.
 
     \b
     Example: sweep tensorboard diabetes '^dnn'
     """
-    from sweep.cli.tensorboard import find_board, run_board
+    from sweep.cli.tensorboard import find_board, run_board, show_served
 
+    if server is not None:
+        with options.opened(server) as store:
+            show_served(store, server, study, pattern, filter)
+        return
     run_board(find_board(study, pattern, filter, logdir, storage), port)
 
 
@@ -45,10 +50,12 @@ def prune(
     study: options.StudyName = None,
     pattern: options.PatternArgument = None,
     filter: options.PatternOption = None,
+    where: options.Where = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which running trials match.")] = False,
     names: options.Names = False,
     storage: options.Storage = options.DEFAULT_STORAGE,
+    server: options.Server = None,
 ) -> None:
     """Prune the running trials that match.
 
@@ -56,15 +63,19 @@ def prune(
 
     \b
     Example: sweep prune diabetes '^mlp-.*-lr=0\\.00'
+             sweep prune diabetes --where "epoch >= 10 and val_loss > 60"
     """
     from sweep.cli.acting import prune_runs
     from sweep.cli.target import find_target
 
-    with options.opened(storage) as store:
-        prune_runs(store, find_target(store, study, pattern, filter), yes=yes, dry_run=dry_run, names=names)
+    with options.opened(options.place(storage, server)) as store:
+        target = find_target(store, study, pattern, filter)
+        prune_runs(store, target, where, yes=yes, dry_run=dry_run, names=names)
 
 
-def stop(study: options.StudyName = None, storage: options.Storage = options.DEFAULT_STORAGE) -> None:
+def stop(
+    study: options.StudyName = None, storage: options.Storage = options.DEFAULT_STORAGE, server: options.Server = None
+) -> None:
     """Stop a running study.
 
     It ends after the running epochs; `sweep start` goes on with it.
@@ -74,8 +85,8 @@ def stop(study: options.StudyName = None, storage: options.Storage = options.DEF
     """
     from sweep.cli.acting import stop_study
 
-    with options.opened(storage) as store:
-        stop_study(store, study, storage)
+    with options.opened(options.place(storage, server)) as store:
+        stop_study(store, study, options.place(storage, server))
 
 
 def upgrade(storage: options.Storage = options.DEFAULT_STORAGE) -> None:

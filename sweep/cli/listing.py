@@ -10,9 +10,9 @@ from sweep.cli.read import LIMIT
 from sweep.cli.tables import constants_line, runs_grid, studies_grid
 from sweep.cli.target import Target, find_target, named_study
 from sweep.read.commands import command
-from sweep.read.report import run_object
+from sweep.read.report import run_object, study_object
 from sweep.read.runs import Selection, best_run, parse_states, rank, select_runs
-from sweep.read.studies import Standing, standings
+from sweep.read.studies import standings
 from sweep.store import RunRecord, Store, StudyRecord
 
 STATE_WORDS = {
@@ -33,13 +33,16 @@ class Request:
     limit: int | None = None
     names: bool = False
     json: bool = False
+    where: str | None = None
 
 
 def list_runs(store: Store, first: str | None, second: str | None, option: str | None, request: Request) -> None:
     """Print the runs asked for."""
     states = parse_states(request.states)
     target = find_target(store, first, second, option)
-    selection = select_runs(store, target.study, pattern=target.compiled(), states=states, sort=request.sort)
+    selection = select_runs(
+        store, target.study, pattern=target.compiled(), states=states, sort=request.sort, where=request.where
+    )
     limit = request.limit or (None if request.json else LIMIT)
     shown = _limited(selection.runs, limit, latest=request.sort is None)
     if request.json:
@@ -75,7 +78,7 @@ def list_studies(store: Store, *, as_json: bool) -> None:
     """Print the studies of a database."""
     found = standings(store, store.studies())
     if as_json:
-        show_json([_study_object(standing) for standing in found])
+        show_json([study_object(standing) for standing in found])
     elif found:
         remarks(_left_out(show_grid(studies_grid(found))))
     else:
@@ -118,6 +121,7 @@ def _more(selection: Selection, shown: Sequence[RunRecord], request: Request) ->
 
 def _nothing(target: Target, selection: Selection, request: Request) -> str:
     wanted = [f"matches {target.pattern!r}"] if target.pattern is not None else []
+    wanted += [f"has {request.where}"] if request.where else []
     wanted += [f"is {' or '.join(request.states)}"] if request.states else []
     if not wanted:
         return f"{target.study.name} has no runs yet"
@@ -128,21 +132,3 @@ def _left_out(headers: Sequence[str]) -> list[str]:
     if not headers:
         return []
     return [f"no room for {', '.join(headers)}: widen the terminal, or add --json"]
-
-
-def _study_object(standing: Standing) -> dict[str, object]:
-    study, best = standing.study, standing.best
-    return {
-        "study": study.name,
-        "state": standing.state,
-        "trials": study.declaration["trials"],
-        "counts": standing.counts,
-        "objective": study.declaration["objective"],
-        "direction": study.declaration["direction"],
-        "best": best.best if best else None,
-        "best_run": best.name if best else None,
-        "created": study.created,
-        "directory": study.directory,
-        "file": study.declaration.get("file"),
-        "owner": str(study.owner) if study.owner else None,
-    }

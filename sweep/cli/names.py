@@ -2,12 +2,14 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sweep.cli import options
 from sweep.cli.grid import Column, Grid
 from sweep.cli.output import print_whole, remark, show_grid, show_json
 from sweep.read.runs import key_table
 from sweep.store import Store
+from sweep.store.remote import RemoteStore, is_server
 
 EXAMPLES = 8
 
@@ -19,7 +21,7 @@ def show_names(study: str, storage: str, *, as_json: bool) -> None:
         SweepError: there is neither such a file nor such a study, or the study is refused.
     """
     if study.endswith(".py") or "/" in study or Path(study).is_file():
-        preview = preview_file(study)
+        preview = ask_preview(storage, study) if is_server(storage) else preview_file(study)
     else:
         with options.opened(storage) as store:
             preview = preview_stored(store, study)
@@ -47,6 +49,17 @@ def preview_file(path: str) -> dict[str, Any]:
         "space": {parameter: seen.domain(parameter) for parameter in seen.space},
         "warnings": seen.warnings(),
     }
+
+
+def ask_preview(server: str, path: str) -> dict[str, Any]:
+    """What a service says of a study file of that name in its folder.
+
+    Raises:
+        SweepError: it has none, or refuses it.
+    """
+    seen: dict[str, Any] = RemoteStore(server).ask(f"/api/files/{quote(Path(path).name, safe='')}/names")
+    del seen["doc"]
+    return seen
 
 
 def preview_stored(store: Store, name: str) -> dict[str, Any]:

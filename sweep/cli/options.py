@@ -20,6 +20,16 @@ Storage = Annotated[
         help="The database, such as sqlite:///sweep.db or postgresql://user@host/sweep.",
     ),
 ]
+Server = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        envvar="SWEEP_SERVER",
+        metavar="URL",
+        show_default=False,
+        help="Ask a service (sweep serve) instead of a database; its token is read from SWEEP_TOKEN.",
+    ),
+]
 Logdir = Annotated[
     str,
     typer.Option(
@@ -41,6 +51,16 @@ PatternArgument = Annotated[
 PatternOption = Annotated[
     str | None, typer.Option("--filter", metavar="PATTERN", help="The same pattern as an option.", show_default=False)
 ]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        metavar="CONDITION",
+        show_default=False,
+        help="A condition on parameters, metrics, state, family, epoch, duration, ..., such as "
+        '"lr < 0.01 and val_mae < 0.6".',
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON (NaN and infinity are null).")]
 Names = Annotated[bool, typer.Option("--names", help="Show run names instead of parameters.")]
 
@@ -52,18 +72,27 @@ __all__ = [
     "Names",
     "PatternArgument",
     "PatternOption",
+    "Server",
     "Storage",
     "StudyName",
+    "Where",
     "opened",
+    "place",
 ]
 
 
-@contextmanager
-def opened(storage: str) -> Iterator["Store"]:
-    """The store behind a URL, closed at the end."""
-    from sweep.store import Store
+def place(storage: str, server: str | None) -> str:
+    """Where studies are read: the address of a service, if one is given, else the database's URL."""
+    return server or storage
 
-    store = Store(storage)
+
+@contextmanager
+def opened(place: str) -> Iterator["Store"]:
+    """The store behind the URL of a database or a service, closed at the end."""
+    from sweep.store import Store
+    from sweep.store.remote import RemoteStore, is_server
+
+    store = RemoteStore(place) if is_server(place) else Store(place)
     try:
         yield store
     finally:

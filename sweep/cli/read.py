@@ -43,12 +43,14 @@ def runs(
     study: options.StudyName = None,
     pattern: options.PatternArgument = None,
     filter: options.PatternOption = None,
+    where: options.Where = None,
     sort: Sort = None,
     state: States = None,
     limit: Limit = None,
     names: options.Names = False,
     json: options.Json = False,
     storage: options.Storage = options.DEFAULT_STORAGE,
+    server: options.Server = None,
 ) -> None:
     """List a study's runs.
 
@@ -57,11 +59,12 @@ def runs(
 
     \b
     Example: sweep runs diabetes '^dnn' --sort val_loss --state complete
+             sweep runs diabetes --where "lr < 0.01 and val_mae < 0.6"
     """
     from sweep.cli.listing import Request, list_runs
 
-    with options.opened(storage) as store:
-        list_runs(store, study, pattern, filter, Request(sort, tuple(state or ()), limit, names, json))
+    with options.opened(options.place(storage, server)) as store:
+        list_runs(store, study, pattern, filter, Request(sort, tuple(state or ()), limit, names, json, where))
 
 
 def show(
@@ -75,6 +78,7 @@ def show(
     ],
     json: options.Json = False,
     storage: options.Storage = options.DEFAULT_STORAGE,
+    server: options.Server = None,
 ) -> None:
     """Show one run whole.
 
@@ -86,8 +90,8 @@ def show(
     """
     from sweep.cli.show import show_run
 
-    with options.opened(storage) as store:
-        show_run(store, words, storage=storage, as_json=json)
+    with options.opened(options.place(storage, server)) as store:
+        show_run(store, words, storage=options.place(storage, server), as_json=json)
 
 
 def best(
@@ -96,6 +100,7 @@ def best(
     names: options.Names = False,
     json: options.Json = False,
     storage: options.Storage = options.DEFAULT_STORAGE,
+    server: options.Server = None,
 ) -> None:
     """List a study's best runs.
 
@@ -106,11 +111,13 @@ def best(
     """
     from sweep.cli.listing import list_best
 
-    with options.opened(storage) as store:
-        list_best(store, study, count, names=names, as_json=json, storage=storage)
+    with options.opened(options.place(storage, server)) as store:
+        list_best(store, study, count, names=names, as_json=json, storage=options.place(storage, server))
 
 
-def studies(json: options.Json = False, storage: options.Storage = options.DEFAULT_STORAGE) -> None:
+def studies(
+    json: options.Json = False, storage: options.Storage = options.DEFAULT_STORAGE, server: options.Server = None
+) -> None:
     """List studies and how they stand.
 
     A study is running while its coordinator lives, finished when its trials are used up, and stopped otherwise.
@@ -120,7 +127,7 @@ def studies(json: options.Json = False, storage: options.Storage = options.DEFAU
     """
     from sweep.cli.listing import list_studies
 
-    with options.opened(storage) as store:
+    with options.opened(options.place(storage, server)) as store:
         list_studies(store, as_json=json)
 
 
@@ -133,6 +140,7 @@ def names(
     ],
     json: options.Json = False,
     storage: options.Storage = options.DEFAULT_STORAGE,
+    server: options.Server = None,
 ) -> None:
     """Show the run names a study gives.
 
@@ -144,7 +152,7 @@ def names(
     """
     from sweep.cli.names import show_names
 
-    show_names(study, storage, as_json=json)
+    show_names(study, options.place(storage, server), as_json=json)
 
 
 def export(
@@ -157,6 +165,7 @@ def export(
         ),
     ] = None,
     storage: options.Storage = options.DEFAULT_STORAGE,
+    server: options.Server = None,
 ) -> None:
     """Write all trials as CSV or JSON.
 
@@ -168,5 +177,5 @@ def export(
     """
     from sweep.cli.exporting import export_study
 
-    with options.opened(storage) as store:
+    with options.opened(options.place(storage, server)) as store:
         export_study(store, study, format, output)

@@ -62,11 +62,12 @@ def start(
     storage: options.Storage = options.DEFAULT_STORAGE,
     logdir: options.Logdir = options.DEFAULT_LOGDIR,
     names: options.Names = False,
+    server: options.Server = None,
 ) -> None:
     """Train a study, or go on with it.
 
     Ctrl-C once stops after the running epochs, and what was running is run again when the study goes on; Ctrl-C twice
-    stops at once.
+    stops at once. With --server the service trains it, and FILE is one of its folder.
 
     \b
     Example: sweep start studies/diabetes.py --trials 50 --pruner 'median(n_startup_trials=5)'
@@ -86,6 +87,11 @@ def start(
         pruner=pruner,
         seed=seed,
     )
+    if server is not None:
+        from sweep.cli.starting_there import start_there
+
+        start_there(server, file, settings, fixed or [], enqueue or [], best_of or [])
+        return
     status = run(file, settings, fixed or [], enqueue or [], best_of or [], names=names)
     if status:
         raise typer.Exit(status)

@@ -13,6 +13,7 @@ from sweep.errors import SweepError
 from sweep.read.casing import for_case_sensitive_tabs
 from sweep.read.filters import compile_pattern
 from sweep.read.tensorboard import SELECTS_ALL, links, pins
+from sweep.store import Store
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,28 @@ def run_board(board: Board, port: int) -> None:
     raise SweepError("TensorBoard must go on until Ctrl-C", f"exit status {status}")
 
 
+def show_served(store: Store, server: str, first: str | None, second: str | None, option: str | None) -> None:
+    """Print the links to the TensorBoard that a service has on a study.
+
+    Raises:
+        SweepError: there is no such study, or the pattern is no regular expression.
+    """
+    target = find_target(store, first, second, option)
+    target.compiled()
+    names = sorted(run.name for run in store.runs(target.study.study_id) if run.name is not None)
+    board = Board(Path(target.study.directory), target.pattern, target.study.declaration["objective"])
+    _print_board(board, f"{server.rstrip('/')}/tensorboard/{target.study.name}/", names)
+
+
 def _print_links(board: Board, running: TensorBoard) -> None:
     names = sorted(run_names(board.directory))
+    _print_board(board, running.url, names)
+    say(f"{_remarks(board, names)}; Ctrl-C ends it")
+
+
+def _print_board(board: Board, url: str, names: Sequence[str]) -> None:
     sensitive = None if board.pattern is None else for_case_sensitive_tabs(board.pattern, names)
-    found = links(running.url, board.pattern, sensitive=sensitive, pins=pins(board.objectives))
+    found = links(url, board.pattern, sensitive=sensitive, pins=pins(board.objectives))
     rows = [
         ("Time Series", found.time_series),
         ("Scalars", found.scalars),
@@ -83,11 +102,10 @@ def _print_links(board: Board, running: TensorBoard) -> None:
     ]
     for label, link in rows:
         print_whole(f"{label:<12} {link}")
-    say(_remarks(board, names))
 
 
 def _remarks(board: Board, names: Sequence[str]) -> str:
     count = len(names) if board.pattern is None else len(compile_pattern(board.pattern).filter(names))
     runs = "no run yet" if not names else f"{count} of {len(names)} runs"
     many = f"; above {SELECTS_ALL} runs TensorBoard ticks none by itself" if len(names) > SELECTS_ALL else ""
-    return f"{runs}{'' if board.pattern is None else f' match {board.pattern!r}'}{many}; Ctrl-C ends it"
+    return f"{runs}{'' if board.pattern is None else f' match {board.pattern!r}'}{many}"

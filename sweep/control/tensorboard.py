@@ -95,6 +95,11 @@ class TensorBoard:
         process.wait()
         return False
 
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def runs(self) -> list[str]:
         """The names of the runs that TensorBoard has loaded."""
         with urllib.request.urlopen(f"{self.url}data/runs", timeout=30) as answer:

@@ -13,8 +13,14 @@ DEFAULT_LOGDIR = "runs"
 
 
 def command(*words: str, storage: str) -> str:
-    """A `sweep` command line; the storage is named only where it is not the one that would be used anyway."""
+    """A `sweep` command line; the storage is named only where it is not the one that would be used anyway.
+
+    Args:
+        storage: the URL of a database, or the address of a service.
+    """
     line = " ".join(["sweep", *map(shlex.quote, words)])
+    if storage.startswith(("http://", "https://")):
+        return line if storage == os.environ.get("SWEEP_SERVER") else f"{line} --server {shlex.quote(storage)}"
     usual = os.environ.get("SWEEP_STORAGE") or DEFAULT_STORAGE
     return line if storage == usual else f"{line} --storage {shlex.quote(storage)}"
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from sweep.names import Value, format_value
+from sweep.read.studies import Standing
 from sweep.store import RunRecord, Store, StudyRecord
 
 FORMATS = ("csv", "json", "jsonl")
@@ -17,6 +18,25 @@ _CSV_FIELDS = (
     *("started", "duration", "reason", "finding", "directory"),
     *("epochs_planned", "seed", "attempt", "worker"),
 )
+
+
+def study_object(standing: Standing) -> dict[str, Any]:
+    """How a study stands, as `sweep studies --json` shows it; `created` is in Unix seconds."""
+    study, best = standing.study, standing.best
+    return {
+        "study": study.name,
+        "state": standing.state,
+        "trials": study.declaration["trials"],
+        "counts": standing.counts,
+        "objective": study.declaration["objective"],
+        "direction": study.declaration["direction"],
+        "best": best.best if best else None,
+        "best_run": best.name if best else None,
+        "created": study.created,
+        "directory": study.directory,
+        "file": study.declaration.get("file"),
+        "owner": str(study.owner) if study.owner else None,
+    }
 
 
 def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float]) -> dict[str, Any]:

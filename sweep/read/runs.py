@@ -23,6 +23,16 @@ class Pattern(Protocol):
         """Whether a run name matches."""
 
 
+class Source(Protocol):
+    """Where a study's runs are read from: a store, or what was read from one."""
+
+    def runs(self, study_id: int) -> list[RunRecord]:
+        """A study's runs by number."""
+
+    def last_metrics(self, study_id: int) -> Mapping[int, Mapping[str, float]]:
+        """The metrics of each run's last finished epoch, by run number."""
+
+
 @dataclass(frozen=True)
 class Selection:
     """Some of a study's runs: those that were asked for, in the order asked for.
@@ -78,12 +88,13 @@ def parse_states(texts: Iterable[str]) -> frozenset[str]:
 
 
 def select_runs(
-    store: Store,
+    store: Source,
     study: StudyRecord,
     *,
     pattern: Pattern | None = None,
     states: frozenset[str] = frozenset(),
     sort: str | None = None,
+    where: str | None = None,
 ) -> Selection:
     """A study's runs that match, by number or as sorted.
 
@@ -91,18 +102,27 @@ def select_runs(
         pattern: matches run names; a run that has no name yet matches none.
         states: the states to choose; all if empty.
         sort: see `sweep.read.sorting.sort_runs`.
+        where: a condition, see `sweep.read.where`.
 
     Raises:
+        FilterError: the condition is malformed.
         SweepError: there is nothing to sort by under that name.
     """
+    from sweep.read.sorting import sort_runs
+    from sweep.read.where import compile_where
+
+    def metrics() -> Mapping[int, Mapping[str, float]]:
+        return store.last_metrics(study.study_id)
+
+    condition = compile_where(where, study, metrics) if where is not None else None
     every = store.runs(study.study_id)
     runs = [run for run in every if not states or run.state in states]
     if pattern is not None:
         runs = [run for run in runs if run.name is not None and pattern.matches(run.name)]
+    if condition is not None:
+        runs = [run for run in runs if condition.matches(run)]
     if sort is not None:
-        from sweep.read.sorting import sort_runs
-
-        runs = sort_runs(study, runs, sort, lambda: store.last_metrics(study.study_id))
+        runs = sort_runs(study, runs, sort, metrics)
     return Selection(study, runs, len(every))
 
 
@@ -155,7 +175,7 @@ def find_run(store: Store, text: str, study_name: str | None = None) -> tuple[St
         StoreError: there is no such run, or one in each of several studies.
     """
     studies = store.studies() if study_name is None else [store.study(study_name)]
-    number = _number(text)
+    number = run_number(text)
     found = [
         (study, run)
         for study in studies
@@ -173,7 +193,8 @@ def find_run(store: Store, text: str, study_name: str | None = None) -> tuple[St
     raise StoreError("a run is a trial number or a run name of the store", repr(text), _nearest(store, studies, text))
 
 
-def _number(text: str) -> int | None:
+def run_number(text: str) -> int | None:
+    """The trial number in `17`, `t0017` or a full run name; None if the text is none of these."""
     if match := _NUMBER.fullmatch(text):
         return int(match[1])
     try:

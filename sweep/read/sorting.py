@@ -3,6 +3,8 @@
 import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from sweep.errors import SweepError
 from sweep.names import KeyTable, Value
@@ -13,6 +15,23 @@ Metrics = Mapping[int, Mapping[str, float]]
 """The last metrics of each run, by number."""
 
 PROPERTIES = ("number", "name", "state", "epoch", "best", "last", "duration", "started", "family")
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What runs can be sorted and chosen by.
+
+    Attributes:
+        value: a run's value; None if it has none, for a parameter `ABSENT`, since a parameter may be None.
+        descends: whether the largest value is the best and comes first.
+    """
+
+    value: Callable[[RunRecord], Any]
+    descends: bool = False
+
+
+ABSENT: Any = object()
+"""Stands for a parameter that does not apply to a run."""
 
 
 def sort_runs(
@@ -28,34 +47,37 @@ def sort_runs(
     Raises:
         SweepError: there is nothing called so; the nearest is given.
     """
-    name = by.removeprefix("-")
-    value, descends = _sort_value(study, name, metrics)
-    known = [(key, run) for run in runs if (key := _sort_key(value(run))) is not None]
-    missing = [run for run in runs if _sort_key(value(run)) is None]
-    known.sort(key=lambda pair: pair[0], reverse=descends != by.startswith("-"))
-    return [run for _, run in known] + missing
+    quantity = find_quantity(study, by.removeprefix("-"), metrics)
+    keyed = [(_sort_key(quantity.value(run)), run) for run in runs]
+    known = [(key, run) for key, run in keyed if key is not None]
+    known.sort(key=lambda pair: pair[0], reverse=quantity.descends != by.startswith("-"))
+    return [run for _, run in known] + [run for key, run in keyed if key is None]
 
 
-def _sort_value(
-    study: StudyRecord, name: str, metrics: Callable[[], Metrics]
-) -> tuple[Callable[[RunRecord], Value], bool]:
-    """What a run is sorted by, and whether the largest comes first."""
+def find_quantity(study: StudyRecord, name: str, metrics: Callable[[], Metrics]) -> Quantity:
+    """What a name stands for: a property, a metric at the last finished epoch, or a parameter by its name or key.
+
+    The objective is the run's value as its study counts it.
+
+    Raises:
+        SweepError: there is nothing called so; the nearest is given.
+    """
     objectives = study.declaration["objective"]
     if objectives == [name]:
-        return lambda run: run_value(study, run), maximizes(study)
+        return Quantity(lambda run: run_value(study, run), maximizes(study))
     if name in ("best", "last"):
-        return lambda run: getattr(run, name), maximizes(study)
+        return Quantity(lambda run: getattr(run, name), maximizes(study))
     if name in PROPERTIES:
-        return lambda run: getattr(run, name), False
+        return Quantity(lambda run: getattr(run, name))
     values = metrics()
     known = {metric for of_run in values.values() for metric in of_run}
     if name in known:
         largest = name in objectives and study.declaration["direction"][objectives.index(name)] == "maximize"
-        return lambda run: values.get(run.number, {}).get(name), largest
+        return Quantity(lambda run: values.get(run.number, {}).get(name), largest)
     keys = key_table(study)
     parameters = {**{keys.key(parameter): parameter for parameter in study.keys}, **{key: key for key in study.keys}}
     if name in parameters:
-        return lambda run: run.params.get(parameters[name]), False
+        return Quantity(lambda run: run.params.get(parameters[name], ABSENT))
     raise _unknown(name, [*PROPERTIES, *objectives, *sorted(known), *study.keys], keys)
 
 
@@ -63,11 +85,11 @@ def _unknown(name: str, known: Sequence[str], keys: KeyTable) -> SweepError:
     names = list(dict.fromkeys(known))
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     remedy = f"did you mean {near[0]}?" if near else f"one of {', '.join(names)}"
-    return SweepError("runs are sorted by a metric, a parameter or a property", repr(name), remedy)
+    return SweepError("a name is a metric, a parameter or a property", repr(name), remedy)
 
 
 def _sort_key(value: Value) -> tuple[int, float | str] | None:
     """Numbers before strings, so that values of mixed types have an order; None for what comes last."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value is None or value is ABSENT or (isinstance(value, float) and math.isnan(value)):
         return None
     return (1, value) if isinstance(value, str) else (0, value)

@@ -1,0 +1,137 @@
+"""How `sweep serve` begins: what it refuses, its token, its socket, and the server."""
+
+import errno
+import ipaddress
+import secrets
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.cli.output import print_whole, say
+from sweep.control.tensorboard import free_ports
+from sweep.errors import SweepError
+
+SHORTEST_TOKEN = 16
+MOST_CONNECTIONS = 2000
+_LEAVE_SECONDS = 2
+_BACKLOG = 512
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the service listens, and further names under which it may be asked."""
+
+    host: str
+    port: int
+    names: Sequence[str] = ()
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether this machine alone can reach it."""
+        with suppress(ValueError):
+            return ipaddress.ip_address(self.host).is_loopback
+        return self.host == "localhost"
+
+    def hosts(self) -> frozenset[str]:
+        """The names and addresses that a request may name."""
+        from sweep.serve.settings import LOOPBACK
+
+        known = {*LOOPBACK, self.host.lower(), *(name.lower() for name in self.names)}
+        with suppress(ValueError):
+            if ipaddress.ip_address(self.host).is_unspecified:
+                known |= {socket.gethostname().lower(), *_own_addresses()}
+        return frozenset(known)
+
+    def url(self) -> str:
+        """The address to open in a browser here."""
+        with suppress(ValueError):
+            address = ipaddress.ip_address(self.host)
+            if address.is_unspecified:
+                return f"http://{socket.gethostname()}:{self.port}/"
+            if address.version == 6:
+                return f"http://[{self.host}]:{self.port}/"
+        return f"http://{self.host}:{self.port}/"
+
+
+def _own_addresses() -> set[str]:
+    import psutil
+
+    return {
+        address.address.partition("%")[0].lower()
+        for addresses in psutil.net_if_addrs().values()
+        for address in addresses
+        if address.family in (socket.AF_INET, socket.AF_INET6)
+    }
+
+
+def run_service(address: Address, storage: str, logdir: str, studies: str | None, token: str | None) -> None:
+    """Run the service until Ctrl-C.
+
+    Raises:
+        SweepError: a package, the folder of study files or the port is not there, the token is too short, or the
+            database cannot be opened.
+    """
+    try:
+        import uvicorn
+
+        from sweep.serve.app import create_app
+        from sweep.serve.settings import ServeSettings
+    except ModuleNotFoundError as error:
+        raise SweepError("the service needs some packages", f"no {error.name}", "pip install 'sweep[serve]'") from None
+    if studies is not None and not Path(studies).is_dir():
+        raise SweepError("study files are in a folder", f"no folder {studies}", "name another with --studies")
+    shown = token or (None if address.is_loopback else secrets.token_urlsafe(32))
+    if shown is not None and (len(shown) < SHORTEST_TOKEN or not shown.isascii() or not shown.isprintable()):
+        raise SweepError(f"a token has at least {SHORTEST_TOKEN} characters of ASCII", "another one", _token_remedy())
+    listening = listen(address)
+    settings = ServeSettings(
+        storage, Path(logdir).absolute(), Path(studies).absolute() if studies else None, shown, address.hosts()
+    )
+    config = uvicorn.Config(
+        create_app(settings),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_graceful_shutdown=_LEAVE_SECONDS,
+    )
+    print_whole(f"sweep is at {address.url()}")
+    if shown is not None and token is None:
+        print_whole(f"the token, which is not shown again: {shown}")
+    say("Ctrl-C ends it; studies that are running go on")
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def listen(address: Address) -> socket.socket:
+    """A socket at the address.
+
+    Raises:
+        SweepError: the port is taken, or the address is none of this machine.
+    """
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        listening = socket.socket(found[0][0], socket.SOCK_STREAM)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(found[0][4])
+            listening.listen(_BACKLOG)
+        except OSError:
+            listening.close()
+            raise
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            free = next(free_ports(address.port + 1), None)
+            remedy = f"use --port {free}" if free is not None else "use another --port"
+            raise SweepError("a port must be free", f"{address.port}, which is taken", remedy) from None
+        said = error.strerror or str(error)
+        raise SweepError("the service listens at an address of this machine", f"{address.host}: {said}") from None
+    return listening
+
+
+def _token_remedy() -> str:
+    return "leave it out and one is made, or: python -c 'import secrets; print(secrets.token_urlsafe(32))'"

@@ -1,0 +1,51 @@
+"""Removing a study: its rows in Optuna's tables and ours, and its folder."""
+
+import shutil
+from pathlib import Path
+
+import sqlalchemy as sa
+from optuna.storages._rdb import models
+
+from sweep.errors import StudyError
+from sweep.store import Store, StudyRecord
+from sweep.store.database import writing
+from sweep.store.lease import alive
+from sweep.store.tables import commands, metrics, runs, studies
+
+
+def remove_study(store: Store, study: StudyRecord, logdir: Path) -> Path | None:
+    """Remove a study that nobody runs, with all its runs.
+
+    Args:
+        logdir: the study's folder goes as well if it stands in this one, as a study's folder does.
+
+    Returns:
+        the folder that was removed; None if there is none, or it stands elsewhere and was left.
+
+    Raises:
+        StudyError: a coordinator on this host has the study; one elsewhere finds out that the study is gone.
+    """
+    with writing(store.engine) as connection:
+        owner = store.owner(study.study_id)[0]
+        if alive(owner):
+            raise StudyError("a study that is removed must not be running", f"{study.name}, which {owner} has")
+        _remove_rows(connection, study.study_id)
+    folder = Path(study.directory)
+    ours = folder.name == study.name and folder.is_dir() and not folder.is_symlink()
+    if not ours or folder.resolve().parent != logdir.resolve():
+        return None
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def _remove_rows(connection: sa.Connection, study_id: int) -> None:
+    """Remove what belongs to a study, and what belongs to its trials before the trials, since keys refer to them."""
+    tables = models.BaseModel.metadata.sorted_tables
+    trials = models.TrialModel.__table__
+    numbers = sa.select(trials.c.trial_id).where(trials.c.study_id == study_id)
+    for table in reversed(tables):
+        if "trial_id" in table.c and table is not trials:
+            connection.execute(sa.delete(table).where(table.c.trial_id.in_(numbers)))
+    for table in [*reversed(tables), commands, metrics, runs, studies]:
+        if "study_id" in table.c:
+            connection.execute(sa.delete(table).where(table.c.study_id == study_id))

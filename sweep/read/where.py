@@ -1,0 +1,288 @@
+"""Conditions on runs, such as `lr < 0.01 and val_mae < 0.6`: read by a parser of our own, never evaluated as code.
+
+    condition  = both { "or" both }
+    both       = single { "and" single }
+    single     = "not" single | "(" condition ")" | comparison
+    comparison = operand sign operand { sign operand } | operand [ "not" ] "in" "(" literal { "," literal } ")"
+    sign       = "<" | "<=" | ">" | ">=" | "=" | "==" | "!="
+    operand    = name | literal
+    name       = a parameter by its name or key, a metric, or number, name, state, epoch, best, last, duration, started,
+                 family; in backquotes where it is no plain word
+    literal    = a number, also a duration such as 90s, 10m or 2h | "text" or 'text' | true | false | none | inf
+
+A metric is the one of the last finished epoch; the objective is the run's value as its study counts it. What a run does
+not have (a parameter that does not apply, a metric before the first epoch, NaN) fulfils no comparison, not even `!=`.
+Numbers compare with numbers and texts with texts, ignoring case; values of different kinds are only ever unequal.
+"""
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from sweep.errors import FilterError, SweepError
+from sweep.read.sorting import ABSENT, PROPERTIES, Metrics, find_quantity
+from sweep.store import RunRecord, StudyRecord
+
+LONGEST = 1000
+DEEPEST = 40
+"""Parentheses and `not` within each other; the parser calls itself for each."""
+
+Test = Callable[[RunRecord], bool]
+Operand = Callable[[RunRecord], Any]
+
+_TOKEN = re.compile(
+    r"""(?P<blank>\s+)
+    |(?P<number>-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[smhd]?(?![\w.]))
+    |(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+    |(?P<quoted>`[^`]+`)
+    |(?P<word>-?[^\W\d][\w./]*)
+    |(?P<sign><=|>=|==|!=|[<>=(),])""",
+    re.VERBOSE | re.DOTALL,
+)
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_CONSTANTS: Mapping[str, Any] = {"true": True, "false": False, "none": None, "inf": math.inf, "-inf": -math.inf}
+_WORDS = frozenset({"and", "or", "not", "in"})
+_SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "=": operator.eq,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+
+@dataclass(frozen=True)
+class Where:
+    """A condition on the runs of one study; made by `compile_where`. Its `str()` is what was typed."""
+
+    text: str
+    _test: Test
+
+    def matches(self, run: RunRecord) -> bool:
+        """Whether a run fulfils the condition."""
+        return self._test(run)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def compile_where(text: str, study: StudyRecord, metrics: Callable[[], Metrics]) -> Where:
+    """The condition that a text says about a study's runs; every run fulfils the empty one.
+
+    Args:
+        metrics: gives the last metrics of each run by number, if they are needed.
+
+    Raises:
+        FilterError: the text is no condition, or names what the study does not have; `position` is the place.
+    """
+    if len(text) > LONGEST:
+        raise FilterError(f"a condition has at most {LONGEST} characters", f"{len(text)}", position=LONGEST)
+    tokens = _tokens(text)
+    if tokens[0].kind == "end":
+        return Where(text, lambda run: True)
+    return Where(text, _Parser(text, tokens, study, metrics).whole())
+
+
+@dataclass(frozen=True)
+class _Token:
+    kind: str
+    text: str
+    position: int
+
+
+def _tokens(text: str) -> list[_Token]:
+    tokens, position = [], 0
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            quote = text[position] in "\"'`"
+            _refuse(text, "a text without its closing quote" if quote else "a character of no meaning here", position)
+        kind, found = str(match.lastgroup), match[0]
+        if kind == "word" and found.lower() in _WORDS:
+            kind, found = found.lower(), found.lower()
+        if kind != "blank":
+            tokens.append(_Token(kind if kind != "sign" else match[0], found, position))
+        position = match.end()
+    return [*tokens, _Token("end", "", len(text))]
+
+
+class _Parser:
+    """Reads tokens from left to right; each method reads one rule of the grammar."""
+
+    def __init__(self, text: str, tokens: Sequence[_Token], study: StudyRecord, metrics: Callable[[], Metrics]) -> None:
+        self._text = text
+        self._tokens = tokens
+        self._study = study
+        self._metrics = metrics
+        self._place = 0
+        self._depth = 0
+
+    @property
+    def _next(self) -> _Token:
+        return self._tokens[self._place]
+
+    def _take(self, *kinds: str) -> _Token | None:
+        """The next token, if it is of one of these kinds."""
+        token = self._next
+        if token.kind not in kinds:
+            return None
+        self._place += 1
+        return token
+
+    def _expect(self, kind: str, what: str) -> None:
+        if self._take(kind) is None:
+            self._wrong(what)
+
+    def _wrong(self, expected: str) -> NoReturn:
+        _refuse(self._text, f"{expected} should stand", self._next.position)
+
+    def whole(self) -> Test:
+        test = self._condition()
+        if self._next.kind != "end":
+            self._wrong("`and`, `or` or the end")
+        return test
+
+    def _condition(self) -> Test:
+        tests = [self._both()]
+        while self._take("or"):
+            tests.append(self._both())
+        return tests[0] if len(tests) == 1 else lambda run: any(test(run) for test in tests)
+
+    def _both(self) -> Test:
+        tests = [self._single()]
+        while self._take("and"):
+            tests.append(self._single())
+        return tests[0] if len(tests) == 1 else lambda run: all(test(run) for test in tests)
+
+    def _single(self) -> Test:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            _refuse(self._text, f"more than {DEEPEST} parentheses within each other", self._next.position)
+        test = self._nested()
+        self._depth -= 1
+        return test
+
+    def _nested(self) -> Test:
+        if self._take("not"):
+            refused = self._single()
+            return lambda run: not refused(run)
+        if self._take("("):
+            test = self._condition()
+            self._expect(")", "`)`")
+            return test
+        return self._comparison()
+
+    def _comparison(self) -> Test:
+        left = self._operand()
+        if self._next.kind in ("in", "not"):
+            negated = self._take("not") is not None
+            self._expect("in", "`in`")
+            return self._among(left, negated=negated)
+        tests = []
+        while sign := self._take(*_SIGNS):
+            right = self._operand()
+            tests.append(_comparison(left, _SIGNS[sign.kind], right))
+            left = right
+        if not tests:
+            self._wrong("a comparison such as `< 0.01`")
+        return tests[0] if len(tests) == 1 else lambda run: all(test(run) for test in tests)
+
+    def _among(self, left: Operand, *, negated: bool) -> Test:
+        self._expect("(", "`(` and a list of values")
+        values = [self._literal()]
+        while self._take(","):
+            values.append(self._literal())
+        self._expect(")", "`,` or `)`")
+
+        def among(run: RunRecord) -> bool:
+            value = left(run)
+            return _is_there(value) and negated != any(_compare(value, operator.eq, other) for other in values)
+
+        return among
+
+    def _operand(self) -> Operand:
+        token = self._next
+        if token.kind == "quoted" or (token.kind == "word" and token.text.lower() not in _CONSTANTS):
+            self._place += 1
+            return self._quantity(token)
+        literal = self._literal()
+        return lambda run: literal
+
+    def _literal(self) -> Any:
+        token = self._take("number", "text", "word")
+        if token is None:
+            self._wrong("a name or a value")
+        if token.kind == "number":
+            return _number(token.text)
+        if token.kind == "text":
+            return re.sub(r"\\(.)", r"\1", token.text[1:-1], flags=re.DOTALL)
+        if token.text.lower() not in _CONSTANTS:
+            _refuse(self._text, f"a value should stand, and a text is quoted: {token.text!r}", token.position)
+        return _CONSTANTS[token.text.lower()]
+
+    def _quantity(self, token: _Token) -> Operand:
+        name = token.text.strip("`")
+        try:
+            value = find_quantity(self._study, name, self._metrics).value
+        except SweepError as error:
+            raise FilterError(
+                f"a condition names {', '.join(PROPERTIES[:4])}, a metric or a parameter, and texts are quoted",
+                f"{name!r} at character {token.position + 1}",
+                error.remedy,
+                position=token.position,
+            ) from None
+        # Properties and metrics that are None are not there; a parameter may be None.
+        return value if name in self._parameters() else lambda run: ABSENT if (got := value(run)) is None else got
+
+    def _parameters(self) -> set[str]:
+        return {*self._study.keys, *self._study.keys.values()} - set(PROPERTIES)
+
+
+def _comparison(left: Operand, sign: Callable[[Any, Any], bool], right: Operand) -> Test:
+    def test(run: RunRecord) -> bool:
+        one, other = left(run), right(run)
+        return _is_there(one) and _is_there(other) and _compare(one, sign, other)
+
+    return test
+
+
+def _is_there(value: Any) -> bool:
+    return value is not ABSENT and not (isinstance(value, float) and math.isnan(value))
+
+
+def _compare(one: Any, sign: Callable[[Any, Any], bool], other: Any) -> bool:
+    """Whether two values compare; those of different kinds are unequal and have no order, nor have true and none."""
+    kind = _kind(one)
+    if kind != _kind(other):
+        return sign is operator.ne
+    if kind == "text":
+        return sign(one.casefold(), other.casefold())
+    if kind == "number" or sign in (operator.eq, operator.ne):
+        return sign(one, other)
+    return False
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "truth"
+    if isinstance(value, int | float):
+        return "number"
+    return "text" if isinstance(value, str) else "none"
+
+
+def _number(text: str) -> int | float:
+    unit = _UNITS.get(text[-1])
+    digits = text if unit is None else text[:-1]
+    value = int(digits) if digits.lstrip("-").isdigit() else float(digits)
+    return value if unit is None else value * unit
+
+
+def _refuse(text: str, reason: str, position: int) -> NoReturn:
+    there = f" ({text[position]!r})" if position < len(text) else ", its end"
+    got = f"{text!r}: {reason} at character {position + 1}{there}"
+    raise FilterError("a condition is such as lr < 0.01 and state = 'complete'", got, position=position)

@@ -1,0 +1,132 @@
+"""Runs: lists that are chosen, sorted and given by pages; one run; its values by epoch; pruning."""
+
+import base64
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from sweep.errors import SweepError
+from sweep.read.filters import LONGEST as LONGEST_FILTER
+from sweep.read.report import run_object, trial_object
+from sweep.read.where import LONGEST as LONGEST_WHERE
+from sweep.serve.api.parameters import ChoiceQuery, RunName, StudyName
+from sweep.serve.api.studies import BY_HAND, check_running
+from sweep.serve.context import Choice, Service, ServiceDependency
+from sweep.store import RunRecord, StudyRecord
+
+LARGEST_PAGE = 1000
+_LISTED = 10_000  # run numbers that one request may prune
+
+router = APIRouter(prefix="/api/studies/{study}", tags=["runs"])
+
+
+@router.get("/runs")
+def list_runs(
+    study: StudyName,
+    service: ServiceDependency,
+    choice: ChoiceQuery,
+    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 100,
+    cursor: Annotated[
+        str, Query(max_length=200, description="The `next` of the page before; the rest of the query stays the same.")
+    ] = "",
+) -> dict[str, Any]:
+    """A page of a study's runs, by number or as sorted. `matched` of `total` runs are asked for in all."""
+    record = service.study(study)
+    selection = service.select(record, choice)
+    start = _start(selection.runs, cursor)
+    shown = selection.runs[start : start + limit]
+    more = start + limit < len(selection.runs)
+    return {
+        "runs": run_objects(service, record, shown),
+        "matched": len(selection.runs),
+        "total": selection.total,
+        "next": _cursor(start + limit - 1, shown[-1]) if more else None,
+    }
+
+
+def run_objects(service: Service, study: StudyRecord, runs: list[RunRecord]) -> list[dict[str, Any]]:
+    """Runs as `sweep runs --json` shows them."""
+    metrics = service.snapshots.last_metrics(service.snapshots.of(study)) if runs else {}
+    return [run_object(study, run, metrics.get(run.number, {})) for run in runs]
+
+
+def _cursor(place: int, run: RunRecord) -> str:
+    """Where a page ended: after this run, or after its place if it is no longer in the list."""
+    return base64.urlsafe_b64encode(json.dumps([place, run.number]).encode()).decode().rstrip("=")
+
+
+def _start(runs: list[RunRecord], cursor: str) -> int:
+    """The place at which the page after a cursor begins.
+
+    Raises:
+        SweepError: the cursor is none of ours.
+    """
+    if not cursor:
+        return 0
+    try:
+        place, number = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
+        place, number = int(place), int(number)
+    except (ValueError, TypeError, RecursionError, OverflowError):
+        raise SweepError("a cursor is the `next` of the page before", repr(cursor)) from None
+    here = next((index for index, run in enumerate(runs) if run.number == number), place)
+    return max(0, here + 1)
+
+
+@router.get("/runs/{run}")
+def show_run(study: StudyName, run: RunName, service: ServiceDependency) -> dict[str, Any]:
+    """One run with every metric of every epoch, as `sweep show --json` shows it."""
+    record = service.study(study)
+    found = service.run(record, run)
+    epochs = service.store.metrics(record.study_id, [found.number]).get(found.number, {})
+    return trial_object(record, found, epochs)
+
+
+@router.get("/runs/{run}/values")
+def show_values(study: StudyName, run: RunName, service: ServiceDependency) -> dict[str, Any]:
+    """A run's metrics as columns: `epochs` (counted from 0), and under `values` each metric's value at each of them."""
+    record = service.study(study)
+    found = service.run(record, run)
+    shown = trial_object(record, found, service.store.metrics(record.study_id, [found.number]).get(found.number, {}))[
+        "epochs"
+    ]
+    names = dict.fromkeys(name for epoch in shown for name in epoch if name != "epoch")
+    return {
+        "number": found.number,
+        "epochs": [epoch["epoch"] for epoch in shown],
+        "values": {name: [epoch.get(name) for epoch in shown] for name in names},
+    }
+
+
+class Pruning(BaseModel):
+    """Which running trials are to be pruned; at least one of `runs`, `filter` and `where` says it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    runs: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(max_length=_LISTED)] | None = None
+    filter: Annotated[str, StringConstraints(max_length=LONGEST_FILTER)] = ""
+    where: Annotated[str, StringConstraints(max_length=LONGEST_WHERE)] = ""
+    dry_run: bool = False
+
+
+@router.post("/prune")
+def prune(study: StudyName, service: ServiceDependency, pruning: Pruning) -> dict[str, Any]:
+    """Prune the running trials that are listed and match, each after its present epoch; `dry_run` only lists them."""
+    record = service.study(study)
+    if pruning.runs is None and not pruning.filter and not pruning.where:
+        raise SweepError("what is pruned is said by runs, filter or where", "none of them", "filter . prunes all")
+    choice = Choice(filter=pruning.filter, where=pruning.where, states=frozenset({"RUNNING"}))
+    runs = service.select(record, choice).runs
+    if pruning.runs is not None:
+        listed = set(pruning.runs)
+        runs = [run for run in runs if run.number in listed]
+    if not pruning.dry_run:
+        check_running(service, record, "prune")
+        service.store.command(record.study_id, "prune", numbers=[run.number for run in runs], reason=BY_HAND)
+    return {
+        "study": record.name,
+        "runs": run_objects(service, record, runs),
+        "matched": len(runs),
+        "asked": not pruning.dry_run,
+    }

@@ -1,0 +1,111 @@
+"""Studies: how they stand; stopping one, going on with it, removing it."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from optuna.distributions import json_to_distribution
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from sweep.control.removal import remove_study
+from sweep.control.search import describe
+from sweep.read.report import study_object
+from sweep.serve.api.parameters import StudyName
+from sweep.serve.api.starts import start_object
+from sweep.serve.context import Service, ServiceDependency
+from sweep.serve.files import find_file
+from sweep.serve.problems import Conflict, Refusal
+from sweep.store import StudyRecord
+
+router = APIRouter(prefix="/api/studies", tags=["studies"])
+
+BY_HAND = "by hand"
+
+
+@router.get("")
+def list_studies(service: ServiceDependency) -> dict[str, Any]:
+    """Every study of the store and how it stands, the oldest first."""
+    return {"studies": [study_object(standing) for standing in service.standings()]}
+
+
+@router.get("/{study}")
+def show_study(study: StudyName, service: ServiceDependency) -> dict[str, Any]:
+    """One study: how it stands, what its file declares, its search space and the keys of its parameters."""
+    record = service.study(study)
+    space = {
+        parameter: " or ".join(describe(json_to_distribution(text)) for text in texts)
+        for parameter, texts in record.space.items()
+    }
+    declared = {
+        name: record.declaration.get(name)
+        for name in ("epochs", "timeout", "workers", "sampler", "pruner", "seed", "value", "doc", "hash", "commit")
+    }
+    return {
+        **study_object(service.standing(record)),
+        **declared,
+        "versions": record.declaration.get("versions", {}),
+        "keys": record.keys,
+        "space": space,
+    }
+
+
+@router.post("/{study}/stop", status_code=202)
+def stop_study(study: StudyName, service: ServiceDependency) -> dict[str, Any]:
+    """Ask a running study to end after its running epochs; what was running is run again when it goes on."""
+    record = service.study(study)
+    check_running(service, record, "stop")
+    service.store.command(record.study_id, "stop", reason=BY_HAND)
+    return {"study": record.name, "asked": "stop"}
+
+
+class GoingOn(BaseModel):
+    """What may be said when a study goes on."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    trials: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+
+@router.post("/{study}/go-on", status_code=202)
+def go_on(study: StudyName, service: ServiceDependency, options: GoingOn | None = None) -> dict[str, Any]:
+    """Start a study that has stopped again, with the options of its last start; `trials` gives it a new total."""
+    record = service.study(study)
+    if service.liveness.of(record):
+        raise Conflict("a study that goes on has stopped", f"{record.name}, which is running")
+    file = Path(record.declaration.get("file") or "")
+    path = find_file(service.settings.studies, file.name) if file.name else None
+    if path is None or path != file.resolve():
+        raise Conflict(
+            "a study goes on from a file in the service's folder", str(file), "go on with sweep start where the file is"
+        )
+    trials = options.trials if options is not None else None
+    return start_object(service.starter.go_on(path, record, trials))
+
+
+@router.delete("/{study}")
+async def delete_study(
+    study: StudyName,
+    service: ServiceDependency,
+    confirm: Annotated[str, Query(max_length=255, description="The study's name once more.")] = "",
+) -> dict[str, Any]:
+    """Remove a study with its runs from the database, and its folder where it stands in the service's log directory."""
+    record = await run_in_threadpool(service.study, study)
+    if confirm != record.name:
+        raise Refusal("a study is removed when its name is given once more", repr(confirm), f"confirm={record.name}")
+    if service.liveness.of(record):
+        raise Conflict("a study that is removed must not be running", record.name, "stop it first")
+    await service.boards.stop(record.study_id)
+    folder = await run_in_threadpool(remove_study, service.store, record, service.settings.logdir)
+    return {"study": record.name, "removed": True, "directory": str(folder) if folder is not None else None}
+
+
+def check_running(service: Service, study: StudyRecord, verb: str) -> None:
+    """Refuse a command that nobody would obey: it would lie in the store until the study is started again.
+
+    Raises:
+        Conflict: the study is not running.
+    """
+    standing = service.standing(study)
+    if standing.state != "running":
+        raise Conflict(f"a study must be running to {verb}", f"{study.name}, which is {standing.state}")

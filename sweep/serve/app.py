@@ -1,0 +1,64 @@
+"""The application: `create_app` makes it of its settings. Run by `sweep serve`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from sweep.serve import login, pages, problems
+from sweep.serve.api import events, exports, health, records, runs, starts, studies, tensorboard
+from sweep.serve.auth import Gate
+from sweep.serve.context import HERE, ServeSettings, Service
+from sweep.store import Store
+
+LOOK_SECONDS = 30.0  # how often idle TensorBoards are looked for
+
+ROUTES = (studies, runs, exports, events, starts, health, records, tensorboard, login, pages)
+
+
+def create_app(settings: ServeSettings, store: Store | None = None) -> FastAPI:
+    """The application.
+
+    Args:
+        settings: how it runs.
+        store: what it reads; by default that of `settings.storage`, which is made where it is missing.
+
+    Raises:
+        StoreError: the database cannot be opened.
+    """
+    service = Service(settings, store or Store(settings.storage, create=True))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        looking = asyncio.create_task(_stop_idle(service))
+        yield
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking
+        await service.close()
+
+    app = FastAPI(
+        title="sweep",
+        summary="Studies, runs, their curves and TensorBoard over HTTP.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.service = service
+    app.state.error_page = pages.error_page
+    problems.install(app)
+    app.add_middleware(Gate, settings=settings)
+    for routes in ROUTES:
+        app.include_router(routes.router, responses=problems.RESPONSES)
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    return app
+
+
+async def _stop_idle(service: Service) -> None:
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        await service.boards.stop_idle()

@@ -1,0 +1,138 @@
+"""TensorBoard behind the login: one process a study on a port of this host alone, started on demand, ended when idle.
+
+The address that is asked is always our own process's, never taken from a request. TensorBoard's flags are not given
+away, and its pages may be framed by ours alone.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import anyio
+import httpx
+from fastapi import Request
+from fastapi.responses import Response, StreamingResponse
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+
+from sweep.control.tensorboard import TensorBoard
+from sweep.serve.problems import Busy
+from sweep.store import StudyRecord
+
+FIRST_PORT = 16006
+IDLE_SECONDS = 15 * 60.0
+MOST = 8
+"""TensorBoards that run at once; one takes 80 to 700 MB."""
+
+FORBIDDEN = "data/environment"
+"""What TensorBoard answers with its flags, paths among them."""
+
+_ASKED = ("accept", "accept-encoding", "accept-language", "content-type", "if-none-match", "if-modified-since", "range")
+_ANSWERED = (
+    *("content-type", "content-encoding", "content-length", "content-range", "accept-ranges", "etag", "last-modified"),
+    *("cache-control", "expires", "location", "vary", "content-security-policy", "x-content-type-options"),
+)
+_TIMEOUT = httpx.Timeout(120.0, connect=5.0)
+
+
+@dataclass
+class _Board:
+    running: TensorBoard
+    used: float = field(default_factory=time.monotonic)
+
+
+class Boards:
+    """The TensorBoards of one service; used in its event loop alone, but for `running`."""
+
+    def __init__(self) -> None:
+        self._boards: dict[int, _Board] = {}
+        self._starting: dict[int, asyncio.Lock] = {}
+        self._client = httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False, follow_redirects=False)
+
+    @property
+    def running(self) -> int:
+        """How many run."""
+        return sum(board.running.alive for board in list(self._boards.values()))
+
+    async def of(self, study: StudyRecord) -> "_Board":
+        """The TensorBoard of a study, started if there is none, or it has died.
+
+        Raises:
+            Busy: too many run.
+            SweepError: it does not start.
+        """
+        async with self._starting.setdefault(study.study_id, asyncio.Lock()):
+            board = self._boards.get(study.study_id)
+            if board is None or not board.running.alive:
+                await self.stop(study.study_id)
+                if self.running >= MOST:
+                    raise Busy(f"at most {MOST} TensorBoards run at once", str(self.running), "try again later")
+                port = FIRST_PORT + study.study_id % 1000
+                started = await run_in_threadpool(
+                    TensorBoard, Path(study.directory), port, prefix=f"/tensorboard/{study.name}"
+                )
+                board = self._boards[study.study_id] = _Board(started)
+        board.used = time.monotonic()
+        return board
+
+    async def stop(self, study_id: int) -> None:
+        """End the TensorBoard of a study, if there is one."""
+        board = self._boards.pop(study_id, None)
+        if board is not None:
+            await run_in_threadpool(board.running.stop)
+
+    async def stop_idle(self) -> None:
+        """End those that nobody has asked for a while."""
+        late = time.monotonic() - IDLE_SECONDS
+        for study_id in [key for key, board in self._boards.items() if board.used < late]:
+            await self.stop(study_id)
+
+    async def close(self) -> None:
+        """End all."""
+        for study_id in list(self._boards):
+            await self.stop(study_id)
+        await self._client.aclose()
+
+    async def ask(self, board: _Board, request: Request, path: str) -> Response:
+        """A request passed on to a TensorBoard, and its answer as it comes."""
+        url = httpx.URL(board.running.url).copy_with(
+            raw_path=f"{httpx.URL(board.running.url).path}{quote(path)}?{request.url.query}".encode().rstrip(b"?")
+        )
+        headers = {name: request.headers[name] for name in _ASKED if name in request.headers}
+        asked = self._client.build_request(request.method, url, headers=headers, content=await request.body())
+        try:
+            answer = await self._client.send(asked, stream=True)
+        except httpx.HTTPError:
+            raise Busy("TensorBoard must answer", "an answer that did not come", "try again shortly") from None
+        shown = {name: answer.headers[name] for name in _ANSWERED if name in answer.headers}
+        shown["content-security-policy"] = framed(shown.get("content-security-policy", ""))
+        return StreamingResponse(
+            _parts(board, answer), answer.status_code, shown, background=BackgroundTask(answer.aclose)
+        )
+
+
+async def _parts(board: _Board, answer: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for part in answer.aiter_raw():
+            board.used = time.monotonic()
+            yield part
+    except httpx.HTTPError:
+        return  # TensorBoard has died in the middle
+    finally:
+        with anyio.CancelScope(shield=True):  # also where the client has gone
+            await answer.aclose()
+
+
+def framed(policy: str) -> str:
+    """A content security policy that lets our own pages alone put the answer in a frame."""
+    return f"{policy.rstrip('; ')}; frame-ancestors 'self'".lstrip("; ")
+
+
+def is_forbidden(path: str) -> bool:
+    """Whether a path may not be asked of TensorBoard: what gives its flags away, and what is no plain path."""
+    parts = [part for part in path.split("/") if part]
+    odd = any(part in (".", "..") for part in parts) or not path.isprintable() or "\\" in path or "%" in path
+    return odd or "/".join(parts[:2]).lower() == FORBIDDEN

@@ -1,0 +1,133 @@
+"""A run's page, and several runs beside each other."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from sweep.errors import SweepError
+from sweep.read.commands import run_again, shown_path
+from sweep.read.runs import finished
+from sweep.read.tensorboard import graph_link, links
+from sweep.serve import cells
+from sweep.serve.choosing import curves
+from sweep.serve.comparing import comparison, differences
+from sweep.serve.context import ServiceDependency
+from sweep.serve.problems import NotFound
+from sweep.serve.shown import PagesDependency, show
+from sweep.serve.snapshots import Snapshot
+from sweep.serve.views import address, numbers_pattern, rows, tensorboard_base, threshold
+from sweep.store import RunRecord
+
+MOST_COMPARED = 8
+LAST_EPOCHS = 6
+
+router = APIRouter(prefix="/studies/{name}", include_in_schema=False)
+
+
+@router.get("/runs/{text}")
+def run_page(request: Request, name: str, text: str, service: ServiceDependency, pages: PagesDependency) -> Response:
+    """A run: what it is, how it went, why it ended, how to look further."""
+    study = service.study(name)
+    run = service.run(study, text)
+    if text != str(run.number):
+        return RedirectResponse(address("studies", name, "runs", str(run.number)), 302)
+    snapshot = service.snapshots.of(study)
+    epochs = service.store.metrics(study.study_id, [run.number]).get(run.number, {})
+    tensorboard = links(tensorboard_base(study), numbers_pattern([run]))
+    return show(
+        request,
+        "run.html",
+        study=study,
+        row=rows(snapshot, [run], {})[0],
+        run=run,
+        best=snapshot.best,
+        differences=differences(study, run, snapshot.best),
+        epochs=_last_epochs(run, epochs),
+        metrics=list(dict.fromkeys(name for values in epochs.values() for name in values)),
+        threshold=threshold(run),
+        again=run_again(study, run, finished(snapshot.counts), storage=service.settings.storage),
+        directory=shown_path(run.directory) if run.directory else None,
+        started=cells.moment(run.started),
+        tensorboard=tensorboard,
+        graph=graph_link(tensorboard_base(study), run.name) if run.name else None,
+        running=service.liveness.of(study),
+        last=len(snapshot.runs) - 1,
+    )
+
+
+@router.get("/runs/{number}/curves")
+def run_curves(
+    name: str,
+    number: int,
+    service: ServiceDependency,
+    pages: PagesDependency,
+    metric: Annotated[str, Query(max_length=255)] = "",
+) -> Response:
+    """A run's course among its rivals', which are the study's other runs."""
+    snapshot = service.snapshots.of(service.study(name))
+    if snapshot.run(number) is None:
+        raise NotFound("a run is one of the study's", str(number))
+    return JSONResponse(curves(service.store, snapshot, snapshot.runs, metric, [number]))
+
+
+@router.get("/compare")
+def compare_page(
+    request: Request,
+    name: str,
+    service: ServiceDependency,
+    pages: PagesDependency,
+    runs: Annotated[str, Query(max_length=200)] = "",
+) -> HTMLResponse:
+    """Two to eight runs beside each other: where they differ, and their courses."""
+    snapshot = service.snapshots.of(service.study(name))
+    chosen = _compared(snapshot, runs)
+    metrics = service.snapshots.last_metrics(snapshot)
+    return show(
+        request,
+        "compare.html",
+        study=snapshot.study,
+        rows=rows(snapshot, chosen, {}),
+        comparison=comparison(snapshot.study, chosen, metrics),
+        best=snapshot.best,
+        tensorboard=links(tensorboard_base(snapshot.study), numbers_pattern(chosen)).time_series,
+    )
+
+
+@router.get("/compare/curves")
+def compare_curves(
+    name: str,
+    service: ServiceDependency,
+    pages: PagesDependency,
+    runs: Annotated[str, Query(max_length=200)] = "",
+    metric: Annotated[str, Query(max_length=255)] = "",
+) -> Response:
+    """The courses of the runs that are compared."""
+    snapshot = service.snapshots.of(service.study(name))
+    return JSONResponse(curves(service.store, snapshot, _compared(snapshot, runs), metric))
+
+
+def _compared(snapshot: Snapshot, text: str) -> list[RunRecord]:
+    """The runs whose numbers a text lists.
+
+    Raises:
+        SweepError: they are fewer than two or more than eight, or one of them is none of the study's.
+    """
+    numbers = list(dict.fromkeys(part.strip().lstrip("t") for part in text.split(",") if part.strip()))
+    if not 2 <= len(numbers) <= MOST_COMPARED:
+        raise SweepError(
+            "two to eight runs are compared", str(len(numbers)), "mark them in the study's table, or write ?runs=3,8"
+        )
+    found = [snapshot.run(int(number)) if number.isdecimal() and len(number) < 10 else None for number in numbers]
+    for number, run in zip(numbers, found, strict=True):
+        if run is None:
+            raise NotFound("a run that is compared is one of the study's", repr(number))
+    return [run for run in found if run is not None]
+
+
+def _last_epochs(run: RunRecord, epochs: Any) -> list[tuple[int, Any, bool]]:
+    """The last epochs (from 1), and before them the best one: number, metrics, whether it is the best."""
+    shown = sorted(epochs)[-LAST_EPOCHS:]
+    if run.best_epoch is not None and run.best_epoch in epochs and run.best_epoch not in shown:
+        shown = [run.best_epoch, *shown]
+    return [(epoch + 1, epochs[epoch], epoch == run.best_epoch) for epoch in shown]

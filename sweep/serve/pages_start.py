@@ -1,0 +1,42 @@
+"""The page that starts a study."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+
+from sweep.errors import SweepError
+from sweep.serve.context import ServiceDependency
+from sweep.serve.files import find_file, list_files, read_file
+from sweep.serve.shown import show
+from sweep.serve.starting import choices_of, examples_of
+from sweep.specs import PRUNERS, SAMPLERS
+
+router = APIRouter(include_in_schema=False)
+FileName = Annotated[str, Query(max_length=255)]
+
+
+@router.get("/start")
+def start_page(request: Request, service: ServiceDependency, file: FileName = "") -> HTMLResponse:
+    """The study files there are, and for one of them what can be said without running it."""
+    folder = service.settings.studies
+    return show(
+        request,
+        "start.html",
+        files=list_files(folder),
+        chosen=read_file(folder, file) if file else None,
+        folder=folder,
+        samplers=SAMPLERS,
+        pruners=PRUNERS,
+    )
+
+
+@router.get("/start/preview")
+def start_preview(request: Request, service: ServiceDependency, file: FileName) -> HTMLResponse:
+    """What a study file would train: its search space and example run names, which takes a child process seconds."""
+    path = find_file(service.settings.studies, file)
+    try:
+        seen = service.previews.of(path)
+    except SweepError as error:
+        return show(request, "_refused.html", error=error)
+    return show(request, "_preview.html", seen=seen, examples=examples_of(seen), choices=choices_of(seen))

@@ -1,0 +1,111 @@
+"""Studies' runs kept in memory, so that a page over 10,000 runs reads only what can have changed.
+
+A finished run never changes, and trial numbers count up without gaps: each reading asks the store for the runs that
+were not finished at the last one and for those that are new. Whatever else a store may show, such as a study that was
+deleted and begun again, differs in its counts and is read whole.
+"""
+
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sweep.read.runs import best_run
+from sweep.store import FINISHED, RunRecord, Store, StudyRecord
+
+KEPT = 16  # studies
+FRESH_SECONDS = 0.2  # how old a reading may be: many pages that are open at once share one
+_CHUNK = 500
+
+Metrics = Mapping[int, Mapping[str, float]]
+
+
+@dataclass
+class Snapshot:
+    """A study's runs as they stood a moment ago.
+
+    Attributes:
+        runs: by number.
+        counts: how many are in each state.
+        best: the best complete run, if there is one.
+    """
+
+    study: StudyRecord
+    runs: list[RunRecord]
+    counts: dict[str, int]
+    best: RunRecord | None
+    read: float
+    _kept: dict[int, tuple[int, Mapping[str, float]]] = field(default_factory=dict, repr=False)
+
+    def run(self, number: int) -> RunRecord | None:
+        """The run of a trial number."""
+        return self.runs[number] if 0 <= number < len(self.runs) else None
+
+    def numbered(self, numbers: Sequence[int]) -> list[RunRecord]:
+        """The runs of those numbers that there are."""
+        return [run for number in numbers if (run := self.run(number)) is not None]
+
+
+class Snapshots:
+    """The snapshots of a store; any thread may ask."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kept: OrderedDict[tuple[int, float], Snapshot] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, study: StudyRecord) -> Snapshot:
+        """A study's runs as they stand."""
+        key = (study.study_id, study.created)
+        with self._lock:
+            last = self._kept.get(key)
+            if last is None or time.monotonic() - last.read > FRESH_SECONDS:
+                last = self._read(study, last)
+            last.study = study
+            self._kept[key] = last
+            self._kept.move_to_end(key)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+            return last
+
+    def last_metrics(self, snapshot: Snapshot) -> Metrics:
+        """The metrics of each run's last finished epoch, by number."""
+        study_id = snapshot.study.study_id
+        with self._lock:
+            kept = snapshot._kept
+            if not kept:
+                found: Metrics = self._store.last_metrics(study_id)
+                changed = [run for run in snapshot.runs if run.epoch]
+            else:
+                changed = [run for run in snapshot.runs if run.epoch and kept.get(run.number, (0,))[0] != run.epoch]
+                found = {}
+                for start in range(0, len(changed), _CHUNK):
+                    epochs = self._store.metrics(study_id, [run.number for run in changed[start : start + _CHUNK]])
+                    found |= {number: of_run[max(of_run)] for number, of_run in epochs.items()}
+            kept.update({run.number: (run.epoch, found.get(run.number, {})) for run in changed})
+            return {number: metrics for number, (_, metrics) in kept.items()}
+
+    def _read(self, study: StudyRecord, last: Snapshot | None) -> Snapshot:
+        counts = self._store.counts(study.study_id)
+        runs = self._changed(study, last, sum(counts.values())) if last is not None else None
+        if runs is None or Counter(run.state for run in runs) != Counter(counts):
+            last, runs = None, self._store.runs(study.study_id)
+            counts = dict(Counter(run.state for run in runs))
+        kept = last._kept if last is not None else {}
+        best = best_run(study, runs)
+        return Snapshot(study, runs, counts, best, time.monotonic(), kept)
+
+    def _changed(self, study: StudyRecord, last: Snapshot, total: int) -> list[RunRecord] | None:
+        """The runs, those read again that can have changed; None where reading all is as quick, or needed."""
+        asked = [run.number for run in last.runs if run.state not in FINISHED]
+        asked += range(len(last.runs), total)
+        if total < len(last.runs) or len(asked) > _CHUNK:
+            return None
+        if not asked:
+            return last.runs
+        runs = last.runs + [RunRecord(number) for number in range(len(last.runs), total)]
+        for run in self._store.runs(study.study_id, asked):
+            if run.number < total:
+                runs[run.number] = run
+        return runs

@@ -1,0 +1,199 @@
+"""Starts studies: a coordinator process each, in a session of its own, which outlives the service.
+
+It is `sweep start`, so that a study that the service has started and one from a command line are the same thing. What
+it prints goes to `coordinator.log` in the study's folder; `start.json` there holds the options, for going on.
+"""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sweep.declaration import STUDY_NAME
+from sweep.names import Value, format_value
+from sweep.serve.problems import Busy, Conflict
+from sweep.serve.settings import ServeSettings
+from sweep.specs import make_pruner, make_sampler
+from sweep.store import Store, StudyRecord
+from sweep.store.lease import this_host
+
+MOST = 32
+"""Coordinators that one service may have running."""
+
+KEPT = 100  # starts that are remembered
+LOG, OPTIONS = "coordinator.log", "start.json"
+_TAIL = 4000  # characters of output that are shown
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is said instead of the study file; None leaves the file's word. See `sweep start --help`."""
+
+    name: str | None = None
+    trials: int | None = None
+    epochs: int | None = None
+    timeout: float | None = None
+    workers: int | None = None
+    sampler: str | None = None
+    pruner: str | None = None
+    seed: int | None = None
+    fixed: Mapping[str, Value] = field(default_factory=dict)
+
+    def arguments(self) -> list[str]:
+        """The options as `sweep start` takes them."""
+        given = {name: value for name, value in asdict(self).items() if value is not None and name != "fixed"}
+        return [
+            *(f"--{name}={value}" for name, value in given.items()),
+            *(f"--set={name}={format_value(value)}" for name, value in self.fixed.items()),
+        ]
+
+
+@dataclass
+class Start:
+    """One start.
+
+    Attributes:
+        identity: what it is asked for by.
+        file: the study file's name.
+        study: the study's name; as the file's name says until the study is in the store.
+        log: what the coordinator prints.
+    """
+
+    identity: str
+    file: str
+    study: str
+    log: Path
+    began: float
+    process: "subprocess.Popen[bytes]" = field(repr=False)
+    known: bool = False
+
+    @property
+    def state(self) -> str:
+        """`starting`, `running` (the study is in the store), `ended` or `failed`."""
+        status = self.process.poll()
+        if status is None:
+            return "running" if self.known else "starting"
+        return "ended" if status in (0, 128 + signal.SIGINT, 128 + signal.SIGTERM) else "failed"
+
+    def output(self) -> str:
+        """The end of what the coordinator has printed."""
+        with self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - _TAIL))
+            return file.read().decode(errors="replace")
+
+    def problem(self) -> str | None:
+        """Why it failed, in a line; None if it did not."""
+        if self.state != "failed":
+            return None
+        lines = [line for line in self.output().splitlines() if line.strip()]
+        said = [line for line in lines if line.startswith("sweep: ")]
+        return (said or lines or ["it said nothing"])[-1].removeprefix("sweep: ")
+
+
+class Starter:
+    """The starts of one service; any thread may ask."""
+
+    def __init__(self, settings: ServeSettings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+        self._starts: dict[str, Start] = {}
+        self._lock = threading.Lock()
+
+    def start(self, file: Path, options: Options, enqueue: Sequence[Mapping[str, Value] | str] = ()) -> Start:
+        """Start a study file, or go on with its study.
+
+        Args:
+            file: from `sweep.serve.files.find_file`.
+            enqueue: what to try first: parameters, or run names of the study.
+
+        Raises:
+            Conflict: the study is being started already.
+            Busy: too many studies run.
+            SweepError: there is no such sampler or pruner.
+        """
+        if options.sampler is not None:
+            make_sampler(options.sampler, options.seed)
+        if options.pruner is not None:
+            make_pruner(options.pruner)
+        name = options.name or (file.stem if STUDY_NAME.fullmatch(file.stem) else "study")
+        with self._lock:
+            self._check(name)
+            folder = self._settings.logdir.absolute() / name
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / OPTIONS).write_text(json.dumps(asdict(options)))
+            arguments = options.arguments()
+            arguments += [f"--enqueue={name}" for name in enqueue if isinstance(name, str)]
+            if params := [dict(entry) for entry in enqueue if not isinstance(entry, str)]:
+                queue = folder / "enqueue.json"
+                queue.write_text(json.dumps(params))
+                arguments.append(f"--enqueue=@{queue}")
+            begun = self._spawn(file, name, arguments, folder / LOG)
+            self._starts[begun.identity] = begun
+            for old in [key for key, past in self._starts.items() if past.process.poll() is not None][:-KEPT]:
+                del self._starts[old]
+        return begun
+
+    def _check(self, name: str) -> None:
+        running = [begun for begun in self._starts.values() if begun.process.poll() is None]
+        if any(begun.study == name for begun in running):
+            raise Conflict("a study is started once", f"{name}, which has been", "stop it first, or give another name")
+        if len(running) >= MOST:
+            raise Busy(f"one service runs at most {MOST} studies", str(len(running)), "stop one first")
+
+    def _spawn(self, file: Path, name: str, arguments: list[str], log: Path) -> Start:
+        # The database's URL may hold a password, and the process list shows arguments.
+        environment = {key: value for key, value in os.environ.items() if key != "SWEEP_TOKEN"}
+        environment["SWEEP_STORAGE"] = self._settings.storage
+        environment["SWEEP_LOGDIR"] = str(self._settings.logdir.absolute())
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "sweep", "start", str(file), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+                start_new_session=True,
+            )
+        return Start(secrets.token_hex(6), file.name, name, log, time.time(), process)
+
+    def starts(self) -> list[Start]:
+        """The starts of this service, the latest last."""
+        with self._lock:
+            found = list(self._starts.values())
+        unknown = {begun.process.pid: begun for begun in found if not begun.known}
+        if unknown:
+            for study in self._store.studies():
+                if study.owner is not None and study.owner.host == this_host() and study.owner.pid in unknown:
+                    begun = unknown[study.owner.pid]
+                    begun.study, begun.known = study.name, True
+        return found
+
+    def find(self, identity: str) -> Start | None:
+        """The start of that identity."""
+        return next((begun for begun in self.starts() if begun.identity == identity), None)
+
+    def go_on(self, file: Path, study: StudyRecord, trials: int | None) -> Start:
+        """Start a study again with the options of its last start here, or else with what the store says of it.
+
+        Args:
+            trials: the new total; by default the one it has.
+
+        Raises:
+            SweepError: see `start`.
+        """
+        declared = study.declaration
+        options: dict[str, Any] = {name: declared.get(name) for name in ("trials", "sampler", "pruner", "seed")}
+        with suppress(OSError, ValueError):
+            kept = json.loads((self._settings.logdir / study.name / OPTIONS).read_text())
+            options |= {name: kept.get(name) for name in ("epochs", "workers", "timeout")}
+            options["fixed"] = kept.get("fixed", {})
+        return self.start(file, Options(**options | {"name": study.name, "trials": trials or options["trials"]}))

@@ -1,0 +1,64 @@
+// A run's page: its curve among its rivals', and what changes while it trains.
+
+import { Curves, controls } from "/static/curves.js";
+import { copyButtons, prune } from "/static/dialogs.js";
+import { ask, latest, paced } from "/static/request.js";
+
+const page = document.getElementById("run");
+const { curves: address, api, previous, next } = page.dataset;
+const number = Number(page.dataset.number);
+const study = page.dataset.address;
+const canvas = document.getElementById("curves");
+
+const curves = new Curves(canvas, { onOpen: (other) => location.assign(`${study}/runs/${other}`), colour });
+const chart = controls(curves, () => load());
+if (page.dataset.threshold) curves.threshold = { value: Number(page.dataset.threshold), epoch: Number(page.dataset.epoch) };
+curves.front = new Set([number]);
+
+function colour(run, place, get) {
+  if (run.number === number) return get(run.state) || get("ink");
+  return run.number === curves.best ? get("complete") : get("faint");
+}
+
+const load = latest(async (signal) => {
+  const given = await ask(`${address}?metric=${encodeURIComponent(chart.metric())}`, { signal });
+  const objective = given.metrics[0];
+  chart.fill(given);
+  curves.threshold = curves.threshold && { ...curves.threshold, hidden: given.metric !== objective };
+  curves.show(given);
+  document.getElementById("drawn").textContent = given.runs.length < given.matched ? `${given.runs.length} of ${given.matched} drawn` : "";
+});
+
+// The parts of the page that a running run changes are taken from the page itself, asked for again.
+const again = paced(1000, async () => {
+  const fresh = new DOMParser().parseFromString(await ask(location.href), "text/html");
+  for (const place of ["main .summary", "main .panels.even"]) {
+    const [mine, theirs] = [document.querySelector(place), fresh.querySelector(place)];
+    if (mine && theirs && mine.innerHTML !== theirs.innerHTML) mine.innerHTML = theirs.innerHTML;
+  }
+  const now = fresh.getElementById("run");
+  document.title = fresh.title;
+  if (now.dataset.threshold) curves.threshold = { value: Number(now.dataset.threshold), epoch: Number(now.dataset.epoch) };
+  await load();
+  if (now.dataset.state !== "running" && now.dataset.state !== "waiting") stream?.close();
+});
+
+let stream = null;
+if (["running", "waiting"].includes(page.dataset.state)) {
+  stream = new EventSource(`${api}/events`);
+  for (const kind of ["start", "epoch", "end"]) {
+    stream.addEventListener(kind, (event) => JSON.parse(event.data).number === number && again());
+  }
+}
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest("#prune-run")) prune(api, { runs: [number] }, again);
+});
+document.addEventListener("keydown", (event) => {
+  if (event.metaKey || event.ctrlKey || event.altKey || event.target.matches("input, select, canvas") || document.querySelector("dialog[open]")) return;
+  if (event.key === "ArrowLeft" && previous) location.assign(previous);
+  if (event.key === "ArrowRight" && next) location.assign(next);
+});
+copyButtons();
+load();
+document.documentElement.dataset.ready = "true";

@@ -1,0 +1,372 @@
+// A study's page: the address says which runs are shown, and everything on the page follows the address.
+
+import { Curves, controls, shortNumber } from "/static/curves.js";
+import { confirm, copyButtons, prune, text, toast } from "/static/dialogs.js";
+import { Figures } from "/static/figures.js";
+import { ask, latest, paced } from "/static/request.js";
+import { Tab } from "/static/tab.js";
+import { Table } from "/static/table.js";
+
+const $ = (id) => document.getElementById(id);
+const page = $("study");
+const { name, address, api } = page.dataset;
+const TYPING = 70; // milliseconds after a key before the service is asked
+const SETTLED = 900; // milliseconds after which what was typed is a step of the browser's history
+const MOST_COMPARED = 8;
+const KEPT = ["filter", "where", "state", "sort"];
+
+let good = {}; // the last choice that the service took
+let best = page.dataset.best === "" ? null : Number(page.dataset.best);
+let state = page.dataset.state;
+let used = Number(page.dataset.used);
+let shownSummary = $("summary").innerHTML;
+let shownHeads = $("heads").innerHTML;
+
+const tab = new Tab(name);
+const curves = new Curves($("curves"), { onOpen: open, onHover: (number) => table.mark(number) });
+const chart = controls(curves, () => loadCurves());
+const figures = new Figures(document.querySelector(".panel.figures"), $("figure"), address);
+const table = new Table($("runs"), {
+  fetchWindow: () => loadRows(),
+  onPick: () => picked(),
+  onAt: (number) => curves.hover(number),
+});
+
+// The address
+
+function query() {
+  return new URLSearchParams(location.search);
+}
+
+function choice() {
+  const given = query();
+  return Object.fromEntries(KEPT.map((key) => [key, given.get(key) || ""]).filter(([, value]) => value));
+}
+
+function go(changes, { step = true } = {}) {
+  const given = query();
+  for (const [key, value] of Object.entries(changes)) value ? given.set(key, value) : given.delete(key);
+  const target = `${address}${given.size ? `?${given}` : ""}`;
+  if (target === location.pathname + location.search) return;
+  history[step ? "pushState" : "replaceState"](null, "", target);
+}
+
+function open(number) {
+  location.assign(`${address}/runs/${number}`);
+}
+
+// What is shown
+
+const loadRows = latest(async (signal) => {
+  const wanted = choice();
+  const given = await ask(`${address}/rows?${new URLSearchParams({ ...wanted, ...table.window() })}`, { signal });
+  good = wanted;
+  show(given);
+});
+
+const loadCurves = latest(async (signal) => {
+  const asked = new URLSearchParams({ ...good, metric: chart.metric(), numbers: [...table.picked].slice(0, MOST_COMPARED).join(",") });
+  const given = await ask(`${address}/curves?${asked}`, { signal });
+  chart.fill(given);
+  curves.front = new Set(table.picked);
+  curves.show(given);
+  const drawn = given.runs.length;
+  $("drawn").textContent = drawn < given.matched ? `${drawn.toLocaleString("en")} of ${given.matched.toLocaleString("en")} drawn` : "";
+});
+
+function show(given) {
+  right();
+  table.show(given);
+  $("count").textContent = `${given.matched.toLocaleString("en")} of ${given.total.toLocaleString("en")} runs`;
+  if (given.summary !== shownSummary) $("summary").innerHTML = shownSummary = given.summary;
+  if (given.heads !== shownHeads) $("heads").innerHTML = shownHeads = given.heads;
+  $("tensorboard").href = given.tensorboard;
+  $("nothing").hidden = given.matched > 0;
+  if (!given.matched) nothing(given);
+  $("prune").disabled = !(given.state === "running" && given.running);
+  const better = given.best !== null && best !== null && given.best !== best;
+  if (better) toast(`New best: ${shortNumber(given.best)}`);
+  const moved = given.used !== used || given.state !== state;
+  [best, state, used] = [given.best, given.state, given.used];
+  tab.show({ used, trials: given.trials, state, best: best === null ? "" : shortNumber(best), isNew: better });
+  if (moved) figures.load().catch(() => {});
+  if (state === "running") listen();
+}
+
+function nothing({ total }) {
+  const line = $("nothing-said");
+  if (!total) return void (line.textContent = "No trial has begun yet. The first one appears here as soon as a worker has loaded the study file.");
+  const button = text("button", "Show all runs");
+  button.type = "button";
+  button.className = "link";
+  button.dataset.clear = "";
+  line.replaceChildren("No run matches. ", button);
+}
+
+// A wrong filter keeps what is shown, and marks the place.
+function wrong({ field, parts, said }) {
+  const line = $("wrong");
+  const code = text("code", parts[0]);
+  code.append(text("mark", parts[1] || " "), parts[2]);
+  line.replaceChildren(code, ` ${said}. The last runs that matched are still shown.`);
+  line.hidden = false;
+  for (const box of [$("filter"), $("where")]) box.toggleAttribute("aria-invalid", box.id === field);
+  $(field)?.setAttribute("aria-invalid", "true");
+}
+
+function right() {
+  $("wrong").hidden = true;
+  for (const box of [$("filter"), $("where")]) box.removeAttribute("aria-invalid");
+}
+
+async function refresh({ alsoCurves = true } = {}) {
+  try {
+    await loadRows();
+    if (alsoCurves) await loadCurves();
+  } catch (error) {
+    if (error.problem?.parts) wrong(error.problem);
+    else if (error.status) toast(error.message);
+  }
+}
+
+// What is typed
+
+let typing = null;
+let settling = null;
+let written = location.href; // where the browser's history stands
+
+function typed() {
+  const filters = { filter: $("filter").value, where: $("where").value };
+  clearTimeout(typing);
+  clearTimeout(settling);
+  typing = setTimeout(() => {
+    go(filters, { step: location.href === written });
+    refresh();
+  }, TYPING);
+  settling = setTimeout(() => (written = location.href), SETTLED);
+}
+
+for (const box of [$("filter"), $("where")]) {
+  box.addEventListener("input", typed);
+  box.addEventListener("keydown", (event) => event.key === "Escape" && box.blur());
+}
+$("filters").addEventListener("submit", (event) => {
+  event.preventDefault();
+  typed();
+});
+
+function filterBy(pattern, within) {
+  const box = $("filter");
+  box.value = within && box.value ? both(box.value, pattern) : pattern;
+  written = location.href;
+  typed();
+}
+
+// A pattern that finds what two patterns find, wherever in the name each does.
+function both(first, second) {
+  const looking = (pattern) => `(?=.*(?:${pattern}))`;
+  return /^\^(\(\?=\.\*\(\?:.*\)\))+$/.test(first) ? first + looking(second) : `^${looking(first)}${looking(second)}`;
+}
+
+// The address has changed without us: the back button.
+addEventListener("popstate", () => {
+  const given = query();
+  $("filter").value = given.get("filter") || "";
+  $("where").value = given.get("where") || "";
+  written = location.href;
+  select();
+  figures.choose(given.get("figure"), false).catch(() => {});
+  refresh();
+});
+
+// Clicks
+
+document.addEventListener("click", (event) => {
+  const target = event.target;
+  const part = target.closest("[data-filter]");
+  if (part) return filterBy(part.dataset.filter, event.shiftKey);
+  if (target.closest("[data-clear]")) {
+    for (const box of [$("filter"), $("where")]) box.value = "";
+    go({ filter: "", where: "", state: "" });
+    written = location.href;
+    return refresh();
+  }
+  const action = target.closest("[data-action]")?.dataset.action;
+  if (action) return actions[action]();
+  const link = target.closest("a[data-sort], a[data-state]");
+  if (!link || event.metaKey || event.ctrlKey || event.shiftKey) return undefined;
+  event.preventDefault();
+  const given = new URL(link.href).searchParams;
+  go({ sort: given.get("sort") || "", state: given.get("state") || "" });
+  written = location.href;
+  return refresh({ alsoCurves: "state" in link.dataset });
+});
+
+$("rows").addEventListener("pointerover", (event) => {
+  const row = event.target.closest("tr[data-number]");
+  curves.hover(row ? Number(row.dataset.number) : null);
+});
+$("rows").addEventListener("pointerleave", () => curves.hover(null));
+
+// The selection
+
+function select() {
+  const numbers = (query().get("select") || "").split(",").filter((text) => /^\d+$/.test(text));
+  table.picked = new Set(numbers.map(Number));
+  table.mark();
+  buttons();
+}
+
+function picked() {
+  go({ select: [...table.picked].join(",") }, { step: false });
+  buttons();
+  loadCurves().catch(() => {});
+}
+
+function buttons() {
+  const count = table.picked.size;
+  $("compare").disabled = count < 2 || count > MOST_COMPARED;
+  $("compare").textContent = count ? `Compare ${count}` : "Compare";
+  $("compare").title = count > MOST_COMPARED ? "Two to eight runs are compared" : "Mark two to eight runs with x";
+  $("unselect").hidden = !count;
+}
+
+function compare() {
+  if (!$("compare").disabled) location.assign(`${address}/compare?runs=${[...table.picked].join(",")}`);
+}
+
+$("compare").addEventListener("click", compare);
+$("unselect").addEventListener("click", () => {
+  table.picked.clear();
+  table.mark();
+  picked();
+});
+
+// What is done to the study
+
+function pruneMatching() {
+  const { filter, where } = choice();
+  prune(api, filter || where ? { filter: filter || "", where: where || "" } : { filter: "." }, () => refresh());
+}
+
+const actions = {
+  stop: () =>
+    confirm({
+      title: `Stop ${name}?`,
+      body: [text("p", "It ends after the running epochs. What is running is run again when the study goes on.")],
+      yes: "Stop",
+      work: async () => {
+        await ask(`${api}/stop`, { method: "POST" });
+        toast("It stops after the running epochs");
+      },
+    }),
+  resume: () => {
+    const trials = document.createElement("input");
+    Object.assign(trials, { type: "number", min: 1, value: state === "finished" ? 2 * used : "", placeholder: "as before" });
+    const label = text("label", "trials in all");
+    label.append(trials);
+    confirm({
+      title: state === "finished" ? `Train more trials of ${name}?` : `Go on with ${name}?`,
+      body: [text("p", "It goes on with the options it was started with; earlier trials count."), label],
+      yes: "Go on",
+      work: async () => {
+        await ask(`${api}/go-on`, { method: "POST", body: trials.value ? { trials: Number(trials.value) } : {} });
+        toast("Starting; the first run begins in some seconds");
+        listen();
+        for (const wait of [2000, 5000, 9000, 14000]) setTimeout(refresh, wait);
+      },
+    });
+  },
+  delete: () => {
+    const again = document.createElement("input");
+    again.autocomplete = "off";
+    again.spellcheck = false;
+    const label = text("label", `Write ${name} to confirm`);
+    label.append(again);
+    const button = confirm({
+      title: `Delete ${name}?`,
+      body: [text("p", `All its runs are removed from the store, and their event files. This cannot be undone.`), label],
+      yes: "Delete for ever",
+      danger: true,
+      ready: false,
+      work: async () => {
+        await ask(`${api}?confirm=${encodeURIComponent(again.value)}`, { method: "DELETE" });
+        location.assign("/");
+      },
+    });
+    again.addEventListener("input", () => (button.disabled = again.value !== name));
+  },
+};
+
+$("prune").addEventListener("click", pruneMatching);
+$("keys").addEventListener("click", () => $("help").showModal());
+
+// Keys
+
+const keys = {
+  "/": () => focus($("filter")),
+  w: () => focus($("where")),
+  j: () => table.step(1),
+  k: () => table.step(-1),
+  ArrowDown: () => table.step(1),
+  ArrowUp: () => table.step(-1),
+  Enter: () => table.at !== null && open(table.at),
+  x: () => table.at !== null && table.pick(table.at),
+  c: compare,
+  t: () => $("tensorboard").click(),
+  p: () => $("prune").disabled || pruneMatching(),
+  "?": () => $("help").showModal(),
+};
+
+function focus(box) {
+  box.focus();
+  box.select();
+}
+
+document.addEventListener("keydown", (event) => {
+  const target = event.target;
+  if (event.metaKey || event.ctrlKey || event.altKey || document.querySelector("dialog[open]")) return;
+  if (target.matches("input:not([type=checkbox]), select, textarea")) return;
+  if (event.key === "Enter" && target.closest("a, button")) return;
+  const work = keys[event.key];
+  if (!work) return;
+  event.preventDefault();
+  work();
+});
+
+// What moves by itself
+
+const moved = paced(700, async () => {
+  if (document.hidden && state !== "running") return;
+  await loadRows().catch((error) => error.problem?.parts || Promise.reject(error));
+});
+const grown = paced(1500, () => (document.hidden ? null : loadCurves()));
+let stream = null;
+
+function listen() {
+  if (stream && stream.readyState !== EventSource.CLOSED) return;
+  stream = new EventSource(`${api}/events`);
+  for (const kind of ["study", "start", "epoch", "end", "best"]) {
+    stream.addEventListener(kind, () => {
+      moved();
+      grown();
+    });
+  }
+}
+
+document.addEventListener("visibilitychange", () => document.hidden || (moved(), grown()));
+
+// The filters' height is what the heads of the table stick below.
+new ResizeObserver(([entry]) => document.documentElement.style.setProperty("--under", `${entry.target.offsetHeight - 1}px`)).observe($("filters"));
+
+figures.onChoose = (kind) => go({ figure: kind === "history" ? "" : kind }, { step: false });
+copyButtons();
+table.adopt(Number(page.dataset.matched));
+select();
+tab.show({ used, trials: Number(page.dataset.trials), state, best: best === null ? "" : shortNumber(best), isNew: false });
+$("prune").disabled = state !== "running";
+good = $("wrong").hidden ? choice() : {};
+loadCurves().catch(() => {});
+figures.choose(query().get("figure"), false).catch(() => {});
+listen();
+document.documentElement.dataset.ready = "true";

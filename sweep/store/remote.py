@@ -1,0 +1,163 @@
+"""A store behind a service: read and given commands as `Store` is, over HTTP, so that the same commands serve both.
+
+It has no `engine` and no `url`: whoever works on the database itself cannot do so from afar.
+"""
+
+import http.client
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Sequence
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from sweep.errors import StoreError, SweepError
+from sweep.store.records import Owner, RunRecord, StudyRecord
+from sweep.store.store import Epochs, Store
+from sweep.store.tables import join_float
+
+TOKEN_VARIABLE = "SWEEP_TOKEN"
+SECONDS = 120.0
+_AT_ONCE = 500  # numbers in one address
+_OWNER_FIELDS = ("host", "pid", "token")
+
+
+def is_server(place: str) -> bool:
+    """Whether a text is the address of a service rather than a database's URL."""
+    return place.startswith(("http://", "https://"))
+
+
+class RemoteStore(Store):
+    """The store of the service at `server`, which is shown the token of the environment variable `SWEEP_TOKEN`.
+
+    Args:
+        server: such as `http://host:8080`.
+
+    Raises:
+        StoreError: it is no address of the web. Every method: the service does not answer, or refuses.
+    """
+
+    def __init__(self, server: str) -> None:
+        parts = urlsplit(server)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+            raise StoreError("a server is an address of the web", repr(server), "e.g. http://127.0.0.1:8080")
+        self.server = server.rstrip("/")
+        self._names: dict[int, str] = {}
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def studies(self) -> list[StudyRecord]:
+        """All studies, the oldest first."""
+        return [self._study(item) for item in self.ask("/api/records/studies")]
+
+    def find_study(self, name: str) -> StudyRecord | None:
+        """The study called `name`, or None."""
+        return next((study for study in self.studies() if study.name == name), None)
+
+    def runs(self, study_id: int, numbers: Sequence[int] | None = None) -> list[RunRecord]:
+        """A study's runs by number; `numbers` chooses some."""
+        rows = self._of_runs(study_id, "runs", numbers)
+        return [RunRecord.from_row(SimpleNamespace(_mapping=row)) for row in rows]
+
+    def counts(self, study_id: int) -> dict[str, int]:
+        """How many runs a study has in each state."""
+        counts: dict[str, int] = self.ask(f"/api/studies/{self._name(study_id)}")["counts"]
+        return counts
+
+    def metrics(self, study_id: int, numbers: Sequence[int] | None = None) -> dict[int, Epochs]:
+        """Every metric of every epoch, by run number; `numbers` chooses some runs."""
+        found: dict[int, Epochs] = {}
+        for number, epoch, metric, value, kind in self._of_runs(study_id, "metrics", numbers):
+            found.setdefault(number, {}).setdefault(epoch, {})[metric] = _float(value, kind)
+        return found
+
+    def last_metrics(self, study_id: int) -> dict[int, dict[str, float]]:
+        """The metrics of each run's last finished epoch, by run number."""
+        found: dict[int, dict[str, float]] = {}
+        for number, metric, value, kind in self.ask(f"{self._path(study_id)}/last-metrics"):
+            found.setdefault(number, {})[metric] = _float(value, kind)
+        return found
+
+    def command(self, study_id: int, verb: str, *, numbers: Iterable[int | None] = (None,), reason: str) -> None:
+        """Ask a study's coordinator to `prune` the runs `numbers`, or to `stop`; it obeys at the next epoch."""
+        asked = {"verb": verb, "numbers": list(numbers), "reason": reason}
+        if asked["numbers"]:
+            self.ask(f"{self._path(study_id)}/commands", asked)
+
+    def owner(self, study_id: int) -> tuple[Owner | None, int]:
+        """Who has a study, and its beat, which counts up while the owner lives."""
+        study = self._study(self.ask(self._path(study_id)))
+        return study.owner, study.beat
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        """What the service answers at a path, read from JSON; `body` is sent as JSON, if there is one.
+
+        Raises:
+            SweepError: the service refuses, with its rule and remedy.
+            StoreError: there is no service, or it is none of ours.
+        """
+        headers = {"Accept": "application/json"}
+        if token := os.environ.get(TOKEN_VARIABLE):
+            headers["Authorization"] = f"Bearer {token}"
+        data = None
+        if body is not None:
+            data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
+        request = urllib.request.Request(f"{self.server}{path}", data, headers)
+        try:
+            with urllib.request.build_opener(_Straight).open(request, timeout=SECONDS) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise _refusal(self.server, error) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            said = str(getattr(error, "reason", error)) or type(error).__name__
+            raise StoreError(f"the service at {self.server} must answer", said, "see that sweep serve runs") from None
+
+    def _of_runs(self, study_id: int, what: str, numbers: Sequence[int] | None) -> list[Any]:
+        path = f"{self._path(study_id)}/{what}"
+        if numbers is None:
+            return list(self.ask(path))
+        chunks = [numbers[start : start + _AT_ONCE] for start in range(0, len(numbers), _AT_ONCE)]
+        return [row for chunk in chunks for row in self.ask(f"{path}?{urlencode([('number', n) for n in chunk])}")]
+
+    def _path(self, study_id: int) -> str:
+        return f"/api/records/studies/{self._name(study_id)}"
+
+    def _name(self, study_id: int) -> str:
+        if study_id not in self._names:
+            self.studies()
+        return quote(self._names[study_id], safe="")
+
+    def _study(self, item: dict[str, Any]) -> StudyRecord:
+        owner = item["owner"]
+        known = Owner(**{name: owner[name] for name in _OWNER_FIELDS}) if owner else None
+        self._names[item["study_id"]] = item["name"]
+        return StudyRecord(**{**item, "owner": known})
+
+
+class _Straight(urllib.request.HTTPRedirectHandler):
+    """Follows nobody to another place, which would be shown the token."""
+
+    def redirect_request(self, *arguments: Any, **more: Any) -> None:
+        return None
+
+
+def _refusal(server: str, error: urllib.error.HTTPError) -> SweepError:
+    """What a service's problem document says."""
+    if error.code == 401:
+        return StoreError(
+            f"the service at {server} wants a token", None, f"set {TOKEN_VARIABLE} to what sweep serve printed"
+        )
+    try:
+        problem = json.load(error)
+        return SweepError(problem["rule"], problem.get("got"), problem.get("remedy"))
+    except (ValueError, KeyError, TypeError):
+        return StoreError(f"the service at {server} must be sweep's", f"status {error.code}", "see its address")
+
+
+def _float(value: float | None, kind: str | None) -> float:
+    joined = join_float(value, kind)
+    return float("nan") if joined is None else joined

@@ -1,0 +1,316 @@
+"""The pages in Chromium, as a person uses them: started, watched, filtered, pruned, compared, opened in TensorBoard."""
+
+import contextlib
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from sweep.serve.app import create_app
+from sweep.serve.context import ServeSettings
+from tests.serve.asking import TOKEN
+from tests.serve.serving import served
+from tests.store_builder import add_example, build_store
+
+CHROMIUM = os.environ.get("SWEEP_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+SOME_SECONDS = 120_000  # milliseconds within which what is waited for comes on a busy machine
+HARMLESS = re.compile(r"Applying inline style|status of 422")  # what Plotly has for maps; a filter that is being typed
+
+if CHROMIUM is None and os.environ.get("SWEEP_REQUIRE_ALL") != "1":
+    pytest.skip("there is no Chromium", allow_module_level=True)
+
+SLOW_STUDY = '''
+"""A dnn against an mlp, slowly enough to be watched."""
+import time
+
+import keras
+import numpy as np
+import sweep
+
+x = np.linspace(-1, 1, 64, dtype="float32").reshape(-1, 1)
+
+
+class Slowly(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        time.sleep(0.25)
+
+
+def train(trial):
+    family = trial.suggest_categorical("family", ["mlp", "dnn"])
+    width = trial.suggest_int("width", 2, 8)
+    inputs = keras.Input((1,))
+    hidden = keras.layers.Dense(width, activation="relu")(inputs)
+    hidden = keras.layers.Dense(width, activation="relu")(hidden) if family == "dnn" else hidden
+    model = keras.Model(inputs, keras.layers.Dense(1)(hidden), name=family)
+    model.compile(keras.optimizers.Adam(trial.suggest_float("learning_rate", 1e-3, 1e-1, log=True)), loss="mse")
+    data = {"validation_data": (x, x**2), "batch_size": 16, "callbacks": [Slowly()]}
+    return sweep.fit(trial, model, x, x**2, **data)
+
+
+study = sweep.Study(train, objective="val_loss", direction="minimize", trials=6, epochs=40, pruner="nop", seed=1)
+'''
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def serving():
+    """Serves an application until the windows that show it are closed."""
+    with contextlib.ExitStack() as stack:
+        yield lambda settings, store: stack.enter_context(served(create_app(settings, store)))
+
+
+@pytest.fixture
+def opened(browser, serving):
+    """Opens an address in a window of its own; what goes wrong in it fails the test."""
+    contexts, wrong = [], []
+
+    def opening(address, *, width=1400, scheme="light"):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        context.set_default_timeout(SOME_SECONDS)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda said: said.type == "error" and wrong.append(said.text))
+        page.goto(address)
+        return page
+
+    yield opening
+    for context in contexts:
+        context.close()
+    assert [text for text in wrong if not HARMLESS.search(text)] == []
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("browser")
+    store = build_store(folder)
+    add_example(store)
+    add_example(store, "wide", count=2000)
+    with served(create_app(ServeSettings(str(store.url), folder / "runs"), store)) as address:
+        yield address
+
+
+def ready(page):
+    page.wait_for_selector("html[data-ready]")
+    return page
+
+
+def until(page, expression):
+    """Waits until an expression holds; the page's policy lets Playwright's own way of doing so not in."""
+    deadline = time.monotonic() + SOME_SECONDS / 1000
+    while not page.evaluate(expression):
+        if time.monotonic() > deadline:
+            pytest.fail(f"it did not come about: {expression}")
+        page.wait_for_timeout(50)
+
+
+def shown(page):
+    """The names in the table, as far as they are in sight."""
+    return page.eval_on_selector_all("#rows tr[data-number] .name", "names => names.map(name => name.textContent)")
+
+
+def fits(page):
+    return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_what_is_typed_filters_and_a_wrong_pattern_keeps_what_was_shown(opened, example):
+    page = ready(opened(f"{example}/studies/diabetes"))
+    page.keyboard.press("/")
+    page.keyboard.type("^dnn")
+    page.wait_for_url("**?filter=%5Ednn")
+    until(page, "[...document.querySelectorAll('#rows .part.family')].every(part => part.textContent === 'dnn')")
+    count, names = page.inner_text("#count"), shown(page)
+    assert count == f"{len(names)} of 30 runs"
+    assert page.get_attribute("#tensorboard", "href") == "/tensorboard/diabetes/?runFilter=%5Ednn#timeseries"
+    page.keyboard.type("(")
+    page.wait_for_selector("#wrong mark")
+    assert page.inner_text("#wrong mark") == "("
+    assert (page.inner_text("#count"), shown(page)) == (count, names)
+    page.keyboard.press("Backspace")
+    page.wait_for_selector("#wrong", state="hidden")
+
+
+def test_a_condition_filters_and_goes_into_the_link(opened, example):
+    page = ready(opened(f"{example}/studies/diabetes"))
+    page.keyboard.press("w")
+    page.keyboard.type("lr < 0.01 and epoch > 5")
+    until(page, "!document.querySelector('#count').textContent.startsWith('30 ')")
+    numbers = [name[-5:] for name in shown(page)]
+    link = unquote(page.get_attribute("#tensorboard", "href"))
+    assert link == f"/tensorboard/diabetes/?runFilter=-({'|'.join(numbers)})$#timeseries"
+
+
+def test_a_part_of_a_name_filters_by_it_and_the_back_button_undoes_it(opened, example):
+    page = ready(opened(f"{example}/studies/diabetes"))
+    page.click("#rows .part.family:text-is('mlp')")
+    until(page, "!document.querySelector('#count').textContent.startsWith('30 ')")
+    assert page.input_value("#filter") == "^mlp-"
+    page.click("#rows .part.parameter:has-text('bs=')", modifiers=["Shift"])
+    page.wait_for_url("**bs%3D32**")
+    assert all(name.startswith("mlp") for name in shown(page))
+    page.go_back()
+    page.go_back()
+    until(page, "document.querySelector('#count').textContent.startsWith('30 ')")
+    assert page.input_value("#filter") == ""
+
+
+def test_a_link_keeps_filter_sort_and_selection(opened, example):
+    page = ready(opened(f"{example}/studies/diabetes?filter=%5Ednn&state=pruned&sort=best&select=3,5"))
+    assert page.get_attribute(".c-best[aria-sort]", "aria-sort") == "ascending"
+    assert page.inner_text("#compare") == "Compare 2"
+    assert page.get_attribute(".chip.pruned", "aria-current") == "true"
+    before = page.url
+    page.click("th.c-time a")
+    page.wait_for_selector("th.c-time[aria-sort]")
+    page.go_back()
+    page.wait_for_selector("th.c-best[aria-sort]")
+    assert page.url == before
+
+
+def test_runs_are_selected_and_compared_by_keyboard(opened, example):
+    page = ready(opened(f"{example}/studies/diabetes?sort=best"))
+    for key in "jxjx":
+        page.keyboard.press(key)
+    names = [name[-5:] for name in shown(page)[:2]]
+    page.keyboard.press("c")
+    page.wait_for_url("**/compare?runs=*")
+    ready(page)
+    assert [text.strip() for text in page.locator(".compared thead a").all_inner_texts()] == names
+
+
+def test_enter_opens_the_run_and_arrows_lead_to_its_neighbours(opened, example):
+    page = ready(opened(f"{example}/studies/diabetes"))
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/runs/1")
+    ready(page)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url("**/runs/2")
+
+
+def test_a_long_table_holds_the_rows_in_sight_alone(opened, example):
+    page = ready(opened(f"{example}/studies/wide"))
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    page.wait_for_selector("tr[data-number='1999']")
+    assert page.locator("#rows tr[data-number]").count() < 150
+    assert page.evaluate("document.querySelector('#runs').offsetHeight") >= 2000 * 30
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_selector("tr[data-number='0']")
+
+
+@pytest.mark.parametrize("width", [1400, 500])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "path", ["/", "/studies/diabetes", "/studies/diabetes/runs/3", "/studies/diabetes/compare?runs=1,2"]
+)
+def test_pages_fit_the_window_in_light_and_dark(opened, example, path, width, scheme):
+    page = ready(opened(f"{example}{path}", width=width, scheme=scheme))
+    assert fits(page)
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 22, 26)"
+    assert dark == (scheme == "dark")
+
+
+def test_a_study_is_deleted_after_its_name_was_written(serving, opened, tmp_path):
+    store = build_store(tmp_path)
+    add_example(store)
+    address = serving(ServeSettings(str(store.url), tmp_path / "runs"), store)
+    page = ready(opened(f"{address}/studies/diabetes"))
+    page.click("[data-action=delete]")
+    assert page.is_disabled("#ask-yes")
+    page.fill("#ask-body input", "diabetes")
+    page.click("#ask-yes")
+    page.wait_for_url(f"{address}/")
+    assert "No study yet" in page.inner_text("main")
+
+
+def test_somebody_with_the_token_logs_in(serving, opened, tmp_path):
+    store = build_store(tmp_path)
+    add_example(store)
+    address = serving(ServeSettings(str(store.url), tmp_path / "runs", token=TOKEN), store)
+    page = opened(f"{address}/studies/diabetes?filter=%5Ednn")
+    page.fill("#token", TOKEN)
+    page.click("button")
+    page.wait_for_url("**/studies/diabetes?filter=%5Ednn")
+    ready(page).wait_for_selector("#rows tr[data-number]")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1400, 500])
+def test_a_study_is_started_watched_filtered_pruned_and_seen_in_tensorboard(
+    serving, opened, tmp_path, monkeypatch, width
+):
+    monkeypatch.chdir(tmp_path)
+    folder = Path(tmp_path, "studies")
+    folder.mkdir()
+    (folder / "slowly.py").write_text(SLOW_STUDY)
+    store = build_store(tmp_path)
+    address = serving(ServeSettings(str(store.url), tmp_path / "runs", studies=folder), store)
+    page = ready(opened(f"{address}/", width=width))
+    page.click("text=Start a study >> nth=0")
+    page.click("text=slowly.py")
+    page.fill("[name=trials]", "4")
+    page.fill("[name=workers]", "2")
+    page.click("#start-now")
+    page.wait_for_url("**/studies/slowly")
+    ready(page)
+    page.wait_for_selector("#rows tr.running .epochs")
+    until(page, "document.title.includes('/4 slowly')")
+    _prunes_one_of_its_runs(page)
+    _filters_and_opens_tensorboard(page)
+    assert fits(page)
+    _stops(page)
+    until(page, "fetch('/api/starts').then(answer => answer.json()).then(given => given.starts[0].state === 'ended')")
+
+
+def _prunes_one_of_its_runs(page):
+    number = page.locator("#rows tr.running").first.get_attribute("data-number")
+    page.fill("#filter", f"-t{int(number):04d}$")
+    until(page, "document.querySelector('#count').textContent.startsWith('1 of')")
+    page.wait_for_selector("#prune:enabled")
+    page.click("#prune")
+    page.wait_for_selector("#ask-body li")
+    assert page.inner_text("#ask-yes") == "Prune 1 running trial"
+    page.click("#ask-yes")
+    page.wait_for_selector(f"tr[data-number='{number}'].pruned")
+    assert "by hand" in page.text_content(f"tr[data-number='{number}'] .c-reason")
+
+
+def _filters_and_opens_tensorboard(page):
+    page.fill("#filter", "^dnn")
+    until(page, "[...document.querySelectorAll('#rows .part.family')].every(part => part.textContent === 'dnn')")
+    page.fill("#filter", "")
+    until(page, "document.querySelectorAll('#rows tr[data-number]').length >= 2")
+    page.fill("#filter", "^(dnn|mlp)")
+    until(page, "document.querySelector('#tensorboard').href.includes('runFilter')")
+    names = [name for name in shown(page) if not name.startswith("t0")]
+    with page.expect_popup() as popup:
+        page.click("#tensorboard")
+    board = popup.value
+    assert board.evaluate("new URLSearchParams(location.search).get('runFilter')") == "^(dnn|mlp)"
+    deadline = time.monotonic() + SOME_SECONDS / 1000
+    runs: list[str] = []
+    while not set(names) <= set(runs) and time.monotonic() < deadline:
+        runs = board.evaluate("fetch('data/runs').then(answer => answer.json()).catch(() => [])")
+        time.sleep(0.5)
+    assert set(names) <= set(runs)
+    board.close()
+
+
+def _stops(page):
+    page.click("[data-action=stop]")
+    page.click("#ask-yes")
+    page.wait_for_selector("#summary .state.stopped, #summary .state.finished")

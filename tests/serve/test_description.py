@@ -1,0 +1,60 @@
+"""The API keeps its description: requests that schemathesis makes of it, valid ones and others."""
+
+import contextlib
+import os
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from sweep.serve.app import create_app
+from sweep.serve.context import ServeSettings
+from sweep.store import Owner
+from sweep.store.lease import this_host
+from tests.serve.serving import served
+from tests.store_builder import add_example, build_store
+
+EXAMPLES = 10
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+
+
+@pytest.fixture(scope="module")
+def operations(tmp_path_factory):
+    """The operations of a running service, whose study this process runs, so that commands are taken."""
+    folder = tmp_path_factory.mktemp("described")
+    store = build_store(folder)
+    add_example(store, owner=Owner(this_host(), os.getpid(), "token"))
+    with served(create_app(ServeSettings(str(store.url), folder / "runs", folder), store)) as url:
+        schema = schemathesis.openapi.from_dict(httpx.get(f"{url}/api/openapi.json").json())
+        schema.config.update(base_url=url)
+        endless = schema.exclude(path_regex="/events$")  # a stream does not end
+        yield [found.ok() for found in endless.get_all_operations()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_the_api_answers_as_it_is_described(operations, mode):
+    assert len(operations) >= 20
+    for operation in operations:
+        ask(operation, mode)
+
+
+def ask(operation, mode):
+    """Make some requests of an operation, that are as it is described or are not."""
+
+    @given(case=operation.as_strategy(generation_mode=mode))
+    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    def made(case):
+        case.call_and_validate(checks=CHECKS)
+
+    with contextlib.suppress(Unsatisfiable):  # nothing can be wrong with a request that takes nothing
+        made()

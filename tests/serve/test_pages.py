@@ -1,0 +1,227 @@
+"""The pages as they are served: what they show, what they refuse, and that whatever is shown is escaped."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from sweep.serve.choosing import CURVES
+from sweep.serve.pages_study import FIRST_ROWS
+from tests.serve.asking import Client
+from tests.store_builder import add_example, add_study, build_store, run
+
+PAGE = {"accept": "text/html"}
+EVIL = '"><script>alert(1)</script>'
+
+
+def rows(client, study="diabetes", **query):
+    answer = client.get(f"/studies/{study}/rows", **query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def numbers(given):
+    return [number for number, _ in given["rows"]]
+
+
+def test_the_first_page_lists_the_studies_with_progress_and_best(client):
+    page = client.get("/").text
+    assert 'href="/studies/diabetes"' in page
+    assert "28 of 30" in page
+    assert "2 running" in page
+
+
+def test_without_a_study_the_first_page_says_how_to_start_one(tmp_path):
+    empty = Client(build_store(tmp_path), tmp_path)
+    page = empty.get("/").text
+    assert "No study yet" in page
+    assert "sweep start studies/diabetes.py" in page
+    assert "sweep serve --studies" in empty.get("/start").text
+    empty.close()
+
+
+def test_a_study_shows_its_runs_their_counts_and_where_to_look_further(client):
+    page = client.get("/studies/diabetes").text
+    assert page.count('<tr data-number="') == 30
+    assert "30 of 30 runs" in page
+    assert 'href="/tensorboard/diabetes/#timeseries"' in page
+    assert "minimize val_loss" in page
+
+
+def test_a_link_to_some_runs_shows_these(client):
+    page = client.get("/studies/diabetes", filter="^dnn", state="pruned", sort="best").text
+    shown = re.findall(r'class="part family" data-filter="([^"]*)"', page)
+    assert set(shown) == {"^dnn-"}
+    assert 'value="^dnn"' in page
+    assert "No run matches" not in page.split('id="nothing"')[1].split(">")[0]
+
+
+@pytest.mark.parametrize(
+    ("query", "matches"),
+    [
+        ({"filter": "^DNN"}, lambda name, state: name.startswith("dnn")),
+        ({"where": 'state = "pruned"'}, lambda name, state: state == "PRUNED"),
+        ({"state": "pruned,fail"}, lambda name, state: state in ("PRUNED", "FAIL")),
+        (
+            {"filter": "^mlp", "where": "bs = 32", "state": "complete"},
+            lambda n, s: n.startswith("mlp") and s == "COMPLETE",
+        ),
+    ],
+)
+def test_rows_are_those_of_the_filter_the_condition_and_the_states(client, store, query, matches):
+    every = store.runs(store.study("diabetes").study_id)
+    assert numbers(rows(client, **query)) == [made.number for made in every if matches(made.name, made.state)]
+
+
+def test_rows_are_a_stretch_of_all_that_match_in_their_order(client):
+    whole = numbers(rows(client, sort="-best"))
+    part = rows(client, sort="-best", **{"from": 5, "count": 4})
+    assert (numbers(part), part["matched"], part["total"]) == (whole[5:9], 30, 30)
+
+
+def test_a_link_to_tensorboard_follows_the_rows(client):
+    assert rows(client, filter="^dnn")["tensorboard"] == "/tensorboard/diabetes/?runFilter=%5Ednn#timeseries"
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "parts"),
+    [
+        ({"filter": "^dnn("}, "filter", ["^dnn", "(", ""]),
+        ({"where": "lr < and"}, "where", ["lr < ", "a", "nd"]),
+        ({"where": "nonsense < 1"}, "where", ["", "n", "onsense < 1"]),
+    ],
+)
+def test_what_is_wrong_is_marked_at_its_place(client, query, field, parts):
+    answer = client.get("/studies/diabetes/rows", **query)
+    given = answer.json()
+    assert (answer.status_code, given["field"], given["parts"]) == (422, field, parts)
+    page = client.get("/studies/diabetes", **query)
+    assert page.status_code == 200
+    assert "<mark>" in page.text
+    assert page.text.count('<tr data-number="') == 30
+
+
+@pytest.mark.parametrize("query", [{"sort": "nonsense"}, {"state": "done"}, {"from": "-1"}, {"count": "100000"}])
+def test_what_cannot_be_shown_is_refused(client, query):
+    assert client.get("/studies/diabetes/rows", **query).status_code == 422
+
+
+def test_curves_are_those_of_the_runs_that_match(client, store):
+    given = client.get("/studies/diabetes/curves", filter="^dnn", metric="loss").json()
+    study = store.study("diabetes")
+    first = given["runs"][0]
+    expected = store.metrics(study.study_id, [first["number"]])[first["number"]]
+    assert first["values"] == [pytest.approx(expected[epoch]["loss"], rel=1e-5) for epoch in sorted(expected)]
+    assert all(one["name"].startswith("dnn") for one in given["runs"])
+    assert (given["metric"], given["metrics"]) == ("loss", ["val_loss", "loss"])
+
+
+def test_a_metric_that_is_not_there_gives_the_objective(client):
+    assert client.get("/studies/diabetes/curves", metric=EVIL).json()["metric"] == "val_loss"
+
+
+def test_a_run_shows_its_parameters_reason_and_how_to_train_it_again(client, store):
+    pruned = next(made for made in store.runs(1) if made.state == "PRUNED")
+    page = client.get(f"/studies/diabetes/runs/{pruned.number}").text
+    assert pruned.reason in page
+    assert 'data-threshold="52.31"' in page
+    assert f"--enqueue {pruned.name}" in page
+    assert "learning_rate" in page
+
+
+def test_a_run_that_failed_shows_its_traceback(client, store):
+    failed = next(made for made in store.runs(1) if made.state == "FAIL")
+    assert "ValueError: no</pre>" in client.get(f"/studies/diabetes/runs/{failed.number}").text
+
+
+def test_a_run_is_found_by_its_name_too(client, store):
+    made = store.runs(1)[3]
+    answer = client.get(f"/studies/diabetes/runs/{made.name}")
+    assert (answer.status_code, answer.headers["location"]) == (302, "/studies/diabetes/runs/3")
+
+
+def test_runs_are_compared_by_their_numbers(client):
+    page = client.get("/studies/diabetes/compare", runs="0,2,t0004").text
+    assert page.count('class="swatch') == 3
+    assert "Parameters that differ" in page
+    assert len(client.get("/studies/diabetes/compare/curves", runs="0,2,4").json()["runs"]) == 3
+
+
+@pytest.mark.parametrize("runs", ["", "1", "1,1", "0,1,2,3,4,5,6,7,8", "1,x", "1,999", "1,-2", "1," + "9" * 100])
+def test_what_cannot_be_compared_is_refused(client, runs):
+    assert client.get("/studies/diabetes/compare", runs=runs).status_code in (404, 422)
+
+
+@pytest.mark.parametrize("path", ["/studies/nope", "/studies/diabetes/runs/999", "/start?file=..%2Fsecret.py", "/nope"])
+def test_what_is_not_there_is_said_on_a_page(client, path):
+    answer = client.ask("GET", path, headers=PAGE)
+    assert answer.status_code == 404
+    assert '<section class="empty">' in answer.text
+
+
+def test_study_files_are_shown_with_their_docstring_and_never_run(client):
+    page = client.get("/start", file="wine.py").text
+    assert "Wine by its chemistry." in page
+    assert 'data-preview="/start/preview?file=wine.py"' in page
+    assert "secret.py" not in page
+
+
+def test_a_figure_without_runs_or_without_optuna_says_so(client, tmp_path):
+    assert "Optuna" in client.get("/studies/diabetes/figures/history").json()["message"]
+    assert client.get("/studies/diabetes/figures/nope").status_code == 404
+
+
+def test_plotly_comes_out_of_its_package(client):
+    answer = client.get("/static/plotly.min.js")
+    assert (answer.status_code, "plotly.js v" in answer.text[:200]) == (200, True)
+
+
+def test_names_parameters_reasons_and_tracebacks_are_escaped(tmp_path):
+    store = build_store(tmp_path)
+    made = run(0, 0.5, name=EVIL, family=EVIL, params={EVIL: EVIL, "x": 1}, reason=EVIL, traceback=EVIL, finding=EVIL)
+    made.worker = made.directory = made.architecture = EVIL
+    add_study(store, "s", [made, run(1, 0.4, params={EVIL: "y"}, name="mlp-t0001")], doc=EVIL, file=f"/x/{EVIL}.py")
+    there = Client(store, tmp_path)
+    for path in ("/", "/studies/s", "/studies/s/runs/0", "/studies/s/compare?runs=0,1", "/studies/s/runs/1"):
+        page = there.ask("GET", path, headers=PAGE)
+        assert page.status_code == 200
+        assert "<script>alert" not in page.text, path
+    assert all("<script>alert" not in html for _, html in rows(there, "s")["rows"])
+    for query in ({"filter": EVIL}, {"where": EVIL}, {"sort": EVIL}):
+        assert "<script>alert" not in there.ask("GET", "/studies/s", params=query, headers=PAGE).text
+    there.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/studies/diabetes", "/studies/diabetes/runs/3", "/start", "/nope"])
+def test_a_page_has_neither_scripts_nor_styles_in_itself(client, path):
+    answer = client.ask("GET", path, headers=PAGE)
+    policy = answer.headers["content-security-policy"]
+    assert "script-src 'self';" in policy
+    assert "'unsafe" not in policy
+    assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son[a-z]+=|javascript:", answer.text)
+
+
+def test_the_address_of_everything_that_a_page_loads_answers(client):
+    for path in ("/", "/studies/diabetes", "/studies/diabetes/runs/3", "/start?file=wine.py"):
+        for address in re.findall(r'(?:src|href)="(/static/[^"]+)"', client.get(path).text):
+            assert client.get(address).status_code == 200, address
+    static = Path(__file__).parents[2] / "sweep" / "serve" / "static"
+    for module in static.glob("*.js"):
+        for address in re.findall(r'from "/static/([^"]+)"', module.read_text()):
+            assert (static / address).is_file(), (module.name, address)
+
+
+def test_a_large_study_comes_a_window_at_a_time(tmp_path):
+    store = build_store(tmp_path)
+    add_example(store, count=600)
+    large = Client(store, tmp_path)
+    assert large.get("/studies/diabetes").text.count('<tr data-number="') == FIRST_ROWS
+    assert numbers(rows(large, **{"from": 580, "count": 100})) == list(range(580, 600))
+    given = large.get("/studies/diabetes/curves", numbers="4").json()
+    best = json.loads(large.get("/studies/diabetes/rows").text)["best"]
+    drawn = {one["number"] for one in given["runs"]}
+    assert len(given["runs"]) in (CURVES, CURVES + 1)
+    assert {4, given["best"], 598, 599} <= drawn
+    assert best is not None
+    large.close()

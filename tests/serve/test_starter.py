@@ -1,0 +1,172 @@
+"""Starting studies: what the command line is, what is refused, and a coordinator that outlives its service."""
+
+import json
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from sweep.errors import SweepError
+from sweep.serve import starter as starter_module
+from sweep.serve.problems import Busy, Conflict
+from sweep.serve.settings import ServeSettings
+from sweep.serve.starter import LOG, OPTIONS, Options, Starter
+from tests.store_builder import add_study, build_store, run
+
+PLAIN = """
+import sweep
+
+def train(trial):
+    x = trial.suggest_float("x", 0, 1)
+    for step in range(3):
+        trial.report(x * step, step)
+    return x
+
+study = sweep.Study(train, objective="value", direction="minimize", trials=3, workers=1, pruner="nop")
+"""
+
+
+@pytest.fixture
+def house(tmp_path):
+    store = build_store(tmp_path)
+    file = tmp_path / "plain.py"
+    file.write_text(PLAIN)
+    starter = Starter(ServeSettings(str(store.url), tmp_path / "runs", tmp_path), store)
+    yield starter, file, store
+    for begun in starter.starts():
+        begun.process.kill()
+        begun.process.wait()
+    store.close()
+
+
+def test_options_are_those_of_sweep_start_with_values_as_names_have_them():
+    options = Options(
+        trials=5, sampler="grid(x=[1, 2])", seed=0, fixed={"lr": 0.01, "opt": "a b=c", "aug": True, "n": None}
+    )
+    assert options.arguments() == [
+        "--trials=5",
+        "--sampler=grid(x=[1, 2])",
+        "--seed=0",
+        "--set=lr=0.01",
+        "--set=opt=a~20b~3dc",
+        "--set=aug=true",
+        "--set=n=none",
+    ]
+
+
+@pytest.mark.parametrize(
+    "options", [Options(sampler="tp"), Options(pruner="median("), Options(pruner="__import__('os')")]
+)
+def test_a_spec_that_is_none_is_refused_before_a_process_begins(house, options):
+    starter, file, _ = house
+    with pytest.raises(SweepError):
+        starter.start(file, options)
+    assert starter.starts() == []
+
+
+@pytest.fixture
+def sleeping(house, monkeypatch):
+    """A starter whose coordinators do nothing but live, which takes no seconds."""
+    monkeypatch.setattr(sys, "executable", "/bin/sh")
+    real = starter_module.subprocess.Popen
+
+    def sleep(command, **given):
+        return real(["/bin/sh", "-c", "exec sleep 60"], **given)
+
+    monkeypatch.setattr(starter_module.subprocess, "Popen", sleep)
+    return house
+
+
+def test_a_study_is_started_once_and_its_options_are_kept(sleeping):
+    starter, file, _ = sleeping
+    begun = starter.start(file, Options(trials=5, fixed={"x": 0.5}))
+    assert (begun.state, begun.study, begun.file, begun.problem()) == ("starting", "plain", "plain.py", None)
+    assert begun.log == file.parent / "runs" / "plain" / LOG
+    assert json.loads((begun.log.parent / OPTIONS).read_text())["fixed"] == {"x": 0.5}
+    with pytest.raises(Conflict, match="started once"):
+        starter.start(file, Options())
+    other = starter.start(file, Options(name="other"))
+    assert starter.find(other.identity) is other
+    assert starter.find("none") is None
+
+
+def test_a_coordinator_is_in_a_session_of_its_own(sleeping):
+    starter, file, _ = sleeping
+    begun = starter.start(file, Options())
+    assert os.getsid(begun.process.pid) == begun.process.pid != os.getsid(0)
+
+
+def test_a_service_runs_so_many_studies(sleeping, monkeypatch):
+    monkeypatch.setattr(starter_module, "MOST", 1)
+    starter, file, _ = sleeping
+    starter.start(file, Options())
+    with pytest.raises(Busy, match="at most 1"):
+        starter.start(file, Options(name="other"))
+
+
+def test_a_study_goes_on_with_the_options_of_its_last_start(sleeping):
+    starter, file, store = sleeping
+    first = starter.start(file, Options(trials=5, epochs=7, fixed={"x": 0.5}))
+    first.process.kill()
+    first.process.wait()
+    study = add_study(store, "plain", [run(0)], trials=5, sampler="random", seed=3)
+    begun = starter.go_on(file, study, 9)
+    kept = json.loads((begun.log.parent / OPTIONS).read_text())
+    assert kept == {
+        "name": "plain", "trials": 9, "epochs": 7, "timeout": None, "workers": None,
+        "sampler": "random", "pruner": "median", "seed": 3, "fixed": {"x": 0.5},
+    }  # fmt: skip
+
+
+def test_neither_the_database_nor_the_token_is_on_the_command_line(sleeping, monkeypatch):
+    monkeypatch.setenv("SWEEP_TOKEN", "a-secret")
+    seen = {}
+    real = starter_module.subprocess.Popen
+
+    def look(command, **given):
+        seen.update(command=command, environment=given["env"])
+        return real(command, **given)
+
+    monkeypatch.setattr(starter_module.subprocess, "Popen", look)
+    starter, file, store = sleeping
+    starter.start(file, Options())
+    assert not any("sqlite" in word for word in seen["command"])
+    assert seen["environment"]["SWEEP_STORAGE"] == str(store.url)
+    assert "SWEEP_TOKEN" not in seen["environment"]
+
+
+@pytest.mark.slow
+def test_a_real_study_runs_to_its_end_and_is_found_in_the_store(house):
+    starter, file, store = house
+    begun = starter.start(file, Options(trials=2), [{"x": 0.25}])
+    states = set()
+    while begun.process.poll() is None:
+        starter.starts()
+        states.add(begun.state)
+        time.sleep(0.05)
+    assert begun.state == "ended", begun.output()
+    assert "starting" in states
+    study = store.study("plain")
+    assert store.runs(study.study_id, [0])[0].params["x"] == 0.25
+    assert len(store.runs(study.study_id)) == 2
+
+
+@pytest.mark.slow
+def test_a_study_that_is_refused_says_why(house):
+    starter, file, _ = house
+    file.write_text("import nothing_of_the_kind\n")
+    begun = starter.start(file, Options())
+    begun.process.wait()
+    assert begun.state == "failed"
+    assert "nothing_of_the_kind" in (begun.problem() or "")
+
+
+def test_a_coordinator_that_was_told_to_end_has_ended(sleeping):
+    starter, file, _ = sleeping
+    begun = starter.start(file, Options())
+    begun.process.send_signal(signal.SIGKILL)
+    begun.process.wait()
+    assert begun.state == "failed"
+    assert begun.problem() == "it said nothing"
