@@ -20,9 +20,10 @@ def test_the_log_directory_is_the_one_the_study_was_started_with(tmp_path):
     add_study(store, directory="/elsewhere/diabetes")
     storage = str(store.url)
     store.close()
-    assert find_board("diabetes", "^dnn", None, None, storage) == Board(Path("/elsewhere/diabetes"), "^dnn")
-    assert find_board("^dnn", None, None, None, storage) == Board(Path("/elsewhere/diabetes"), "^dnn")
-    assert find_board(None, None, "^dnn", None, storage) == Board(Path("/elsewhere/diabetes"), "^dnn")
+    board = Board(Path("/elsewhere/diabetes"), "^dnn", ["val_loss"])
+    assert find_board("diabetes", "^dnn", None, None, storage) == board
+    assert find_board("^dnn", None, None, None, storage) == board
+    assert find_board(None, None, "^dnn", None, storage) == board
     with pytest.raises(FilterError):
         find_board("diabetes", "^(dnn", None, None, storage)
 
