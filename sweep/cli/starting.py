@@ -115,7 +115,8 @@ def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> 
     if counts["WAITING"]:
         lines.append(f"{counts['WAITING']} that were running will be run again when the study goes on")
     if done >= total and outcome.stopped is None and not counts["WAITING"]:
-        lines.append("the study is finished")
+        nothing_left = outcome.opened.search.exhausted
+        lines.append("the study is finished" + (": its sampler has nothing left to try" if nothing_left else ""))
     elif outcome.stopped is not None:
         lines.append(f"stopped by {outcome.stopped}" if outcome.signal else f"stopped: {outcome.stopped}")
     return lines
@@ -127,7 +128,7 @@ def _further(study: StudyRecord, outcome: Outcome, line: CommandLine) -> list[tu
     first = (line.again(), "goes on") if done < total else (line.again(trials=2 * total), "trains more")
     storage = line.settings.storage
     return [
-        first,
+        *([] if done >= total and outcome.opened.search.exhausted else [first]),
         (command("runs", study.name, storage=storage), "lists all runs"),
         (command("tensorboard", study.name, storage=storage), "shows them in TensorBoard"),
     ]

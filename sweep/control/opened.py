@@ -108,7 +108,8 @@ class Opened:
         with self._lock:
             self.writer = self.writer or insist(self._create)
             self.kept = True
-        self.writer.describe(self.search.keys.as_dict(), self.search.space, self.declaration.as_dict(), self.directory)
+            keys, space = self.search.keys.as_dict(), self.search.space  # both only grow, and the later stand
+            self.writer.describe(keys, space, self.declaration.as_dict(), self.directory)
         insist(self.writer.flush)
 
     def _create(self) -> StudyWriter:
@@ -138,6 +139,7 @@ class Opened:
                 if refused and self._created and not ended:
                     self._withdraw()
                 elif self.writer is not None:
+                    self._settle_budget()
                     if self.kept or not refused:
                         self.keep()
                     insist(self.writer.release)
@@ -146,6 +148,12 @@ class Opened:
                 self.writer.store.close()
         if refused and not (self.kept and ended):
             self._remove_traces()
+
+    def _settle_budget(self) -> None:
+        """A study whose sampler has nothing left, such as a grid, is finished with the trials it has."""
+        trials = self.search.trials()
+        if self.search.exhausted and trials and all(trial.state.is_finished() for trial in trials):
+            self.declaration = self.declaration.replaced(trials=len(trials))
 
     def _withdraw(self) -> None:
         """Remove a study that this start has created."""
