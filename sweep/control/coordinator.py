@@ -276,6 +276,7 @@ class Coordinator:
         with self.lock:
             self.crash = self.crash or error
         self.refuse(SweepError("the coordinator failed", f"{type(error).__name__}: {error}"))
+        self.finished.set()  # a trial whose end failed would be waited for
 
     def obey(self, command: Command) -> None:
         """Do what somebody asks through the store."""

@@ -2,17 +2,20 @@
 
 import itertools
 import math
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from sweep.control.coordinator import Fenced
 from sweep.errors import StudyError
-from sweep.store import Command
+from sweep.store import Command, Store
 from tests.control.memory import optunas_trials
 from tests.control.workers import SPACE, a_house
+from tests.databases import optunas_own
 
 
 @pytest.fixture
@@ -320,6 +323,19 @@ def test_an_end_that_is_under_way_is_ended_by_nobody_else(house, monkeypatch):
 # What stops them.
 
 
+def test_a_fault_of_ours_at_a_trials_end_is_not_waited_for(house, monkeypatch):
+    worker = house.worker("0")
+    worker.begin()
+    with monkeypatch.context() as patched:
+        patched.setattr(house.coordinator.opened.search, "tell", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError) as fault:
+            worker.end()
+    house.coordinator.crashed(fault.value)
+    assert house.coordinator.finished.is_set()
+    with pytest.raises(ZeroDivisionError):
+        house.coordinator.raise_error()
+
+
 def test_a_stopped_study_requeues_at_the_next_epoch(house):
     worker = house.worker("0")
     worker.begin()
@@ -402,10 +418,6 @@ def test_a_study_goes_on_after_its_coordinator_died(tmp_path):
 
 
 def test_a_trial_that_ended_while_nobody_coordinated_stays_ended(tmp_path):
-    import optuna
-
-    from tests.databases import optunas_own
-
     with a_house(tmp_path) as house:
         worker = house.worker("0")
         worker.begin()
@@ -447,8 +459,6 @@ def test_what_the_first_start_enqueued_is_not_enqueued_again_but_what_is_asked_f
 
 
 def test_a_second_coordinator_is_refused_and_names_the_first(tmp_path):
-    import os
-
     with a_house(tmp_path) as house:
         house.worker("0").train()
         with a_house(tmp_path) as second, pytest.raises(StudyError, match=f"got process {os.getpid()} on "):
@@ -497,11 +507,6 @@ def test_another_direction_is_refused(tmp_path):
 
 
 def test_a_study_of_plain_optuna_is_not_taken_over(tmp_path):
-    import optuna
-
-    from sweep.store import Store
-    from tests.databases import optunas_own
-
     Store(f"sqlite:///{tmp_path}/sweep.db", create=True).close()
     with optunas_own(f"sqlite:///{tmp_path}/sweep.db") as storage:
         optuna.create_study(study_name="study", storage=storage)

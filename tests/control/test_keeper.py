@@ -5,7 +5,9 @@ import time
 
 import optuna
 import pytest
+import sqlalchemy as sa
 
+from sweep.store.database import parse_url
 from tests.control.memory import optunas_trials
 from tests.control.started import wait_for
 from tests.control.workers import a_house
@@ -59,6 +61,24 @@ def test_a_database_that_refuses_is_said_once_and_tried_again(house):
         time.sleep(0.3)
     assert house.heard.messages == ["the database refuses, trying again: disk full"]
     wait_for(lambda: house.stored(0).epoch == 1)
+
+
+def test_connections_that_the_server_ends_are_made_again(tmp_path, postgresql):
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+    url = postgresql.create_with_schema()
+    with a_house(tmp_path, url) as house:
+        house.worker("0").begin()
+        house.keeper.start()
+        engine = sa.create_engine(parse_url(url), poolclass=sa.NullPool)
+        for epoch in range(3):
+            house.desk.epoch("0", 0, epoch, {"loss": 1.0}, None)
+            with engine.connect() as connection:
+                connection.execute(sa.text(f"{others} AND pid <> pg_backend_pid()"))
+        house.desk.end("0", 0, "COMPLETE", [1.0], None, None)
+        assert house.coordinator.error is None
+        assert (house.stored(0).state, house.stored(0).epoch) == ("COMPLETE", 3)
+        assert len(optunas_trials(url)[0].intermediate_values) == 3
+        house.keeper.close()
 
 
 def test_a_study_that_is_deleted_is_refused(house, storage_url):
