@@ -73,7 +73,7 @@ def test_any_callable_may_train():
         ({"name": "a/b"}, "a study's name is up to 80"),
         ({"name": "-x"}, "a study's name is up to 80"),
         ({"name": 3}, "a study's name is text: got a int"),
-        ({"sampler": object()}, "a study's sampler is text: got a object; e.g. sampler='tpe"),
+        ({"sampler": ["tpe"]}, "a study's sampler is text: got a list; e.g. sampler='tpe"),
         ({"pruner": 1}, "a study's pruner is text: got a int; e.g. pruner='median'"),
         ({"value": "first"}, "a trial's value is the best or the last epoch's: got 'first'"),
         ({"precision": 3}, "precision is auto or None: got 3"),
