@@ -1,8 +1,8 @@
 """Studies' runs kept in memory, so that a page over 10,000 runs reads only what can have changed.
 
-A finished run never changes, and trial numbers count up without gaps: each reading asks the store for the runs that were
-not finished at the last one and for those that are new. Whatever else a store may show, such as a study that was deleted
-and begun again, differs in its counts and is read whole.
+A finished run never changes, and trial numbers count up without gaps: each reading asks the store for the runs that
+were not finished at the last one and for those that are new. Whatever else a store may show, such as a study that was
+deleted and begun again, differs in its counts and is read whole.
 """
 
 import threading
@@ -10,8 +10,10 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate
 
-from sweep.read.runs import best_run
+from sweep.read.runs import best_run, maximizes, run_value
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 
 KEPT = 16  # studies
@@ -37,6 +39,13 @@ class Snapshot:
     best: RunRecord | None
     read: float
     _kept: dict[int, tuple[int, Mapping[str, float]]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def best_so_far(self) -> list[float]:
+        """The best value after each complete run that has one."""
+        values = [run_value(self.study, run) for run in self.runs if run.state == "COMPLETE"]
+        choose = max if maximizes(self.study) else min
+        return list(accumulate((value for value in values if value is not None), choose))
 
     def run(self, number: int) -> RunRecord | None:
         """The run of a trial number."""
@@ -89,12 +98,14 @@ class Snapshots:
     def _read(self, study: StudyRecord, last: Snapshot | None) -> Snapshot:
         counts = self._store.counts(study.study_id)
         runs = self._changed(study, last, sum(counts.values())) if last is not None else None
+        if last is not None and runs is last.runs and counts == last.counts:
+            last.read = time.monotonic()
+            return last
         if runs is None or Counter(run.state for run in runs) != Counter(counts):
             last, runs = None, self._store.runs(study.study_id)
             counts = dict(Counter(run.state for run in runs))
         kept = last._kept if last is not None else {}
-        best = best_run(study, runs)
-        return Snapshot(study, runs, counts, best, time.monotonic(), kept)
+        return Snapshot(study, runs, counts, best_run(study, runs), time.monotonic(), kept)
 
     def _changed(self, study: StudyRecord, last: Snapshot, total: int) -> list[RunRecord] | None:
         """The runs, those read again that can have changed; None where reading all is as quick, or needed."""
