@@ -106,6 +106,7 @@ def commit(folder: Path) -> str | None:
 
 
 def _check_declaration(study: Declaration) -> None:
+    _check_types(study)
     if not STUDY_NAME.fullmatch(study.name):
         raise StudyError(
             "a study's name is up to 80 of A-Z a-z 0-9 . _ - and begins with none of . -", repr(study.name)
@@ -121,12 +122,6 @@ def _check_declaration(study: Declaration) -> None:
             f"pruner {study.pruner!r}",
             "use --pruner nop, or one objective",
         )
-    for name in ("trials", "epochs"):
-        count = getattr(study, name)
-        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
-            raise StudyError(f"{name} is a whole number of at least 1", repr(count))
-    if study.workers is not None and (not isinstance(study.workers, int) or study.workers < 0):
-        raise StudyError("workers is a whole number of at least 0", repr(study.workers), "0 trains in this process")
     if study.timeout is not None and not study.timeout > 0:
         raise StudyError("a timeout is a number of seconds above 0", repr(study.timeout))
     if study.value not in ("best", "last"):
@@ -135,3 +130,25 @@ def _check_declaration(study: Declaration) -> None:
         )
     if study.precision not in ("auto", None):
         raise StudyError("precision is auto or None", repr(study.precision))
+
+
+def _check_types(study: Declaration) -> None:
+    """Refuse what is of another type than it must be, before anything is asked of it."""
+    for name, least in (("trials", 1), ("epochs", 1), ("workers", 0), ("seed", 0)):
+        count = getattr(study, name)
+        if count is None and name != "trials":
+            continue
+        if isinstance(count, bool) or not isinstance(count, int) or count < least:
+            remedy = "0 trains in this process" if name == "workers" else None
+            raise StudyError(f"{name} is a whole number of at least {least}", repr(count), remedy)
+    if isinstance(study.timeout, bool) or not isinstance(study.timeout, int | float | None):
+        raise StudyError("a timeout is a number of seconds above 0", repr(study.timeout))
+    for name, example in (("name", "wine"), ("sampler", "tpe(n_startup_trials=20)"), ("pruner", "median")):
+        text = getattr(study, name)
+        if not isinstance(text, str):
+            raise StudyError(f"a study's {name} is text", f"a {type(text).__name__}", f"e.g. {name}={example!r}")
+    for name in ("objective", "direction"):
+        if not all(isinstance(text, str) for text in getattr(study, name)):
+            raise StudyError(f"a study's {name} is text, or a list of texts", repr(getattr(study, name)))
+    if not all(isinstance(text, str) for pair in study.short.items() for text in pair):
+        raise StudyError("short is a dict of keys for run names by parameter", repr(study.short))

@@ -33,6 +33,8 @@ _FILE_VERSION = "brain.Event:2"
 
 _MARKUP = re.compile(r"[\\`*\[\]|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
+_STAMP = re.compile(re.escape(PREFIX) + r"(\d+)(?:\.(\d{9})\.)?")
+
 _serial = itertools.count()
 
 
@@ -53,12 +55,12 @@ class RunWriter:
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        is_first = not files(directory)
-        self.path = directory / _file_name()
+        earlier = files(directory)
+        self.path = directory / _file_name(earlier)
         self._file = self.path.open("xb")
         self._steps: dict[str, int] = {}
         self._event(Event(wall_time=time.time(), file_version=_FILE_VERSION))
-        if is_first:
+        if not earlier:
             self.begin()
         self.flush()
 
@@ -119,10 +121,24 @@ class RunWriter:
         records.write(self._file, event.SerializeToString())
 
 
-def _file_name() -> str:
-    """`events.out.tfevents.<seconds>.<host>.<pid>.<n>`: names sort by time, and no two are the same."""
-    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+def _file_name(earlier: list[Path]) -> str:
+    """`events.out.tfevents.<seconds>.<host>.<pid>.<n>`: names sort by time, and no two are the same.
+
+    The time is later than that of a run's earlier files, even where the clock has been set back or another host's is
+    behind: TensorBoard's slower loader reads no file whose name comes before one that it has read.
+    """
+    now = max([time.time_ns(), *(_after(path) for path in earlier)])
+    seconds, nanoseconds = divmod(now, 10**9)
     return f"{PREFIX}{seconds:010}.{nanoseconds:09}.{socket.gethostname()}.{os.getpid()}.{next(_serial):06}"
+
+
+def _after(path: Path) -> int:
+    """The first nanosecond whose file name sorts after an event file's, ours or another writer's."""
+    stamp = _STAMP.match(path.name)
+    if stamp is None:
+        return 0
+    seconds, nanoseconds = stamp.groups()
+    return int(seconds) * 10**9 + (10**9 if nanoseconds is None else int(nanoseconds) + 1)
 
 
 def files(directory: Path) -> list[Path]:

@@ -1,10 +1,12 @@
 """`Study.run`: the sweep of `sweep start` from a script or a notebook, with the same display."""
 
 import dataclasses
+import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
+from rich.console import Console
 
 from sweep.cli.display import LiveDisplay, PlainDisplay
 from sweep.cli.output import console
@@ -18,14 +20,26 @@ from sweep.study import Study
 def run_study(study: Study, **overrides: Any) -> optuna.Study:
     """Run a study; see `Study.run`."""
     settings = settings_of(overrides)
-    here = study.file is None or (settings.workers if settings.workers is not None else study.workers) == 0
+    workers = settings.workers if settings.workers is not None else study.workers
+    here = study.file is None or workers == 0
+    if here and settings.workers:
+        raise StudyError(
+            "workers load a study from the file that binds it to the name `study`",
+            f"workers={settings.workers} and no such file",
+            "leave workers out: this process trains",
+        )
     if settings.fixed or settings.enqueue:
         settings = _checked(study, settings, here=here)
-    screen = console()
-    display = LiveDisplay if screen.is_terminal or screen.is_jupyter else PlainDisplay
-    with display(screen, str(study.file or study.name), names=False) as watcher:
+    with _display(console(), str(study.file or study.name)) as watcher:
         outcome = start_here(study, settings, watcher) if here else start_file(str(study.file), settings, watcher)
     return outcome.opened.search.study
+
+
+def _display(screen: Console, file: str) -> LiveDisplay | PlainDisplay:
+    """The live display where there is a person: on a terminal, and in a notebook that can change what it has shown."""
+    rich_can = importlib.util.find_spec("ipywidgets") is not None
+    lives = rich_can if screen.is_jupyter else screen.is_terminal
+    return (LiveDisplay if lives else PlainDisplay)(screen, file, names=False)
 
 
 def settings_of(overrides: Mapping[str, Any]) -> Settings:

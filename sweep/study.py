@@ -9,7 +9,9 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from sweep.declaration import Declaration, Value, commit, file_hash, versions
@@ -17,6 +19,8 @@ from sweep.errors import StudyError, SweepError
 
 if TYPE_CHECKING:
     import optuna
+
+_loading: list[Path] = []  # study files that are being imported
 
 Train = Callable[["optuna.trial.BaseTrial"], float | Sequence[float]]
 
@@ -68,6 +72,8 @@ class Study:
     ) -> None:
         if not callable(train):
             raise StudyError("a study's first argument is the function that trains", repr(train))
+        if not isinstance(short, Mapping | None):
+            raise StudyError("short is a dict of keys for run names by parameter", repr(short))
         objectives, directions = _as_list(objective), _as_list(direction)
         self.train = train
         self.file = _file_of(train)
@@ -86,8 +92,8 @@ class Study:
             precision=precision,
             short=dict(short or {}),
             value=value,
-            enqueue=[dict(params) for params in enqueue],
-            doc=(sys.modules[train.__module__].__doc__ or "").strip() if train.__module__ in sys.modules else "",
+            enqueue=_parameter_sets(enqueue),
+            doc=(getattr(_module_of(train), "__doc__", None) or "").strip(),
         )
 
     @property
@@ -110,8 +116,18 @@ class Study:
             commit=commit(self.file.parent) if self.file else None,
         )
 
+    def _bind(self, file: Path | None) -> None:
+        """Take the file that workers load, and its name where the study has none."""
+        self.file = file
+        if file is not None and not self.named:
+            self._declaration = dataclasses.replace(self._declaration, name=file.stem)
+
     def run(self, **overrides: Any) -> Any:
         """Run the sweep from a script or a notebook, as `sweep start` does; returns the study as Optuna has it.
+
+        Workers load the study from the file that binds it to the name `study`; a script calls this under
+        `if __name__ == "__main__":`, since they import it. A study that no file binds, as in a notebook, is trained in
+        this process.
 
         Args:
             overrides: what `sweep start` takes as options: `trials`, `epochs`, `timeout`, `workers`, `sampler`,
@@ -122,6 +138,13 @@ class Study:
         """
         from sweep.running import run_study
 
+        if _loading:
+            raise StudyError(
+                "study.run() is for the script itself, and workers import its file",
+                "a call of it when imported",
+                'put it under: if __name__ == "__main__":',
+            )
+        self._bind(_home(self))
         return run_study(self, **overrides)
 
 
@@ -138,21 +161,22 @@ def load(path: str | Path) -> Study:
         raise StudyError("a study file is a Python file", str(path), "its name ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
+    _loading.append(file)
     try:
         spec.loader.exec_module(module)
     except SweepError:
         raise
     except BaseException as error:
         raise StudyError(f"the study file {path} must import", _where(error, file)) from error
+    finally:
+        _loading.remove(file)
     study = getattr(module, "study", None)
     if not isinstance(study, Study):
         got = "no `study`" if study is None else f"a {type(study).__name__}"
         raise StudyError(
             f"the study file {path} must bind a sweep.Study to `study`", got, "write: study = sweep.Study(...)"
         )
-    study.file = file
-    if not study.named:
-        study._declaration = dataclasses.replace(study._declaration, name=file.stem)
+    study._bind(file)
     return study
 
 
@@ -189,11 +213,31 @@ def _where(error: BaseException, file: Path) -> str:
 
 
 def _as_list(value: str | Sequence[str]) -> list[str]:
-    return [value] if isinstance(value, str) else list(value)
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+
+
+def _parameter_sets(several: Sequence[Mapping[str, Value]]) -> list[dict[str, Value]]:
+    if isinstance(several, Mapping | str) or not all(isinstance(params, Mapping) for params in several):
+        raise StudyError("enqueue is a list of dicts, parameters by name", repr(several))
+    return [dict(params) for params in several]
+
+
+def _module_of(train: Train) -> ModuleType | None:
+    while isinstance(train, partial):
+        train = train.func
+    return sys.modules.get(getattr(train, "__module__", None) or "")
 
 
 def _file_of(train: Train) -> Path | None:
     """The file that a function came from; None in a notebook or an interactive session."""
-    module = sys.modules.get(getattr(train, "__module__", ""))
-    file = getattr(module, "__file__", None)
+    file = getattr(_module_of(train), "__file__", None)
     return Path(file).resolve() if file and Path(file).is_file() else None
+
+
+def _home(study: Study) -> Path | None:
+    """The file from which a worker can load a study: that of a module which binds it to the name `study`."""
+    for module in [sys.modules.get("__main__"), *sys.modules.values()]:
+        file = getattr(module, "__file__", None)
+        if file and getattr(module, "__dict__", {}).get("study") is study and Path(file).suffix == ".py":
+            return Path(file).resolve()
+    return None

@@ -25,6 +25,7 @@ _HISTOGRAM = histogram_metadata.create_summary_metadata("", "")
 _TEXT = text_metadata.create_summary_metadata("", "")
 _COLUMNS = TensorShapeProto.Dim(size=3)
 _PLACES = np.arange(BUCKETS + 1)
+_PART = 2**14  # numbers that are counted at a time, so that they stay in the processor's cache
 _SMALLEST = float(np.finfo(np.float64).tiny)  # numbers below have fewer digits
 
 
@@ -60,23 +61,32 @@ def buckets(array: Array) -> Array:
         near to each other to be told apart, a bucket around them; 0 where there are none. NaN and infinity are left
         out of the counts.
     """
-    values = np.asarray(array).ravel().astype(np.float64)
+    values = np.asarray(array).ravel()
     if not values.size:
         return np.zeros((0, 3))
     least, most = float(values.min()), float(values.max())
     if not math.isfinite(least / 2 + most / 2):
         return buckets(values[np.isfinite(values)])
-    # Halves, since the difference of two finite numbers may not be finite. Several times faster than np.histogram.
-    values *= 0.5
+    # Halves, since the difference of two finite numbers may not be finite.
     low, high = least / 2, most / 2
     step = (high - low) / BUCKETS
     if low + step == low or high - step == high or step < _SMALLEST:
         return np.array([[least - 0.5, most + 0.5, values.size]])
-    places = ((values - low) / step).astype(np.intp)
-    counts = np.bincount(np.minimum(places, BUCKETS - 1), minlength=BUCKETS)
+    counts = _counts(values[:_PART], low, step)
+    for first in range(_PART, values.size, _PART):
+        counts += _counts(values[first : first + _PART], low, step)
     edges = 2.0 * (low + step * _PLACES)
     edges[0], edges[-1] = least, most
     return np.stack([edges[:-1], edges[1:], counts], axis=1)
+
+
+def _counts(values: Array, low: float, step: float) -> Array:
+    """How many numbers lie in each bucket; `low` and `step` are halved. Several times faster than np.histogram."""
+    halves = values.astype(np.float64)
+    halves *= 0.5
+    halves -= low
+    halves /= step
+    return np.bincount(np.minimum(halves.astype(np.intp), BUCKETS - 1), minlength=BUCKETS)
 
 
 def _scalar(value: float) -> TensorProto:

@@ -123,6 +123,36 @@ def test_a_run_whose_worker_was_killed_in_a_record_has_its_end_in_a_second_file(
         assert f"<strong>FAIL</strong>: {reason}" in text
 
 
+def behind(monkeypatch):
+    """The wall clock, set back by an hour."""
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() - 3600 * 10**9)
+
+
+@pytest.mark.parametrize(
+    "earlier", ["events.out.tfevents.4000000000.host.1.0.v2", "events.out.tfevents.4000000000.999999999.host.1.0"]
+)
+def test_a_file_is_named_to_be_read_after_another_writers(directory, earlier):
+    directory.mkdir(parents=True)
+    (directory / earlier).write_bytes(b"")
+    for number in range(2):
+        with RunWriter(directory) as writer:
+            writer.scalars(number, {"val_loss": number})
+    assert files(directory)[0].name == earlier
+    assert scalars(directory) == [(0, 0.0), (1, 1.0)]
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_the_end_of_a_run_is_shown_though_the_clock_was_set_back(tmp_path, directory, loader, monkeypatch):
+    write_epochs(directory, 3)
+    with tensorboard(tmp_path / "diabetes", loader) as server:
+        server.wait_for(lambda: server.scalars(NAME, "val_loss"), lambda values: len(values) == 3)
+        behind(monkeypatch)
+        end_run(RunRecord(0, NAME, "PRUNED", directory=str(directory), reason="by hand"))
+        text = server.wait_for(lambda: server.texts(NAME, RUN_TAG), lambda texts: 1 in texts)[1]
+        assert "<strong>PRUNED</strong>: by hand" in text
+
+
 @pytest.mark.parametrize("loader", LOADERS)
 def test_a_run_that_is_run_again_is_shown_anew_while_tensorboard_runs(tmp_path, directory, loader):
     write_epochs(directory, 6)
@@ -159,6 +189,7 @@ def test_nan_infinity_and_empty_arrays_are_shown(tmp_path, directory, loader):
         assert tables == {"nan": {0: []}, "empty": {0: []}, "half": {0: [[0.0, 1.0, 2.0]]}}
 
 
+@pytest.mark.slow  # it loads TensorFlow
 def test_tensorboard_started_by_hand_shows_the_same(tmp_path, directory):
     write_epochs(directory, 2)
     with tensorboard(tmp_path / "diabetes", command=BY_HAND) as server:
@@ -211,6 +242,9 @@ def test_a_full_disk_is_an_oserror(directory):
     writer._file = open("/dev/full", "wb")  # noqa: SIM115  closed below
     with pytest.raises(OSError, match="No space left"):
         writer.text(RUN_TAG, "x" * 1_000_000)
+    writer.scalars(0, {"val_loss": 0.5})
+    with pytest.raises(OSError, match="No space left"):
+        writer.flush()
     with pytest.raises(OSError, match="No space left"):
         writer.close()
 

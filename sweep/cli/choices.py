@@ -1,6 +1,5 @@
 """What a command line says about parameters: `--set`, `--enqueue` and `--from`, checked against the search space."""
 
-import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -37,7 +36,13 @@ def choose(file: str, fixed: Sequence[str], enqueue: Sequence[str], best_of: Seq
     """
     if not (fixed or enqueue or best_of):
         return Choices()
-    seen = preview(file)
+    return read_choices(preview(file), fixed, enqueue, best_of, storage=storage)
+
+
+def read_choices(
+    seen: Preview, fixed: Sequence[str], enqueue: Sequence[str], best_of: Sequence[str], *, storage: str
+) -> Choices:
+    """Read the options as `choose` does, over a search space that is known."""
     kept = seen.params(dict(_pair(text, seen) for text in fixed))
     sets = [params for text in enqueue for params in _parameter_sets(text, seen)]
     for text in best_of:
@@ -99,8 +104,5 @@ def _best(text: str, seen: Preview, storage: str) -> list[dict[str, Value]]:
         store.close()
     found = fitting(seen, [run.params for run in runs])
     if not found:
-        near = difflib.get_close_matches(parts[0], [study.name])
-        raise StudyError(
-            f"--from needs complete runs of {near[0] if near else parts[0]} that fit the search space", "none"
-        )
+        raise StudyError("--from needs a complete run that fits the search space", f"none of {study.name}")
     return found

@@ -12,16 +12,17 @@ from sweep.control.tensorboard import TensorBoard, run_names
 from sweep.errors import SweepError
 from sweep.read.casing import for_case_sensitive_tabs
 from sweep.read.filters import compile_pattern
-from sweep.read.tensorboard import SELECTS_ALL, links
+from sweep.read.tensorboard import SELECTS_ALL, links, pins
 from sweep.store import Store
 
 
 @dataclass(frozen=True)
 class Board:
-    """What TensorBoard is to show: a log directory, and a pattern for its runs."""
+    """What TensorBoard is to show: a log directory, a pattern for its runs, the objectives of a known study."""
 
     directory: Path
     pattern: str | None
+    objectives: Sequence[str] = ()
 
 
 def find_board(first: str | None, second: str | None, option: str | None, logdir: str | None, storage: str) -> Board:
@@ -36,7 +37,7 @@ def find_board(first: str | None, second: str | None, option: str | None, logdir
     if logdir is None:
         with options.opened(storage) as store:
             target = find_target(store, first, second, option)
-        board = Board(Path(target.study.directory), target.pattern)
+        board = Board(Path(target.study.directory), target.pattern, target.study.declaration["objective"])
     else:
         board = _in_directory(Path(logdir), first, second, option)
     if board.pattern is not None:
@@ -80,7 +81,7 @@ def show_served(store: Store, server: str, first: str | None, second: str | None
     target = find_target(store, first, second, option)
     target.compiled()
     names = sorted(run.name for run in store.runs(target.study.study_id) if run.name is not None)
-    board = Board(Path(target.study.directory), target.pattern)
+    board = Board(Path(target.study.directory), target.pattern, target.study.declaration["objective"])
     _print_board(board, f"{server.rstrip('/')}/tensorboard/{target.study.name}/", names)
 
 
@@ -92,7 +93,7 @@ def _print_links(board: Board, running: TensorBoard) -> None:
 
 def _print_board(board: Board, url: str, names: Sequence[str]) -> None:
     sensitive = None if board.pattern is None else for_case_sensitive_tabs(board.pattern, names)
-    found = links(url, board.pattern, sensitive=sensitive)
+    found = links(url, board.pattern, sensitive=sensitive, pins=pins(board.objectives))
     rows = [
         ("Time Series", found.time_series),
         ("Scalars", found.scalars),

@@ -4,6 +4,7 @@
 that a slow sampler delays nobody's verdict. `changed` wakes those who wait for a trial.
 """
 
+import math
 import threading
 import time
 from collections import deque
@@ -65,7 +66,7 @@ class Coordinator:
         self._again: deque[int] = deque()
         self._departed: set[str] = set()
         self._asking = 0  # workers whose new trial is being sampled
-        self._deadline: float | None = None
+        self._deadline = math.inf  # by the monotonic clock
 
     @property
     def opened(self) -> Opened:
@@ -93,7 +94,7 @@ class Coordinator:
             self._opened = open_study(declaration, self.settings, preview=self.preview)
             self._again.extend(self._opened.unfinished)
             seconds = self.opened.declaration.timeout
-            self._deadline = time.monotonic() + seconds if seconds else None
+            self._deadline = time.monotonic() + seconds if seconds else math.inf
             self.watcher.opened(self._opened.opening())
             self.when_opened(self._opened)
             self._check_finished()
@@ -137,20 +138,19 @@ class Coordinator:
         ledger.put(run)
 
     def _may_begin(self) -> bool:
-        if self.stopped is not None or self._late():
+        if time.monotonic() >= self._deadline and (self._again or self._left() > 0):
+            self.stopped = self.stopped or f"its timeout of {self.opened.declaration.timeout:g} s is over"
+        if self.stopped is not None:
             return False
         # One new trial is sampled at a time: samplers are not made for several threads.
         return bool(self._again) or (not self._asking and self._left() > 0)
 
     def _over(self) -> bool:
         """Whether a worker that asks now is not needed any more."""
-        if self.stopped is not None or self._late():
+        if self.stopped is not None:
             return True
         # A running trial may come back into the queue, so its worker's peers wait until the last one has ended.
         return not self._live and not self._asking and not self._again and self._left() <= 0
-
-    def _late(self) -> bool:
-        return self._deadline is not None and time.monotonic() >= self._deadline
 
     def _left(self) -> int:
         """How many new trials may still begin."""

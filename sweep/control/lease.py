@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import asdict
 
+import optuna
 import sqlalchemy as sa
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
@@ -99,6 +100,26 @@ def _forget_deleted(connection: sa.Connection) -> None:
     there = sa.select(optuna_studies.c.study_id)
     for table in (metrics, runs, commands, studies):
         connection.execute(sa.delete(table).where(table.c.study_id.not_in(there)))
+
+
+def delete_study(store: Store, record: StudyRecord) -> None:
+    """Delete a study, if it is still ours, from Optuna's tables and from ours.
+
+    Raises:
+        LeaseLost: it is not.
+    """
+    with store.engine.connect() as connection:
+        if connection.execute(sa.select(studies.c.study_id).where(is_ours(record))).one_or_none() is None:
+            raise LeaseLost(f"study {record.name} must be ours to be deleted")
+    url = store.url.render_as_string(hide_password=False)
+    storage = optuna.storages.RDBStorage(url, skip_compatibility_check=True, skip_table_creation=True)
+    try:
+        storage.delete_study(record.study_id)
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+    with writing(store.engine) as connection:
+        _forget_deleted(connection)
 
 
 def claim(store: Store, record: StudyRecord, owner: Owner) -> StudyRecord:

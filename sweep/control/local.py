@@ -58,7 +58,7 @@ class LocalExecutor:
         self._serial = 0
         self._closed = False
         self._lock = threading.Lock()
-        self._threads: list[threading.Thread] = []
+        self._threads: dict[int, threading.Thread] = {}  # each keeps a slot
 
     def start(self) -> None:
         """Start all workers."""
@@ -67,7 +67,7 @@ class LocalExecutor:
 
     def _begin(self, slot: int) -> None:
         thread = threading.Thread(target=self._keep, args=(slot,), name=f"slot {slot}", daemon=True)
-        self._threads.append(thread)
+        self._threads[slot] = thread
         thread.start()
 
     def resize(self, count: int) -> None:
@@ -75,11 +75,11 @@ class LocalExecutor:
         with self._lock:
             self._wanted = count
             surplus = [process for slot, process in self._slots.items() if slot >= count]
-            missing = range(len(self._threads), count)
         for process in surplus:
             _kill(process)
-        for slot in missing:
-            self._begin(slot)
+        for slot in range(count):
+            if slot not in self._threads or not self._threads[slot].is_alive():
+                self._begin(slot)
 
     def close(self, seconds: float, busy: Callable[[str], bool] = lambda worker: True) -> None:
         """End all workers.
@@ -94,10 +94,10 @@ class LocalExecutor:
         for process in idle:
             _kill(process)
         deadline = time.monotonic() + seconds
-        for thread in self._threads:
+        for thread in self._threads.values():
             thread.join(max(0.0, deadline - time.monotonic()))
         self.kill()
-        for thread in self._threads:
+        for thread in self._threads.values():
             thread.join()
         shutil.rmtree(self._outputs, ignore_errors=True)
 

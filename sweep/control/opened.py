@@ -1,13 +1,15 @@
 """A study that this process coordinates."""
 
 import contextlib
+import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sweep.control.lease import LeaseLost, create_study
+from sweep.control.lease import LeaseLost, create_study, delete_study
 from sweep.control.progress import Opening
 from sweep.control.search import Search
 from sweep.control.standing import begin_again
@@ -15,8 +17,9 @@ from sweep.control.storage import Ledger
 from sweep.control.writer import StudyWriter
 from sweep.declaration import Declaration
 from sweep.store import FINISHED, RunRecord, Store
-from sweep.store.database import REFUSES
+from sweep.store.database import REFUSES, sqlite_path
 from sweep.store.lease import new_owner
+from sweep.store.sqlite_file import remove_unused
 
 if TYPE_CHECKING:
     from sweep.control.opening import Settings
@@ -61,6 +64,8 @@ class Opened:
         folders = (self._workers, Path(self.directory), self.logdir)
         self._new = [folder for folder in folders if not folder.exists()]
         self._logs: list[Path] = []
+        self._created = False
+        self._new_file: Path | None = None
 
     @property
     def _workers(self) -> Path:
@@ -83,6 +88,8 @@ class Opened:
 
     def worker_log(self, worker: str) -> str:
         """The file that holds what a worker prints."""
+        if self.preview:
+            return os.devnull
         log = self._workers / f"worker-{worker}.log"
         if not log.exists():
             self._logs.append(log)
@@ -105,6 +112,9 @@ class Opened:
         insist(self.writer.flush)
 
     def _create(self) -> StudyWriter:
+        self._created = True
+        file = sqlite_path(self._storage)
+        self._new_file = file if file is not None and not file.exists() else self._new_file
         store = Store(self._storage, create=True)
         declaration = self.declaration
         try:
@@ -120,27 +130,40 @@ class Opened:
         """Write the rest and give the study up.
 
         Args:
-            refused: the study cannot be; if nothing of this start was kept, nothing of it stays.
+            refused: the study cannot be. Where it is a new one and none of its trials has ended, nothing of it stays.
         """
-        if refused and not self.kept:
-            self._remove_traces()
-        if self.writer is None:
-            return
+        ended = any(run.state in FINISHED for run in self.ledger.runs())
         try:
             with contextlib.suppress(LeaseLost):
-                if self.kept or not refused:
-                    self.keep()
-                insist(self.writer.release)
+                if refused and self._created and not ended:
+                    self._withdraw()
+                elif self.writer is not None:
+                    if self.kept or not refused:
+                        self.keep()
+                    insist(self.writer.release)
         finally:
-            self.writer.store.close()
+            if self.writer is not None:
+                self.writer.store.close()
+        if refused and not (self.kept and ended):
+            self._remove_traces()
+
+    def _withdraw(self) -> None:
+        """Remove a study that this start has created."""
+        if self.writer is not None:
+            delete_study(self.writer.store, self.writer.record)
+            for run in self.ledger.runs():
+                if run.directory is not None:
+                    shutil.rmtree(run.directory, ignore_errors=True)
 
     def _remove_traces(self) -> None:
-        """Remove the workers' logs, and folders that were made for them."""
+        """Remove the workers' logs, and the database and folders that were made for them."""
         for log in self._logs:
             log.unlink(missing_ok=True)
         for folder in self._new:
             with contextlib.suppress(OSError):  # somebody else has put something into it
                 folder.rmdir()
+        if self._new_file is not None and self._new_file.exists():
+            remove_unused(self._new_file)
 
     def text(self, run: RunRecord) -> dict[str, Any]:
         """What a run's text in TensorBoard says beside its parameters."""

@@ -240,19 +240,32 @@ def check_text(what: str, text: str) -> None:
 
 
 def coerce(name: str, value: Value, distribution: BaseDistribution) -> Value:
-    """A parameter's value as its domain has it: `16` for a float is 16.0, `none` may be a choice.
+    """A parameter's value as its domain has it: 16 for a float is 16.0; True is the choice "true" if there is no other.
 
     Raises:
         StudyError: the domain has no such value.
     """
     if isinstance(distribution, CategoricalDistribution):
-        for choice in distribution.choices:
-            if (type(choice), choice) == (type(value), value) or format_value(choice) == format_value(value):
-                return choice
+        for same in (_exactly, _as_number, _as_text):
+            for choice in distribution.choices:
+                if same(choice, value):
+                    return choice
     elif isinstance(value, int | float) and not isinstance(value, bool) and distribution._contains(float(value)):
         external: Value = distribution.to_external_repr(float(value))
         return external
     raise StudyError(f"{name} is one of {describe(distribution)}", repr(value))
+
+
+def _exactly(choice: Value, value: Value) -> bool:
+    return format_value(choice) == format_value(value)
+
+
+def _as_number(choice: Value, value: Value) -> bool:
+    return choice == value and isinstance(choice, bool) == isinstance(value, bool)
+
+
+def _as_text(choice: Value, value: Value) -> bool:
+    return choice == format_value(value)
 
 
 def known_parameter(name: str, space: Mapping[str, Any]) -> None:

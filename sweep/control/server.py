@@ -76,7 +76,7 @@ class Server:
                 message = json.loads(connection.recv_bytes())
                 self._served.setdefault(message["worker"], served)
                 connection.send_bytes(json.dumps(self._answer(message)).encode())
-        except (EOFError, ConnectionError, OSError):
+        except (EOFError, OSError, ValueError, KeyError):  # it is gone, or it is no worker
             return
         finally:
             served.set()

@@ -60,8 +60,9 @@ class Engaged:
             elif coordinator.error is None and not coordinator.finished.is_set():
                 unheard.append(worker)
                 if len(unheard) >= UNHEARD or not (killed or coordinator.is_open):
-                    got = f"one that {'was ' if killed else ''}{how}"
-                    coordinator.refuse(SweepError("a worker must load the study file", f"{got}:\n{output}"))
+                    last = output.strip().rpartition("\n")[2] or "nothing"
+                    got = f"one that {'was ' if killed else ''}{how}; it printed last: {last}"
+                    coordinator.refuse(SweepError("a worker must load the study file", got))
             return coordinator.error is None and coordinator.stopped is None and not coordinator.finished.is_set()
 
         return ended
@@ -158,7 +159,15 @@ def running(coordinator: Coordinator) -> Iterator[Engaged]:
         server.close()
         keeper.close()
         if coordinator.is_open:
-            coordinator.opened.close(refused=coordinator.error is not None)
+            _close(coordinator)
+
+
+def _close(coordinator: Coordinator) -> None:
+    if coordinator.crash is None:
+        coordinator.opened.close(refused=coordinator.error is not None)
+        return
+    with contextlib.suppress(Exception):  # it is the crash that is to be raised
+        coordinator.opened.close(refused=False)
 
 
 def _outcome(coordinator: Coordinator, received: list[int]) -> Outcome:
@@ -191,4 +200,6 @@ def _signals(coordinator: Coordinator, kill: Any) -> Iterator[list[int]]:
 
 
 def _interrupt() -> None:
-    raise KeyboardInterrupt
+    from sweep.train.worker import Interrupted
+
+    raise Interrupted("Ctrl-C twice")

@@ -5,6 +5,8 @@ TensorBoard's tabs read the filter from different places, as its sources do it (
 (`tensorboard/components/tf_storage/storage_utils.ts`), where a raw `=` or `&` ends a value.
 """
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -26,7 +28,7 @@ class Links:
     hparams: str
 
 
-def links(base: str, pattern: str | None = None, *, sensitive: str | None = None) -> Links:
+def links(base: str, pattern: str | None = None, *, sensitive: str | None = None, pins: Sequence[str] = ()) -> Links:
     """The links that show the runs a pattern matches.
 
     Args:
@@ -34,18 +36,27 @@ def links(base: str, pattern: str | None = None, *, sensitive: str | None = None
         pattern: a regular expression as JavaScript has them; all runs if None.
         sensitive: the pattern for the tabs that do not ignore case, where it must be another (see
             `sweep.read.casing`); by default `pattern`.
+        pins: scalars that Time Series shows on top; it opens the first two groups of tags only, by the alphabet.
     """
     base = base.rstrip("/") + "/"
     query = f"?runFilter={quote(pattern, safe='')}" if pattern else ""
+    cards = json.dumps([{"plugin": "scalars", "tag": tag} for tag in pins], separators=(",", ":"))
+    pinned = f"{'&' if query else '?'}pinnedCards={quote(cards, safe='')}" if pins else ""
     in_hash = sensitive if sensitive is not None else pattern
     regex = f"&regexInput={quote(in_hash, safe='')}" if in_hash else ""
     return Links(
-        time_series=f"{base}{query}#timeseries",
+        time_series=f"{base}{query}{pinned}#timeseries",
         scalars=f"{base}{query}#scalars{regex}",
         histograms=f"{base}{query}#histograms{regex}",
         distributions=f"{base}{query}#distributions{regex}",
         hparams=f"{base}{query}#hparams",
     )
+
+
+def pins(objectives: Sequence[str]) -> list[str]:
+    """The scalars to look at first: each objective, beside one of validation that of training, for their gap."""
+    both = [(objective, objective.removeprefix("val_")) for objective in objectives]
+    return list(dict.fromkeys(tag for pair in both for tag in pair))
 
 
 def graph_link(base: str, run: str) -> str:

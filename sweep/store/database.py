@@ -17,7 +17,17 @@ from sweep.errors import StoreError
 from sweep.store.schema import HEAD, VERSION_TABLE, check_ours, check_revision, create_schema, revision
 from sweep.store.sqlite_file import ANOTHER, check_file
 
-__all__ = ["HEAD", "REFUSES", "VERSION_TABLE", "connect", "has_schema", "parse_url", "refusals", "writing"]
+__all__ = [
+    "HEAD",
+    "REFUSES",
+    "VERSION_TABLE",
+    "connect",
+    "has_schema",
+    "parse_url",
+    "refusals",
+    "sqlite_path",
+    "writing",
+]
 
 LOCK_SECONDS = 120.0
 CONNECT_SECONDS = 10
@@ -44,6 +54,16 @@ def parse_url(text: str) -> sa.URL:
     if url.database in (None, "", ":memory:"):
         raise StoreError("an SQLite storage is a file", repr(text), "e.g. sqlite:///sweep.db")
     return url.set(drivername="sqlite")
+
+
+def sqlite_path(storage: str) -> Path | None:
+    """The file of an SQLite storage; None for PostgreSQL.
+
+    Raises:
+        StoreError: it is no storage.
+    """
+    url = parse_url(storage)
+    return Path(str(url.database)) if url.get_backend_name() == "sqlite" else None
 
 
 def connect(url: sa.URL, *, create: bool) -> sa.Engine:

@@ -4,6 +4,7 @@ A database may hold Optuna's tables without ours, since Optuna's studies and our
 neither, but something else, belongs to somebody else and is left as it is.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from sweep.store.sqlite_file import ANOTHER, alone
 VERSION_TABLE = "sweep_alembic_version"
 HEAD = "0001"  # the newest revision in migrations/versions
 CREATION_LOCK = 7399730  # the key of PostgreSQL's advisory lock: any number that others do not use
+BEING_MADE_SECONDS = 3.0  # for another process to make Optuna's tables
 OPTUNA = frozenset({"studies", "trials", "version_info"})
 
 
@@ -112,15 +114,25 @@ def check_ours(engine: sa.Engine) -> None:
     Raises:
         StoreError: it is.
     """
-    with engine.connect() as connection:
-        there = set(sa.inspect(connection).get_table_names())
-    foreign = there if engine.dialect.name == "sqlite" else there & OPTUNA
-    if foreign and not there >= OPTUNA:
+    deadline = time.monotonic() + BEING_MADE_SECONDS
+    foreign = _foreign(engine)
+    while foreign and time.monotonic() < deadline:  # Optuna makes its tables one by one, perhaps just now
+        time.sleep(0.1)
+        foreign = _foreign(engine)
+    if foreign:
         shown = engine.url.render_as_string(hide_password=True)
         names = ", ".join(sorted(foreign)[:3])
         raise StoreError(
             f"the database at {shown} must be one of sweep or Optuna", f"one with the table {names}", ANOTHER
         )
+
+
+def _foreign(engine: sa.Engine) -> set[str]:
+    """The tables that should not be there, since all of Optuna's are not."""
+    with engine.connect() as connection:
+        there = set(sa.inspect(connection).get_table_names())
+    foreign = there if engine.dialect.name == "sqlite" else there & OPTUNA
+    return set() if there >= OPTUNA else foreign
 
 
 def check_revision(engine: sa.Engine) -> None:

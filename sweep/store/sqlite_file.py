@@ -1,7 +1,9 @@
 """What an SQLite storage must be as a file, before it is opened: there, SQLite's, writable, and on a local disk."""
 
+import contextlib
 import fcntl
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,6 +72,21 @@ def file_system(path: Path) -> str:
     resolved = path.resolve()
     holding = [part for part in psutil.disk_partitions(all=True) if resolved.is_relative_to(part.mountpoint)]
     return max(holding, key=lambda part: len(part.mountpoint)).fstype.lower() if holding else ""
+
+
+def remove_unused(path: Path) -> None:
+    """Remove a database file in which there is no study, unless somebody else has it open."""
+    with alone(path), contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("PRAGMA journal_mode=DELETE")  # refused where somebody else has it open
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            return
+        if connection.execute("SELECT count(*) FROM studies").fetchone() == (0,):
+            path.unlink()
+            return
+        connection.execute("ROLLBACK")
+        connection.execute("PRAGMA journal_mode=WAL")
 
 
 @contextmanager

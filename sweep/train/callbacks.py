@@ -8,6 +8,8 @@ def objective(trial):
 optuna.create_study().optimize(objective, n_trials=20)
 """
 
+import math
+import threading
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,81 +19,117 @@ import keras
 import optuna
 from optuna.distributions import BaseDistribution
 
+from sweep.declaration import STUDY_NAME
 from sweep.errors import StudyError
 from sweep.events import run_directory
 from sweep.names import KeyTable, encode
-from sweep.train.gradients import gradients_of
+from sweep.train.fit import sample_gradients
 from sweep.train.monitor import Monitor
 from sweep.train.run import Run, Started
 
 _tables: weakref.WeakKeyDictionary[optuna.Study, KeyTable] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()  # `optimize(n_jobs=2)` has threads
 
 
 class _Alone:
-    """Reports to a study of plain Optuna (`sweep.train.run.Reporter`)."""
+    """Reports to a study of plain Optuna (`sweep.train.run.Reporter`). Holds the trial weakly: its run ends with it."""
 
     def __init__(self, trial: optuna.Trial, logdir: str, objective: str) -> None:
-        self._trial = trial
+        self._weak_trial = weakref.ref(trial)
         self._logdir = logdir
         self._objective = objective
+        self.number = trial.number
+        self.params: dict[str, Any] = {}
+        self.distributions: dict[str, BaseDistribution] = {}
 
     @property
-    def number(self) -> int:
-        return self._trial.number
-
-    @property
-    def params(self) -> dict[str, Any]:
-        return dict(self._trial.params)
-
-    @property
-    def distributions(self) -> dict[str, BaseDistribution]:
-        return dict(self._trial.distributions)
+    def _trial(self) -> optuna.Trial:
+        trial = self._weak_trial()
+        if trial is None:
+            raise RuntimeError("the trial of these callbacks is gone")
+        return trial
 
     def start(self, family: str | None, architecture: str | None, epochs: int | None) -> Started:
-        study = self._trial.study
-        keys = _tables.setdefault(study, KeyTable())
-        for name in self._trial.params:
-            keys.assign(name)
-        name = encode(
-            self._trial.params,
-            number=self.number,
-            family=family or study.study_name,
-            keys=keys,
-            architecture=architecture,
-        )
-        keys.settle()
-        self._trial.set_user_attr("run", name)
-        return Started(
-            name, str(run_directory(Path(self._logdir), study.study_name, name)), {"study": study.study_name}
-        )
+        """Name the run."""
+        trial, study = self._trial, self._trial.study
+        self.params, self.distributions = dict(trial.params), dict(trial.distributions)
+        with _lock:
+            keys = _key_table(study)
+            for parameter in self.params:
+                keys.assign(parameter)
+            name = encode(
+                self.params,
+                number=self.number,
+                family=family or study.study_name,
+                keys=keys,
+                architecture=architecture,
+            )
+            keys.settle()
+        trial.set_user_attr("run", name)
+        directory = run_directory(Path(self._logdir), study.study_name, name)
+        return Started(name, str(directory), {"study": study.study_name})
 
     def send_epoch(self, epoch: int, metrics: dict[str, float], finding: str | None) -> None:
-        self._epoch, self._value = epoch, metrics[self._objective]
-        self._trial.report(self._value, epoch)
+        """Report an epoch to Optuna."""
+        self._epoch, self._metrics = epoch, metrics
+        self._trial.report(metrics[self._objective], epoch)
 
     def receive_verdict(self) -> dict[str, Any]:
-        if self._value != self._value or abs(self._value) == float("inf"):
-            return {"verdict": "prune", "reason": f"{self._objective} is {self._value} at epoch {self._epoch + 1}"}
+        """Optuna's verdict on it; a loss or objective that is NaN or infinite is one already."""
+        value, at = self._metrics[self._objective], f"at epoch {self._epoch + 1}"
+        for name in dict.fromkeys((self._objective, "loss", "val_loss")):
+            if not math.isfinite(self._metrics.get(name, 0.0)):
+                return {"verdict": "prune", "reason": f"{name} is {self._metrics[name]} {at}"}
         if self._trial.should_prune():
             pruner = type(self._trial.study.pruner).__name__
-            shown = f"{self._objective} {self._value:.4g} at epoch {self._epoch + 1}"
-            return {"verdict": "prune", "reason": f"{pruner}: {shown}"}
+            return {"verdict": "prune", "reason": f"{pruner}: {self._objective} {value:.4g} {at}"}
         return {"verdict": "go"}
 
 
-class _AloneMonitor(Monitor):
-    """A monitor that ends its run with the training, since nobody else will."""
+def _key_table(study: optuna.Study) -> KeyTable:
+    """A study's key table, the same after a restart: parameters have their keys in the order they were suggested."""
+    if study not in _tables:
+        _tables[study] = KeyTable()
+        for trial in study.get_trials(deepcopy=False):
+            for parameter in trial.params:
+                _tables[study].assign(parameter)
+    return _tables[study]
 
-    def __init__(self, run: Run, **settings: Any) -> None:
+
+class _Ending:
+    """Ends a trial's run when the trial goes, since an objective may train again, and Optuna tells nobody of an end."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.trained = False
+
+    def __call__(self) -> None:
+        if self.trained:
+            self.run.close("COMPLETE", None)
+        else:  # an exception in `fit` skips `on_train_end`
+            self.run.close("FAIL", "training did not come to its end")
+
+
+_endings: weakref.WeakKeyDictionary[optuna.Trial, _Ending] = weakref.WeakKeyDictionary()
+
+
+class _AloneMonitor(Monitor):
+    """A monitor that raises what a verdict means, as an Optuna objective is to."""
+
+    def __init__(self, run: Run, ending: _Ending, **settings: Any) -> None:
         super().__init__(run, validation=None, **settings)
-        # An exception in `fit` skips `on_train_end`; the run still gets an end when this callback goes.
-        self._end = weakref.finalize(self, run.close, "FAIL", "training did not come to its end")
+        self._ending = ending
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Name the run, or go on with it."""
+        self._ending.trained = False
+        super().on_train_begin(logs)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Close the run; a pruned one raises, as an Optuna objective is to."""
-        self._end.detach()
-        state = "PRUNED" if self._run.verdict == "prune" else "COMPLETE"
-        self._run.close(state, self._run.reason)
+        """Close the run if it is pruned."""
+        self._ending.trained = True
+        if self._run.verdict == "prune":
+            self._run.close("PRUNED", self._run.reason)
         self._run.leave()
 
 
@@ -111,8 +149,9 @@ def callbacks(
     """Callbacks for `model.fit` in an objective of plain Optuna. They come last in the list of callbacks.
 
     Each run is named after the trial's parameters and the model, and written to `LOGDIR/STUDY/RUN` for TensorBoard.
-    Each epoch is reported to the trial; one that Optuna's pruner stops, or whose objective is NaN or infinite, ends
-    with `optuna.TrialPruned` when the training has ended.
+    Each epoch is reported to the trial; one that Optuna's pruner stops, or whose loss or objective is NaN or infinite,
+    ends with `optuna.TrialPruned` when the training has ended. A second training of the trial goes on with the epochs
+    of its run, which ends with the trial.
 
     Args:
         trial: of `study.optimize`, with every parameter suggested.
@@ -123,12 +162,20 @@ def callbacks(
         histograms, gradients, graph: as in `sweep.fit`.
 
     Raises:
-        StudyError: the direction is none, or `gradients` has no data.
+        StudyError: the direction is none, or not the study's; the study's name cannot be a folder's; `gradients` has no
+            data.
     """
     if direction not in ("minimize", "maximize"):
         raise StudyError("a direction is minimize or maximize", repr(direction))
-    if gradients and (x is None or y is None):
-        raise StudyError("gradients need data", "none", "give sweep.callbacks the x and y that fit is given")
-    run = Run(_Alone(trial, logdir, objective), objective=[objective], direction=[direction])
-    compute = gradients_of(x, y, 32 if gradients is True else int(gradients)) if gradients else None
-    return [_AloneMonitor(run, histograms=histograms, gradients=compute, graph=graph)]
+    study = trial.study
+    if study.direction.name.lower() != direction:
+        raise StudyError("the direction is that of the study", f"{direction} in one to {study.direction.name.lower()}")
+    if not STUDY_NAME.fullmatch(study.study_name):
+        rule = "a study's name is its folder, up to 80 of A-Z a-z 0-9 . _ -"
+        raise StudyError(rule, repr(study.study_name), "give optuna.create_study another study_name")
+    compute = sample_gradients(x, y, gradients)
+    if trial not in _endings:
+        _endings[trial] = _Ending(Run(_Alone(trial, logdir, objective), objective=[objective], direction=[direction]))
+        weakref.finalize(trial, _endings[trial])
+    ending = _endings[trial]
+    return [_AloneMonitor(ending.run, ending, histograms=histograms, gradients=compute, graph=graph)]

@@ -11,6 +11,7 @@ Array = np.ndarray[Any, Any]
 
 PATIENCE = 5  # epochs that a loss must stand still, or a gap grow, before it is said
 GAP = 0.05  # of the best val_loss: what it must have risen by
+NEGLIGIBLE = 1e-4  # of the first val_loss: a rise that is none
 ROUNDING = 1e-3  # of a kernel's largest weight: what equal units may differ by
 SAMPLE = 4096  # numbers of a large array that are looked at
 
@@ -56,9 +57,7 @@ def _not_finite(weights: Mapping[str, Array]) -> Finding | None:
 
 def _same_units(weights: Mapping[str, Array]) -> Finding | None:
     """Every unit of a layer is the same, so that all learn the same: constant initial weights are never told apart."""
-    same = [
-        tag for tag, array in weights.items() if tag.rpartition("/")[2].startswith("kernel") and _is_one_unit(array)
-    ]
+    same = [tag for tag, array in weights.items() if _is_one_unit(tag, array, weights)]
     if not same:
         return None
     more = f" and {len(same) - 1} more" if len(same) > 1 else ""
@@ -70,12 +69,19 @@ def _same_units(weights: Mapping[str, Array]) -> Finding | None:
     )
 
 
-def _is_one_unit(kernel: Array) -> bool:
-    """Whether the columns of a kernel are copies of one. A kernel of one row or one column is too small to tell."""
-    if kernel.ndim < 2 or kernel.shape[-1] < 2 or kernel.size <= kernel.shape[-1]:
+def _is_one_unit(tag: str, kernel: Array, weights: Mapping[str, Array]) -> bool:
+    """Whether a tag's array is a kernel whose columns are copies of one, with biases that do not tell them apart.
+
+    A kernel of one row or one column is too small to tell.
+    """
+    layer, _, name = tag.rpartition("/")
+    if not name.startswith("kernel") or kernel.ndim < 2 or kernel.shape[-1] < 2 or kernel.size <= kernel.shape[-1]:
         return False
     columns = kernel.reshape(-1, kernel.shape[-1])
-    return _are_alike(columns[:1]) and _are_alike(columns)  # the first row settles it for nearly every kernel
+    if not _are_alike(columns[:1]) or not _are_alike(columns):  # the first row settles it for nearly every kernel
+        return False
+    bias = weights.get(f"{layer}/{name.replace('kernel', 'bias', 1)}")
+    return bias is None or bias.shape != columns.shape[1:] or _are_alike(bias[np.newaxis])
 
 
 def _are_alike(columns: Array) -> bool:
@@ -121,7 +127,7 @@ def _overfitting(history: Mapping[str, Sequence[float]], direction: str, objecti
         return None
     best = others.index(min(others))
     since = len(others) - 1 - best
-    margin = others[best] + GAP * abs(others[best])
+    margin = others[best] + max(GAP * abs(others[best]), NEGLIGIBLE * abs(others[0]))
     if since < 2 * PATIENCE or losses[-1] >= losses[best] or min(others[-PATIENCE:]) < margin:
         return None
     wanted = history.get(objective, [])

@@ -10,6 +10,7 @@ TensorBoard and reported to the coordinator, and the coordinator's verdict is ob
 """
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, Literal
 
 import keras
@@ -19,10 +20,12 @@ import optuna
 from sweep.errors import StudyError
 from sweep.train import compiled as epochs_loop
 from sweep.train.gradients import gradients_of
-from sweep.train.monitor import Monitor
+from sweep.train.metric_names import foresee
+from sweep.train.monitor import Gradients, Monitor
 from sweep.train.run import Run
 
 EPOCHS = 10  # where neither the call nor the study says how many
+GRADIENT_ROWS = 32  # where `gradients` is True
 
 
 def fit(
@@ -64,7 +67,8 @@ def fit(
         epoch's for several objectives. The History is in `model.history`.
 
     Raises:
-        StudyError: the trial is not one of a sweep, or no epoch reports the objective.
+        StudyError: the trial is not one of a sweep, an argument is not as it must be, or no epoch reports the
+            objective.
         optuna.TrialPruned: the pruner, the run's health or a person has stopped it.
     """
     run = getattr(trial, "run", None)
@@ -74,17 +78,23 @@ def fit(
             f"a {type(trial).__name__}",
             "start it with `sweep start FILE` or study.run(), or use sweep.callbacks in model.fit",
         )
+    run.leave()  # an objective that caught the verdict on an earlier training trains no further
     wanted = _epochs(run, epochs)
-    validates = validation_data is not None or validation_split > 0
-    sample = _first_rows(x, 32 if isinstance(gradients, bool) else gradients)
+    if not isinstance(histograms, Integral) or histograms < 0:
+        raise StudyError("histograms is every how many epochs they are written, 0 for never", repr(histograms))
+    _check_validated_each_epoch(run, settings.get("validation_freq", 1))
+    first, last = run.epoch, run.epoch + wanted
     monitor = Monitor(
         run,
-        validation=validates,
+        validation=validation_data is not None or validation_split > 0,
+        extended=any(map(_may_add_metrics, callbacks)),
         histograms=histograms,
-        gradients=gradients_of(x, y, 32 if gradients is True else int(gradients)) if gradients else None,
+        gradients=sample_gradients(x, y, gradients),
         graph=graph,
-        sample=sample,
+        sample=_first_row(x),
     )
+    if getattr(trial, "preview", False):
+        _preview(monitor, model, x, y, epochs=last)
     run.fitting = True
     try:
         epochs_loop.fit(
@@ -92,8 +102,8 @@ def fit(
             x,
             y,
             batch_size=batch_size,
-            epochs=run.epoch + wanted,
-            initial_epoch=run.epoch,
+            epochs=last,
+            initial_epoch=first,
             validation_data=validation_data,
             validation_split=validation_split,
             callbacks=[*callbacks, monitor],
@@ -102,21 +112,59 @@ def fit(
         )
     finally:
         run.fitting = False
-    run.leave()
+    run.leave(finished=run.epoch == last)
     return run.value()
+
+
+def sample_gradients(x: Any, y: Any, wanted: bool | int) -> Gradients | None:
+    """What `gradients` asks for: nothing, histograms over the first 32 rows, or over so many.
+
+    Raises:
+        StudyError: it is no such number, or the data are not arrays of which there are rows.
+    """
+    if not isinstance(wanted, Integral):
+        raise StudyError("gradients is True, False or a number of rows", repr(wanted))
+    if wanted is False or wanted == 0:
+        return None
+    if x is None:
+        raise StudyError("gradients are computed over rows of arrays", "none", "give x and y")
+    return gradients_of(x, y, GRADIENT_ROWS if wanted is True else int(wanted))
 
 
 def _epochs(run: Run, given: int | None) -> int:
     wanted = run.epochs if run.force_epochs or given is None else given
     wanted = EPOCHS if wanted is None else wanted
-    if wanted < 1:
+    if isinstance(wanted, bool) or not isinstance(wanted, Integral) or wanted < 1:
         raise StudyError("epochs is a whole number of at least 1", repr(wanted))
-    return wanted
+    return int(wanted)
 
 
-def _first_rows(x: Any, rows: int) -> Any:
-    """The first rows of arrays in memory; None for everything else."""
+def _check_validated_each_epoch(run: Run, every: Any) -> None:
+    if every != 1 and any(name.startswith("val_") for name in run.objective):
+        raise StudyError(
+            "every epoch reports the objective", f"validation_freq={every!r} and {run.objective[0]}", "leave it out"
+        )
+
+
+def _may_add_metrics(callback: keras.callbacks.Callback) -> bool:
+    """Whether a callback may put metrics of its own into the logs: those of a user, which are functions or classes."""
+    is_of_keras = type(callback).__module__.partition(".")[0] == "keras"
+    return not is_of_keras or isinstance(callback, keras.callbacks.LambdaCallback)
+
+
+def _preview(monitor: Monitor, model: keras.Model, x: Any, y: Any, *, epochs: int) -> None:
+    """Name the run, after which a preview goes no further, with all that is known before the first epoch."""
+    if model.compiled:
+        foresee(model, x, y, None)
+    monitor.set_model(model)
+    monitor.set_params({"epochs": epochs})
+    monitor.on_train_begin()
+    monitor.begin()
+
+
+def _first_row(x: Any) -> Any:
+    """The first row of arrays in memory, from which a graph can be traced; None for everything else."""
     try:
-        return keras.tree.map_structure(lambda part: np.asarray(part[:rows]), x)
+        return keras.tree.map_structure(lambda part: np.asarray(part[:1]), x)
     except (TypeError, KeyError, ValueError, IndexError):
         return None

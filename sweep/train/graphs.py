@@ -4,7 +4,7 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import keras
@@ -74,7 +74,9 @@ def write(writer: RunWriter, model: keras.Model, sample: Any) -> None:
     if signature is not None:
         try:
             traced = tf.function(lambda inputs: model(inputs, training=False)).get_concrete_function(signature)
-            writer.graph(traced.graph.as_graph_def().SerializeToString())
+            graph = traced.graph.as_graph_def()
+            _name_after_layers(graph, {model.name, *(layer.name for layer in model._flatten_layers())})
+            writer.graph(graph.SerializeToString())
         except Exception:  # whatever a user's `call` raises outside of a training; no graph is worth a trial
             _log.warning("the graph of %s could not be written", model.name, exc_info=True)
     try:
@@ -84,6 +86,36 @@ def write(writer: RunWriter, model: keras.Model, sample: Any) -> None:
     if "layers" in layers["config"]:  # a subclassed model does not say them
         _keep_tensors(layers)
         writer.keras_graph(json.dumps(layers))
+
+
+def _name_after_layers(graph: Any, layers: Set[str]) -> None:
+    """Name the scopes of a graph after their layers, as histograms are; a layer's second call is `dense_call_2`.
+
+    Keras opens a layer's scope twice, to build and to call it, so that the second one is `dense_1`.
+    """
+    scopes = {"": ""}
+    calls: Counter[tuple[str, str]] = Counter()
+
+    def rename(scope: str) -> str:
+        if scope not in scopes:
+            parent, _, name = scope.rpartition("/")
+            above, layer = rename(parent), _COUNT.sub("", name)
+            if layer in layers:
+                calls[above, layer] += 1
+                call = calls[above, layer]
+                name = layer if call == 1 else f"{layer}_call_{call}"
+            scopes[scope] = f"{above}/{name}" if above else name
+        return scopes[scope]
+
+    def within(node: str) -> str:
+        """A node's name, or an input's, which may have `^` before it and `:1` behind."""
+        scope, slash, rest = node.rpartition("/")
+        mark = "^" if scope.startswith("^") else ""
+        return f"{mark}{rename(scope.removeprefix('^'))}{slash}{rest}"
+
+    for node in graph.node:
+        node.name = within(node.name)
+        node.input[:] = [within(name) for name in node.input]
 
 
 def _keep_tensors(layer: dict[str, Any]) -> None:
@@ -109,6 +141,7 @@ def _signature(model: keras.Model, sample: Any) -> Any:
         return tf.TensorSpec((None, *value.shape[1:]), value.dtype)
 
     try:
-        return tf.nest.map_structure(spec, model.input)
+        inputs = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+        return tf.nest.map_structure(spec, inputs)
     except (AttributeError, ValueError):  # a subclassed model
         return None if sample is None else tf.nest.map_structure(spec, sample)

@@ -1,7 +1,6 @@
 """A worker's end of its connection to the coordinator."""
 
 import json
-import threading
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -17,11 +16,11 @@ class Refused(BaseException):
 
 
 class Gone(BaseException):
-    """The coordinator is gone, and the worker has nobody to work for."""
+    """The coordinator is gone, and the worker has nobody to work for. No EOFError, which user code may raise itself."""
 
 
 class Link:
-    """Small requests, one answer each. Not for several threads at once.
+    """Small requests, one answer each. For one thread, as an Optuna trial is.
 
     Args:
         connection: to the coordinator.
@@ -31,7 +30,7 @@ class Link:
     def __init__(self, connection: Connection, worker: str) -> None:
         self._connection = connection
         self._worker = worker
-        self._lock = threading.Lock()
+        self._unanswered = 0
 
     def call(self, operation: str, **content: Any) -> dict[str, Any]:
         """Send a request and wait for its answer.
@@ -40,9 +39,10 @@ class Link:
             Fenced, Refused: the coordinator says so.
             Gone: the coordinator is gone.
         """
-        with self._lock:
-            self.send(operation, **content)
-            return self.receive()
+        while self._unanswered:  # what was to receive it has failed
+            self._receive()
+        self.send(operation, **content)
+        return self.receive()
 
     def send(self, operation: str, **content: Any) -> None:
         """Send a request whose answer is received later."""
@@ -52,14 +52,16 @@ class Link:
             self._connection.send_bytes(data)
         except OSError as error:
             raise Gone from error
+        self._unanswered += 1
 
     def receive(self) -> dict[str, Any]:
-        """The answer to the request that was sent last."""
-        try:
-            data = self._connection.recv_bytes()
-        except (EOFError, OSError) as error:
-            raise Gone from error
-        answer: dict[str, Any] = json.loads(data)
+        """The answer to the request that was sent last.
+
+        Raises:
+            Fenced, Refused: the coordinator says so.
+            Gone: the coordinator is gone.
+        """
+        answer = self._receive()
         if "fenced" in answer:
             raise Fenced(answer["fenced"])
         if "error" in answer:
@@ -70,9 +72,20 @@ class Link:
         """Tell the coordinator that the study cannot be."""
         self.call("refused", rule=error.rule, got=error.got, remedy=error.remedy)
 
+    def _receive(self) -> dict[str, Any]:
+        try:
+            data = self._connection.recv_bytes()
+        except (EOFError, OSError) as error:
+            raise Gone from error
+        answer: dict[str, Any] = json.loads(data)
+        self._unanswered -= 1
+        return answer
+
 
 def _plain(value: Any) -> Any:
-    """NumPy's and TensorFlow's scalars as Python's."""
-    if hasattr(value, "item"):
-        return value.item()
+    """Scalars and arrays of NumPy and TensorFlow as Python's numbers and lists."""
+    if hasattr(value, "numpy"):
+        value = value.numpy()
+    if hasattr(value, "tolist"):
+        return value.tolist()
     raise TypeError(f"{type(value).__name__} is no plain value")

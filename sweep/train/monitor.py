@@ -1,6 +1,5 @@
 """The callback that stands last in a training: it reports each epoch, writes its events, and obeys the verdict."""
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,6 +23,7 @@ class Monitor(keras.callbacks.Callback):
     Args:
         run: the trial's run; epochs go on from those it has.
         validation: whether each epoch will have `val_` metrics; None where that is not known beforehand.
+        extended: whether other callbacks may add metrics, so that an objective which the model has not may still come.
         histograms: write histograms of each weight every so many epochs; 0 for never.
         gradients: what computes gradients on a sample batch for histograms of them; None for none.
         graph: write the model's graph.
@@ -35,6 +35,7 @@ class Monitor(keras.callbacks.Callback):
         run: Run,
         *,
         validation: bool | None,
+        extended: bool = False,
         histograms: int = 1,
         gradients: Gradients | None = None,
         graph: bool = True,
@@ -43,45 +44,58 @@ class Monitor(keras.callbacks.Callback):
         super().__init__()
         self._run = run
         self._validation = validation
+        self._extended = extended
         self._histograms = histograms
         self._gradients = gradients
         self._graph = graph
         self._sample = sample
         self._tags: list[str] = []
-        self.seconds = 0.0  # this callback's own time, all epochs together
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Name the run, unless an earlier training of the trial did; refuse an objective that no epoch will report."""
-        if self._validation is not None:
-            self._run.check_objective(metric_names(self.model, self._validation))
-        self._tags = graphs.weight_tags(self.model)
-        first = self._run.writer is None
-        writer = self._run.begin(family_of(self.model, ""), describe(self.model), self.params.get("epochs"))
-        if first and self._graph:
-            graphs.write(writer, self.model, self._sample)
-            writer.flush()
+        """Name the run, unless an earlier training of the trial did; refuse an objective that no epoch will report.
+
+        Where nobody can know the metrics beforehand, the run begins with its first epoch's end, so that a study whose
+        objective turns out to be none leaves nothing behind.
+        """
+        self._tags = []
+        if self._validation is None:
+            self.begin()
+            return
+        names = metric_names(self.model, self._validation)
+        foreseen = {*names, "loss", *(["val_loss"] if self._validation else [])}
+        if foreseen.issuperset(self._run.objective):
+            self.begin()
+        elif names and not self._extended:
+            self._run.check_objective(names, validation=self._validation)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Report the epoch, write its events while the verdict is made, and obey it."""
-        began = time.perf_counter()
-        run, writer = self._run, self._run.writer
-        if writer is None:
-            return
+        run = self._run
         metrics = numbers(logs or {})
-        run.check_objective(list(metrics))
+        run.check_objective(list(metrics), validation=self._validation)
+        writer = self.begin()
         rate = _learning_rate(self.model)
         if rate is not None:
             metrics.setdefault("learning_rate", rate)
         epoch = run.epoch
-        run.record(metrics)
-        weights = graphs.weights(self.model, self._tags)
+        run.record(epoch, metrics)
+        weights = self._weights()
         run.finding = diagnose(run.history, weights, direction=run.direction, objective=run.objective[0]) or run.finding
         run.reporter.send_epoch(epoch, metrics, str(run.finding) if run.finding else None)
         self._write(writer, epoch, metrics, weights)
-        run.epoch = epoch + 1
         if run.obey(run.reporter.receive_verdict()):
             self.model.stop_training = True
-        self.seconds += time.perf_counter() - began
+
+    def begin(self) -> RunWriter:
+        """Have the run named after the model, and write the model's graph; once."""
+        run = self._run
+        if run.writer is not None:
+            return run.writer
+        writer = run.begin(family_of(self.model, ""), describe(self.model), self.params.get("epochs"))
+        if self._graph:
+            graphs.write(writer, self.model, self._sample)
+            writer.flush()
+        return writer
 
     def _write(
         self, writer: RunWriter, epoch: int, metrics: dict[str, float], weights: Mapping[str, np.ndarray[Any, Any]]
@@ -92,6 +106,11 @@ class Monitor(keras.callbacks.Callback):
             if self._gradients is not None:
                 writer.histograms(epoch, self._gradients(self.model))
         writer.flush()
+
+    def _weights(self) -> Mapping[str, np.ndarray[Any, Any]]:
+        if len(self._tags) != len(self.model.weights):  # a model may have more once it is built, or change
+            self._tags = graphs.weight_tags(self.model)
+        return graphs.weights(self.model, self._tags)
 
 
 def _learning_rate(model: keras.Model) -> float | None:

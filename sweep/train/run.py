@@ -16,12 +16,16 @@ from optuna.distributions import BaseDistribution
 
 from sweep import hparams
 from sweep.errors import StudyError
-from sweep.events import RunWriter, restart, run_text
+from sweep.events import BEST_TAG, RUN_TAG, RunWriter, restart, run_text
 from sweep.train.findings import Finding
 
 
 class Requeued(BaseException):
     """The trial is to be run again: the study stops. Not caught by user code's `except Exception`."""
+
+
+class Interrupted(Requeued, KeyboardInterrupt):
+    """Ctrl-C twice where trials are trained in the coordinator's process: the running one will be run again."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,12 @@ class Run:
         self.epochs = epochs
         self.force_epochs = force_epochs
         self.epoch = 0  # finished epochs
+        self.reported: set[int] = set()  # the steps that have a value
         self.history: dict[str, list[float]] = {}
         self.finding: Finding | None = None
         self.verdict: str = "go"
         self.reason: str | None = None
+        self.stands: str | None = None  # the state that a verdict gave the trial, whatever its objective makes of it
         self.fitting = False
         self.started: Started | None = None
         self.writer: RunWriter | None = None
@@ -96,9 +102,8 @@ class Run:
         directory = Path(self.started.directory)
         restart(directory)
         self.writer = RunWriter(directory)
-        group = f"{self.started.name}"
-        start = hparams.build_start(self.reporter.params, self.reporter.distributions, group, time.time())
-        self.writer.add(start, step=0)
+        params, distributions = self.reporter.params, self.reporter.distributions
+        self.writer.add(hparams.build_start(params, distributions, self.started.name, time.time()), step=0)
         self._write_text("RUNNING", "")
         self.writer.flush()
         return self.writer
@@ -107,73 +112,97 @@ class Run:
         """Open the run of an objective that trains without `sweep.fit`."""
         self.begin(None, None, None)
 
-    def record(self, metrics: Mapping[str, float]) -> None:
-        """Add an epoch to the history."""
+    def record(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Add an epoch, counted from 0, to the history."""
+        self.reported.add(epoch)
+        self.epoch = max(self.epoch, epoch + 1)
         for name, value in metrics.items():
             self.history.setdefault(name, []).append(value)
 
     def record_plain(self, step: int, value: float) -> None:
-        """Write a value that an objective without `sweep.fit` reported."""
-        self.record({self.objective[0]: value})
-        self.epoch = max(self.epoch, step + 1)
-        if self.writer is not None:
+        """Record and write a value that an objective without `sweep.fit` reported."""
+        in_order = step >= self.epoch
+        self.record(step, {self.objective[0]: value})
+        if self.writer is not None and in_order:  # TensorBoard drops steps that go back
             self.writer.scalars(step, {self.objective[0]: value})
             self.writer.flush()
 
-    def check_objective(self, names: Sequence[str]) -> None:
+    def check_objective(self, names: Sequence[str], *, validation: bool | None = None) -> None:
         """Refuse an objective that no epoch reports.
+
+        Args:
+            names: the metrics that each epoch has.
+            validation: whether there are data to validate with, if that is known.
 
         Raises:
             StudyError: it lists the metrics there are.
         """
-        missing = [name for name in self.objective if name not in names]
-        if names and missing:
+        missing = next((name for name in self.objective if name not in names), None)
+        if missing is None:
+            return
+        there = f"there is {', '.join(sorted(names))}" if names else None
+        if validation is False and missing.startswith("val_"):
             raise StudyError(
-                "the objective must be a metric that an epoch reports", repr(missing[0]), f"there is {', '.join(names)}"
+                "the objective must be a metric that an epoch reports",
+                f"{missing!r} without validation_data",
+                f"{f'{there}; ' if there else ''}give sweep.fit validation_data or a validation_split",
             )
+        raise StudyError("the objective must be a metric that an epoch reports", repr(missing), there)
 
     def obey(self, answer: Mapping[str, Any]) -> bool:
-        """Take the coordinator's verdict; True if training must stop."""
-        self.verdict = answer["verdict"]
-        if self.verdict == "go":
-            return False
-        self.reason = answer["reason"]
-        if self.verdict == "requeue" and not self.fitting:
-            raise Requeued(self.reason)
-        return True
+        """Take the verdict on an epoch; True if the training must stop, after which `leave` raises what it means."""
+        self.verdict, self.reason = answer["verdict"], answer.get("reason")
+        return self.verdict != "go"
 
-    def leave(self) -> None:
-        """After training: raise what the verdict means, if it was not to go on.
+    def advise(self, answer: Mapping[str, Any]) -> bool:
+        """Take the verdict that an objective without `sweep.fit` asked for; True if it should raise `TrialPruned`.
+
+        Raises:
+            Requeued: it will be run again, which an objective does not ask for.
+        """
+        self.reason = answer.get("reason")
+        if answer["verdict"] == "requeue":
+            self.stands = "WAITING"
+            raise Requeued(self.reason)
+        return bool(answer["verdict"] == "prune")
+
+    def leave(self, *, finished: bool = False) -> None:
+        """Raise what the verdict means, if it was not to go on.
+
+        Args:
+            finished: the training had no more epochs: it need not be run again for the study to stop.
 
         Raises:
             optuna.TrialPruned: the run is pruned.
             Requeued: it will be run again.
         """
         if self.verdict == "prune":
+            self.stands = "PRUNED"
             raise optuna.TrialPruned(self.reason)
-        if self.verdict == "requeue":
+        if self.verdict == "requeue" and not finished:
+            self.stands = "WAITING"
             raise Requeued(self.reason)
 
     def value(self) -> float | list[float]:
         """The trial's value: the best or the last epoch's; of several objectives the last epoch's."""
         if len(self.objective) > 1:
             return [self.history[name][-1] for name in self.objective]
-        values = self.history[self.objective[0]]
-        finite = [value for value in values if math.isfinite(value)]
-        if self.which == "last" or not finite:
-            return values[-1]
-        return max(finite) if self.maximize else min(finite)
+        best = self.best()
+        return self.history[self.objective[0]][-1] if self.which == "last" or best is None else best
+
+    def best(self) -> float | None:
+        """The best value of the first objective, if there is a finite one."""
+        finite = [value for value in self.history.get(self.objective[0], []) if math.isfinite(value)]
+        return (max if self.maximize else min)(finite, default=None)
 
     def close(self, state: str, reason: str | None) -> None:
         """Write the end and close the event file; a run that never began has nothing to close."""
         if self.writer is None:
             return
         self.writer.add(hparams.build_end(state, time.time()), step=0)
-        values = self.history.get(self.objective[0], [])
-        finite = [value for value in values if math.isfinite(value)]
-        if finite:
-            best = max(finite) if self.maximize else min(finite)
-            self.writer.scalars(max(0, self.epoch - 1), {f"best/{self.objective[0]}": best})
+        best = self.best()
+        if best is not None:
+            self.writer.scalars(max(0, self.epoch - 1), {f"{BEST_TAG}{self.objective[0]}": best})
         self._write_text(state, reason or "")
         self.writer.close()
         self.writer = None
@@ -191,7 +220,7 @@ class Run:
         if self.finding is not None:
             about["finding"] = str(self.finding)
         text = run_text(name=self.started.name, params=self.reporter.params, state=state, reason=reason, about=about)
-        self.writer.text("run", text, step=0 if state == "RUNNING" else 1)
+        self.writer.text(RUN_TAG, text, step=0 if state == "RUNNING" else 1)
 
 
 def numbers(logs: Mapping[str, Any]) -> dict[str, float]:

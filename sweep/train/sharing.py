@@ -222,10 +222,10 @@ class _Walk:
         return [kind.__module__, kind.__qualname__]
 
     def _function(self, value: Any, path: str) -> list[str]:
-        module = value.__module__ or ""
-        if module.partition(".")[0] != "keras" or getattr(sys.modules.get(module), value.__name__, None) is not value:
+        module, name = value.__module__ or "", str(value.__name__)
+        if module.partition(".")[0] != "keras" or getattr(sys.modules.get(module), name, None) is not value:
             raise Unshareable(f"{path} is a function that is not Keras' own")
-        return [module, value.__name__]
+        return [module, name]
 
 
 def _plain(names: Any, path: str) -> list[Any]:

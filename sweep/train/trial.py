@@ -1,7 +1,9 @@
 """The trial that a worker hands to user code: an Optuna trial whose every question goes to the coordinator."""
 
 import datetime
-from collections.abc import Sequence
+import math
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import optuna
@@ -15,9 +17,8 @@ from optuna.distributions import (
 )
 
 from sweep.declaration import Value
-from sweep.errors import StudyError
 from sweep.names import check_choices
-from sweep.train.link import Link, Refused
+from sweep.train.link import Link
 from sweep.train.run import Run, Started
 
 
@@ -32,21 +33,28 @@ class WorkerTrial(optuna.trial.BaseTrial):
         link: to the coordinator.
         assignment: the coordinator's answer to `ask`.
         preview: end the trial as soon as it is named.
+        begun: called when the run has its name, for there is something to keep from then on.
     """
 
-    def __init__(self, link: Link, assignment: dict[str, Any], *, preview: bool = False) -> None:
+    def __init__(
+        self,
+        link: Link,
+        assignment: dict[str, Any],
+        *,
+        preview: bool = False,
+        begun: Callable[[], None] | None = None,
+    ) -> None:
         self._link = link
         self._number: int = assignment["number"]
-        self._preview = preview
+        self._begun = begun
         self._params: dict[str, Value] = {}
         self._distributions: dict[str, BaseDistribution] = {}
         self._user_attrs: dict[str, Any] = {}
-        self._system_attrs: dict[str, Any] = {}
         self._constraints: dict[str, float] = {}
         self._datetime_start = datetime.datetime.now()
-        self.seed: int = assignment["seed"]
-        self.attempt: int = assignment["attempt"]
+        self.preview = preview
         self.previewed = False
+        self.seed: int = assignment["seed"]
         self.run = Run(
             self,
             objective=assignment["objective"],
@@ -92,32 +100,48 @@ class WorkerTrial(optuna.trial.BaseTrial):
         return value
 
     def report(self, value: float, step: int) -> None:
-        """Report the objective at a step, in an objective without `sweep.fit`; the first one names the run."""
+        """Report the objective at a step, in an objective without `sweep.fit`; the first one names the run.
+
+        As with Optuna, a step that has a value keeps it.
+        """
+        self._check_single("report")
+        number, at = float(value), int(step)
+        if at < 0:
+            raise ValueError(f"a step is at least 0, got {at}")
         if self.run.fitting:
             return  # sweep.fit reports each epoch
-        number = float(value)
         if not self.run.named:
             self.run.begin_plain()
-        self._link.call("report", number=self._number, step=int(step), value=number)
-        self.run.record_plain(int(step), number)
+        if at in self.run.reported:
+            warnings.warn(f"step {at} has a value already, and keeps it", stacklevel=2)
+            return
+        self._link.call("report", number=self._number, step=at, value=number)
+        self.run.record_plain(at, number)
 
     def should_prune(self) -> bool:
+        self._check_single("should_prune")
         if self.run.fitting:
             return False  # sweep.fit obeys the verdict itself
-        answer = self._link.call("should_prune", number=self._number)
-        return self.run.obey(answer)
+        return self.run.advise(self._link.call("should_prune", number=self._number))
+
+    def _check_single(self, what: str) -> None:
+        if len(self.run.objective) > 1:
+            raise NotImplementedError(f"trial.{what} is for studies with one objective")
 
     def set_user_attr(self, key: str, value: Any) -> None:
-        self._user_attrs[key] = value
         self._link.call("attribute", number=self._number, kind="user", key=key, value=value)
-
-    def set_system_attr(self, key: str, value: Any) -> None:
-        self._system_attrs[key] = value
-        self._link.call("attribute", number=self._number, kind="system", key=key, value=value)
+        self._user_attrs[key] = value
 
     def set_constraint(self, key: str, value: float) -> None:
-        self._constraints[key] = value
-        self._link.call("attribute", number=self._number, kind="constraint", key=key, value=value)
+        """Set a constraint; the trial is feasible where all are 0 or less. A constraint keeps its first value."""
+        number = float(value)
+        if math.isnan(number):
+            raise ValueError(f"a constraint is a number, and {key} is NaN")
+        if key in self._constraints:
+            warnings.warn(f"the constraint {key} has a value already, and keeps it", stacklevel=2)
+            return
+        self._link.call("attribute", number=self._number, kind="constraint", key=key, value=number)
+        self._constraints[key] = number
 
     @property
     def params(self) -> dict[str, Any]:
@@ -130,10 +154,6 @@ class WorkerTrial(optuna.trial.BaseTrial):
     @property
     def user_attrs(self) -> dict[str, Any]:
         return dict(self._user_attrs)
-
-    @property
-    def system_attrs(self) -> dict[str, Any]:
-        return dict(self._system_attrs)
 
     @property
     def constraints(self) -> dict[str, float]:
@@ -152,9 +172,11 @@ class WorkerTrial(optuna.trial.BaseTrial):
     def start(self, family: str | None, architecture: str | None, epochs: int | None) -> Started:
         """Have the run named."""
         answer = self._link.call("start", number=self._number, family=family, architecture=architecture, epochs=epochs)
-        if self._preview:
+        if self.preview:
             self.previewed = True
             raise Previewed
+        if self._begun is not None:
+            self._begun()
         return Started(answer["name"], answer["directory"], answer["text"])
 
     def send_epoch(self, epoch: int, metrics: dict[str, float], finding: str | None) -> None:
@@ -175,9 +197,6 @@ class WorkerTrial(optuna.trial.BaseTrial):
 
 def _same(choice: Value, value: Value) -> bool:
     """Whether a value that came as JSON is this choice; NaN is."""
-    return (choice == value or (choice != choice and value != value)) and isinstance(choice, bool) == isinstance(
-        value, bool
-    )
-
-
-__all__ = ["Previewed", "Refused", "StudyError", "WorkerTrial"]
+    if isinstance(choice, bool) != isinstance(value, bool):
+        return False
+    return choice == value or (choice != choice and value != value)

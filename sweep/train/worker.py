@@ -7,8 +7,10 @@ do.
 """
 
 import argparse
+import atexit
 import os
 import random
+import re
 import signal
 import sys
 import threading
@@ -16,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from typing import Any
@@ -26,8 +29,12 @@ import optuna
 from sweep.errors import SweepError
 from sweep.study import Study, load
 from sweep.train.link import Fenced, Gone, Link, Refused
-from sweep.train.run import Requeued
+from sweep.train.run import Interrupted, Requeued
 from sweep.train.trial import Previewed, WorkerTrial
+
+__all__ = ["Interrupted", "work"]
+
+_IMPORT = re.compile(rb"^\s*(?:import|from)\s[^\n]*\b(?:keras|tensorflow)\b", re.MULTILINE)
 
 
 def work(connection: Connection, worker: str, get_study: Callable[[], Study], *, redirect: bool = False) -> None:
@@ -37,7 +44,7 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
         connection: to the coordinator.
         worker: this worker's name.
         get_study: loads the study.
-        redirect: print into the study's folder, once it is known.
+        redirect: print into the study's folder, once it has a run.
     """
     link = Link(connection, worker)
     try:
@@ -48,23 +55,30 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
             link.refuse(error)
             return
         welcome = link.call("hello", declaration=declaration)
-        if redirect:
-            _redirect(Path(welcome["log"]))
+        if _speaks_of_keras(study.file):
+            import keras  # noqa: F401  # before the first trial, which is seeded and previewed as the others are
+        begun = cache(lambda: _redirect(Path(welcome["log"]))) if redirect else None
         with _training_nothing() if welcome["preview"] else nullcontext():
             while "end" not in (assignment := link.call("ask")):
-                _train(link, study, assignment, preview=welcome["preview"])
+                trial = WorkerTrial(link, assignment, preview=welcome["preview"], begun=begun)
+                try:
+                    _train(link, study, trial)
+                except Fenced:
+                    trial.run.abandon()  # somebody else has ended it; there may be others
     except (Fenced, Refused, Gone):
         return
 
 
-def _train(link: Link, study: Study, assignment: dict[str, Any], *, preview: bool) -> None:
-    """One trial: whatever its objective does, it has an end."""
-    trial = WorkerTrial(link, assignment, preview=preview)
+def _train(link: Link, study: Study, trial: WorkerTrial) -> None:
+    """One trial: whatever its objective does, it has an end.
+
+    Raises:
+        Fenced, Refused, Gone: the coordinator has ended it, or the study, or is gone.
+    """
     _seed(trial.seed)
     state, values, reason, trace = "FAIL", None, None, None
     try:
         returned = study.train(trial)
-        trial.run.leave()  # a verdict stands, also where the objective caught what sweep.fit raised
         state, values = "COMPLETE", _values(returned)
     except optuna.TrialPruned as pruned:
         state, reason = "PRUNED", trial.run.reason or str(pruned) or "the objective raised TrialPruned"
@@ -82,6 +96,8 @@ def _train(link: Link, study: Study, assignment: dict[str, Any], *, preview: boo
     except BaseException as error:  # an exception, sys.exit, KeyboardInterrupt: the study's own
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         trace = "".join(traceback.format_exception(error))
+    if trial.run.stands is not None:  # also where the objective caught what sweep.fit raised
+        state, values, reason = trial.run.stands, None, trial.run.reason
     if state != "WAITING" and not trial.run.named and not trial.previewed:
         _name_late(trial)
     state, reason = trial.end(state, values, reason, trace)
@@ -123,6 +139,11 @@ def _seed(seed: int) -> None:
 
         keras.utils.clear_session()  # first: it replaces the seed generator that the next line sets
         keras.utils.set_random_seed(seed)
+
+
+def _speaks_of_keras(file: Path | None) -> bool:
+    """Whether a study file imports Keras somewhere, perhaps only in a function."""
+    return file is not None and _IMPORT.search(file.read_bytes()) is not None
 
 
 @contextmanager
@@ -172,6 +193,10 @@ def main() -> None:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with Client(arguments.connect, family="AF_UNIX") as connection:
         work(connection, arguments.worker, lambda: load(arguments.file), redirect=True)
+    atexit._run_exitfuncs()  # the study's own; TensorFlow, which takes seconds to take itself apart, is left out
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Links into TensorBoard."""
 
+import json
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from sweep.read.tensorboard import graph_link, links
+from sweep.read.tensorboard import graph_link, links, pins
 
 BASE = "http://127.0.0.1:6006/"
 
@@ -47,3 +48,17 @@ def test_a_prefix_stays_in_front():
 
 def test_a_graph_is_linked_by_the_exact_name():
     assert graph_link(BASE, "dnn-lr=0.1-t0001") == f"{BASE}#graphs&run=dnn-lr%3D0.1-t0001"
+
+
+def test_scalars_are_pinned_in_time_series_alone():
+    found = links(BASE, "^dnn", pins=["val_loss", "loss"])
+    (cards,) = parse_qs(urlsplit(found.time_series).query)["pinnedCards"]
+    assert json.loads(cards) == [{"plugin": "scalars", "tag": "val_loss"}, {"plugin": "scalars", "tag": "loss"}]
+    assert "pinnedCards" not in found.scalars
+    assert urlsplit(links(BASE, pins=["loss"]).time_series).query.startswith("pinnedCards=")
+
+
+def test_an_objective_of_validation_is_pinned_beside_that_of_training():
+    assert pins(["val_loss"]) == ["val_loss", "loss"]
+    assert pins(["accuracy"]) == ["accuracy"]
+    assert pins(["val_mae", "mae"]) == ["val_mae", "mae"]

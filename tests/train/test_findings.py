@@ -72,6 +72,12 @@ def test_units_that_rounding_has_moved_are_still_alike():
     assert finding(weights={"dense/kernel": column * (1 + 0.1 * kernel(16, 8))}) is None
 
 
+def test_units_of_equal_kernels_are_told_apart_by_their_biases():
+    same = {"dense/kernel": np.full((16, 8), 0.1)}
+    assert "no symmetry" in finding(weights={**same, "dense/bias": np.ones(8)})
+    assert finding(weights={**same, "dense/bias": kernel(8)}) is None
+
+
 @pytest.mark.parametrize(
     ("tag", "array"),
     [
@@ -144,8 +150,9 @@ def test_overfitting_is_told_by_the_present_curves():
         curve((0.6, 10), (0.8, 17), (0.61, 3)),
         curve((0.6, 10), (math.nan, 20)),
         curve((-10.0, 10), (-9.8, 20)),
+        curve((1e-7, 10), (3e-7, 20)),
     ],
-    ids=["falling", "risen of late", "flat", "one good epoch of late", "nan", "flat and negative"],
+    ids=["falling", "risen of late", "flat", "one good epoch of late", "nan", "flat and negative", "next to none"],
 )
 def test_a_curve_that_may_yet_fall_is_not_called_overfitting(val_loss):
     assert finding({"loss": curve((0.1, 30)), "val_loss": val_loss}) is None

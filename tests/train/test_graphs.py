@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from tensorboard.compat.proto.graph_pb2 import GraphDef
 
-from sweep.events import RunWriter
+from sweep.events import RunWriter, read
 from sweep.train import graphs
 from sweep.train.graphs import weight_tags
 from tests.tensorboard_server import LOADERS, tensorboard
@@ -126,6 +127,29 @@ def test_tensorboard_draws_every_kind_of_model(tmp_path, loader):
         for name in ("dnn/first", "dnn/second", "dnn/block_2", "dnn/relu", "dnn/multiply"):
             assert f'name: "{name}' in layers_of_functional
         assert 'input: "dnn/block_2"' in layers_of_functional
+
+
+def operations(model, directory):
+    """The names of the operations in a model's graph, without what is only read."""
+    with RunWriter(directory) as writer:
+        graphs.write(writer, model, None)
+    (graph,) = (GraphDef.FromString(event.graph_def) for event in read(directory) if event.graph_def)
+    names = {node.name for node in graph.node}
+    assert {name.lstrip("^").partition(":")[0] for node in graph.node for name in node.input} <= names
+    assert len(names) == len(graph.node)
+    return names
+
+
+def test_operations_are_named_after_their_layers_as_histograms_are(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.Dense(2), layers.Dense(1)], name="mlp")
+    products = {name for name in operations(model, tmp_path) if name.endswith("MatMul")}
+    assert products == {f"mlp/{layer.name}/MatMul" for layer in model.layers}
+
+
+def test_each_call_of_a_shared_layer_has_its_operations(tmp_path):
+    inputs, shared = keras.Input((3,)), layers.Dense(3, name="shared")
+    model = keras.Model(inputs, shared(shared(inputs)), name="twice")
+    assert {"twice/shared/MatMul", "twice/shared_call_2/MatMul"} <= operations(model, tmp_path)
 
 
 def test_a_model_that_cannot_be_traced_has_no_graph_and_trains_all_the_same(tmp_path, caplog):

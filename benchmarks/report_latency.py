@@ -1,0 +1,93 @@
+"""How long a worker waits for the verdict on an epoch: median and 99th percentile, in small and in big studies.
+
+The request goes through a real connection to a coordinator that writes to an SQLite file behind, and prunes by the
+median of the trials that have ended. Milliseconds.
+
+    python benchmarks/report_latency.py [--trials 10 10000] [--epochs 2000]
+"""
+
+import argparse
+import random
+import statistics
+import tempfile
+import time
+from multiprocessing.connection import Client
+from pathlib import Path
+
+import optuna
+from optuna.distributions import FloatDistribution, distribution_to_json
+from optuna.trial import TrialState, create_trial
+
+from sweep.control.coordinator import Coordinator
+from sweep.control.opening import Settings
+from sweep.control.start import running
+from sweep.declaration import Declaration
+from sweep.store import RunRecord
+from sweep.train.link import Link
+
+SPACE = FloatDistribution(0.0, 1.0)
+
+
+def declaration() -> Declaration:
+    return Declaration(
+        name="latency", objective=["val_loss"], direction=["minimize"], trials=10**6, pruner="median", seed=7
+    )
+
+
+def fill(coordinator: Coordinator, trials: int, steps: int = 60) -> None:
+    """Give a study trials that have ended, as a long sweep leaves them in memory and in the database."""
+    chance, opened = random.Random(7), coordinator.opened
+    for number in range(trials):
+        values = {step: chance.random() + 1 for step in range(steps)}
+        x = round(chance.random(), 3)
+        frozen = create_trial(
+            state=TrialState.COMPLETE,
+            value=1.0,
+            params={"x": x},
+            distributions={"x": SPACE},
+            intermediate_values=values,
+        )
+        opened.search.storage.create_new_trial(0, frozen)
+        opened.search.pruning.ended(opened.search.storage.get_trial(number))
+        opened.ledger.put(RunRecord(number, name=f"x={x}-t{number:04}", state="COMPLETE", params={"x": x}, epoch=steps))
+    opened.keep()
+
+
+def measure(trials: int, epochs: int) -> list[float]:
+    """Seconds from sending an epoch to having its verdict, with `trials` that have ended."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(storage=f"sqlite:///{folder}/sweep.db", logdir=f"{folder}/runs")
+        with running(Coordinator(settings)) as engaged, Client(engaged.server.address, family="AF_UNIX") as connection:
+            link = Link(connection, "0")
+            link.call("hello", declaration=declaration().as_dict())
+            fill(engaged.coordinator, trials)
+            number = link.call("ask")["number"]
+            link.call("suggest", number=number, name="x", distribution=distribution_to_json(SPACE))
+            link.call("start", number=number, family="mlp", architecture="32", epochs=epochs)
+            Path(folder, "runs").mkdir(exist_ok=True)
+            waited = []
+            for epoch in range(epochs):
+                metrics = {"loss": 0.5, "val_loss": 0.5, "val_mae": 0.25, "learning_rate": 0.001}
+                began = time.perf_counter()
+                link.call("epoch", number=number, epoch=epoch, metrics=metrics, finding=None)
+                waited.append(time.perf_counter() - began)
+                time.sleep(0.002)  # an epoch takes its time
+            link.call("end", number=number, state="COMPLETE", values=[0.5], reason=None, traceback=None)
+            engaged.coordinator.stop("measured", requeue=True)
+            return waited
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, nargs="+", default=[10, 10_000])
+    parser.add_argument("--epochs", type=int, default=2_000)
+    arguments = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    for trials in arguments.trials:
+        waited = [seconds * 1e3 for seconds in measure(trials, arguments.epochs)]
+        p99 = statistics.quantiles(waited, n=100)[98]
+        print(f"{trials:>6} trials ended: median {statistics.median(waited):.3f} ms, p99 {p99:.3f} ms")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""Bad input: one line on standard error, exit status 2, and nothing written."""
+
+import os
+import sqlite3
+
+import pytest
+
+from sweep.cli import run as sweep
+from tests.control.started import Folder
+from tests.store_builder import add_study, build_store, run
+
+HEAD = "import sweep\nimport optuna\n\n"
+TRAIN = "def train(trial):\n    x = trial.suggest_float('x', -1, 1)\n    return x\n\n"
+STUDY = "study = sweep.Study(train, objective='loss', direction='minimize', trials=2, workers=1, pruner='nop')\n"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    for name in ("SWEEP_STORAGE", "SWEEP_LOGDIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.py").write_text(HEAD + TRAIN + STUDY)
+    return tmp_path
+
+
+def everything(folder):
+    """All files and folders below, the files with their content."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+        if "__pycache__" not in path.parts
+    }
+
+
+def refusal(folder, capsys, *arguments: str) -> str:
+    """The line with which a command is refused, in this process."""
+    before = everything(folder)
+    assert sweep(list(arguments)) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("sweep: ")
+    assert said.err.count("\n") == 1
+    assert everything(folder) == before
+    return said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["none.py"], "a study file must be there: got no file none.py; there is syntax.py, tiny.py"),
+        (["text.txt"], "a study file is a Python file"),
+        (["syntax.py"], "the study file syntax.py must be valid Python: got line 1"),
+        (["tiny.py", "--trials", "0"], "trials is a whole number of at least 1: got 0"),
+        (["tiny.py", "--trials", "-3"], "trials is a whole number of at least 1: got -3"),
+        (["tiny.py", "--trials", "many"], "Invalid value for '--trials'"),
+        (["tiny.py", "--epochs", "0"], "epochs is a whole number of at least 1: got 0"),
+        (["tiny.py", "--workers", "-1"], "workers is a whole number of at least"),
+        (["tiny.py", "--timeout", "0"], "a time is a number above 0"),
+        (["tiny.py", "--timeout", "soon"], "a time is a number above 0"),
+        (["tiny.py", "--seed", "-1"], "a seed is a whole number from 0"),
+        (["tiny.py", "--sampler", "tpee"], "did you mean tpe?"),
+        (["tiny.py", "--pruner", "median(n_startup=5)"], "n_startup_trials"),
+        (["tiny.py", "--name", "a/b"], "a study's name is up to 80 of"),
+        (["tiny.py", "--trails", "3"], "No such option: --trails"),
+        ([], "Missing argument"),
+        (["tiny.py", "--storage", "mysql://x/y"], "a storage is SQLite or PostgreSQL"),
+        (["tiny.py", "--storage", "sqlite:///none/sweep.db"], "mkdir -p none"),
+        (["tiny.py", "--storage", "sqlite:///text.txt"], "text.txt must be an SQLite database"),
+        (["tiny.py", "--storage", "sqlite:///theirs.db"], "one with the table theirs"),
+        (["tiny.py", "--storage", "sqlite:///folder"], "an SQLite storage is a file"),
+        (["tiny.py", "--storage", "postgresql://127.0.0.1:1/x"], "must be readable"),
+        (["tiny.py", "--logdir", "text.txt"], "must be one that can be written"),
+        (["tiny.py", "--logdir", "text.txt/runs"], "must be one that can be written"),
+        (["tiny.py", "--logdir", "/proc/runs"], "must be one that can be written"),
+    ],
+)
+def test_a_start_that_cannot_be_is_refused_before_any_worker(folder, capsys, arguments, expected):
+    (folder / "text.txt").write_text("this is no database at all")
+    (folder / "syntax.py").write_text("def train(:\n")
+    (folder / "folder").mkdir()
+    with sqlite3.connect(folder / "theirs.db") as connection:
+        connection.execute("CREATE TABLE theirs (number INTEGER)")
+    connection.close()
+    assert expected in refusal(folder, capsys, "start", *arguments)
+
+
+def test_sqlite_on_a_network_file_system_is_refused(folder, capsys, monkeypatch):
+    monkeypatch.setattr("sweep.store.sqlite_file.file_system", lambda path: "nfs4")
+    assert "PostgreSQL: --storage postgresql://" in refusal(folder, capsys, "start", "tiny.py")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_log_directory_of_somebody_else_is_refused(folder, capsys):
+    (folder / "closed").mkdir(mode=0o500)
+    assert "can be written" in refusal(folder, capsys, "start", "tiny.py", "--logdir", "closed")
+
+
+FILES = {
+    "no study": (TRAIN, "tiny.py must bind a sweep.Study to `study`: got no `study`"),
+    "another study": (TRAIN + "study = 3\n", "got a int"),
+    "import": ("import nothing_of_this_name\n" + TRAIN + STUDY, "No module named 'nothing_of_this_name' (line 4)"),
+    "exit": ("import sys\nsys.exit(1)\n" + TRAIN + STUDY, "SystemExit"),
+    "hard exit": ("import os\nos._exit(1)\n" + TRAIN + STUDY, "a worker must load the study file"),
+    "direction": (TRAIN + STUDY.replace("minimize", "lowest"), "a direction is minimize or maximize: got 'lowest'"),
+    "trials": (TRAIN + STUDY.replace("trials=2", "trials=0"), "trials is a whole number of at least 1: got 0"),
+    "workers": (TRAIN + STUDY.replace("workers=1", "workers=-1"), "workers is a whole number of at least 0"),
+    "two objectives": (
+        TRAIN
+        + STUDY.replace("'loss'", "['a', 'b']")
+        .replace("'minimize'", "['minimize', 'maximize']")
+        .replace("nop", "median"),
+        "a study with several objectives cannot prune",
+    ),
+    "no function": (TRAIN + STUDY.replace("sweep.Study(train", "sweep.Study('train'"), "the function that trains"),
+    "choice": (TRAIN.replace("suggest_float('x', -1, 1)", "suggest_categorical('x', [(1, 2), 3])") + STUDY, "(1, 2)"),
+    "same choices": (TRAIN.replace("suggest_float('x', -1, 1)", "suggest_categorical('x', [1, True])") + STUDY, "True"),
+    "long name": (TRAIN.replace("('x', -1, 1)", "('x' * 600, -1, 1)") + STUDY, "one of 600 characters"),
+    "enqueued": (
+        TRAIN + STUDY.replace("trials=2", "trials=2, enqueue=[{'x': 7.0}]"),
+        "x is one of [-1.0, 1.0]: got 7.0",
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FILES)
+def test_a_study_file_that_cannot_be_is_refused_in_one_line(folder, kind):
+    content, expected = FILES[kind]
+    (folder / "tiny.py").write_text(HEAD + content)
+    refused_start(folder, expected)
+
+
+def refused_start(folder, expected: str, *options: str) -> None:
+    """`sweep start` of tiny.py is refused by a worker or because of what it says."""
+    before = everything(folder)
+    study = Folder(folder, None)
+    done = study.start(*options)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert expected in done.stderr
+    assert done.stderr.startswith("sweep: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert everything(folder) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--set", "y=1"], "a parameter must be one that the study suggests: got 'y'"),
+        (["--set", "x=17"], "x is one of [-1.0, 1.0]: got 17"),
+        (["--set", "x"], "a parameter is given as name=value"),
+        (["--enqueue", "xx=0.5"], "did you mean x?"),
+        (["--enqueue", "@none.json"], "none.json must hold a JSON object"),
+        (["--from", "other"], "--from is STUDY:best:N"),
+    ],
+)
+def test_options_about_parameters_that_cannot_be_are_refused(folder, options, expected):
+    refused_start(folder, expected, *options)
+
+
+FIT = """
+import keras
+import numpy as np
+
+def train(trial):
+    width = trial.suggest_int("width", 1, 4)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(width), keras.layers.Dense(1)])
+    model.compile(loss="mae")
+    value = sweep.fit(trial, model, np.ones((8, 1)), np.ones((8, 1)), epochs=1, verbose=0)
+    {after}
+    return value
+
+"""
+
+
+@pytest.mark.slow
+def test_an_objective_that_no_epoch_reports_is_refused_with_the_metrics_there_are(folder):
+    (folder / "tiny.py").write_text(HEAD + FIT.format(after="") + STUDY.replace("'loss'", "'val_loss'"))
+    refused_start(
+        folder,
+        "the objective must be a metric that an epoch reports: got 'val_loss' without validation_data; there is loss",
+    )
+
+
+@pytest.mark.slow
+def test_a_parameter_that_is_suggested_after_fit_began_is_refused_and_leaves_nothing(folder):
+    (folder / "tiny.py").write_text(HEAD + FIT.format(after="trial.suggest_float('late', 0, 1)") + STUDY)
+    refused_start(folder, "'late' after it")
+
+
+@pytest.mark.slow
+def test_a_study_that_has_changed_is_refused_and_what_stands_is_left_as_it_is(folder):
+    study = Folder(folder, None)
+    assert study.start().returncode == 0
+    other = TRAIN.replace("-1, 1", "-1, 2") + STUDY.replace("trials=2", "trials=9")
+    (folder / "tiny.py").write_text(HEAD + other)
+    runs = [vars(run) for run in study.runs()]
+    for content, expected in (
+        (other, "x from [-1.0, 2.0], which was [-1.0, 1.0]; start it under a new name, from the old best: sweep start"),
+        (other, "--name tiny-2 --from tiny:best:5"),
+        (TRAIN + STUDY.replace("minimize", "maximize"), "a study keeps its direction"),
+        (TRAIN + STUDY.replace("'loss'", "'accuracy'"), "a study keeps its objective"),
+    ):
+        (folder / "tiny.py").write_text(HEAD + content)
+        done = study.start()
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert expected in done.stderr
+        assert [vars(run) for run in study.runs()] == runs
+        assert len(study.trials()) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["runs", "tiny", "--filter", "(dnn"], "(dnn"),
+        (["runs", "tiny", "--filter", "a**"], "at character 3"),
+        (["prune", "tiny", "[", "--yes"], "["),
+        (["show", "nothing"], "nothing"),
+        (["runs", "tiny", "--sort", "lrr"], "lr"),
+    ],
+)
+def test_what_is_read_is_refused_in_one_line_as_well(folder, capsys, arguments, expected):
+    store = build_store(folder)
+    add_study(store, "tiny", [run(0, 0.5)])
+    store.close()
+    assert sweep(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert expected in said

@@ -1,0 +1,284 @@
+"""Faults that a study survives, with real processes: signals, deaths, study code that fails, databases that refuse."""
+
+import contextlib
+import signal
+import sqlite3
+import threading
+
+import optuna
+import pytest
+
+from sweep.store import Store
+from tests.control.started import MANY_EPOCHS, Folder, lives, wait_for
+from tests.databases import optunas_own
+
+pytestmark = pytest.mark.slow
+
+
+def finished(folder: Folder, count: int) -> bool:
+    """Whether a study ended as it should: `count` trials, all numbers once, all names different, none unended."""
+    runs = folder.runs()
+    states = folder.states()
+    return (
+        [run.number for run in runs] == list(range(count))
+        and len({run.name for run in runs}) == count
+        and set(states) <= {"COMPLETE", "PRUNED", "FAIL"}
+        and [trial.number for trial in folder.trials()] == list(range(count))
+    )
+
+
+def test_two_hundred_trials_of_one_epoch_on_four_workers_are_two_hundred(tmp_path):
+    folder = Folder(tmp_path, settings="trials=200, workers=4, seed=7")
+    done = folder.start()
+    assert done.returncode == 0, done.stderr
+    assert finished(folder, 200)
+    assert set(folder.states()) == {"COMPLETE"}
+
+
+def test_ctrl_c_once_requeues_what_runs_and_going_on_finishes_it_under_its_name(tmp_path):
+    folder = Folder(tmp_path, MANY_EPOCHS)
+    with folder.started() as started:
+        started.reporting()
+        started.send(signal.SIGINT)
+        status, said = started.end()
+        assert status == 130
+        assert "sweep start tiny.py" in said
+        assert started.workers() == []
+    waiting = [run for run in folder.runs() if run.state == "WAITING"]
+    assert waiting
+    assert set(folder.states()) <= {"COMPLETE", "WAITING"}
+    assert folder.start().returncode == 0
+    assert finished(folder, 6)
+    after = {run.number: run for run in folder.runs()}
+    for run in waiting:
+        assert (after[run.number].name, after[run.number].directory) == (run.name, run.directory)
+        assert after[run.number].attempt == 1
+        assert list(folder.trials()[run.number].intermediate_values) == list(range(20))
+
+
+def test_ctrl_c_twice_stops_at_once(tmp_path):
+    folder = Folder(tmp_path, MANY_EPOCHS.replace("0.05", "3600 if epoch else 0"))
+    with folder.started() as started:
+        started.reporting()
+        started.send(signal.SIGINT)
+        wait_for(lambda: "Ctrl-C again" in started.process.stdout.readline())
+        started.send(signal.SIGINT)
+        status, _ = started.end()
+        assert status == 130
+        assert wait_for(lambda: not started.workers())
+    assert set(folder.states()) == {"WAITING"}
+
+
+def test_sigterm_is_as_ctrl_c_once(tmp_path):
+    folder = Folder(tmp_path, MANY_EPOCHS)
+    with folder.started() as started:
+        started.reporting()
+        started.send(signal.SIGTERM)
+        status, said = started.end()
+    assert status == 143
+    assert "sweep start tiny.py" in said
+    assert "WAITING" in folder.states()
+    assert "RUNNING" not in folder.states()
+
+
+def test_a_killed_worker_is_replaced_and_its_trial_run_again(tmp_path):
+    folder = Folder(tmp_path, MANY_EPOCHS, "trials=3, workers=1, seed=7")
+    with folder.started() as started:
+        run = started.reporting()[0]
+        started.worker_of(run).kill()
+        status, said = started.end()
+        assert status == 0, said
+    assert finished(folder, 3)
+    again = folder.runs()[run.number]
+    assert (again.name, again.attempt, again.epoch) == (run.name, 1, 20)
+
+
+def test_a_trial_whose_worker_is_killed_three_times_has_failed(tmp_path):
+    body = """
+    trial.suggest_float("x", -1, 1)
+    if trial.number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 1.0
+"""
+    folder = Folder(tmp_path, body, "trials=3, workers=1, seed=7")
+    done = folder.start()
+    assert done.returncode == 0, done.stderr
+    assert folder.states() == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert folder.runs()[1].reason == "its worker was killed by SIGKILL 3 times"
+
+
+def test_an_idle_worker_that_is_killed_is_given_no_trial(tmp_path):
+    body = MANY_EPOCHS.replace("range(20)", "range(20 if trial.number else 40)")
+    folder = Folder(tmp_path, body, "trials=2, workers=2, seed=7")
+    with folder.started() as started:
+        wait_for(lambda: [run.state for run in folder.runs()].count("COMPLETE") == 1)
+        busy = started.worker_of(next(run for run in folder.runs() if run.state == "RUNNING"))
+        for worker in started.workers():
+            if worker.pid != busy.pid:
+                worker.kill()
+        busy.kill()
+        status, said = started.end()
+        assert status == 0, said
+    assert finished(folder, 2)
+
+
+def test_a_killed_coordinator_takes_its_workers_with_it_and_a_new_one_goes_on(tmp_path):
+    folder = Folder(tmp_path, MANY_EPOCHS, "trials=4, workers=2, seed=7")
+    with folder.started() as started:
+        run = started.reporting()[0]
+        workers = started.workers()
+        started.process.kill()
+        started.process.wait()
+        wait_for(lambda: not any(lives(worker) for worker in workers))
+    assert "RUNNING" in [run.state for run in folder.runs()]
+    done = folder.start()
+    assert done.returncode == 0, done.stderr
+    assert finished(folder, 4)
+    again = folder.runs()[run.number]
+    assert (again.name, again.attempt) == (run.name, 1)
+    assert list(folder.trials()[run.number].intermediate_values) == list(range(20))
+
+
+def test_a_second_coordinator_is_refused_and_names_the_first(tmp_path):
+    folder = Folder(tmp_path, MANY_EPOCHS.replace("0.05", "3600 if epoch else 0"))
+    with folder.started() as started:
+        started.reporting()
+        second = folder.start()
+        assert second.returncode == 2
+        assert f"process {started.process.pid} on " in second.stderr
+        assert second.stderr.count("\n") == 1
+        assert started.process.poll() is None
+
+
+FAILURES = {
+    "exception": ('raise ValueError("no such thing")', "ValueError: no such thing"),
+    "exit": ("sys.exit(3)", "SystemExit: 3"),
+    "hard_exit": ("os._exit(4)", "its worker left with exit status 4"),
+    "clean_exit": ("os._exit(0)", "its worker left with exit status 0"),
+    "segfault": ("ctypes.string_at(0)", "its worker died by SIGSEGV"),
+    "abort": ("os.abort()", "its worker died by SIGABRT"),
+    "wrong_value": ("return 'good'", "TypeError: train returns the trial's value"),
+    "nan": ("return float('nan')", "train returned NaN"),
+}
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+def test_study_code_that_fails_fails_its_trial_and_the_study_goes_on(tmp_path, kind):
+    code, reason = FAILURES[kind]
+    body = f"""
+    x = trial.suggest_float("x", -1, 1)
+    trial.report(x, 0)
+    if trial.number == 1:
+        {code}
+    return x
+"""
+    folder = Folder(tmp_path, body, "trials=4, workers=2, seed=7")
+    done = folder.start()
+    assert done.returncode == 0, done.stderr
+    assert folder.states() == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    run = folder.runs()[1]
+    assert run.reason.startswith(reason)
+    if kind == "exception":
+        assert 'raise ValueError("no such thing")' in run.traceback
+
+
+def test_five_failures_in_a_row_with_one_error_stop_the_study(tmp_path):
+    folder = Folder(
+        tmp_path, '    trial.suggest_int("n", 1, 9)\n    raise KeyError("n")', "trials=20, workers=2, seed=7"
+    )
+    done = folder.start()
+    assert done.returncode == 2
+    assert "5 trials in a row failed alike" in done.stderr
+    assert "KeyError" in done.stderr
+    assert done.stderr.count("\n") == 1
+    states = folder.states()
+    assert states.count("FAIL") == len(states) - states.count("WAITING")
+    assert 5 <= len(states) <= 7
+
+
+def test_stop_and_prune_are_obeyed_at_the_next_epoch(tmp_path):
+    folder = Folder(tmp_path, MANY_EPOCHS.replace("range(20)", "range(4000)"))
+    with folder.started() as started:
+        run = started.reporting()[0]
+        pruned = folder.command("prune", "tiny", f"t{run.number:04}$", "--yes")
+        assert pruned.returncode == 0, pruned.stderr
+        wait_for(lambda: folder.runs()[run.number].state == "PRUNED")
+        stopped = folder.command("stop", "tiny")
+        assert stopped.returncode == 0, stopped.stderr
+        status, said = started.end()
+        assert status == 0, said
+        assert "stopped: by hand" in said
+    after = folder.runs()[run.number]
+    assert (after.reason, after.best is not None) == ("by hand", True)
+    assert set(folder.states()) == {"PRUNED", "WAITING"}
+
+
+def test_a_trial_that_somebody_else_ends_stays_as_they_ended_it(tmp_path):
+    folder = Folder(tmp_path, MANY_EPOCHS.replace("range(20)", "range(400 if trial.number == 0 else 1)"))
+    with folder.started() as started:
+        wait_for(lambda: [run for run in folder.runs() if run.number == 0 and run.epoch])
+        with optunas_own(folder.url) as storage:
+            optuna.load_study(study_name="tiny", storage=storage).tell(0, 0.125)
+        status, said = started.end()
+        assert status == 0, said
+    assert finished(folder, 6)
+    assert folder.trials()[0].values == [0.125]
+    assert folder.runs()[0].reason == "ended by another process in Optuna's tables"
+
+
+def test_a_study_that_is_deleted_while_it_runs_ends(tmp_path):
+    folder = Folder(tmp_path, MANY_EPOCHS)
+    with folder.started() as started:
+        started.reporting()
+        with optunas_own(folder.url) as storage:
+            optuna.delete_study(study_name="tiny", storage=storage)
+        status, said = started.end()
+        assert status == 2
+        assert "deleted" in said
+        assert started.workers() == []
+    with optunas_own(folder.url) as storage:
+        assert optuna.get_all_study_names(storage) == []
+
+
+def test_somebody_elses_lock_on_the_database_fails_no_trial(tmp_path):
+    folder = Folder(tmp_path, MANY_EPOCHS, "trials=6, workers=2, seed=7")
+    with folder.started() as started:
+        started.reporting()
+        connection = sqlite3.connect(tmp_path / "sweep.db", isolation_level=None, check_same_thread=False)
+        connection.execute("BEGIN IMMEDIATE")
+        threading.Timer(5.0, connection.execute, ["ROLLBACK"]).start()
+        status, said = started.end()
+        connection.close()
+        assert status == 0, said
+    assert finished(folder, 6)
+    assert set(folder.states()) == {"COMPLETE"}
+
+
+def test_optuna_reads_the_study_while_it_runs(tmp_path):
+    folder = Folder(tmp_path, MANY_EPOCHS)
+    with folder.started() as started:
+        run = started.reporting()[0]
+        trial = folder.trials()[run.number]
+        assert (trial.state.name, trial.params.keys()) == ("RUNNING", {"x"})
+        assert len(trial.intermediate_values) >= run.epoch
+        assert started.end()[0] == 0
+
+
+def test_twelve_studies_begin_in_one_new_database_at_once(tmp_path):
+    folder = Folder(tmp_path, settings="trials=2, workers=1, seed=7")
+    with contextlib.ExitStack() as stack:
+        all_started = [stack.enter_context(folder.started("--name", f"study-{number}")) for number in range(12)]
+        for started in all_started:
+            status, said = started.end()
+            assert status == 0, said
+    store = Store(folder.url)
+    assert len(store.studies()) == 12
+    store.close()
+
+
+def test_the_same_study_started_four_times_at_once_is_created_once(tmp_path):
+    folder = Folder(tmp_path, MANY_EPOCHS, "trials=2, workers=1, seed=7")
+    with contextlib.ExitStack() as stack:
+        ends = [started.end() for started in [stack.enter_context(folder.started()) for _ in range(4)]]
+    assert sorted(status for status, _ in ends) == [0, 2, 2, 2], ends
+    assert finished(folder, 2)

@@ -1,0 +1,94 @@
+"""The thread that writes, beats and obeys beside a coordinator."""
+
+import logging
+import time
+
+import optuna
+import pytest
+
+from tests.control.memory import optunas_trials
+from tests.control.started import wait_for
+from tests.control.workers import a_house
+from tests.databases import Commits, optunas_own
+
+
+@pytest.fixture
+def house(tmp_path, storage_url):
+    with a_house(tmp_path, storage_url) as house:
+        house.worker("0").begin()
+        house.keeper.start()
+        yield house
+        house.keeper.close()
+
+
+def writer(house):
+    return house.coordinator.opened.writer
+
+
+def test_epochs_are_written_behind(house, storage_url):
+    house.desk.epoch("0", 0, 0, {"loss": 1.0}, None)
+    wait_for(lambda: house.stored(0).epoch == 1)
+    assert optunas_trials(storage_url)[0].intermediate_values == {0: 1.0}
+
+
+def test_the_beat_counts_up(house):
+    before = writer(house).store.owner(writer(house).record.study_id)[1]
+    wait_for(lambda: writer(house).store.owner(writer(house).record.study_id)[1] > before)
+
+
+def test_commands_are_obeyed(house):
+    store, study_id = writer(house).store, writer(house).record.study_id
+    store.command(study_id, "prune", numbers=[0], reason="by hand")
+    wait_for(lambda: house.coordinator.running()[0].condemned == "by hand")
+    store.command(study_id, "stop", reason="enough")
+    wait_for(lambda: house.coordinator.stopped == "enough")
+
+
+def test_a_trial_that_somebody_else_ends_is_taken_from_its_worker(house, storage_url):
+    with optunas_own(storage_url) as storage:
+        optuna.load_study(study_name="study", storage=storage).tell(0, 0.125)
+    wait_for(lambda: house.heard.ends == [(0, "COMPLETE")])
+    assert house.run(0).reason == "ended by another process in Optuna's tables"
+    assert optunas_trials(storage_url)[0].values == [0.125]
+
+
+def test_a_database_that_refuses_is_said_once_and_tried_again(house):
+    with Commits(writer(house).store.engine).refused():
+        house.desk.epoch("0", 0, 0, {"loss": 1.0}, None)
+        wait_for(lambda: house.heard.messages)
+        time.sleep(0.3)
+    assert house.heard.messages == ["the database refuses, trying again: disk full"]
+    wait_for(lambda: house.stored(0).epoch == 1)
+
+
+def test_a_study_that_is_deleted_is_refused(house, storage_url):
+    with optunas_own(storage_url) as storage:
+        optuna.delete_study(study_name="study", storage=storage)
+    wait_for(lambda: house.coordinator.error is not None)
+    assert "deleted" in str(house.coordinator.error)
+
+
+def test_a_fault_of_ours_ends_the_study_with_its_traceback(house, monkeypatch, caplog):
+    def fail(command):
+        raise ZeroDivisionError("of ours")
+
+    monkeypatch.setattr(house.coordinator, "obey", fail)
+    with caplog.at_level(logging.CRITICAL):
+        writer(house).store.command(writer(house).record.study_id, "stop", reason="enough")
+        wait_for(lambda: house.coordinator.crash is not None)
+    with pytest.raises(ZeroDivisionError):
+        house.coordinator.raise_error()
+    house.coordinator.error = None
+
+
+def test_before_a_run_is_kept_nothing_but_the_beat_is_written(tmp_path):
+    with a_house(tmp_path) as house:
+        house.worker("0").train()
+    with a_house(tmp_path) as house:
+        worker = house.worker("0")
+        house.keeper.start()
+        worker.ask()
+        record = writer(house).record
+        wait_for(lambda: writer(house).store.owner(record.study_id)[1] > record.beat)
+        assert len(optunas_trials(f"sqlite:///{tmp_path}/sweep.db")) == 1
+        house.keeper.close()

@@ -1,0 +1,96 @@
+"""Opening a study: what the command line says instead, what is refused, and what stands from before."""
+
+import os
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from sweep.control.opening import Settings, check_writable, open_study
+from sweep.control.standing import Standing
+from sweep.errors import StudyError
+from sweep.store import RunRecord
+from tests.control.memory import a_study, declare
+
+
+def test_what_the_command_line_says_stands_instead_of_the_files_word():
+    declared = declare(trials=10, epochs=5, sampler="random")
+    said = Settings(trials=20, sampler="tpe", seed=3, name="other").over(declared)
+    assert (said.trials, said.epochs, said.sampler, said.seed, said.name) == (20, 5, "tpe", 3, "other")
+
+
+def test_a_seed_is_drawn_once_and_kept(tmp_path):
+    settings = Settings(storage=f"sqlite:///{tmp_path}/sweep.db", logdir=str(tmp_path / "runs"))
+    first = open_study(declare(seed=None), settings)
+    first.keep()
+    first.close(refused=False)
+    second = open_study(declare(seed=None), settings)
+    assert second.declaration.seed == first.declaration.seed is not None
+    second.close(refused=False)
+    third = open_study(declare(seed=11), settings)
+    assert third.declaration.seed == 11
+    third.close(refused=False)
+
+
+def test_a_preview_opens_nothing(tmp_path):
+    opened = open_study(declare(), Settings(storage="sqlite:////nowhere/x.db", logdir="/nowhere"), preview=True)
+    opened.keep()
+    opened.close(refused=False)
+    assert opened.writer is None
+    assert opened.worker_log("0") == os.devnull
+
+
+def test_a_folder_that_does_not_exist_is_checked_and_not_made(tmp_path):
+    check_writable(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["file", "file/below", "/proc/below"])
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path, path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StudyError, match="name another with --logdir"):
+        check_writable(tmp_path / path)
+
+
+def test_a_study_that_is_opened_is_given_up_when_it_cannot_be(tmp_path):
+    """In a notebook the process lives on, and would keep the study from everybody."""
+    settings = Settings(storage=f"sqlite:///{tmp_path}/sweep.db", logdir=str(tmp_path / "runs"))
+    first = open_study(declare(), settings)
+    first.keep()
+    first.close(refused=False)
+    with pytest.raises(StudyError):
+        open_study(declare(direction=["maximize"]), settings)
+    second = open_study(declare(), settings)
+    second.close(refused=True)
+    open_study(declare(), settings).close(refused=False)
+
+
+def test_trials_stand_without_a_gap_in_their_numbers():
+    known = {number: (number, optuna.trial.create_trial(value=1.0)) for number in (0, 2)}
+    states = [trial.state for trial in Standing(known).trials()]
+    assert states == [TrialState.COMPLETE, TrialState.RUNNING, TrialState.COMPLETE]
+
+
+def test_a_trial_that_was_to_be_run_again_runs_and_one_in_optunas_queue_waits():
+    waiting = optuna.trial.create_trial(state=TrialState.WAITING)
+    known = {number: (number, waiting) for number in (0, 1)}
+    standing = Standing(known, [RunRecord(0, state="WAITING")])
+    assert [trial.state for trial in standing.trials()] == [TrialState.RUNNING, TrialState.WAITING]
+    assert waiting.state == TrialState.WAITING
+
+
+def test_a_study_with_many_trials_goes_on_with_the_next_number(tmp_path, storage_url):
+    with a_study(storage_url) as study:
+        for _ in range(300):
+            trial = study.ask()
+            for step in range(20):
+                study.search.report(trial, step, 1.0)
+            study.ledger.update(trial.number, name=f"t{trial.number}", state="COMPLETE")
+            study.search.tell(trial, TrialState.COMPLETE, [1.0])
+        study.writer.flush()
+        study.writer.release()
+    opened = open_study(declare(trials=400), Settings(storage=storage_url, logdir=str(tmp_path / "runs")))
+    assert len(opened.search.trials()) == 300
+    assert opened.unfinished == []
+    assert opened.search.ask().number == 300
+    opened.close(refused=True)

@@ -1,0 +1,119 @@
+"""The coordinator's end of its connections, over real ones."""
+
+import json
+import logging
+import threading
+from multiprocessing.connection import Client
+
+import pytest
+from optuna.distributions import distribution_to_json
+
+from sweep.control.start import Engaged, running
+from sweep.errors import StudyError
+from sweep.train.link import Fenced, Link, Refused
+from tests.control.memory import declare
+from tests.control.started import wait_for
+from tests.control.workers import SPACE, a_house
+
+
+@pytest.fixture
+def engaged(tmp_path):
+    with a_house(tmp_path) as house:
+        house.close = lambda: None
+        with running(house.coordinator) as engaged:
+            yield engaged
+
+
+@pytest.fixture
+def link(engaged):
+    with connected(engaged) as connection:
+        yield said_hello(connection)
+
+
+def connected(engaged: Engaged):
+    """A new connection, of a worker that has said nothing yet."""
+    return Client(engaged.server.address, family="AF_UNIX")
+
+
+def said_hello(connection) -> Link:
+    """Worker 0, which has declared the study."""
+    link = Link(connection, "0")
+    link.call("hello", declaration=declare().as_dict())
+    return link
+
+
+def test_a_trial_goes_over_the_connection(link):
+    number = link.call("ask")["number"]
+    link.call("suggest", number=number, name="x", distribution=distribution_to_json(SPACE["x"]))
+    name = link.call("start", number=number, family="mlp", architecture=None, epochs=1)["name"]
+    assert name.endswith("-t0000")
+    link.send("epoch", number=number, epoch=0, metrics={"loss": float("nan")}, finding=None)
+    assert link.receive()["verdict"] == "prune"
+    ended = link.call("end", number=number, state="PRUNED", values=None, reason="why", traceback=None)
+    assert ended == {"state": "PRUNED", "reason": "why"}
+
+
+def test_a_worker_is_told_that_it_is_fenced(link):
+    with pytest.raises(Fenced):
+        link.call("should_prune", number=17)
+
+
+def test_what_the_study_does_wrong_ends_it(engaged, link):
+    link.call("ask")
+    with pytest.raises(Refused):
+        link.call("suggest", number=0, name="", distribution=distribution_to_json(SPACE["x"]))
+    assert isinstance(engaged.coordinator.error, StudyError)
+    assert link.call("ask") == {"end": True}
+    engaged.recovery.gone("0", "left", killed=False)
+
+
+def test_a_worker_may_refuse_its_study(engaged):
+    with connected(engaged) as connection:
+        Link(connection, "0").refuse(StudyError("a rule", "this", "do that"))
+    assert str(engaged.coordinator.error) == "a rule: got this; do that"
+    assert engaged.coordinator.finished.is_set()
+
+
+@pytest.mark.parametrize(
+    ("message", "arguments"), [(["nothing"], {}), (["ask"], {"number": 3}), (["epoch"], {"number": "x"})]
+)
+def test_a_message_that_is_none_ends_the_study_with_its_traceback(tmp_path, caplog, message, arguments):
+    with a_house(tmp_path) as house:
+        house.close = lambda: None
+        with caplog.at_level(logging.CRITICAL), running(house.coordinator) as engaged, connected(engaged) as connection:
+            link = said_hello(connection)
+            with pytest.raises(Fenced):
+                link.call(*message, **arguments)
+        with pytest.raises((KeyError, TypeError)):
+            house.coordinator.raise_error()
+
+
+def test_bytes_that_are_no_message_end_their_connection_alone(engaged, link):
+    with connected(engaged) as connection:
+        connection.send_bytes(b"\x80\x04]nonsense")
+        with pytest.raises(EOFError):
+            connection.recv_bytes()
+    assert "number" in link.call("ask")
+
+
+def test_what_a_worker_sent_last_is_answered_before_it_counts_as_gone(engaged, link):
+    number = link.call("ask")["number"]
+    link.send("end", number=number, state="COMPLETE", values=[0.5], reason=None, traceback=None)
+    link._connection.close()
+    engaged.server.wait_served("0", seconds=30)
+    engaged.recovery.gone("0", "killed by SIGKILL", killed=True)
+    assert engaged.coordinator.opened.ledger.run(number).state == "COMPLETE"
+
+
+def test_a_closed_server_has_no_thread_left(tmp_path):
+    with a_house(tmp_path) as house, running(house.coordinator):
+        assert any(thread.name == "accept" for thread in threading.enumerate())
+    wait_for(lambda: not any(thread.name == "accept" for thread in threading.enumerate()))
+
+
+def test_a_message_is_plain_json(engaged):
+    with connected(engaged) as connection:
+        connection.send_bytes(
+            json.dumps({"op": "refused", "worker": "0", "rule": "r", "got": None, "remedy": None}).encode()
+        )
+        assert json.loads(connection.recv_bytes()) == {}

@@ -1,0 +1,119 @@
+"""`Study.run`: from a script, in this process, and where no file binds the study, as in a notebook."""
+
+import subprocess
+import sys
+import textwrap
+
+import optuna
+import pytest
+
+import sweep
+from sweep.errors import StudyError
+from sweep.store import Store
+
+SCRIPT = """
+import os
+import sweep
+
+def train(trial):
+    x = trial.suggest_float("x", 0.0, 1.0)
+    trial.set_user_attr("process", os.getpid())
+    return x + trial.suggest_int("offset", 1, 3)
+
+study = sweep.Study(train, objective="value", direction="minimize", trials=4, sampler="random", seed=1)
+"""
+RUN = """
+if __name__ == "__main__":
+    best = study.run({arguments}).best_value
+    print("best", best, os.getpid())
+"""
+
+
+def run(folder, source, name="tiny.py", command=None):
+    """Run a script in a folder; what it said, and its exit status."""
+    (folder / name).write_text(textwrap.dedent(source))
+    done = subprocess.run(
+        [sys.executable, *(command or [name])], cwd=folder, capture_output=True, text=True, check=False
+    )
+    return done.stdout + done.stderr, done.returncode
+
+
+def trials(folder, name="tiny"):
+    """A study's trials as Optuna has them."""
+    return optuna.load_study(study_name=name, storage=f"sqlite:///{folder / 'sweep.db'}").trials
+
+
+def processes(folder, name="tiny"):
+    """The processes that trained."""
+    return {trial.user_attrs["process"] for trial in trials(folder, name)}
+
+
+def test_a_script_runs_its_study_in_workers_and_shows_what_happens(tmp_path):
+    said, status = run(tmp_path, SCRIPT + RUN.format(arguments="workers=2"))
+    assert status == 0, said
+    best, own = next(line.split()[1:] for line in said.splitlines() if line.startswith("best"))
+    assert float(best) == min(trial.value for trial in trials(tmp_path))
+    assert int(own) not in processes(tmp_path)
+    assert "started tiny-" in said
+    assert "[4/4]" in said
+
+
+def test_no_workers_means_this_process(tmp_path):
+    said, status = run(tmp_path, SCRIPT + RUN.format(arguments="workers=0"))
+    assert status == 0, said
+    own = next(line.split()[2] for line in said.splitlines() if line.startswith("best"))
+    assert processes(tmp_path) == {int(own)}
+
+
+def test_a_study_that_its_script_binds_to_another_name_is_trained_in_this_process(tmp_path):
+    said, status = run(
+        tmp_path, SCRIPT.replace("study =", "mine =") + RUN.format(arguments="").replace("study", "mine")
+    )
+    assert status == 0, said
+    assert len(processes(tmp_path)) == 1
+
+
+def test_code_of_no_file_as_in_a_notebook_is_trained_in_this_process(tmp_path):
+    cells = f"cells = {SCRIPT!r}; exec(cells); study.run(); print('own', os.getpid())"
+    said, status = run(tmp_path, "", command=["-c", cells])
+    assert status == 0, said
+    assert len(trials(tmp_path, "study")) == 4
+    assert f"own {processes(tmp_path, 'study').pop()}" in said
+
+
+def test_workers_for_a_study_that_no_file_binds_are_refused():
+    here = sweep.Study(lambda trial: 1.0, objective="value", direction="minimize")
+    with pytest.raises(StudyError, match=r"workers load a study from the file that binds it.*got workers=2"):
+        here.run(workers=2)
+
+
+@pytest.mark.parametrize("workers", [1, 0])
+def test_fixed_and_enqueued_parameters_are_checked_against_the_search_space(tmp_path, workers):
+    say = "except sweep.SweepError as error:\n        print(error)"
+    for arguments, message in (
+        ("fixed={'ofset': 1}", "'ofset'; did you mean offset?"),
+        ("fixed={'offset': 9}", "offset is one of [1, 3]: got 9"),
+        ("enqueue=[{'x': 2.0}]", "x is one of [0.0, 1.0]: got 2.0"),
+        ("setting=1", "a study is run with enqueue, epochs"),
+    ):
+        tried = f"if __name__ == '__main__':\n    try:\n        study.run(workers={workers}, {arguments})\n    {say}\n"
+        said, status = run(tmp_path, SCRIPT + tried)
+        assert status == 0, said
+        assert message in said
+        assert not (tmp_path / "sweep.db").exists()
+        assert not (tmp_path / "runs").exists()
+
+
+def test_fixed_and_enqueued_parameters_are_what_trials_get(tmp_path):
+    said, status = run(
+        tmp_path, SCRIPT + RUN.format(arguments="workers=0, fixed={'offset': 2}, enqueue=[{'x': 1}], trials=2")
+    )
+    assert status == 0, said
+    first, second = (trial.params for trial in trials(tmp_path))
+    assert first == {"x": 1.0, "offset": 2}
+    assert second["offset"] == 2
+    store = Store(f"sqlite:///{tmp_path / 'sweep.db'}")
+    try:
+        assert store.runs(store.study("tiny").study_id)[0].name == "tiny-x=1.0-offset=2-t0000"
+    finally:
+        store.close()

@@ -1,0 +1,154 @@
+"""What a user declares, and the file it stands in."""
+
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import sweep
+from sweep.errors import StudyError
+from sweep.study import Study, load
+
+
+def train(trial):
+    """An objective, here so that its study has a file."""
+    return 1.0
+
+
+def declared(**arguments):
+    """A declaration with no more than must be, and these arguments."""
+    return Study(train, **{"objective": "val_loss", "direction": "minimize", **arguments}).declaration()
+
+
+def test_a_study_is_named_after_its_file_unless_it_has_a_name(tmp_path):
+    assert declared().name == "test_study"
+    assert declared(name="wine").name == "wine"
+    file = tmp_path / "digits.py"
+    file.write_text("import sweep\nstudy = sweep.Study(lambda trial: 1.0, objective='loss', direction='minimize')\n")
+    assert load(file).name == "digits"
+
+
+def test_a_declaration_has_what_is_needed_to_know_what_ran():
+    said = declared()
+    assert said.file == __file__
+    assert len(said.hash) == 64
+    assert {"python", "keras", "tensorflow", "optuna", "numpy"} <= said.versions.keys()
+    assert said.doc == __doc__.strip()
+
+
+def test_several_objectives_are_not_pruned_unless_somebody_says_so():
+    two = {"objective": ["val_loss", "val_mae"], "direction": ["minimize", "minimize"]}
+    assert declared(**two).pruner == "nop"
+    with pytest.raises(StudyError, match="several objectives cannot prune: got pruner 'median'"):
+        declared(**two, pruner="median")
+
+
+def test_any_callable_may_train():
+    assert Study(partial(train), objective="loss", direction="minimize").declaration().file == __file__
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"trials": 0}, "trials is a whole number of at least 1: got 0"),
+        ({"trials": 2.0}, r"trials is a whole number of at least 1: got 2\.0"),
+        ({"trials": True}, "trials is a whole number of at least 1: got True"),
+        ({"trials": None}, "trials is a whole number of at least 1: got None"),
+        ({"trials": "many"}, "trials is a whole number of at least 1: got 'many'"),
+        ({"epochs": 0}, "epochs is a whole number of at least 1: got 0"),
+        ({"epochs": 1.5}, r"epochs is a whole number of at least 1: got 1\.5"),
+        ({"workers": -1}, "workers is a whole number of at least 0: got -1; 0 trains in this process"),
+        ({"workers": True}, "workers is a whole number of at least 0: got True"),
+        ({"seed": -1}, "seed is a whole number of at least 0: got -1"),
+        ({"seed": "x"}, "seed is a whole number of at least 0: got 'x'"),
+        ({"timeout": 0}, "a timeout is a number of seconds above 0: got 0"),
+        ({"timeout": float("nan")}, "a timeout is a number of seconds above 0: got nan"),
+        ({"timeout": "1h"}, "a timeout is a number of seconds above 0: got '1h'"),
+        ({"direction": "min"}, "a direction is minimize or maximize: got 'min'"),
+        ({"direction": ["minimize", "maximize"]}, "each objective has its direction"),
+        ({"objective": []}, "each objective has its direction"),
+        ({"objective": 3}, r"a study's objective is text, or a list of texts: got \[3\]"),
+        ({"name": "a/b"}, "a study's name is up to 80"),
+        ({"name": "-x"}, "a study's name is up to 80"),
+        ({"name": 3}, "a study's name is text: got a int"),
+        ({"sampler": object()}, "a study's sampler is text: got a object; e.g. sampler='tpe"),
+        ({"pruner": 1}, "a study's pruner is text: got a int; e.g. pruner='median'"),
+        ({"value": "first"}, "a trial's value is the best or the last epoch's: got 'first'"),
+        ({"precision": 3}, "precision is auto or None: got 3"),
+        ({"short": ["lr"]}, "short is a dict of keys"),
+        ({"short": {"learning_rate": 1}}, "short is a dict of keys"),
+        ({"enqueue": {"x": 1}}, "enqueue is a list of dicts"),
+        ({"enqueue": ["x=1"]}, "enqueue is a list of dicts"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else str(value)[:40],
+)
+def test_an_argument_that_cannot_be_is_refused_in_a_line(arguments, message):
+    with pytest.raises(StudyError, match=message) as refused:
+        declared(**arguments)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_does_not_train_is_refused():
+    with pytest.raises(StudyError, match="the function that trains: got 3"):
+        Study(3, objective="loss", direction="minimize")
+
+
+def test_an_unknown_argument_is_pythons_own_error():
+    with pytest.raises(TypeError, match="trails"):
+        declared(trails=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("broken.py", "x = (", r"must be valid Python: got line 1"),
+        ("raises.py", "x = 1\nraise ValueError('no data')", r"must import: got ValueError: no data \(line 2\)"),
+        ("leaves.py", "import sys\nsys.exit(3)", r"must import: got SystemExit: 3 \(line 2\)"),
+        ("empty.py", "", r"must bind a sweep\.Study to `study`: got no `study`"),
+        ("other.py", "study = 3", r"must bind a sweep\.Study to `study`: got a int"),
+        ("study.txt", "", r"a study file is a Python file: got .*study\.txt"),
+    ],
+)
+def test_a_file_that_is_no_study_file_is_refused(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(StudyError, match=message):
+        load(tmp_path / name)
+
+
+def test_a_file_that_is_missing_is_refused_with_those_there_are(tmp_path):
+    (tmp_path / "wine.py").write_text("")
+    with pytest.raises(StudyError, match=r"no file .*wnie\.py; there is .*wine\.py"):
+        load(tmp_path / "wnie.py")
+
+
+def test_a_study_may_import_its_neighbours(tmp_path):
+    (tmp_path / "neighbour_of_a_study.py").write_text("def train(trial):\n    return 1.0\n")
+    file = tmp_path / "main.py"
+    file.write_text(
+        "import sweep\nfrom neighbour_of_a_study import train\n"
+        "study = sweep.Study(train, objective='loss', direction='minimize')\n"
+    )
+    assert (load(file).name, load(file).declaration().file) == ("main", str(file))
+
+
+def test_a_file_that_runs_its_study_when_imported_is_refused(tmp_path):
+    """Its workers would start workers, without end."""
+    file = tmp_path / "eager.py"
+    file.write_text(
+        "import sweep\nstudy = sweep.Study(lambda trial: 1.0, objective='loss', direction='minimize')\nstudy.run()\n"
+    )
+    with pytest.raises(StudyError, match=r'put it under: if __name__ == "__main__":'):
+        load(file)
+
+
+def test_loading_a_plain_study_loads_no_tensorflow():
+    file = Path(__file__).parent.parent / "studies" / "optuna_plain.py"
+    program = f"import sys; from sweep.study import load; load({str(file)!r}); print('tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_the_class_is_a_public_name():
+    assert sweep.Study is Study
