@@ -82,8 +82,14 @@ __all__ = [
 
 
 def place(storage: str, server: str | None) -> str:
-    """Where studies are read: the address of a service, if one is given, else the database's URL."""
-    return server or storage
+    """Where studies are read: the address of a service, if one is given, else the database's URL.
+
+    Raises:
+        StoreError: the server is no address of the web.
+    """
+    from sweep.store.remote import RemoteStore
+
+    return RemoteStore(server).server if server else storage
 
 
 @contextmanager

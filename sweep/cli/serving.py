@@ -4,6 +4,7 @@ import errno
 import ipaddress
 import secrets
 import socket
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -85,26 +86,27 @@ def run_service(address: Address, storage: str, logdir: str, studies: str | None
     shown = token or (None if address.is_loopback else secrets.token_urlsafe(32))
     if shown is not None and (len(shown) < SHORTEST_TOKEN or not shown.isascii() or not shown.isprintable()):
         raise SweepError(f"a token has at least {SHORTEST_TOKEN} characters of ASCII", "another one", _token_remedy())
-    listening = listen(address)
     settings = ServeSettings(
         storage, Path(logdir).absolute(), Path(studies).absolute() if studies else None, shown, address.hosts()
     )
-    config = uvicorn.Config(
-        create_app(settings),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        ws="none",
-        limit_concurrency=MOST_CONNECTIONS,
-        timeout_graceful_shutdown=_LEAVE_SECONDS,
-    )
-    print_whole(f"sweep is at {address.url()}")
-    if shown is not None and token is None:
-        print_whole(f"the token, which is not shown again: {shown}")
-    say("Ctrl-C ends it; studies that are running go on")
-    with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
+    with listen(address) as listening:
+        config = uvicorn.Config(
+            create_app(settings),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws="none",
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=_LEAVE_SECONDS,
+        )
+        print_whole(f"sweep is at {address.url()}")
+        if shown is not None and token is None:
+            print_whole(f"the token, which is not shown again: {shown}")
+        sys.stdout.flush()
+        say("Ctrl-C ends it; studies that are running go on")
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])
 
 
 def listen(address: Address) -> socket.socket:

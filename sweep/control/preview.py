@@ -93,11 +93,14 @@ class Preview(Silent):
         return dict(decode(name, KeyTable(table=self.keys)).params)
 
 
-def preview(file: str, *, examples: int = EXAMPLES) -> Preview:
+def preview(file: str, *, examples: int = EXAMPLES, seconds: float | None = None) -> Preview:
     """Preview a study file, in a worker of its own.
 
+    Args:
+        seconds: after which it is given up; by default never.
+
     Raises:
-        SweepError: the file or the study is not as it must be.
+        SweepError: the file or the study is not as it must be, or takes too long.
     """
     path = check_file(file)
 
@@ -105,7 +108,9 @@ def preview(file: str, *, examples: int = EXAMPLES) -> Preview:
         executor = LocalExecutor(str(path), engaged.server.address, 1, engaged.when_ended())
         executor.start()
         try:
-            engaged.coordinator.finished.wait()
+            if not engaged.coordinator.finished.wait(seconds):
+                late = f"no example after {seconds:g} s"
+                engaged.coordinator.refuse(StudyError("a study's train comes to sweep.fit quickly", late))
         finally:
             executor.close(5.0)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from sweep.names import Value, format_value
+from sweep.read.runs import STATES
 from sweep.read.studies import Standing
 from sweep.store import RunRecord, Store, StudyRecord
 
@@ -27,7 +28,7 @@ def study_object(standing: Standing) -> dict[str, Any]:
         "study": study.name,
         "state": standing.state,
         "trials": study.declaration["trials"],
-        "counts": standing.counts,
+        "counts": {state: standing.counts[state] for state in STATES if state in standing.counts},
         "objective": study.declaration["objective"],
         "direction": study.declaration["direction"],
         "best": best.best if best else None,

@@ -15,6 +15,7 @@ not have (a parameter that does not apply, a metric before the first epoch, NaN)
 Numbers compare with numbers and texts with texts, ignoring case; values of different kinds are only ever unequal.
 """
 
+import functools
 import math
 import operator
 import re
@@ -32,6 +33,7 @@ DEEPEST = 40
 
 Test = Callable[[RunRecord], bool]
 Operand = Callable[[RunRecord], Any]
+Sign = Callable[[Any, Any], bool]
 
 _TOKEN = re.compile(
     r"""(?P<blank>\s+)
@@ -45,7 +47,7 @@ _TOKEN = re.compile(
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _CONSTANTS: Mapping[str, Any] = {"true": True, "false": False, "none": None, "inf": math.inf, "-inf": -math.inf}
 _WORDS = frozenset({"and", "or", "not", "in"})
-_SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
+_SIGNS: Mapping[str, Sign] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -151,13 +153,13 @@ class _Parser:
         tests = [self._both()]
         while self._take("or"):
             tests.append(self._both())
-        return tests[0] if len(tests) == 1 else lambda run: any(test(run) for test in tests)
+        return functools.reduce(_either, tests)
 
     def _both(self) -> Test:
         tests = [self._single()]
         while self._take("and"):
             tests.append(self._single())
-        return tests[0] if len(tests) == 1 else lambda run: all(test(run) for test in tests)
+        return functools.reduce(_each, tests)
 
     def _single(self) -> Test:
         self._depth += 1
@@ -190,7 +192,7 @@ class _Parser:
             left = right
         if not tests:
             self._wrong("a comparison such as `< 0.01`")
-        return tests[0] if len(tests) == 1 else lambda run: all(test(run) for test in tests)
+        return functools.reduce(_each, tests)
 
     def _among(self, left: Operand, *, negated: bool) -> Test:
         self._expect("(", "`(` and a list of values")
@@ -210,8 +212,7 @@ class _Parser:
         if token.kind == "quoted" or (token.kind == "word" and token.text.lower() not in _CONSTANTS):
             self._place += 1
             return self._quantity(token)
-        literal = self._literal()
-        return lambda run: literal
+        return _Constant(self._literal())
 
     def _literal(self) -> Any:
         token = self._take("number", "text", "word")
@@ -243,10 +244,41 @@ class _Parser:
         return {*self._study.keys, *self._study.keys.values()} - set(PROPERTIES)
 
 
-def _comparison(left: Operand, sign: Callable[[Any, Any], bool], right: Operand) -> Test:
+@dataclass(frozen=True)
+class _Constant:
+    """A literal as an operand."""
+
+    value: Any
+
+    def __call__(self, run: RunRecord) -> Any:
+        return self.value
+
+
+def _either(one: Test, other: Test) -> Test:
+    return lambda run: one(run) or other(run)
+
+
+def _each(one: Test, other: Test) -> Test:
+    return lambda run: one(run) and other(run)
+
+
+def _comparison(left: Operand, sign: Sign, right: Operand) -> Test:
+    if isinstance(right, _Constant) and _kind(right.value) == "number" and sign is not operator.ne:
+        return _with_number(left, sign, right.value)
+
     def test(run: RunRecord) -> bool:
         one, other = left(run), right(run)
         return _is_there(one) and _is_there(other) and _compare(one, sign, other)
+
+    return test
+
+
+def _with_number(left: Operand, sign: Sign, number: float) -> Test:
+    """What most comparisons are, and many runs are compared: with NaN and what is no number nothing holds."""
+
+    def test(run: RunRecord) -> bool:
+        value = left(run)
+        return isinstance(value, int | float) and not isinstance(value, bool) and sign(value, number)
 
     return test
 
@@ -255,7 +287,7 @@ def _is_there(value: Any) -> bool:
     return value is not ABSENT and not (isinstance(value, float) and math.isnan(value))
 
 
-def _compare(one: Any, sign: Callable[[Any, Any], bool], other: Any) -> bool:
+def _compare(one: Any, sign: Sign, other: Any) -> bool:
     """Whether two values compare; those of different kinds are unequal and have no order, nor have true and none."""
     kind = _kind(one)
     if kind != _kind(other):

@@ -1,6 +1,5 @@
 """Single values as the page shows them: numbers, durations, names with their parts, sparklines."""
 
-import itertools
 import math
 import re
 import time
@@ -111,8 +110,3 @@ def _thinned(values: Sequence[float], most: int) -> Sequence[float]:
     if len(values) <= most:
         return values
     return [values[round(place * (len(values) - 1) / (most - 1))] for place in range(most)]
-
-
-def best_so_far(values: Sequence[float], *, maximize: bool) -> list[float]:
-    """The best value up to each one."""
-    return list(itertools.accumulate(values, max if maximize else min))

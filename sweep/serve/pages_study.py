@@ -15,16 +15,12 @@ from sweep.serve.shown import PagesDependency, show
 from sweep.serve.snapshots import Snapshot
 from sweep.serve.views import (
     STATES,
-    Row,
     choice_query,
     columns,
-    course,
-    rows,
     study_address,
     summary,
     tensorboard_link,
 )
-from sweep.store import RunRecord
 
 FIRST_ROWS = 60  # that come with the page itself
 MOST_ROWS = 400  # in one answer
@@ -50,7 +46,7 @@ def study_page(request: Request, name: str, service: ServiceDependency, pages: P
         choice=choice,
         query=choice_query(choice),
         columns=columns(snapshot.study, choice),
-        rows=_rows(service, snapshot, runs[:FIRST_ROWS]),
+        rows=pages.rows.html(snapshot, runs[:FIRST_ROWS]),
         matched=len(runs),
         total=len(snapshot.runs),
         wrong=_wrong(chosen, choice),
@@ -77,14 +73,13 @@ def study_rows(
     if chosen.wrong is not None:
         return JSONResponse(_wrong(chosen, choice), 422)
     shown = _summary(service, snapshot)
-    row = service.templates.get_template("_row.html")
-    window = _rows(service, snapshot, chosen.runs[start : start + count])
+    window = chosen.runs[start : start + count]
     return JSONResponse(
         {
             "matched": len(chosen.runs),
             "total": len(snapshot.runs),
             "from": start,
-            "rows": [[item.run.number, row.render(row=item, study=shown)] for item in window],
+            "rows": [[run.number, html] for run, html in zip(window, pages.rows.html(snapshot, window), strict=True)],
             "summary": service.templates.get_template("_summary.html").render(
                 request=request, study=shown, choice=choice, query=choice_query(choice), states=STATES
             ),
@@ -133,12 +128,6 @@ def _numbers(text: str) -> list[int]:
 
 def _summary(service: Service, snapshot: Snapshot) -> Any:
     return summary(snapshot, running=service.liveness.of(snapshot.study))
-
-
-def _rows(service: Service, snapshot: Snapshot, runs: list[RunRecord]) -> list[Row]:
-    objective = snapshot.study.declaration["objective"][0]
-    epochs = service.store.metrics(snapshot.study.study_id, [run.number for run in runs]) if runs else {}
-    return rows(snapshot, runs, {number: course(of_run, objective) for number, of_run in epochs.items()})
 
 
 def _wrong(chosen: Chosen, choice: Choice) -> dict[str, Any] | None:

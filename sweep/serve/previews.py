@@ -6,9 +6,14 @@ from pathlib import Path
 
 from sweep.control.preview import Preview, preview
 from sweep.declaration import file_hash
+from sweep.serve.problems import Busy
 
 EXAMPLES = 8
 KEPT = 32
+SECONDS = 120.0
+"""How long a study file may take to come to `sweep.fit`; importing TensorFlow takes some seconds."""
+
+WAIT_SECONDS = 20.0
 
 
 class Previews:
@@ -22,12 +27,17 @@ class Previews:
         """What a worker finds that runs `train` up to `sweep.fit` with parameters drawn at random.
 
         Raises:
-            SweepError: the file or its study is refused.
+            Busy: another file is being previewed.
+            SweepError: the file or its study is refused, or takes too long.
         """
-        with self._lock:
+        if not self._lock.acquire(timeout=WAIT_SECONDS):
+            raise Busy("one study file is previewed at a time", "another one, which takes long", "try again shortly")
+        try:
             key = (path, file_hash(path))
             if key not in self._kept:
-                self._kept[key] = preview(str(path), examples=EXAMPLES)
+                self._kept[key] = preview(str(path), examples=EXAMPLES, seconds=SECONDS)
                 while len(self._kept) > KEPT:
                     self._kept.popitem(last=False)
             return self._kept[key]
+        finally:
+            self._lock.release()

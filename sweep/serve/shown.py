@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse
 from sweep.serve import cells
 from sweep.serve.context import Service
 from sweep.serve.figures import Figures
+from sweep.serve.rows import Rows
 from sweep.serve.views import address
 
 # Scripts and styles are files of ours; pictures may be in the page itself, as the tab's icon is.
@@ -22,11 +23,12 @@ _LOCK = threading.Lock()
 
 
 class Pages:
-    """What the pages keep: figures, which are costly to make."""
+    """What the pages keep: figures and rows, which are costly to make."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
         self.figures = Figures(service.store)
+        self.rows = Rows(service.store, service.templates)
         environment = service.templates.env
         environment.globals.update(address=address, cells=cells)
         environment.trim_blocks = environment.lstrip_blocks = True

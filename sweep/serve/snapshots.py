@@ -10,8 +10,10 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate
 
-from sweep.read.runs import best_run
+from sweep.read.runs import best_run, maximizes, run_value
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 
 KEPT = 16  # studies
@@ -36,7 +38,15 @@ class Snapshot:
     counts: dict[str, int]
     best: RunRecord | None
     read: float
-    _kept: dict[int, tuple[int, Mapping[str, float]]] = field(default_factory=dict, repr=False)
+    _epochs: dict[int, int] = field(default_factory=dict, repr=False)  # those that `_metrics` are of
+    _metrics: dict[int, Mapping[str, float]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def best_so_far(self) -> list[float]:
+        """The best value after each complete run that has one."""
+        values = [run_value(self.study, run) for run in self.runs if run.state == "COMPLETE"]
+        choose = max if maximizes(self.study) else min
+        return list(accumulate((value for value in values if value is not None), choose))
 
     def run(self, number: int) -> RunRecord | None:
         """The run of a trial number."""
@@ -73,28 +83,33 @@ class Snapshots:
         """The metrics of each run's last finished epoch, by number."""
         study_id = snapshot.study.study_id
         with self._lock:
-            kept = snapshot._kept
-            if not kept:
+            epochs, metrics = snapshot._epochs, snapshot._metrics
+            changed = [run for run in snapshot.runs if run.epoch and epochs.get(run.number) != run.epoch]
+            if not changed:
+                return metrics
+            if len(changed) > _CHUNK:
                 found: Metrics = self._store.last_metrics(study_id)
-                changed = [run for run in snapshot.runs if run.epoch]
             else:
-                changed = [run for run in snapshot.runs if run.epoch and kept.get(run.number, (0,))[0] != run.epoch]
-                found = {}
-                for start in range(0, len(changed), _CHUNK):
-                    epochs = self._store.metrics(study_id, [run.number for run in changed[start : start + _CHUNK]])
-                    found |= {number: of_run[max(of_run)] for number, of_run in epochs.items()}
-            kept.update({run.number: (run.epoch, found.get(run.number, {})) for run in changed})
-            return {number: metrics for number, (_, metrics) in kept.items()}
+                read = self._store.metrics(study_id, [run.number for run in changed])
+                found = {number: of_run[max(of_run)] for number, of_run in read.items()}
+            # New dictionaries, since earlier snapshots have the ones there are, and others may be reading them.
+            snapshot._epochs = epochs | {run.number: run.epoch for run in changed}
+            snapshot._metrics = metrics | {run.number: found.get(run.number, {}) for run in changed}
+            return snapshot._metrics
 
     def _read(self, study: StudyRecord, last: Snapshot | None) -> Snapshot:
         counts = self._store.counts(study.study_id)
         runs = self._changed(study, last, sum(counts.values())) if last is not None else None
+        if last is not None and runs is last.runs and counts == last.counts:
+            last.read = time.monotonic()
+            return last
         if runs is None or Counter(run.state for run in runs) != Counter(counts):
             last, runs = None, self._store.runs(study.study_id)
             counts = dict(Counter(run.state for run in runs))
-        kept = last._kept if last is not None else {}
-        best = best_run(study, runs)
-        return Snapshot(study, runs, counts, best, time.monotonic(), kept)
+        found = Snapshot(study, runs, counts, best_run(study, runs), time.monotonic())
+        if last is not None:
+            found._epochs, found._metrics = last._epochs, last._metrics
+        return found
 
     def _changed(self, study: StudyRecord, last: Snapshot, total: int) -> list[RunRecord] | None:
         """The runs, those read again that can have changed; None where reading all is as quick, or needed."""

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from markupsafe import Markup
 
 from sweep.read.edges import Edge, edges
-from sweep.read.runs import finished, maximizes, run_value
+from sweep.read.runs import finished, run_value
 from sweep.read.studies import study_state
 from sweep.read.tensorboard import links
 from sweep.serve import cells
@@ -19,7 +19,6 @@ from sweep.serve.snapshots import Snapshot
 from sweep.store import RunRecord, StudyRecord
 
 STATES = ("RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING")
-SPARK_RUNS = 400  # values of a study's sparkline
 NUMBERS_IN_LINK = 150  # runs that a link to TensorBoard can name one by one
 
 
@@ -108,18 +107,14 @@ def summary(snapshot: Snapshot, *, running: bool) -> Summary:
         best_value=run_value(study, best) if best else None,
         goal=", ".join(f"{direction} {objective}" for direction, objective in pairs),
         pruned_share=round(100 * counts.get("PRUNED", 0) / used) if used else 0,
-        spark=_best_so_far(study, snapshot.runs),
+        spark=_best_so_far(snapshot),
         edges=edges(study, best, counts.get("COMPLETE", 0)),
     )
 
 
-def _best_so_far(study: StudyRecord, runs: Iterable[RunRecord]) -> Markup:
-    complete = [run_value(study, run) for run in runs if run.state == "COMPLETE"]
-    values = [value for value in complete if value is not None]
-    best = cells.best_so_far(values, maximize=maximizes(study))
-    if len(best) > SPARK_RUNS:
-        best = best[:: len(best) // SPARK_RUNS] + best[-1:]
-    return cells.sparkline(best, steps=True, label=f"the best value after each of {len(values)} complete runs")
+def _best_so_far(snapshot: Snapshot) -> Markup:
+    values = snapshot.best_so_far
+    return cells.sparkline(values, steps=True, label=f"the best value after each of {len(values)} complete runs")
 
 
 @dataclass(frozen=True)

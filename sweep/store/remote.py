@@ -40,9 +40,9 @@ class RemoteStore(Store):
     """
 
     def __init__(self, server: str) -> None:
-        parts = urlsplit(server)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-            raise StoreError("a server is an address of the web", repr(server), "e.g. http://127.0.0.1:8080")
+        if not _is_address(server):
+            shown = "one with a user" if "@" in server else repr(server)
+            raise StoreError("a server is an address of the web", shown, "e.g. http://127.0.0.1:8080")
         self.server = server.rstrip("/")
         self._names: dict[int, str] = {}
 
@@ -136,6 +136,14 @@ class RemoteStore(Store):
         known = Owner(**{name: owner[name] for name in _OWNER_FIELDS}) if owner else None
         self._names[item["study_id"]] = item["name"]
         return StudyRecord(**{**item, "owner": known})
+
+
+def _is_address(server: str) -> bool:
+    try:
+        parts = urlsplit(server)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in server and parts.port != 0
+    except ValueError:
+        return False
 
 
 class _Straight(urllib.request.HTTPRedirectHandler):

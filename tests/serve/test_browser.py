@@ -13,6 +13,7 @@ import pytest
 from sweep.serve.app import create_app
 from sweep.serve.context import ServeSettings
 from tests.serve.asking import TOKEN
+from tests.serve.optuna_study import add_optuna_study
 from tests.serve.serving import served
 from tests.store_builder import add_example, build_store
 
@@ -222,6 +223,35 @@ def test_pages_fit_the_window_in_light_and_dark(opened, example, path, width, sc
     assert fits(page)
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 22, 26)"
     assert dark == (scheme == "dark")
+
+
+def test_the_tab_shows_progress_and_a_new_best_until_it_is_looked_at(opened, example):
+    page = ready(opened(f"{example}/studies/diabetes"))
+    shown = """async hidden => {
+        const { Tab } = await import("/static/tab.js");
+        Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+        window.tab ??= new Tab("mine");
+        window.tab.show({ used: 1, trials: 4, state: "running", best: "0.5", isNew: hidden });
+        document.dispatchEvent(new Event("visibilitychange"));
+        return [document.title, document.querySelector("link[rel=icon]").href];
+    }"""
+    title, icon = page.evaluate(shown, True)
+    assert (title, icon[:22]) == ("★ 0.5 1/4 mine \N{EN DASH} sweep", "data:image/png;base64,")
+    assert page.evaluate(shown, False)[0] == "1/4 mine \N{EN DASH} sweep"
+
+
+def test_figures_are_drawn_one_after_the_other_by_keyboard(serving, opened, tmp_path):
+    store = build_store(tmp_path)
+    add_optuna_study(store, 6)
+    address = serving(ServeSettings(str(store.url), tmp_path / "runs"), store)
+    page = ready(opened(f"{address}/studies/both"))
+    page.wait_for_selector("#figure[data-drawn=history] svg")
+    page.focus("#tab-history")
+    for kind in ("importances", "parallel", "slices"):
+        page.keyboard.press("ArrowRight")
+        page.wait_for_selector(f"#figure[data-drawn={kind}] svg")
+    assert page.url.endswith("?figure=slices")
+    assert fits(page)
 
 
 def test_a_study_is_deleted_after_its_name_was_written(serving, opened, tmp_path):

@@ -99,8 +99,7 @@ export class Curves {
     if (!values.length) return null;
     values.sort((a, b) => a - b);
     const map = this.logarithmic ? Math.log10 : (value) => value;
-    let low = map(values[0]);
-    let high = map(values[Math.floor((values.length - 1) * 0.97)]);
+    let [low, high] = within(values.map(map));
     if (!(high > low)) [low, high] = [low - (Math.abs(low) || 1) * 0.05, low + (Math.abs(low) || 1) * 0.05];
     const room = (high - low) * 0.06;
     [low, high] = [low - room, high + room];
@@ -249,6 +248,15 @@ export class Curves {
     event.preventDefault();
     event.stopPropagation();
   }
+}
+
+// The range of sorted values, without the outermost 3 % at an end where these lie far away, as first epochs do.
+function within(values) {
+  const [least, most] = [values[0], values.at(-1)];
+  const low = values[Math.floor((values.length - 1) * 0.03)];
+  const high = values[Math.ceil((values.length - 1) * 0.97)];
+  const far = (high - low) * 0.25;
+  return [low - least > far ? low : least, most - high > far ? high : most];
 }
 
 function nice(step) {

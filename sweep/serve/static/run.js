@@ -14,9 +14,10 @@ const curves = new Curves(canvas, { onOpen: (other) => location.assign(`${study}
 const chart = controls(curves, () => load());
 if (page.dataset.threshold) curves.threshold = { value: Number(page.dataset.threshold), epoch: Number(page.dataset.epoch) };
 curves.front = new Set([number]);
+document.querySelector(".legend .swatch").classList.add(page.dataset.state === "complete" ? "own" : page.dataset.state);
 
 function colour(run, place, get) {
-  if (run.number === number) return get(run.state) || get("ink");
+  if (run.number === number) return run.state === "complete" ? get("link") : get(run.state) || get("ink");
   return run.number === curves.best ? get("complete") : get("faint");
 }
 

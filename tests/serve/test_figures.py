@@ -1,0 +1,75 @@
+"""Optuna's figures as JSON for Plotly, out of Optuna's own tables."""
+
+import json
+
+import pytest
+
+from sweep.serve import figures as module
+from sweep.serve.figures import KINDS, Figures
+from sweep.serve.snapshots import Snapshots
+from tests.serve.optuna_study import add_optuna_study
+from tests.store_builder import add_study, build_store, run
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    built = build_store(tmp_path_factory.mktemp("figures"))
+    add_optuna_study(built, 8)
+    add_optuna_study(built, 1, "one")
+    add_study(built, "ours", [run(0, 0.5), run(1, 0.4)])
+    add_study(built, "several", [run(0, 0.5)], objective=["a", "b"], direction=["minimize", "minimize"])
+    yield built
+    built.close()
+
+
+def figure(store, study, kind):
+    return json.loads(Figures(store).of(Snapshots(store).of(store.study(study)), kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_figure_has_data_and_a_layout_and_no_colours_of_its_own(store, kind):
+    given = figure(store, "both", kind)
+    assert given["data"]
+    assert not given["layout"].get("template")
+
+
+def test_the_history_has_each_complete_trial(store):
+    drawn = figure(store, "both", "history")["data"][0]
+    assert len(drawn["x"] if isinstance(drawn["x"], list) else list(range(8))) == 8
+
+
+@pytest.mark.parametrize(
+    ("study", "kind", "said"),
+    [
+        ("one", "importances", "as soon as 2 runs are complete"),
+        ("ours", "history", "Optuna's tables do not have this study"),
+        ("several", "history", "one objective"),
+    ],
+)
+def test_where_there_is_no_figure_it_is_said_why(store, study, kind, said):
+    assert said in figure(store, study, kind)["message"]
+
+
+def test_a_figure_that_needs_a_package_that_is_not_there_names_it(store, monkeypatch):
+    def missing(study, **settings):
+        raise ModuleNotFoundError("No module named 'sklearn'", name="sklearn")
+
+    monkeypatch.setattr(module, "_plots", lambda: {"importances": missing})
+    assert figure(store, "both", "importances")["message"].endswith("pip install scikit-learn.")
+
+
+def test_a_figure_of_many_trials_is_made_of_the_best_and_the_newest(store, monkeypatch):
+    monkeypatch.setattr(module, "MOST_TRIALS", 4)
+    study = module._load(store.url.render_as_string(hide_password=False), "both")
+    values = [trial.value for trial in study.trials]
+    kept = [trial.value for trial in module._reduced(study).trials]
+    assert set(kept) == set(sorted(values)[:2]) | set(values[-2:])
+
+
+def test_a_figure_is_made_once_until_a_run_ends(store, monkeypatch):
+    made = []
+    monkeypatch.setattr(Figures, "_make", lambda self, snapshot, kind: made.append(kind) or "{}")
+    figures, snapshot = Figures(store), Snapshots(store).of(store.study("both"))
+    for _ in range(3):
+        figures.of(snapshot, "history")
+    assert made == ["history"]
