@@ -10,7 +10,7 @@ from rich.text import Text
 
 from sweep.cli.choices import choose
 from sweep.cli.display import LiveDisplay, PlainDisplay
-from sweep.cli.output import console, on_terminal, show_grid
+from sweep.cli.output import console, on_terminal, say, show_grid
 from sweep.cli.tables import constants_line, runs_grid
 from sweep.control.opening import Settings
 from sweep.control.start import Outcome, start_file, start_here
@@ -54,11 +54,15 @@ def run(
     settings = dataclasses.replace(settings, fixed=choices.fixed, enqueue=choices.enqueue)
     screen = console()
     display = (LiveDisplay if on_terminal() else PlainDisplay)(screen, file, names=names)
-    with display as watcher:
-        if settings.workers == 0:
-            outcome = start_here(load(file), settings, watcher)
-        else:
-            outcome = start_file(file, settings, watcher)
+    try:
+        with display as watcher:
+            if settings.workers == 0:
+                outcome = start_here(load(file), settings, watcher)
+            else:
+                outcome = start_file(file, settings, watcher)
+    except KeyboardInterrupt:
+        say("sweep: stopped before the study was loaded; nothing was trained")
+        return 128 + signal.SIGINT
     close(screen, outcome, CommandLine(file, settings, fixed), names=names)
     return 0 if outcome.signal is None else 128 + (signal.SIGINT if outcome.signal == signal.SIGINT else outcome.signal)
 

@@ -254,6 +254,8 @@ class Coordinator:
             self.stopped = self.stopped or why
             self.requeues = self.requeues or requeue
             self.changed.notify_all()
+        if self._opened is None:  # no worker has loaded the study: nothing runs that could be waited for
+            self.finished.set()
         self._check_finished()
 
     def refuse(self, error: SweepError) -> None:
@@ -261,8 +263,6 @@ class Coordinator:
         with self.lock:
             self.error = self.error or error
         self.stop("refused", requeue=True)
-        if self._opened is None:
-            self.finished.set()
 
     def raise_error(self) -> None:
         """Raise what ended the study, if it was an error: a fault of ours with its traceback, or the refusal."""

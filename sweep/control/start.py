@@ -172,6 +172,8 @@ def _close(coordinator: Coordinator) -> None:
 
 def _outcome(coordinator: Coordinator, received: list[int]) -> Outcome:
     coordinator.raise_error()
+    if not coordinator.is_open:
+        raise KeyboardInterrupt  # stopped before a worker had loaded the study
     return Outcome(coordinator.opened, coordinator.stopped, received[0] if received else None)
 
 

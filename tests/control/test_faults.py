@@ -282,3 +282,15 @@ def test_the_same_study_started_four_times_at_once_is_created_once(tmp_path):
         ends = [started.end() for started in [stack.enter_context(folder.started()) for _ in range(4)]]
     assert sorted(status for status, _ in ends) == [0, 2, 2, 2], ends
     assert finished(folder, 2)
+
+
+def test_ctrl_c_while_the_study_file_loads_ends_at_once_and_leaves_nothing(tmp_path):
+    (tmp_path / "tiny.py").write_text("import time\n\ntime.sleep(3600)\n")
+    folder = Folder(tmp_path, None)
+    with folder.started() as started:
+        wait_for(started.workers)
+        started.send(signal.SIGINT)
+        status, said = started.end()
+    assert status == 130
+    assert "stopped before the study was loaded" in said
+    assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["tiny.py"]
