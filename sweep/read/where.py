@@ -24,16 +24,13 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from sweep.errors import FilterError, SweepError
+from sweep.read.comparisons import Constant, Operand, Sign, Test, compare, comparison, each, either, is_there
 from sweep.read.sorting import ABSENT, PROPERTIES, Metrics, find_quantity
 from sweep.store import RunRecord, StudyRecord
 
 LONGEST = 1000
 DEEPEST = 40
 """Parentheses and `not` within each other; the parser calls itself for each."""
-
-Test = Callable[[RunRecord], bool]
-Operand = Callable[[RunRecord], Any]
-Sign = Callable[[Any, Any], bool]
 
 _TOKEN = re.compile(
     r"""(?P<blank>\s+)
@@ -153,13 +150,13 @@ class _Parser:
         tests = [self._both()]
         while self._take("or"):
             tests.append(self._both())
-        return functools.reduce(_either, tests)
+        return functools.reduce(either, tests)
 
     def _both(self) -> Test:
         tests = [self._single()]
         while self._take("and"):
             tests.append(self._single())
-        return functools.reduce(_each, tests)
+        return functools.reduce(each, tests)
 
     def _single(self) -> Test:
         self._depth += 1
@@ -188,11 +185,11 @@ class _Parser:
         tests = []
         while sign := self._take(*_SIGNS):
             right = self._operand()
-            tests.append(_comparison(left, _SIGNS[sign.kind], right))
+            tests.append(comparison(left, _SIGNS[sign.kind], right))
             left = right
         if not tests:
             self._wrong("a comparison such as `< 0.01`")
-        return functools.reduce(_each, tests)
+        return functools.reduce(each, tests)
 
     def _among(self, left: Operand, *, negated: bool) -> Test:
         self._expect("(", "`(` and a list of values")
@@ -203,7 +200,7 @@ class _Parser:
 
         def among(run: RunRecord) -> bool:
             value = left(run)
-            return _is_there(value) and negated != any(_compare(value, operator.eq, other) for other in values)
+            return is_there(value) and negated != any(compare(value, operator.eq, other) for other in values)
 
         return among
 
@@ -212,7 +209,7 @@ class _Parser:
         if token.kind == "quoted" or (token.kind == "word" and token.text.lower() not in _CONSTANTS):
             self._place += 1
             return self._quantity(token)
-        return _Constant(self._literal())
+        return Constant(self._literal())
 
     def _literal(self) -> Any:
         token = self._take("number", "text", "word")
@@ -242,69 +239,6 @@ class _Parser:
 
     def _parameters(self) -> set[str]:
         return {*self._study.keys, *self._study.keys.values()} - set(PROPERTIES)
-
-
-@dataclass(frozen=True)
-class _Constant:
-    """A literal as an operand."""
-
-    value: Any
-
-    def __call__(self, run: RunRecord) -> Any:
-        return self.value
-
-
-def _either(one: Test, other: Test) -> Test:
-    return lambda run: one(run) or other(run)
-
-
-def _each(one: Test, other: Test) -> Test:
-    return lambda run: one(run) and other(run)
-
-
-def _comparison(left: Operand, sign: Sign, right: Operand) -> Test:
-    if isinstance(right, _Constant) and _kind(right.value) == "number" and sign is not operator.ne:
-        return _with_number(left, sign, right.value)
-
-    def test(run: RunRecord) -> bool:
-        one, other = left(run), right(run)
-        return _is_there(one) and _is_there(other) and _compare(one, sign, other)
-
-    return test
-
-
-def _with_number(left: Operand, sign: Sign, number: float) -> Test:
-    """What most comparisons are, and many runs are compared: with NaN and what is no number nothing holds."""
-
-    def test(run: RunRecord) -> bool:
-        value = left(run)
-        return isinstance(value, int | float) and not isinstance(value, bool) and sign(value, number)
-
-    return test
-
-
-def _is_there(value: Any) -> bool:
-    return value is not ABSENT and not (isinstance(value, float) and math.isnan(value))
-
-
-def _compare(one: Any, sign: Sign, other: Any) -> bool:
-    """Whether two values compare; those of different kinds are unequal and have no order, nor have true and none."""
-    kind = _kind(one)
-    if kind != _kind(other):
-        return sign is operator.ne
-    if kind == "text":
-        return sign(one.casefold(), other.casefold())
-    if kind == "number" or sign in (operator.eq, operator.ne):
-        return sign(one, other)
-    return False
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "truth"
-    if isinstance(value, int | float):
-        return "number"
-    return "text" if isinstance(value, str) else "none"
 
 
 def _number(text: str) -> int | float:
