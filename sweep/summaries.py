@@ -75,7 +75,8 @@ def buckets(array: Array) -> Array:
     counts = _counts(values[:_PART], low, step)
     for first in range(_PART, values.size, _PART):
         counts += _counts(values[first : first + _PART], low, step)
-    edges = 2.0 * (low + step * _PLACES)
+    with np.errstate(over="ignore"):  # the last one may round beyond the largest float, and is set right below
+        edges = 2.0 * (low + step * _PLACES)
     edges[0], edges[-1] = least, most
     return np.stack([edges[:-1], edges[1:], counts], axis=1)
 

@@ -105,7 +105,7 @@ def test_the_links_lead_to_the_services_tensorboard(service, monkeypatch, capsys
     url = service[0]
     monkeypatch.setenv("SWEEP_TOKEN", TOKEN)
     assert sweep(["tensorboard", "diabetes", "^dnn", "--server", url]) == 0
-    assert f"{url}/tensorboard/diabetes/?runFilter=%5Ednn#timeseries" in capsys.readouterr().out
+    assert f"{url}/tensorboard/diabetes/?runFilter=%5Ednn&pinnedCards=" in capsys.readouterr().out
 
 
 def test_a_study_file_that_the_service_does_not_have_is_not_started(service, monkeypatch, capsys):
