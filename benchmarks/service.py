@@ -126,6 +126,7 @@ async def listen(url: str, count: int) -> None:
                 await asyncio.sleep(0.5)
 
         await asyncio.gather(*(one() for _ in range(count)))
+        await asyncio.Event().wait()  # also where nobody listens
 
 
 def train(folder: Path, trials: int, listeners: int) -> float:
@@ -155,6 +156,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.listen:
         asyncio.run(listen(given.listen, given.listeners))
+        return
     with tempfile.TemporaryDirectory() as folder:
         grow(Path(folder), given.runs)
         print(f"answers about {given.runs} runs, ms: median, 95th percentile")
