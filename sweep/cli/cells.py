@@ -50,19 +50,6 @@ def _line_up(cells: Sequence[str]) -> list[str]:
     return [f"{whole:>{before}}{point}{rest}".rstrip() for whole, point, rest in parts]
 
 
-def duration(seconds: float | None) -> str:
-    """A duration for people: `0.8s`, `42s`, `3m07s`, `2h05m`, `3d04h`."""
-    if seconds is None:
-        return ""
-    if seconds < 9.95:
-        return f"{seconds:.1f}s"
-    whole = round(seconds)
-    for unit, smaller, size, part in (("d", "h", 86400, 3600), ("h", "m", 3600, 60), ("m", "s", 60, 1)):
-        if whole >= size:
-            return f"{whole // size}{unit}{whole % size // part:02d}{smaller}"
-    return f"{whole}s"
-
-
 def sparkline(values: Sequence[float], width: int = 20) -> str:
     """A line of bars for a series, with at most `width` of them; `x` where a value is NaN or infinite.
 

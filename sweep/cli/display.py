@@ -12,9 +12,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweep.cli.cells import duration, number_cells, sparkline, value_cells
+from sweep.cli.cells import number_cells, sparkline, value_cells
 from sweep.control.progress import Opening
 from sweep.names import KeyTable, format_value
+from sweep.read.durations import duration
 from sweep.store import FINISHED, RunRecord
 
 if TYPE_CHECKING:

@@ -4,13 +4,14 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from sweep.cli.cells import duration, number_cells, sparkline
+from sweep.cli.cells import number_cells, sparkline
 from sweep.cli.grid import Column, Grid
 from sweep.cli.output import on_terminal, print_whole, print_wrapped, say, show_grid, show_json
 from sweep.cli.tables import STATE_STYLES, one_line
 from sweep.errors import SweepError
 from sweep.names import format_value, short_number
 from sweep.read.commands import command, run_again, shown_path
+from sweep.read.durations import duration
 from sweep.read.report import trial_object
 from sweep.read.runs import best_run, find_run, finished, key_table, run_value
 from sweep.store import RunRecord, Store, StudyRecord

@@ -15,7 +15,7 @@ from sweep.cli.tables import constants_line, runs_grid
 from sweep.control.opening import Settings
 from sweep.control.start import Outcome, start_file, start_here
 from sweep.read.commands import DEFAULT_LOGDIR, command, shown_path
-from sweep.read.runs import best_run, rank
+from sweep.read.runs import best_run, finished, rank
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 from sweep.study import check_file, load
 
@@ -105,7 +105,7 @@ def _best_table(screen: Console, study: StudyRecord, runs: Sequence[RunRecord], 
 def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> list[str]:
     """What happened, in a few lines."""
     counts = {state: sum(run.state == state for run in runs) for state in ("COMPLETE", "PRUNED", "FAIL", "WAITING")}
-    done = sum(counts[state] for state in FINISHED)
+    done = finished(counts)
     total = study.declaration["trials"]
     lines = [
         f"{study.name}: {done} of {total} trials: {counts['COMPLETE']} complete, {counts['PRUNED']} pruned, "

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sweep.cli.cells import duration, number_cells, value_cells
+from sweep.cli.cells import number_cells, value_cells
 from sweep.cli.grid import Column, Grid
 from sweep.names import Value, format_value
+from sweep.read.durations import duration
 from sweep.read.runs import key_table
 from sweep.read.studies import Standing
 from sweep.store import RunRecord, StudyRecord

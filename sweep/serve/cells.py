@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 from sweep.errors import RunNameError
 from sweep.names import Value, format_value, short_number
 from sweep.names.parts import Part, parts
+from sweep.read.durations import duration as duration  # the templates call cells.duration
 from sweep.store import RunRecord
 
 WIDTH, HEIGHT = 88, 18  # of a sparkline, in pixels
@@ -24,19 +25,6 @@ def number(value: float | None) -> str:
 def value(value: Value) -> str:
     """A parameter's value for people: as in a run name, except that strings are not escaped."""
     return value if isinstance(value, str) else format_value(value)
-
-
-def duration(seconds: float | None) -> str:
-    """A duration for people: `0.8s`, `42s`, `3m07s`, `2h05m`, `3d04h`."""
-    if seconds is None:
-        return ""
-    if seconds < 9.95:
-        return f"{seconds:.1f}s"
-    whole = round(seconds)
-    for unit, smaller, size, part in (("d", "h", 86400, 3600), ("h", "m", 3600, 60), ("m", "s", 60, 1)):
-        if whole >= size:
-            return f"{whole // size}{unit}{whole % size // part:02d}{smaller}"
-    return f"{whole}s"
 
 
 def moment(seconds: float | None) -> str:

@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from sweep.cli.cells import duration, number_cells, sparkline, value_cells
+from sweep.cli.cells import number_cells, sparkline, value_cells
 from sweep.cli.grid import Column, Grid
+from sweep.read.durations import duration
 
 
 @pytest.mark.parametrize(
