@@ -60,5 +60,8 @@ form?.addEventListener("submit", async (event) => {
   }
 });
 
-if (form) preview();
+if (form) {
+  $("start-now").disabled = false; // a click before this script listened would send the form nowhere and lose what it held
+  preview();
+}
 document.documentElement.dataset.ready = "true";
