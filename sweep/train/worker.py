@@ -9,7 +9,6 @@ do.
 import argparse
 import atexit
 import os
-import random
 import re
 import signal
 import sys
@@ -23,11 +22,11 @@ from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 
 from sweep.errors import SweepError
 from sweep.study import Study, load
+from sweep.train.beginning import begin, settle
 from sweep.train.link import Fenced, Gone, Link, Refused
 from sweep.train.run import Interrupted, Requeued
 from sweep.train.trial import Previewed, WorkerTrial
@@ -44,7 +43,7 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
         connection: to the coordinator.
         worker: this worker's name.
         get_study: loads the study.
-        redirect: print into the study's folder, once it has a run.
+        redirect: this process is the worker's own: it prints into the study's folder, once it has a run.
     """
     link = Link(connection, worker)
     try:
@@ -57,6 +56,8 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
         welcome = link.call("hello", declaration=declaration)
         if _speaks_of_keras(study.file):
             import keras  # noqa: F401  # before the first trial, which is seeded and previewed as the others are
+        if redirect:
+            settle()
         begun = cache(lambda: _redirect(Path(welcome["log"]))) if redirect else None
         with _training_nothing() if welcome["preview"] else nullcontext():
             while "end" not in (assignment := link.call("ask")):
@@ -75,7 +76,7 @@ def _train(link: Link, study: Study, trial: WorkerTrial) -> None:
     Raises:
         Fenced, Refused, Gone: the coordinator has ended it, or the study, or is gone.
     """
-    _seed(trial.seed)
+    begin(trial.seed)
     state, values, reason, trace = "FAIL", None, None, None
     try:
         returned = study.train(trial)
@@ -128,17 +129,6 @@ def _values(returned: Any) -> list[float]:
         raise TypeError(
             f"train returns the trial's value, a float, such as sweep.fit gives it; it returned {returned!r}"
         ) from None
-
-
-def _seed(seed: int) -> None:
-    """Begin a trial anew: names of layers count from the start, and everything random from the trial's seed."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    if "keras" in sys.modules:
-        import keras
-
-        keras.utils.clear_session()  # first: it replaces the seed generator that the next line sets
-        keras.utils.set_random_seed(seed)
 
 
 def _speaks_of_keras(file: Path | None) -> bool:
