@@ -26,15 +26,15 @@ def begin(seed: int) -> None:
     Args:
         seed: of the trial, 0 to 2**32 - 1.
     """
-    random.seed(seed)
-    np.random.seed(seed)
     if "keras" not in sys.modules:
+        random.seed(seed)
+        np.random.seed(seed)
         return
     import keras
 
     with contextlib.nullcontext() if seed in _seeds else _kernels_kept():
         keras.utils.clear_session()  # first: it replaces the seed generator that the next line sets
-        keras.utils.set_random_seed(seed)
+        keras.utils.set_random_seed(seed)  # Python's and NumPy's too
     _seeds.add(seed)
 
 
@@ -42,7 +42,7 @@ def begin(seed: int) -> None:
 def _kernels_kept() -> Iterator[None]:
     """While a session is cleared and a seed is set, keep what TensorFlow has made ready to run.
 
-    Both make it forget its kernels, so that random operations begin anew. Those of a seed that was not there before
+    Either makes it forget its kernels, so that random operations begin anew. Those of a seed that was not there before
     begin anew anyway, their kernels being found by their seed; while each program is made ready again at its next run,
     which takes 0.2 s and, under XLA, 1.2 MB that are never given back (TensorFlow 2.21).
     """

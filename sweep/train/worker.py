@@ -36,14 +36,15 @@ __all__ = ["Interrupted", "work"]
 _IMPORT = re.compile(rb"^\s*(?:import|from)\s[^\n]*\b(?:keras|tensorflow)\b", re.MULTILINE)
 
 
-def work(connection: Connection, worker: str, get_study: Callable[[], Study], *, redirect: bool = False) -> None:
+def work(connection: Connection, worker: str, get_study: Callable[[], Study], *, own_process: bool = False) -> None:
     """Train trials until there are no more, or the coordinator is gone.
 
     Args:
         connection: to the coordinator.
         worker: this worker's name.
         get_study: loads the study.
-        redirect: this process is the worker's own: it prints into the study's folder, once it has a run.
+        own_process: this process is for the worker alone: what it has loaded stays, and what it prints goes into the
+            study's folder, once that has a run.
     """
     link = Link(connection, worker)
     try:
@@ -56,9 +57,9 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
         welcome = link.call("hello", declaration=declaration)
         if _speaks_of_keras(study.file):
             import keras  # noqa: F401  # before the first trial, which is seeded and previewed as the others are
-        if redirect:
+        if own_process:
             settle()
-        begun = cache(lambda: _redirect(Path(welcome["log"]))) if redirect else None
+        begun = cache(lambda: _redirect(Path(welcome["log"]))) if own_process else None
         with _training_nothing() if welcome["preview"] else nullcontext():
             while "end" not in (assignment := link.call("ask")):
                 trial = WorkerTrial(link, assignment, preview=welcome["preview"], begun=begun)
@@ -182,7 +183,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with Client(arguments.connect, family="AF_UNIX") as connection:
-        work(connection, arguments.worker, lambda: load(arguments.file), redirect=True)
+        work(connection, arguments.worker, lambda: load(arguments.file), own_process=True)
     atexit._run_exitfuncs()  # the study's own; TensorFlow, which takes seconds to take itself apart, is left out
     sys.stdout.flush()
     sys.stderr.flush()
