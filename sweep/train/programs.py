@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from sweep.train.data import Layout, Rows, Unsuitable
 from sweep.train.metric_names import flatten
+from sweep.train.steps import trace_step
 
 COMPILE_COST = 2.0
 """How many times the seconds of its tracing XLA takes to compile a program (measured: 1.5 to 2.5)."""
@@ -199,7 +200,7 @@ class _Passing:
     def __init__(self, model: keras.Model, step: Callable[[Any], Any], layout: Layout, shuffled: bool) -> None:
         self.layout = layout
         self.shuffled = shuffled
-        self._step = _trace_step(model, step, layout)
+        self._step = trace_step(model, step, layout)
         self._results = tf.function(model.get_metrics_result, autograph=False).get_concrete_function()
         for traced in (self._step, self._results):
             traced.graph.variables = ()  # held weakly for a gradient tape, which would miss them when the model is gone
@@ -247,22 +248,6 @@ class _Passing:
         else:
             batch = [tf.slice(t, [start] + [0] * (len(t.shape) - 1), [size, *t.shape[1:]]) for t in arguments]
         return self._step(self.layout.pack(batch))
-
-
-def _trace_step(model: keras.Model, step: Callable[[Any], Any], layout: Layout) -> Any:
-    """The step traced outside of any loop, which builds all that is not built.
-
-    Where the last batch is not full, the number of rows in a batch stays open, as in `fit`: Keras reads it off the
-    shape, and only where it is fixed weighs the batches in the loss of each output by it.
-    """
-    batch = layout.pack(layout.signature(layout.batch if layout.count % layout.batch == 0 else None))
-    traced = tf.function(step, autograph=False, jit_compile=model.jit_compile).get_concrete_function(batch)
-    logs = traced.structured_outputs
-    if not isinstance(logs, Mapping) or not all(isinstance(name, str) for name in logs):
-        raise Unsuitable("the model's step returns no dict of logs")
-    if not all(tf.TensorShape(log.shape).is_fully_defined() for log in tf.nest.flatten(logs)):
-        raise Unsuitable("the model's step returns logs of unknown shape")
-    return traced
 
 
 def _floats(logs: Mapping[str, Any]) -> dict[str, Any]:
