@@ -60,11 +60,12 @@ class Coordinator:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.when_opened: Callable[[Opened], None] = lambda opened: None  # called before any worker has a trial
+        self.relieve: Callable[[str], str | None] = lambda worker: None  # starts another in its place, and names it
         self._opened: Opened | None = None
         self._endings = Endings()
         self._live: dict[int, Live] = {}
         self._again: deque[int] = deque()
-        self._departed: set[str] = set()
+        self.departed: set[str] = set()  # workers that are gone
         self._asking = 0  # workers whose new trial is being sampled
         self._deadline = math.inf  # by the monotonic clock
 
@@ -105,11 +106,11 @@ class Coordinator:
         """A trial for a worker, as soon as there is one; None when it is not needed any more."""
         with self.changed:
             while not self._may_begin():
-                if self._over() or worker in self._departed:
+                if self._over() or worker in self.departed:
                     self._check_finished()
                     return None
                 self.changed.wait(timeout=0.5)
-            if worker in self._departed:
+            if worker in self.departed:
                 return None
             number = self._again.popleft() if self._again else None
             self._asking += 1
@@ -127,7 +128,7 @@ class Coordinator:
     def _begin(self, trial: optuna.Trial, worker: str) -> None:
         """Give a trial to a worker; back into the queue with it if the worker is gone meanwhile."""
         ledger, number = self.opened.ledger, trial.number
-        if worker in self._departed:
+        if worker in self.departed:
             self.opened.search.storage.restart(trial._trial_id)
             self._again.appendleft(number)
             return
@@ -138,21 +139,21 @@ class Coordinator:
         ledger.put(run)
 
     def _may_begin(self) -> bool:
-        if time.monotonic() >= self._deadline and (self._again or self._left() > 0):
+        if time.monotonic() >= self._deadline and (self._again or self.left() > 0):
             self.stopped = self.stopped or f"its timeout of {self.opened.declaration.timeout:g} s is over"
         if self.stopped is not None:
             return False
         # One new trial is sampled at a time: samplers are not made for several threads.
-        return bool(self._again) or (not self._asking and self._left() > 0)
+        return bool(self._again) or (not self._asking and self.left() > 0)
 
     def _over(self) -> bool:
         """Whether a worker that asks now is not needed any more."""
         if self.stopped is not None:
             return True
         # A running trial may come back into the queue, so its worker's peers wait until the last one has ended.
-        return not self._live and not self._asking and not self._again and self._left() <= 0
+        return not self._live and not self._asking and not self._again and self.left() <= 0
 
-    def _left(self) -> int:
+    def left(self) -> int:
         """How many new trials may still begin."""
         if self.opened.search.exhausted:
             return 0
@@ -236,7 +237,7 @@ class Coordinator:
     def depart(self, worker: str) -> list[Live]:
         """A worker is gone and is given no trial any more; returns those that it left behind."""
         with self.changed:
-            self._departed.add(worker)
+            self.departed.add(worker)
             self.changed.notify_all()
             return [live for live in self._live.values() if live.worker == worker]
 

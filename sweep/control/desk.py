@@ -7,6 +7,7 @@ from optuna.distributions import json_to_distribution
 
 from sweep.control.coordinator import Coordinator, Live
 from sweep.control.pruning import Verdict
+from sweep.control.relief import Relief
 from sweep.control.search import check_text
 from sweep.declaration import Declaration
 from sweep.errors import StudyError
@@ -23,14 +24,18 @@ class Desk:
 
     def __init__(self, coordinator: Coordinator) -> None:
         self._coordinator = coordinator
+        self._relief = Relief(coordinator)
 
     def hello(self, worker: str, declaration: dict[str, Any]) -> dict[str, Any]:
         """A worker has loaded the study file and declares the study."""
         self._coordinator.open(Declaration.from_dict(declaration))
         return {"log": self._coordinator.opened.worker_log(worker), "preview": self._coordinator.preview}
 
-    def ask(self, worker: str) -> dict[str, Any]:
-        """A trial to train, as soon as there is one; or the end."""
+    def ask(self, worker: str, outgrown: bool = False) -> dict[str, Any]:
+        """A trial to train, as soon as there is one; or the end, also for a worker that was relieved."""
+        if self._relief.may_leave(worker, outgrown=outgrown):
+            return {"end": True}
+        self._relief.wait(worker)
         live = self._coordinator.next_trial(worker)
         if live is None:
             return {"end": True}

@@ -52,34 +52,46 @@ class LocalExecutor:
         self._address = address
         self._wanted = count
         self._ended = ended
-        self._slots: dict[int, subprocess.Popen[bytes]] = {}
-        self._names: dict[int, str] = {}  # the workers', by slot
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}  # by worker
+        self._slots: dict[str, int] = {}  # of the workers that live; two in one while the second relieves the first
         self._outputs = Path(tempfile.mkdtemp(prefix="sweep-"))
         self._serial = 0
         self._closed = False
         self._lock = threading.Lock()
-        self._threads: dict[int, threading.Thread] = {}  # each keeps a slot
+        self._threads: list[threading.Thread] = []  # each keeps a slot, or ends with the worker that is relieved there
 
     def start(self) -> None:
         """Start all workers."""
         for slot in range(self._wanted):
             self._begin(slot)
 
-    def _begin(self, slot: int) -> None:
-        thread = threading.Thread(target=self._keep, args=(slot,), name=f"slot {slot}", daemon=True)
-        self._threads[slot] = thread
-        thread.start()
-
     def resize(self, count: int) -> None:
         """Have `count` workers from now on. Those too many end at once: call this before any has a trial."""
         with self._lock:
             self._wanted = count
-            surplus = [process for slot, process in self._slots.items() if slot >= count]
+            surplus = [self._processes[worker] for worker, slot in self._slots.items() if slot >= count]
         for process in surplus:
             _kill(process)
         for slot in range(count):
-            if slot not in self._threads or not self._threads[slot].is_alive():
-                self._begin(slot)
+            self._begin(slot)
+
+    def relieve(self, worker: str) -> str | None:
+        """Start another worker in a worker's place while that one still lives.
+
+        Returns:
+            The new worker's name; None if none is wanted there any more.
+        """
+        with self._lock:
+            slot = self._slots.get(worker)
+        return None if slot is None else self._begin(slot, relieving=worker)
+
+    def _begin(self, slot: int, relieving: str | None = None) -> str | None:
+        worker = self._spawn(slot, relieving)
+        if worker is not None:
+            thread = threading.Thread(target=self._keep, args=(slot, worker), name=f"slot {slot}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        return worker
 
     def close(self, seconds: float, busy: Callable[[str], bool] = lambda worker: True) -> None:
         """End all workers.
@@ -90,14 +102,14 @@ class LocalExecutor:
         """
         with self._lock:
             self._closed = True
-            idle = [process for slot, process in self._slots.items() if not busy(self._names[slot])]
+            idle = [process for worker, process in self._processes.items() if not busy(worker)]
         for process in idle:
             _kill(process)
         deadline = time.monotonic() + seconds
-        for thread in self._threads.values():
+        for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         self.kill()
-        for thread in self._threads.values():
+        for thread in self._threads:
             thread.join()
         shutil.rmtree(self._outputs, ignore_errors=True)
 
@@ -105,33 +117,35 @@ class LocalExecutor:
         """End all workers at once, with everything they started."""
         with self._lock:
             self._closed = True
-            processes = list(self._slots.values())
+            processes = list(self._processes.values())
         for process in processes:
             _kill(process)
 
-    def _keep(self, slot: int) -> None:
-        """Keep a worker alive in one slot, which has its share of cores or its GPU."""
-        again = True
-        while again and (process := self._spawn(slot)) is not None:
-            worker = self._names[slot]
+    def _keep(self, slot: int, first: str) -> None:
+        """Keep a worker alive in one slot, which has its share of cores or its GPU, from its first one on."""
+        worker: str | None = first
+        while worker is not None:
+            process = self._processes[worker]
             code = process.wait()
             _kill(process)  # what it started and left behind
             with self._lock:
-                del self._slots[slot]
+                del self._processes[worker], self._slots[worker]
                 dismissed = slot >= self._wanted
             killed = code < 0 and -code in KILLED
             again = not dismissed and self._ended(worker, _how(code), killed, _tail(self._output(worker)))
+            worker = self._spawn(slot) if again else None
 
-    def _spawn(self, slot: int) -> "subprocess.Popen[bytes] | None":
-        """Start a worker in a slot; None if none is wanted there any more."""
+    def _spawn(self, slot: int, relieving: str | None = None) -> str | None:
+        """Start a worker in a slot that nobody has but the one it relieves; None if none is wanted there."""
         with self._lock:
-            if self._closed or slot >= self._wanted:
+            others = [worker for worker, taken in self._slots.items() if taken == slot and worker != relieving]
+            if self._closed or slot >= self._wanted or others:
                 return None
-            worker = self._names[slot] = str(self._serial)
+            worker = str(self._serial)
             self._serial += 1
             command = [sys.executable, "-m", "sweep.train.worker", self._file, "--connect", self._address]
             with self._output(worker).open("wb") as file:
-                process = self._slots[slot] = subprocess.Popen(
+                self._processes[worker] = subprocess.Popen(
                     [*command, "--worker", worker],
                     stdin=subprocess.DEVNULL,
                     stdout=file,
@@ -139,7 +153,8 @@ class LocalExecutor:
                     start_new_session=True,
                     env=_environment(slot, self._wanted),
                 )
-            return process
+            self._slots[worker] = slot
+            return worker
 
     def _output(self, worker: str) -> Path:
         return self._outputs / f"worker-{worker}.log"

@@ -81,6 +81,7 @@ def start_file(file: str, settings: Settings, watcher: Watcher | None = None) ->
         count = settings.workers if settings.workers is not None else default_workers()
         executor = LocalExecutor(str(path), engaged.server.address, count, engaged.when_ended())
         coordinator.when_opened = lambda opened: executor.resize(workers_for(opened))
+        coordinator.relieve = executor.relieve
         with _signals(coordinator, executor.kill) as received:
             executor.start()
             try:

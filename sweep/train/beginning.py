@@ -7,6 +7,13 @@ import sys
 from collections.abc import Iterator
 
 import numpy as np
+import psutil
+
+WARM_TRIALS = 20
+"""So many trials fill what a worker keeps for good: the programs of its first networks, TensorFlow's kernels."""
+
+GROWTH_BYTES = 80 * 1024**2
+"""A worker whose resident memory has grown by more since it was warm is to be relieved."""
 
 _seeds: set[int] = set()
 
@@ -18,6 +25,23 @@ def settle() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+class Growth:
+    """How a worker's resident memory grows from trial to trial."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._trials = 0
+        self._warm = 0
+
+    def outgrown(self) -> bool:
+        """Whether it has grown by more than `GROWTH_BYTES`; to be asked once before each trial."""
+        now: int = self._process.memory_info().rss
+        self._trials += 1
+        if self._trials <= WARM_TRIALS + 1:
+            self._warm = now
+        return now - self._warm > GROWTH_BYTES
 
 
 def begin(seed: int) -> None:

@@ -26,7 +26,7 @@ import optuna
 
 from sweep.errors import SweepError
 from sweep.study import Study, load
-from sweep.train.beginning import begin, settle
+from sweep.train.beginning import Growth, begin, settle
 from sweep.train.link import Fenced, Gone, Link, Refused
 from sweep.train.run import Interrupted, Requeued
 from sweep.train.trial import Previewed, WorkerTrial
@@ -59,9 +59,10 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
             import keras  # noqa: F401  # before the first trial, which is seeded and previewed as the others are
         if own_process:
             settle()
+        growth = Growth()
         begun = cache(lambda: _redirect(Path(welcome["log"]))) if own_process else None
         with _training_nothing() if welcome["preview"] else nullcontext():
-            while "end" not in (assignment := link.call("ask")):
+            while "end" not in (assignment := link.call("ask", outgrown=own_process and growth.outgrown())):
                 trial = WorkerTrial(link, assignment, preview=welcome["preview"], begun=begun)
                 try:
                     _train(link, study, trial)

@@ -126,3 +126,21 @@ def test_each_worker_has_its_gpu(monkeypatch):
 def test_the_gpus_are_those_that_may_be_seen(monkeypatch, visible, expected):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert local.gpus() == expected
+
+
+def test_a_worker_is_relieved_in_its_slot_and_only_one_takes_its_place(waiting):
+    ends = Ends(again=10)
+    executor = LocalExecutor("study.py", "nowhere", 1, ends)
+    executor.start()
+    (old,) = wait_for(lambda: psutil.Process().children())
+    assert executor.relieve("0") == "1"
+    wait_for(lambda: len(psutil.Process().children()) == 2)
+    assert executor.relieve("0") is None  # its slot has two
+    old.kill()
+    wait_for(lambda: [end[0] for end in ends.heard] == ["0"])
+    (new,) = wait_for(lambda: len(living := psutil.Process().children()) == 1 and living)
+    new.kill()
+    wait_for(lambda: [end[0] for end in ends.heard] == ["0", "1"])
+    wait_for(lambda: len(psutil.Process().children()) == 1)  # the one that was relieving is replaced as any other
+    executor.close(0.0)
+    assert executor.relieve("1") is None
