@@ -54,7 +54,7 @@ class LocalExecutor:
         self._ended = ended
         self._processes: dict[str, subprocess.Popen[bytes]] = {}  # by worker
         self._slots: dict[str, int] = {}  # of the workers that live; two in one while the second relieves the first
-        self._outputs = Path(tempfile.mkdtemp(prefix="sweep-"))
+        self._outputs = Path(tempfile.mkdtemp(prefix="sweep-"))  # what workers print and compile, for the others
         self._serial = 0
         self._closed = False
         self._lock = threading.Lock()
@@ -151,7 +151,7 @@ class LocalExecutor:
                     stdout=file,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    env=_environment(slot, self._wanted),
+                    env=_environment(slot, self._wanted, self._outputs / "xla"),
                 )
             self._slots[worker] = slot
             return worker
@@ -166,8 +166,8 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _environment(slot: int, count: int) -> dict[str, str]:
-    """A worker's environment, set before it loads TensorFlow: its share of the cores, its GPU."""
+def _environment(slot: int, count: int, programs: Path) -> dict[str, str]:
+    """A worker's environment, set before it loads TensorFlow: its share of the cores, its GPU, where XLA's cache is."""
     devices = gpus()
     threads = "1" if not devices else str(max(1, cores() // count))
     chosen = {
@@ -179,6 +179,9 @@ def _environment(slot: int, count: int) -> dict[str, str]:
         "TF_ENABLE_ONEDNN_OPTS": "0",
         "PYTHONUNBUFFERED": "1",
     }
+    if not devices:  # XLA's programs for the CPU: what a worker has compiled the others, and its successors, only load
+        kinds = "--tf_xla_persistent_cache_device_types=CPU,XLA_CPU_JIT"
+        chosen["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={programs} {kinds}"
     if devices:
         chosen["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)]
         chosen["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"

@@ -1,4 +1,4 @@
-"""Workers that have outgrown their memory are relieved: no trial is lost for it, nor the time that a worker needs to load.
+"""Workers that have outgrown their memory are relieved: neither a trial nor the time that a worker loads is lost.
 
 A worker says that it has outgrown where it asks for its next trial. It is given more of them while its successor loads
 the study file; when that one asks for its first trial, the old one is sent home at its next, and only when it has left

@@ -24,6 +24,7 @@ import tensorflow as tf
 from sweep.train.data import Layout, Rows, Unsuitable
 from sweep.train.metric_names import flatten
 from sweep.train.steps import trace_step
+from sweep.train.trace_names import TraceNames
 
 COMPILE_COST = 2.0
 """How many times the seconds of its tracing XLA takes to compile a program (measured: 1.5 to 2.5)."""
@@ -43,6 +44,7 @@ class Program:
         step: the model's `train_step` or `test_step`.
         layout: of the rows.
         shuffled: whether `run` takes an order of the rows; without it the rows are read as they stand.
+        place: names the program in all processes that may share it; None for one of its own.
 
     Attributes:
         names: names of the logs that `run` returns, sorted.
@@ -51,11 +53,21 @@ class Program:
         Unsuitable: the step cannot be traced in a loop. So looks an error in the user's model, which `fit` tells.
     """
 
-    def __init__(self, model: keras.Model, step: Callable[[Any], Any], layout: Layout, *, shuffled: bool) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        step: Callable[[Any], Any],
+        layout: Layout,
+        *,
+        shuffled: bool,
+        place: str | None = None,
+    ) -> None:
         began = time.perf_counter()
+        self._names = contextlib.nullcontext if place is None else TraceNames(place).given
         try:
-            self._passing = _Passing(model, step, layout, shuffled)
-            graph = self._passing.trace(xla=False)
+            with self._names():
+                self._passing = _Passing(model, step, layout, shuffled)
+                graph = self._passing.trace(xla=False)
         except Unsuitable:
             raise
         except Exception as refusal:
@@ -131,7 +143,8 @@ class Program:
         if not self._positions or self._passing.layout.steps == 1 or not _one_at_a_time.acquire(blocking=False):
             return None
         self._compiled = True
-        fast = _Version(self._passing.trace(xla=True))
+        with self._names():
+            fast = _Version(self._passing.trace(xla=True))
         copies = [tf.Variable(variable.value) for variable in self._variables]
         order = [tf.range(self._passing.layout.count)] if self._passing.shuffled else []
 

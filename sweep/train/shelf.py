@@ -37,7 +37,7 @@ class Loan:
     def __init__(self, model: keras.Model, step: str, layout: Layout, *, shuffled: bool, key: str | None) -> None:
         self._place = None if key is None else _place(key, step, layout, shuffled)
         known = None if self._place is None else _shelf.pop(self._place, None)
-        self.program = known or Program(model, getattr(model, step), layout, shuffled=shuffled)
+        self.program = known or Program(model, getattr(model, step), layout, shuffled=shuffled, place=self._place)
         if self._place is None:
             return
         variables = sharing.variables(model)

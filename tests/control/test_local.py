@@ -108,18 +108,18 @@ def test_how_a_worker_ended_is_said_in_words(code, words):
     assert local._how(code) == words
 
 
-def test_without_gpus_a_worker_has_one_thread_and_what_the_user_set_stands(monkeypatch):
+def test_without_gpus_a_worker_has_one_thread_and_what_the_user_set_stands(tmp_path, monkeypatch):
     monkeypatch.setattr(local, "gpus", list)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "5")
-    environment = local._environment(0, 2)
+    environment = local._environment(0, 2, tmp_path)
     assert (environment["OMP_NUM_THREADS"], environment["TF_NUM_INTRAOP_THREADS"]) == ("1", "5")
-    assert "OMP_NUM_THREADS" not in local._environment(0, 1)
+    assert "OMP_NUM_THREADS" not in local._environment(0, 1, tmp_path)
 
 
-def test_each_worker_has_its_gpu(monkeypatch):
+def test_each_worker_has_its_gpu(tmp_path, monkeypatch):
     monkeypatch.setattr(local, "gpus", lambda: ["0", "3"])
-    assert [local._environment(slot, 4)["CUDA_VISIBLE_DEVICES"] for slot in range(4)] == ["0", "3", "0", "3"]
+    assert [local._environment(slot, 4, tmp_path)["CUDA_VISIBLE_DEVICES"] for slot in range(4)] == ["0", "3", "0", "3"]
 
 
 @pytest.mark.parametrize(("visible", "expected"), [("", []), ("-1", []), ("0,2", ["0", "2"]), ("GPU-abc", ["GPU-abc"])])
