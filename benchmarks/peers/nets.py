@@ -21,14 +21,19 @@ def data() -> tuple[Any, ...]:
 
 
 def parameter_sets(trials: int, *, recurring: bool) -> list[dict[str, Any]]:
-    """The same list for every system: two dnn for each mlp; widths from a short list, or each one another."""
+    """The same list for every system: two dnn for each mlp; widths from a short list, or each one another.
+
+    None is twice in it: a study tries what is enqueued twice once, and then a set of its own.
+    """
     generator = np.random.default_rng(1)
-    sets = []
-    for number in range(trials):
+    sets: list[dict[str, Any]] = []
+    while (number := len(sets)) < trials:
         width = int(generator.choice(WIDTHS)) if recurring else 8 + number
         rate = float(f"{10 ** generator.uniform(-3.5, -1.5):.3g}")
         family = "mlp" if number % 3 == 0 else "dnn"
-        sets.append({"family": family, "width": width, "learning_rate": rate})
+        chosen = {"family": family, "width": width, "learning_rate": rate}
+        if chosen not in sets:
+            sets.append(chosen)
     return sets
 
 
