@@ -175,7 +175,7 @@ def _loop(
     logs: dict[str, Any] | None = None
     first = getattr(model, "_initial_epoch", None) or initial_epoch  # where BackupAndRestore says that it goes on
     for epoch in range(first, epochs):
-        model.reset_metrics()
+        passes.reset_metrics()
         callbacks.on_epoch_begin(epoch)
         logs = passes.train(epoch, epochs - epoch)
         if passes.validates and _due(epoch + 1, validation_freq):
@@ -192,7 +192,7 @@ def _loop(
 def _evaluate(model: keras.Model, passes: Passes, callbacks: Any) -> dict[str, Any]:
     model.stop_evaluating = False
     callbacks.on_test_begin()
-    model.reset_metrics()
+    passes.reset_metrics()
     logs = passes.test()
     callbacks.on_test_end(logs)
     return logs

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from sweep.train import sharing
 from sweep.train.data import Rows, Unsuitable
@@ -67,6 +68,13 @@ class Passes:
             self._loans[1].program.speed_up(self._validation, self._to_come)
         return self._loans[1].program.run(self._validation)
 
+    def reset_metrics(self) -> None:
+        """Does what `model.reset_metrics()` does, in a tenth of its time where all metrics are Keras' own."""
+        if self._key is None:
+            self._model.reset_metrics()
+        for value, beginning in self._beginnings:
+            value.assign(beginning, read_value=False)
+
     def end(self) -> None:
         """Gives the programs back."""
         for loan in self._loans:
@@ -79,6 +87,8 @@ class Passes:
             self._key: str | None = sharing.key(model)
         except sharing.Unshareable:
             self._key = None
+        own = [] if self._key is None else model.metrics_variables  # as `build` has left them, reset
+        self._beginnings = [(variable.value, tf.identity(variable.value)) for variable in own]
         self._fast = self._key is not None and sharing.suits_xla(model)
         loans = [Loan(model, "train_step", rows.layout, shuffled=bool(self._shuffle), key=self._key)]
         if self._validation is not None:

@@ -59,7 +59,7 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
             import keras  # noqa: F401  # before the first trial, which is seeded and previewed as the others are
         if own_process:
             settle()
-        growth = Growth()
+        growth, settled = Growth(), False
         begun = cache(lambda: _redirect(Path(welcome["log"]))) if own_process else None
         with _training_nothing() if welcome["preview"] else nullcontext():
             while "end" not in (assignment := link.call("ask", outgrown=own_process and growth.outgrown())):
@@ -68,6 +68,9 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
                     _train(link, study, trial)
                 except Fenced:
                     trial.run.abandon()  # somebody else has ended it; there may be others
+                if own_process and not settled:
+                    settle()  # again, for what the first trial has loaded, Keras perhaps
+                    settled = True
     except (Fenced, Refused, Gone):
         return
 
