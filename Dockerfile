@@ -1,8 +1,14 @@
-FROM python:3.13-slim
+FROM python:3.13-slim-bookworm AS build
+ARG EXTRAS=examples,postgresql,serve
+WORKDIR /sweep
+COPY pyproject.toml README.md LICENSE ./
+COPY sweep sweep
+RUN python -m venv /opt/sweep && /opt/sweep/bin/pip install --no-cache-dir ".[${EXTRAS}]"
+
+FROM python:3.13-slim-bookworm
 RUN useradd --create-home sweep && install -d -o sweep -g sweep /home/sweep/runs
+COPY --from=build /opt/sweep /opt/sweep
+ENV PATH=/opt/sweep/bin:$PATH
 WORKDIR /home/sweep
-COPY pyproject.toml README.md LICENSE /tmp/sweep/
-COPY sweep /tmp/sweep/sweep
-RUN pip install --no-cache-dir '/tmp/sweep[examples,postgresql]' && rm -r /tmp/sweep
 USER sweep
 CMD ["sweep", "--help"]

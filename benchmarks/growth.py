@@ -2,11 +2,12 @@
 
     python benchmarks/growth.py [--largest 100000] [--trials 500]
 
-Runs are written straight into an SQLite file, with five metrics for each of three epochs. The worker trains mlp and dnn
-of widths that recur, two epochs each, in this process.
+Runs are written straight into an SQLite file, with five metrics for each of three epochs. The memory is that of
+`sweep start` with one worker that trains the sets of `peers.py`, two epochs each: one that outgrows is relieved.
 """
 
 import argparse
+import contextlib
 import os
 import resource
 import subprocess
@@ -15,7 +16,6 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent / "peers"))
 sys.path.insert(0, str(Path(__file__).parent.parent))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -27,6 +27,7 @@ from sweep.control.search import Search
 from sweep.declaration import Declaration
 from tests import store_builder
 
+PEERS = Path(__file__).parent / "peers"
 EPOCH = {"loss": 0.5, "val_loss": 0.6, "mae": 0.4, "val_mae": 0.45, "learning_rate": 0.001}
 
 
@@ -74,22 +75,28 @@ def ask_seconds(count: int) -> float:
     return (time.perf_counter() - began) / 5
 
 
-def worker_megabytes(trials: int) -> list[tuple[int, float]]:
-    """Resident memory of a training process in MB: after 5, 50, ... trials."""
-    import keras
-    from nets import build, data, parameter_sets
-
-    from sweep.train import compiled
-
-    x, y, x_val, y_val = data()
-    process, seen = psutil.Process(), []
-    marks = {5, 50, trials // 2, trials}
-    for number, params in enumerate(parameter_sets(trials, recurring=True), start=1):
-        keras.utils.clear_session()
-        compiled.fit(build(**params), x, y, validation_data=(x_val, y_val), batch_size=32, epochs=2)
-        if number in marks:
-            seen.append((number, process.memory_info().rss / 2**20))
-    return seen
+def worker_memory(trials: int, sets: str) -> tuple[float, int]:
+    """The largest resident memory of a worker over a study of so many trials, in MB, and how many workers there were."""
+    environment = {
+        **os.environ,
+        "BENCHMARK_TRIALS": str(trials),
+        "BENCHMARK_EPOCHS": "2",
+        "BENCHMARK_SETS": sets,
+        "PYTHONPATH": f"{PEERS}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+    }
+    largest: dict[int, int] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "sweep", "start", str(PEERS / "study.py"), "--name", "grown"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        study = psutil.Popen([*command, "--workers", "1"], cwd=folder, env=environment, **quiet)
+        while study.poll() is None:
+            for worker in study.children():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    largest[worker.pid] = max(largest.get(worker.pid, 0), worker.memory_info().rss)
+            time.sleep(0.1)
+        if study.returncode != 0:
+            raise SystemExit(f"the study ended with exit status {study.returncode}")
+    return max(largest.values()) / 2**20, len(largest)
 
 
 def main() -> None:
@@ -103,9 +110,13 @@ def main() -> None:
         if count <= options.largest:
             asked = f"{ask_seconds(count) * 1000:.1f}" if count <= 10_000 else "-"
             print(f"| {count:,} | {filter_seconds(count):.2f} | {asked} |", flush=True)
-    print("\n| trials of a worker | resident, MB |\n|---|---|")
-    for number, megabytes in worker_megabytes(options.trials):
-        print(f"| {number} | {megabytes:.0f} |", flush=True)
+    print(
+        "\n| sets | trials | largest resident memory of a worker, MB | workers, one after the other |\n|---|---|---|---|"
+    )
+    for sets in ("recurring", "single"):
+        for trials in (20, options.trials):
+            megabytes, workers = worker_memory(trials, sets)
+            print(f"| {sets} | {trials} | {megabytes:.0f} | {workers} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,134 @@
+"""docker-compose.yml, without Docker: what it names exists, and its service's own command runs on PostgreSQL."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.control.started import TINY, wait_for
+
+ROOT = Path(__file__).parent.parent
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+TOKEN = "of-sixteen-characters-or-more"
+BODY = """
+    x = trial.suggest_float("x", -1, 1)
+    trial.report(x * x, 0)
+    return x * x
+"""
+
+
+def test_every_variable_that_must_be_set_is_in_the_example_of_the_env_file_and_has_no_value_there():
+    asked = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
+    shown = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert shown == dict.fromkeys(asked, "")
+    ignored = subprocess.run(["git", "check-ignore", "--quiet", ".env"], cwd=ROOT, check=False).returncode
+    assert ignored == 0 or not (ROOT / ".git").exists()
+
+
+def test_every_volume_is_a_named_one_or_a_folder_that_is_here():
+    named = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["volumes"]
+    sources = {volume.split(":")[0] for service in SERVICES.values() for volume in service["volumes"]}
+    assert {source for source in sources if not source.startswith(".")} == {*named}
+    assert all((ROOT / source).is_dir() for source in sources if source.startswith("."))
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_service_is_root_or_writes_outside_of_its_volumes(name):
+    service = SERVICES[name]
+    assert service["user"] != "root"
+    assert service["read_only"]
+    assert service["mem_limit"]
+    published = [port.split(":")[0] for port in service.get("ports", [])]
+    assert set(published) <= {"127.0.0.1"}
+
+
+def test_the_image_has_what_the_services_need():
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    for copied in re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE):
+        assert all((ROOT / source).exists() for source in copied.split())
+    extras = set(re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
+    wanted = [*re.findall(r"EXTRAS=(\S+)", dockerfile), SERVICES["serve-gpu"]["build"]["args"]["EXTRAS"]]
+    assert all(set(several.split(",")) <= extras for several in wanted)
+
+
+class Service:
+    """The service of the compose file, run as a program of this machine."""
+
+    def __init__(self, folder: Path, storage: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        composed = SERVICES["serve"]["environment"]
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("SWEEP_")}
+        self._environment = {
+            **kept,
+            **composed,
+            "SWEEP_STORAGE": storage,  # its host `db` is a server of this test here
+            "SWEEP_TOKEN": TOKEN,
+            "SWEEP_LOGDIR": str(folder / "runs"),
+            "KERAS_HOME": str(folder / "keras"),
+            "PYTHONPATH": str(ROOT),
+        }
+        self._folder = folder
+        command = self._here(SERVICES["serve"]["command"])
+        self._process = subprocess.Popen([*command, "--port", str(self._port)], cwd=folder, env=self._environment)
+
+    def _here(self, command: list[str]) -> list[str]:
+        assert command[0] == "sweep"
+        return [sys.executable, "-m", *(word.replace(":8080", f":{self._port}") for word in command)]
+
+    def is_healthy(self) -> bool:
+        """Whether the command of its health check says so."""
+        kind, *command = SERVICES["serve"]["healthcheck"]["test"]
+        assert kind == "CMD"
+        return subprocess.run(self._here(command), env=self._environment, cwd=self._folder, check=False).returncode == 0
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        """What the service answers."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self._port}{path}",
+            None if body is None else json.dumps(body).encode(),
+            {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read())
+
+    def close(self) -> None:
+        """End it as Docker does."""
+        self._process.terminate()
+        assert self._process.wait(60) in (0, -15)
+
+
+@pytest.fixture
+def service(tmp_path, postgresql):
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "tiny.py").write_text(TINY.format(body=BODY, settings="trials=6, workers=2, seed=7"))
+    storage = postgresql.create().replace("postgresql://", "postgresql+psycopg://")
+    service = Service(tmp_path, storage)
+    yield service
+    service.close()
+
+
+def test_the_services_own_command_runs_a_study_on_postgresql(service):
+    wait_for(service.is_healthy)
+    service.ask("/api/starts", {"file": "tiny.py"})
+
+    def runs() -> list[Any]:
+        try:
+            return service.ask("/api/studies/tiny/runs")["runs"]
+        except urllib.error.HTTPError as refusal:  # the study is not in the store yet
+            if refusal.code != 404:
+                raise
+            return []
+
+    wait_for(lambda: [run["state"] for run in runs()] == ["COMPLETE"] * 6)
+    assert wait_for(lambda: service.ask("/api/studies/tiny")["state"] == "finished")
