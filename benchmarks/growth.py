@@ -76,7 +76,7 @@ def ask_seconds(count: int) -> float:
 
 
 def worker_memory(trials: int, sets: str) -> tuple[float, int]:
-    """The largest resident memory of a worker over a study of so many trials, in MB, and how many workers there were."""
+    """The largest resident memory of a worker over a study of so many trials, in MB, and how many workers it took."""
     environment = {
         **os.environ,
         "BENCHMARK_TRIALS": str(trials),
@@ -110,9 +110,7 @@ def main() -> None:
         if count <= options.largest:
             asked = f"{ask_seconds(count) * 1000:.1f}" if count <= 10_000 else "-"
             print(f"| {count:,} | {filter_seconds(count):.2f} | {asked} |", flush=True)
-    print(
-        "\n| sets | trials | largest resident memory of a worker, MB | workers, one after the other |\n|---|---|---|---|"
-    )
+    print("\n| sets | trials | largest resident memory of a worker, MB | workers |\n|---|---|---|---|")
     for sets in ("recurring", "single"):
         for trials in (20, options.trials):
             megabytes, workers = worker_memory(trials, sets)
