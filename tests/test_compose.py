@@ -14,16 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.control.started import TINY, wait_for
+from tests.control.started import ONE_EPOCH, TINY, wait_for
 
 ROOT = Path(__file__).parent.parent
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 TOKEN = "of-sixteen-characters-or-more"
-BODY = """
-    x = trial.suggest_float("x", -1, 1)
-    trial.report(x * x, 0)
-    return x * x
-"""
 
 
 def test_every_variable_that_must_be_set_is_in_the_example_of_the_env_file_and_has_no_value_there():
@@ -111,7 +106,7 @@ class Service:
 @pytest.fixture
 def service(tmp_path, postgresql):
     (tmp_path / "studies").mkdir()
-    (tmp_path / "studies" / "tiny.py").write_text(TINY.format(body=BODY, settings="trials=6, workers=2, seed=7"))
+    (tmp_path / "studies" / "tiny.py").write_text(TINY.format(body=ONE_EPOCH, settings="trials=6, workers=2, seed=7"))
     storage = postgresql.create().replace("postgresql://", "postgresql+psycopg://")
     service = Service(tmp_path, storage)
     yield service

@@ -179,12 +179,12 @@ def _environment(slot: int, count: int, programs: Path) -> dict[str, str]:
         "TF_ENABLE_ONEDNN_OPTS": "0",
         "PYTHONUNBUFFERED": "1",
     }
-    if not devices:  # XLA's programs for the CPU: what a worker has compiled the others, and its successors, only load
-        kinds = "--tf_xla_persistent_cache_device_types=CPU,XLA_CPU_JIT"
-        chosen["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={programs} {kinds}"
     if devices:
         chosen["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)]
         chosen["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+    else:  # XLA's programs for the CPU: what a worker has compiled the others, and its successors, only load
+        kinds = "--tf_xla_persistent_cache_device_types=CPU,XLA_CPU_JIT"
+        chosen["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={programs} {kinds}"
     if count == 1 and not devices:
         for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
             del chosen[name]

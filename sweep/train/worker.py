@@ -57,8 +57,6 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
         welcome = link.call("hello", declaration=declaration)
         if _speaks_of_keras(study.file):
             import keras  # noqa: F401  # before the first trial, which is seeded and previewed as the others are
-        if own_process:
-            settle()
         growth, settled = Growth(), False
         begun = cache(lambda: _redirect(Path(welcome["log"]))) if own_process else None
         with _training_nothing() if welcome["preview"] else nullcontext():
@@ -69,7 +67,7 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
                 except Fenced:
                     trial.run.abandon()  # somebody else has ended it; there may be others
                 if own_process and not settled:
-                    settle()  # again, for what the first trial has loaded, Keras perhaps
+                    settle()  # not earlier: a study may load Keras only in its first trial
                     settled = True
     except (Fenced, Refused, Gone):
         return

@@ -26,9 +26,7 @@ def test_a_worker_whose_memory_grows_is_relieved_while_it_goes_on_and_no_trial_i
     assert {run.attempt for run in folder.runs()} == {0}
     began = {trial.user_attrs["pid"]: trial.user_attrs["process_began"] for trial in folder.trials()}
     assert len(began) > 1, "nobody was relieved"
-    processes = list(
-        began
-    )  # in the order in which they came: of one trial after the other, none between two of another
+    processes = list(began)  # in the order of their first trials; none comes back after another has begun
     assert [pid for pid, _ in itertools.groupby(trial.user_attrs["pid"] for trial in folder.trials())] == processes
     for old, new in itertools.pairwise(processes):
         last = max(trial.datetime_start for trial in folder.trials() if trial.user_attrs["pid"] == old)
