@@ -53,7 +53,7 @@ class LocalExecutor:
         self._wanted = count
         self._ended = ended
         self._processes: dict[str, subprocess.Popen[bytes]] = {}  # by worker
-        self._slots: dict[str, int] = {}  # of the workers that live; two in one while the second relieves the first
+        self._slots: dict[str, int] = {}  # of the workers not dismissed; two in one while the second relieves the first
         self._outputs = Path(tempfile.mkdtemp(prefix="sweep-"))  # what workers print and compile, for the others
         self._serial = 0
         self._closed = False
@@ -69,9 +69,10 @@ class LocalExecutor:
         """Have `count` workers from now on. Those too many end at once: call this before any has a trial."""
         with self._lock:
             self._wanted = count
-            surplus = [self._processes[worker] for worker, slot in self._slots.items() if slot >= count]
-        for process in surplus:
-            _kill(process)
+            surplus = [worker for worker, slot in self._slots.items() if slot >= count]
+            for worker in surplus:
+                del self._slots[worker]
+                _kill(self._processes[worker])
         for slot in range(count):
             self._begin(slot)
 
@@ -129,8 +130,8 @@ class LocalExecutor:
             code = process.wait()
             _kill(process)  # what it started and left behind
             with self._lock:
-                del self._processes[worker], self._slots[worker]
-                dismissed = slot >= self._wanted
+                del self._processes[worker]
+                dismissed = self._slots.pop(worker, None) is None
             killed = code < 0 and -code in KILLED
             again = not dismissed and self._ended(worker, _how(code), killed, _tail(self._output(worker)))
             worker = self._spawn(slot) if again else None
