@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from sweep.train.steps import trace
+
 _known: WeakKeyDictionary[Any, tuple[Any, list[str], list[str]]] = WeakKeyDictionary()
 
 
@@ -57,9 +59,9 @@ def foresee(model: keras.Model, x: Any, y: Any, sample_weight: Any) -> None:
     if batch is None:
         return
     try:
-        testing = _trace(model.test_step, batch)
+        testing = _names(model.test_step, batch)
         own = type(model).train_step is not keras.Model.train_step or type(model).test_step is not keras.Model.test_step
-        training = _trace(model.train_step, batch) if own else testing
+        training = _names(model.train_step, batch) if own else testing
     except Exception:  # whatever it is, fit meets it next and says it better
         return
     remember(model, training, testing)
@@ -74,9 +76,8 @@ def _of_built(model: keras.Model) -> list[str]:
         return []
 
 
-def _trace(step: Any, batch: Any) -> list[str]:
-    logs = tf.function(step, autograph=False).get_concrete_function(batch).structured_outputs
-    return sorted(flatten(logs))
+def _names(step: Any, batch: Any) -> list[str]:
+    return sorted(flatten(trace(step, batch).structured_outputs))
 
 
 def _batch_spec(x: Any, y: Any, sample_weight: Any) -> Any:

@@ -19,21 +19,27 @@ def trace_step(model: keras.Model, step: Callable[[Any], Any], layout: Layout) -
     Raises:
         Unsuitable: its logs are not what `fit` could show.
     """
+    batch = layout.pack(layout.signature(layout.batch if layout.count % layout.batch == 0 else None))
+    traced = trace(step, batch, jit_compile=model.jit_compile)
+    logs = traced.structured_outputs
+    if not isinstance(logs, Mapping) or not all(isinstance(name, str) for name in logs):
+        raise Unsuitable("the model's step returns no dict of logs")
+    if not all(tf.TensorShape(log.shape).is_fully_defined() for log in tf.nest.flatten(logs)):
+        raise Unsuitable("the model's step returns logs of unknown shape")
+    return traced
+
+
+def trace(step: Callable[[Any], Any], batch: Any, *, jit_compile: bool | None = None) -> Any:
+    """The step as a concrete function of a batch, given as `tf.TensorSpec`s; its gradient cannot be taken."""
     graphs = []
 
     def noting_graphs(batch: Any) -> Any:  # where the step makes variables, TensorFlow traces it twice
         graphs.append(tf.compat.v1.get_default_graph())
         return step(batch)
 
-    batch = layout.pack(layout.signature(layout.batch if layout.count % layout.batch == 0 else None))
-    traced = tf.function(noting_graphs, autograph=False, jit_compile=model.jit_compile).get_concrete_function(batch)
+    traced = tf.function(noting_graphs, autograph=False, jit_compile=jit_compile).get_concrete_function(batch)
     for graph in graphs:
         _forget_gradients(graph)
-    logs = traced.structured_outputs
-    if not isinstance(logs, Mapping) or not all(isinstance(name, str) for name in logs):
-        raise Unsuitable("the model's step returns no dict of logs")
-    if not all(tf.TensorShape(log.shape).is_fully_defined() for log in tf.nest.flatten(logs)):
-        raise Unsuitable("the model's step returns logs of unknown shape")
     return traced
 
 
