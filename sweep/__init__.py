@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from sweep.study import Study
     from sweep.train.callbacks import callbacks
     from sweep.train.fit import fit
+    from sweep.train.weights import load
 
-__all__ = ["Study", "SweepError", "callbacks", "fit", "from_keras_tuner"]
+__all__ = ["Study", "SweepError", "callbacks", "fit", "from_keras_tuner", "load"]
 
 _HOMES = {
     "Study": "sweep.study",
@@ -21,6 +22,7 @@ _HOMES = {
     "callbacks": "sweep.train.callbacks",
     "fit": "sweep.train.fit",
     "from_keras_tuner": "sweep.keras_tuner",
+    "load": "sweep.train.weights",
 }
 
 

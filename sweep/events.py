@@ -27,6 +27,8 @@ from sweep.names import Value, format_value, parse_value
 from sweep.store.records import RunRecord
 
 PREFIX = "events.out.tfevents."
+WEIGHTS = "weights.npz"  # of a run's best epoch
+CHECKPOINTS = "checkpoints"  # the folder of what a run can be continued from
 RUN_TAG = "run"
 BEST_TAG = "best/"
 _FILE_VERSION = "brain.Event:2"
@@ -72,9 +74,9 @@ class RunWriter:
     ) -> None:
         self.close()
 
-    def begin(self) -> None:
-        """Write that the run begins: of two beginnings in a run, TensorBoard shows what follows the second."""
-        self._event(Event(wall_time=time.time(), step=0, session_log=SessionLog(status=SessionLog.START)))
+    def begin(self, step: int = 0) -> None:
+        """Write that the run begins at a step: TensorBoard forgets what it has from that step on."""
+        self._event(Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START)))
 
     def add(self, summary: Summary, step: int) -> None:
         """Write a summary.
@@ -108,6 +110,11 @@ class RunWriter:
     def text(self, tag: str, markdown: str, step: int = 0) -> None:
         """Write a text."""
         self.add(summaries.text(tag, markdown), step)
+
+    def sync(self) -> None:
+        """Have everything on the disk, so that a loss of power loses nothing."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
 
     def flush(self) -> None:
         """Hand everything to the operating system, so that TensorBoard sees it and a killed process loses nothing."""
@@ -153,8 +160,8 @@ def read(directory: Path) -> Iterator[Event]:
             yield Event.FromString(data)
 
 
-def restart(directory: Path) -> None:
-    """Have TensorBoard forget what an earlier attempt wrote, if there was one; a new writer goes on from the beginning.
+def restart(directory: Path, step: int = 0) -> None:
+    """Have TensorBoard forget what an earlier attempt wrote from a step on; a new writer goes on from there.
 
     The earlier files stay: where one is removed, TensorBoard's slower loader reads no other file of that run.
 
@@ -163,7 +170,7 @@ def restart(directory: Path) -> None:
     """
     if files(directory):
         with RunWriter(directory) as writer:
-            writer.begin()
+            writer.begin(step)
 
 
 def end_run(run: RunRecord) -> None:

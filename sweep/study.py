@@ -131,7 +131,7 @@ class Study:
 
         Args:
             overrides: what `sweep start` takes as options: `trials`, `epochs`, `timeout`, `workers`, `sampler`,
-                `pruner`, `seed`, `fixed` (a dict), `enqueue` (a list of dicts), `storage`, `logdir`, `name`.
+                `pruner`, `seed`, `fixed` (a dict), `enqueue` (a list of dicts), `keep`, `storage`, `logdir`, `name`.
 
         Raises:
             SweepError: an argument, the study or the database is not as it must be.

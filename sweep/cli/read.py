@@ -97,6 +97,10 @@ def show(
 def best(
     study: options.StudyName = None,
     count: Annotated[int, typer.Option("-n", "--count", min=1, metavar="N", help="How many runs.")] = 5,
+    save: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Save the trained model of the best one, as FILE.keras.", show_default=False),
+    ] = None,
     names: options.Names = False,
     json: options.Json = False,
     storage: options.Storage = options.DEFAULT_STORAGE,
@@ -108,10 +112,18 @@ def best(
 
     \b
     Example: sweep best diabetes -n 3
+             sweep best diabetes --save model.keras
     """
     from sweep.cli.listing import list_best
+    from sweep.cli.saving import save_best
+    from sweep.errors import SweepError
 
+    if save is not None and server is not None:
+        raise SweepError("--save reads a run's directory, which is where the study runs", "--server")
     with options.opened(options.place(storage, server)) as store:
+        if save is not None:
+            save_best(store, study, save)
+            return
         list_best(store, study, count, names=names, as_json=json, storage=options.place(storage, server))
 
 

@@ -59,6 +59,9 @@ def start(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="The study's name, if not the file's.", show_default=False)
     ] = None,
+    keep: Annotated[
+        str, typer.Option(metavar="WHICH", help="Whose weights stay: best:N, all or none; see sweep.load.")
+    ] = "all",
     storage: options.Storage = options.DEFAULT_STORAGE,
     logdir: options.Logdir = options.DEFAULT_LOGDIR,
     names: options.Names = False,
@@ -86,6 +89,7 @@ def start(
         sampler=sampler,
         pruner=pruner,
         seed=seed,
+        keep=keep,
     )
     if server is not None:
         from sweep.cli.starting_there import start_there

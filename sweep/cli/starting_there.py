@@ -28,6 +28,8 @@ def start_there(
         raise SweepError("--from is for a study that is started here", "--server", "give the run names with --enqueue")
     store = RemoteStore(server)
     asked = {name: value for name in OPTIONS if (value := getattr(settings, name)) is not None}
+    if settings.keep != Settings.keep:
+        asked["keep"] = settings.keep
     asked["fixed"] = _params(fixed)
     asked["enqueue"] = [_queued(text) for text in enqueue]
     begun = store.ask("/api/starts", {"file": Path(file).name, **asked})

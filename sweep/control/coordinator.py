@@ -9,34 +9,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import optuna
 from optuna.trial import TrialState
 
 from sweep.control.ending import Endings
+from sweep.control.keeping import Keeping
+from sweep.control.live import Fenced, Live
 from sweep.control.opened import Opened
 from sweep.control.opening import Settings, open_study
 from sweep.control.progress import Silent, Watcher
 from sweep.declaration import Declaration
 from sweep.errors import StudyError, SweepError
 from sweep.store import Command, RunRecord
-
-
-@dataclass
-class Live:
-    """A trial with a worker."""
-
-    trial: optuna.Trial
-    worker: str
-    began: float = field(default_factory=time.monotonic)
-    named: bool = False
-    condemned: str | None = None  # why it is to be pruned at its next epoch
-    ending: bool = False  # its end, or its return to the queue, is under way: nobody else may end it
-
-
-class Fenced(Exception):
-    """A worker speaks of a trial that it has no longer, and must let go of it."""
 
 
 class Coordinator:
@@ -63,6 +48,7 @@ class Coordinator:
         self.relieve: Callable[[str], str | None] = lambda worker: None  # starts another in its place, and names it
         self._opened: Opened | None = None
         self._endings = Endings()
+        self._keeping = Keeping(settings.keep)
         self._live: dict[int, Live] = {}
         self._again: deque[int] = deque()
         self.departed: set[str] = set()  # workers that are gone
@@ -129,11 +115,11 @@ class Coordinator:
         """Give a trial to a worker; back into the queue with it if the worker is gone meanwhile."""
         ledger, number = self.opened.ledger, trial.number
         if worker in self.departed:
-            self.opened.search.storage.restart(trial._trial_id)
+            self.opened.search.storage.wait(trial._trial_id)
             self._again.appendleft(number)
             return
-        self._live[number] = Live(trial, worker)
         run = ledger.find(number) or RunRecord(number)
+        self._live[number] = Live(trial, worker, run.duration or 0.0)
         run.state, run.worker, run.seed = "RUNNING", worker, self.opened.search.seed(number)
         run.started, run.duration, run.reason = time.time(), None, None
         ledger.put(run)
@@ -208,7 +194,7 @@ class Coordinator:
         state, reason = self._endings.settle(state, values, reason, len(opened.declaration.objective))
         frozen = opened.search.tell(live.trial, TrialState[state], values)
         with self.changed:
-            run = opened.ledger.end(frozen, reason, traceback, seconds=time.monotonic() - live.began)
+            run = opened.ledger.end(frozen, reason, traceback, seconds=live.seconds)
             del self._live[frozen.number]
             repeated = self._endings.repeated(run)
             if repeated is not None:
@@ -218,7 +204,7 @@ class Coordinator:
         return run
 
     def requeue(self, live: Live, reason: str | None) -> RunRecord:
-        """Forget a trial's epochs; it will be run again under its name.
+        """Put a trial back into the queue; it will be run again under its name, from its checkpoint.
 
         Raises:
             Fenced: it has ended already.
@@ -226,8 +212,8 @@ class Coordinator:
         self.take(live)
         number = live.trial.number
         with self.changed:
-            self.opened.search.storage.restart(live.trial._trial_id)
-            run = self.opened.ledger.restart(number, reason)
+            self.opened.search.storage.wait(live.trial._trial_id)
+            run = self.opened.ledger.wait(number, reason, live.seconds)
             del self._live[number]
             self._again.append(number)
             self.changed.notify_all()
@@ -244,6 +230,10 @@ class Coordinator:
     def _settled(self, run: RunRecord) -> None:
         if self.error is None or self.opened.kept:  # of a study that is refused at once nothing is kept
             self.opened.keep()
+        declaration = self.opened.declaration
+        self._keeping.ended(
+            self.opened.ledger.runs(), value=declaration.value, maximize=declaration.direction[0] == "maximize"
+        )
         self.watcher.ended(run)
         self._check_finished()
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from optuna.distributions import json_to_distribution
 
-from sweep.control.coordinator import Coordinator, Live
+from sweep.control.coordinator import Coordinator
+from sweep.control.live import Live
 from sweep.control.pruning import Verdict
 from sweep.control.relief import Relief
 from sweep.control.search import check_text
@@ -45,6 +46,8 @@ class Desk:
             "number": number,
             "seed": run.seed,
             "attempt": run.attempt,
+            "directory": run.directory,  # of an earlier attempt, which has perhaps left a checkpoint
+            "keep": self._coordinator.settings.keep != "none",
             "epochs": declaration.epochs,
             "force_epochs": self._coordinator.settings.epochs is not None,
             "objective": declaration.objective,
@@ -65,8 +68,14 @@ class Desk:
     def start(
         self, worker: str, number: int, family: str | None, architecture: str | None, epochs: int | None
     ) -> dict[str, Any]:
-        """The run is named and has its directory; the study is written for the first time with its first run."""
+        """The run is named and has its directory; the study is written for the first time with its first run.
+
+        What an earlier attempt reported is forgotten: `resume` tells of the epochs that stand.
+        """
         live, opened = self._coordinator.mine(worker, number), self._coordinator.opened
+        if opened.ledger.run(number).attempt:
+            opened.search.storage.forget(live.trial._trial_id)
+            opened.ledger.forget(number)
         frozen = opened.search.frozen(live.trial)
         opened.search.check_complete(frozen.params)
         with self._coordinator.lock:
@@ -86,6 +95,17 @@ class Desk:
         opened.keep()
         self._coordinator.watcher.started(run)
         return {"name": name, "directory": str(directory), "text": opened.text(run)}
+
+    def resume(self, worker: str, number: int, epoch: int, log: list[dict[str, float]]) -> dict[str, Any]:
+        """A run goes on from a checkpoint: these are its epochs from `epoch` on, judged when they were trained."""
+        live, opened = self._coordinator.mine(worker, number), self._coordinator.opened
+        for step, metrics in enumerate(log, start=epoch):
+            value = metrics[opened.declaration.objective[0]]
+            self._record(number, step, value, metrics, None)
+            if len(opened.declaration.objective) == 1:
+                opened.search.report(live.trial, step, value)
+                opened.search.note_rung(live.trial, step, value)
+        return {}
 
     def epoch(
         self, worker: str, number: int, epoch: int, metrics: dict[str, float], finding: str | None

@@ -2,11 +2,12 @@
 
 import logging
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from sweep.errors import StudyError
-from sweep.events import end_run
+from sweep.events import CHECKPOINTS, end_run
 from sweep.store import RunRecord
 
 SAME_FAILURES = 5  # so many in a row with one error, and the study stops
@@ -56,5 +57,6 @@ def write_end(run: RunRecord) -> None:
         return
     try:
         end_run(run)
+        shutil.rmtree(Path(run.directory) / CHECKPOINTS, ignore_errors=True)
     except OSError:
         _log.exception("the end of run %s could not be written to %s", run.name, run.directory)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sweep.control.keeping import Keeping
 from sweep.control.lease import claim, find_study
 from sweep.control.opened import Opened
 from sweep.control.search import Search
@@ -24,7 +25,8 @@ class Settings:
     """Where a study is kept, and what the command line says instead of the study file. None leaves the file's word.
 
     `fixed` keeps parameters at one value, `enqueue` puts parameters first in the queue; both with the values that the
-    parameters' domains have. `logdir` is the folder that holds a folder for each study.
+    parameters' domains have. `logdir` is the folder that holds a folder for each study. `keep` is whose weights stay:
+    `best:N`, `all` or `none`.
     """
 
     storage: str = "sqlite:///sweep.db"
@@ -37,6 +39,7 @@ class Settings:
     sampler: str | None = None
     pruner: str | None = None
     seed: int | None = None
+    keep: str = "all"
     fixed: Mapping[str, Value] = field(default_factory=dict)
     enqueue: Sequence[Mapping[str, Value]] = ()
 
@@ -57,6 +60,8 @@ def open_study(declaration: Declaration, settings: Settings, *, preview: bool = 
     if preview:
         declaration = _seeded(declaration, None)
         return Opened(declaration, settings, Search(declaration), Ledger(), preview=True)
+    if len(declaration.objective) > 1 and Keeping(settings.keep).count is not None:
+        raise StudyError("the best runs are those of one objective", f"--keep {settings.keep}", "keep all or none")
     check_writable(Path(settings.logdir))
     store, record = _find(settings.storage, declaration.name)
     try:

@@ -5,8 +5,9 @@ from collections import Counter
 
 from optuna.trial import FrozenTrial
 
-from sweep.control.coordinator import Coordinator, Fenced, Live
+from sweep.control.coordinator import Coordinator
 from sweep.control.ending import write_end
+from sweep.control.live import Fenced, Live
 from sweep.control.standing import ENDED_ELSEWHERE
 
 ATTEMPTS = 3  # a trial whose worker was killed so many times is not tried again

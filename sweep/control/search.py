@@ -3,6 +3,7 @@
 Nothing here knows of workers, processes or the database.
 """
 
+import copy
 import difflib
 import logging
 import threading
@@ -210,6 +211,12 @@ class Search:
     def report(self, trial: optuna.Trial, step: int, value: float) -> None:
         """Record the objective's value at an epoch (counted from 0)."""
         self.storage.set_trial_intermediate_value(trial._trial_id, step, float(value))
+
+    def note_rung(self, trial: optuna.Trial, step: int, value: float) -> None:
+        """Have the rung noted that a trial reached with a value when it was trained, without judging it again."""
+        alone = copy.copy(self.frozen(trial))
+        alone.intermediate_values = {}
+        self.pruning.verdict(alone, step, value)
 
     def tell(self, trial: optuna.Trial, state: TrialState, values: Sequence[float] | None) -> FrozenTrial:
         """End a trial; others are held against it from now on."""

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from multiprocessing.connection import Client, Connection, Listener
 from typing import Any
 
-from sweep.control.coordinator import Coordinator, Fenced
+from sweep.control.coordinator import Coordinator
 from sweep.control.desk import Desk
+from sweep.control.live import Fenced
 from sweep.errors import SweepError
 
 _log = logging.getLogger(__name__)
@@ -31,7 +32,10 @@ class Server:
         self._served: dict[str, threading.Event] = {}
         self._methods: dict[str, Callable[..., dict[str, Any]]] = {
             name: getattr(desk, name)
-            for name in ("hello", "ask", "suggest", "start", "epoch", "report", "should_prune", "attribute", "end")
+            for name in (
+                *("hello", "ask", "suggest", "start", "resume", "epoch"),
+                *("report", "should_prune", "attribute", "end"),
+            )
         }
 
     def start(self) -> None:

@@ -51,7 +51,7 @@ def read_standing(store: Store, record: StudyRecord) -> Standing:
 
 
 def begin_again(search: Search, ledger: Ledger) -> list[int]:
-    """Make the trials that have not ended ready to be run again, from their beginning; returns their numbers.
+    """Make the trials that have not ended ready to be run again; returns their numbers.
 
     A run whose trial has ended without it, while no coordinator saw to it, ends as its trial did.
     """
@@ -59,9 +59,9 @@ def begin_again(search: Search, ledger: Ledger) -> list[int]:
     for trial in search.trials():
         run = ledger.find(trial.number)
         if trial.state == TrialState.RUNNING:
-            search.storage.restart(trial._trial_id)
+            search.storage.wait(trial._trial_id)
             if run is not None:
-                ledger.restart(trial.number, run.reason)
+                ledger.wait(trial.number, run.reason)
             unended.append(trial.number)
         elif run is not None and trial.state.is_finished() and run.state not in FINISHED:
             ledger.update(trial.number, state=trial.state.name, reason=ENDED_ELSEWHERE)

@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 
 from sweep.control.coordinator import Coordinator
 from sweep.control.keeper import Keeper
+from sweep.control.keeping import Keeping
 from sweep.control.local import LocalExecutor, default_workers
 from sweep.control.opened import Opened
 from sweep.control.opening import Settings, check_writable
@@ -138,6 +139,7 @@ def work_here(engaged: Engaged, study: Study) -> None:
 def _check(settings: Settings) -> None:
     """Refuse what can be refused before a worker has loaded the study, which takes seconds."""
     has_schema(parse_url(settings.storage))
+    Keeping(settings.keep)
     check_writable(Path(settings.logdir))
     for name in ("trials", "epochs", "workers"):
         count = getattr(settings, name)

@@ -70,10 +70,14 @@ class WriteBehindStorage(InMemoryStorage):
         for key, value in system.items():
             super().set_study_system_attr(STUDY_ID, key, value)
 
-    def restart(self, trial_id: int) -> None:
-        """Forget the epochs of a running trial that will be run again: values by step and rungs, not parameters."""
+    def wait(self, trial_id: int) -> None:
+        """Have a running trial wait to be run again."""
         with self._marks:
             self._waiting.add(trial_id)
+            self._changed.add(trial_id)
+
+    def forget(self, trial_id: int) -> None:
+        """Forget the epochs of a trial that is run again: values by step and rungs, not parameters."""
         with self._lock:
             trial = copy.copy(self.get_trial(trial_id))
             trial.intermediate_values = {}
@@ -84,7 +88,7 @@ class WriteBehindStorage(InMemoryStorage):
         self._mark(trial_id)
 
     def resume(self, trial_id: int) -> None:
-        """Run a trial again that `restart` made ready for it."""
+        """Run a trial again that waits for it."""
         with self._marks:
             self._waiting.discard(trial_id)
             self._changed.add(trial_id)
@@ -190,17 +194,23 @@ class Ledger:
         with self._lock:
             self._pending.metrics.extend((number, epoch, metric, value) for metric, value in metrics.items())
 
-    def restart(self, number: int, reason: str | None) -> RunRecord:
-        """Forget the epochs of a run that will be run again; returns a copy of it."""
+    def wait(self, number: int, reason: str | None, seconds: float | None = None) -> RunRecord:
+        """Have a run wait to be run again, after so many seconds of training; returns a copy of it."""
         with self._lock:
             run = self._runs[number]
             run.attempt += run.state == "RUNNING"
-            run.state, run.reason = "WAITING", reason
+            run.state, run.reason, run.duration = "WAITING", reason, seconds
+            self._changed.add(number)
+            return copy.copy(run)
+
+    def forget(self, number: int) -> None:
+        """Forget the epochs of a run that is run again."""
+        with self._lock:
+            run = self._runs[number]
             run.epoch, run.last, run.best, run.best_epoch, run.finding = 0, None, None, None, None
             self._pending.metrics = [row for row in self._pending.metrics if row[0] != number]
             self._pending.restarted.add(number)
             self._changed.add(number)
-            return copy.copy(run)
 
     def end(self, trial: FrozenTrial, reason: str | None, traceback: str | None, seconds: float | None) -> RunRecord:
         """Enter the end of a run as its trial ended; returns a copy of it."""

@@ -46,6 +46,7 @@ class Options:
     sampler: str | None = None
     pruner: str | None = None
     seed: int | None = None
+    keep: str | None = None
     fixed: Mapping[str, Value] = field(default_factory=dict)
 
     def arguments(self) -> list[str]:

@@ -11,7 +11,7 @@ optuna.create_study().optimize(objective, n_trials=20)
 import math
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,6 +73,9 @@ class _Alone:
         """Report an epoch to Optuna."""
         self._epoch, self._metrics = epoch, metrics
         self._trial.report(metrics[self._objective], epoch)
+
+    def resume(self, epoch: int, log: Sequence[Mapping[str, float]]) -> None:
+        """Nothing is resumed where there is no coordinator."""
 
     def receive_verdict(self) -> dict[str, Any]:
         """Optuna's verdict on it; a loss or objective that is NaN or infinite is one already."""

@@ -9,7 +9,8 @@ TensorBoard and reported to the coordinator, and the coordinator's verdict is ob
                                              WorkerTrial (suggest, report) ------ Reporter ---> coordinator
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any, Literal
 
@@ -19,10 +20,14 @@ import optuna
 
 from sweep.errors import StudyError
 from sweep.train import compiled as epochs_loop
+from sweep.train.checkpoints import Checkpoint
 from sweep.train.gradients import gradients_of
 from sweep.train.metric_names import foresee
 from sweep.train.monitor import Gradients, Monitor
+from sweep.train.resuming import SECONDS, Saver, Unfit
 from sweep.train.run import Run
+
+_log = logging.getLogger(__name__)
 
 EPOCHS = 10  # where neither the call nor the study says how many
 GRADIENT_ROWS = 32  # where `gradients` is True
@@ -42,6 +47,7 @@ def fit(
     histograms: int = 1,
     gradients: bool | int = False,
     graph: bool = True,
+    checkpoint: float = SECONDS,
     compiled: Literal["auto"] | bool = "auto",
     **settings: Any,
 ) -> Any:
@@ -58,6 +64,8 @@ def fit(
         gradients: write histograms of each weight's gradient as well (`write_grads`), over the first 32 rows; a number
             is how many rows (`batch_size` of the tutorial's callback).
         graph: write the model's graph (`write_graph`).
+        checkpoint: seconds between checkpoints, from which the training goes on in another worker; 0 for one an epoch,
+            `math.inf` for none.
         compiled: `"auto"` trains whole epochs as one program where that can be, and by Keras' `fit` elsewhere; True
             refuses to fall back; False is Keras' `fit`.
         settings: more of `keras.Model.fit`'s arguments.
@@ -83,37 +91,72 @@ def fit(
     if not isinstance(histograms, Integral) or histograms < 0:
         raise StudyError("histograms is every how many epochs they are written, 0 for never", repr(histograms))
     _check_validated_each_epoch(run, settings.get("validation_freq", 1))
-    first, last = run.epoch, run.epoch + wanted
-    monitor = Monitor(
-        run,
-        validation=validation_data is not None or validation_split > 0,
-        extended=any(map(_may_add_metrics, callbacks)),
-        histograms=histograms,
-        gradients=sample_gradients(x, y, gradients),
-        graph=graph,
-        sample=_first_row(x),
-    )
-    if getattr(trial, "preview", False):
-        _preview(monitor, model, x, y, epochs=last)
-    run.fitting = True
-    try:
+    if not isinstance(checkpoint, int | float) or not checkpoint >= 0:
+        raise StudyError("checkpoint is how many seconds there are between two, 0 for one an epoch", repr(checkpoint))
+    first, last, training = run.epoch, run.epoch + wanted, run.trainings
+    run.trainings += 1
+
+    def train(kept: Checkpoint | None) -> None:
+        monitor = Monitor(
+            run,
+            validation=validation_data is not None or validation_split > 0,
+            extended=any(map(_may_add_metrics, callbacks)),
+            histograms=histograms,
+            gradients=sample_gradients(x, y, gradients),
+            graph=graph,
+            sample=_first_row(x),
+            saver=Saver(run, training, callbacks, kept, checkpoint),
+        )
+        if getattr(trial, "preview", False):
+            _preview(monitor, model, x, y, epochs=last)
         epochs_loop.fit(
             model,
             x,
             y,
             batch_size=batch_size,
             epochs=last,
-            initial_epoch=first,
+            initial_epoch=_initial_epoch(kept, first, last),
             validation_data=validation_data,
             validation_split=validation_split,
             callbacks=[*callbacks, monitor],
             compiled=compiled,
             **settings,
         )
+        if kept is not None:
+            _prepend(model.history, kept, first)
+
+    run.fitting = True
+    try:
+        _resume(run, training, train)
     finally:
         run.fitting = False
-    run.leave(finished=run.epoch == last)
+    run.leave(finished=run.epoch >= last)
     return run.value()
+
+
+def _resume(run: Run, training: int, train: Callable[[Checkpoint | None], None]) -> None:
+    """Train from what an earlier attempt has left of this training, or from its beginning where that does not fit."""
+    kept = run.kept(training)
+    try:
+        train(kept)
+    except Unfit:
+        _log.warning("trial %d begins anew: its checkpoint is one of another model", run.reporter.number)
+        run.forget_checkpoints()
+        train(None)
+
+
+def _initial_epoch(kept: Checkpoint | None, first: int, last: int) -> int:
+    if kept is None:
+        return first
+    return last if kept.over else min(kept.epoch, last)
+
+
+def _prepend(history: keras.callbacks.History, kept: Checkpoint, first: int) -> None:
+    """Put the epochs of an earlier attempt before those of this one."""
+    for epoch, metrics in reversed(list(enumerate(kept.log[first:], start=first))):
+        history.epoch.insert(0, epoch)
+        for name, value in metrics.items():
+            history.history.setdefault(name, []).insert(0, value)
 
 
 def sample_gradients(x: Any, y: Any, wanted: bool | int) -> Gradients | None:

@@ -64,10 +64,19 @@ def weights(model: keras.Model, tags: Sequence[str]) -> Mapping[str, Array]:
     return {tag: variable.value.value().numpy() for tag, variable in zip(tags, model.weights, strict=True)}
 
 
-def write(writer: RunWriter, model: keras.Model, sample: Any) -> None:
+def config(model: keras.Model) -> str | None:
+    """A model as `model.to_json` writes it; None where a user's `get_config` does not say it."""
+    try:
+        return str(model.to_json())
+    except Exception:  # whatever a user's `get_config` raises
+        return None
+
+
+def write(writer: RunWriter, model: keras.Model, sample: Any, config: str | None) -> None:
     """Write a model's graph of operations, if it can be traced, and of layers, if Keras knows them.
 
     Args:
+        config: the model's.
         sample: inputs, from which the graph of a subclassed model is traced; None for none.
     """
     signature = _signature(model, sample)
@@ -79,10 +88,7 @@ def write(writer: RunWriter, model: keras.Model, sample: Any) -> None:
             writer.graph(graph.SerializeToString())
         except Exception:  # whatever a user's `call` raises outside of a training; no graph is worth a trial
             _log.warning("the graph of %s could not be written", model.name, exc_info=True)
-    try:
-        layers = json.loads(model.to_json())
-    except Exception:  # whatever a user's `get_config` raises
-        return
+    layers = json.loads(config) if config is not None else {"config": {}}
     if "layers" in layers["config"]:  # a subclassed model does not say them
         _keep_tensors(layers)
         writer.keras_graph(json.dumps(layers))

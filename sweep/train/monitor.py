@@ -12,7 +12,9 @@ from sweep.events import RunWriter
 from sweep.train import graphs
 from sweep.train.compiled import metric_names
 from sweep.train.findings import diagnose
+from sweep.train.resuming import Saver
 from sweep.train.run import Run, numbers
+from sweep.train.weights import Weights
 
 Gradients = Callable[[keras.Model], Mapping[str, np.ndarray[Any, Any]]]
 
@@ -28,6 +30,7 @@ class Monitor(keras.callbacks.Callback):
         gradients: what computes gradients on a sample batch for histograms of them; None for none.
         graph: write the model's graph.
         sample: the first rows of the inputs, from which the graph of a subclassed model is traced.
+        saver: keeps the training resumable; None for not.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Monitor(keras.callbacks.Callback):
         gradients: Gradients | None = None,
         graph: bool = True,
         sample: Any = None,
+        saver: Saver | None = None,
     ) -> None:
         super().__init__()
         self._run = run
@@ -49,7 +53,9 @@ class Monitor(keras.callbacks.Callback):
         self._gradients = gradients
         self._graph = graph
         self._sample = sample
+        self._saver = saver
         self._tags: list[str] = []
+        self._config: str | None = None
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Name the run, unless an earlier training of the trial did; refuse an objective that no epoch will report.
@@ -57,7 +63,12 @@ class Monitor(keras.callbacks.Callback):
         Where nobody can know the metrics beforehand, the run begins with its first epoch's end, so that a study whose
         objective turns out to be none leaves nothing behind.
         """
-        self._tags = []
+        self._tags, self._config = [], graphs.config(self.model) if self._run.keep else None
+        kept = self._saver.restore(self.model) if self._saver is not None else None
+        if kept is not None:
+            self.begin(at=kept.epoch)
+            self._run.resume(kept)
+            return
         if self._validation is None:
             self.begin()
             return
@@ -78,22 +89,32 @@ class Monitor(keras.callbacks.Callback):
         if rate is not None:
             metrics.setdefault("learning_rate", rate)
         epoch = run.epoch
-        run.record(epoch, metrics)
+        decides = run.record(epoch, metrics)
         weights = self._weights()
+        if decides and run.keep:
+            copies = [np.array(array) for array in weights.values()]
+            run.weights = Weights(epoch, copies, list(weights), self._config)
         run.finding = diagnose(run.history, weights, direction=run.direction, objective=run.objective[0]) or run.finding
         run.reporter.send_epoch(epoch, metrics, str(run.finding) if run.finding else None)
         self._write(writer, epoch, metrics, weights)
+        over = bool(self.model.stop_training) or run.epoch == self.params.get("epochs")
         if run.obey(run.reporter.receive_verdict()):
             self.model.stop_training = True
+        if self._saver is not None:
+            self._saver.epoch_ended(self.model, over=over)
 
-    def begin(self) -> RunWriter:
-        """Have the run named after the model, and write the model's graph; once."""
+    def begin(self, *, at: int = 0) -> RunWriter:
+        """Have the run named after the model, and write the model's graph; once.
+
+        Args:
+            at: how many epochs of an earlier attempt stand, and its graph with them.
+        """
         run = self._run
         if run.writer is not None:
             return run.writer
-        writer = run.begin(family_of(self.model, ""), describe(self.model), self.params.get("epochs"))
-        if self._graph:
-            graphs.write(writer, self.model, self._sample)
+        writer = run.begin(family_of(self.model, ""), describe(self.model), self.params.get("epochs"), at=at)
+        if self._graph and at == 0:
+            graphs.write(writer, self.model, self._sample, self._config or graphs.config(self.model))
             writer.flush()
         return writer
 

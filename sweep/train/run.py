@@ -3,6 +3,7 @@
 It opens with the first `sweep.fit` (or report) and closes when the objective has ended, whatever happened between.
 """
 
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -16,8 +17,13 @@ from optuna.distributions import BaseDistribution
 
 from sweep import hparams
 from sweep.errors import StudyError
-from sweep.events import BEST_TAG, RUN_TAG, RunWriter, restart, run_text
+from sweep.events import BEST_TAG, RUN_TAG, WEIGHTS, RunWriter, restart, run_text
+from sweep.train.checkpoints import Checkpoint, newest
+from sweep.train.checkpoints import remove as remove_checkpoints
 from sweep.train.findings import Finding
+from sweep.train.weights import Weights, save_weights
+
+_log = logging.getLogger(__name__)
 
 
 class Requeued(BaseException):
@@ -49,6 +55,7 @@ class Reporter(Protocol):
     def start(self, family: str | None, architecture: str | None, epochs: int | None) -> Started: ...
     def send_epoch(self, epoch: int, metrics: dict[str, float], finding: str | None) -> None: ...
     def receive_verdict(self) -> dict[str, Any]: ...
+    def resume(self, epoch: int, log: Sequence[Mapping[str, float]]) -> None: ...
 
 
 class Run:
@@ -59,6 +66,8 @@ class Run:
         objective, direction: the study's.
         value: `best` or `last`: which epoch's objective is the trial's value.
         epochs: how many epochs the study wants; `force_epochs` makes it override what `sweep.fit` is given.
+        earlier: the directory of an earlier attempt, whose checkpoints it goes on from.
+        keep: whether the weights of its best epoch stay in its directory.
     """
 
     def __init__(
@@ -70,6 +79,8 @@ class Run:
         value: str = "best",
         epochs: int | None = None,
         force_epochs: bool = False,
+        earlier: Path | None = None,
+        keep: bool = False,
     ) -> None:
         self.reporter = reporter
         self.objective = list(objective)
@@ -78,7 +89,13 @@ class Run:
         self.which = value
         self.epochs = epochs
         self.force_epochs = force_epochs
+        self.keep = keep
+        self.directory = earlier
+        self.trainings = 0  # how often `sweep.fit` has begun
+        self.best: float | None = None  # of the first objective, and finite
+        self.weights: Weights | None = None  # of the epoch whose value is the trial's
         self.epoch = 0  # finished epochs
+        self.log: list[Mapping[str, float]] = []  # the metrics of each
         self.reported: set[int] = set()  # the steps that have a value
         self.history: dict[str, list[float]] = {}
         self.finding: Finding | None = None
@@ -94,30 +111,63 @@ class Run:
         """Whether the run has its name, after which no parameter may come."""
         return self.started is not None
 
-    def begin(self, family: str | None, architecture: str | None, epochs: int | None) -> RunWriter:
-        """Have the run named, and open its event file with its HParams record and text; once."""
+    def begin(self, family: str | None, architecture: str | None, epochs: int | None, *, at: int = 0) -> RunWriter:
+        """Have the run named, and open its event file with its HParams record and text; once.
+
+        Args:
+            at: how many epochs of an earlier attempt stand; its records do then too.
+        """
         if self.writer is not None:
             return self.writer
         self.started = self.reporter.start(family, architecture, epochs)
-        directory = Path(self.started.directory)
-        restart(directory)
-        self.writer = RunWriter(directory)
-        params, distributions = self.reporter.params, self.reporter.distributions
-        self.writer.add(hparams.build_start(params, distributions, self.started.name, time.time()), step=0)
-        self._write_text("RUNNING", "")
-        self.writer.flush()
+        self.directory = Path(self.started.directory)
+        restart(self.directory, at)
+        self.writer = RunWriter(self.directory)
+        if at == 0:
+            params, distributions = self.reporter.params, self.reporter.distributions
+            self.writer.add(hparams.build_start(params, distributions, self.started.name, time.time()), step=0)
+            self._write_text("RUNNING", "")
+            self.writer.flush()
         return self.writer
 
     def begin_plain(self) -> None:
         """Open the run of an objective that trains without `sweep.fit`."""
         self.begin(None, None, None)
 
-    def record(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Add an epoch, counted from 0, to the history."""
+    def kept(self, training: int) -> Checkpoint | None:
+        """What an earlier attempt has left of a training; its epochs are the run's that follow those it has."""
+        found = newest(self.directory, training) if self.directory is not None else None
+        return found if found is not None and found.epoch >= self.epoch else None
+
+    def forget_checkpoints(self) -> None:
+        """Remove what an earlier attempt has left."""
+        if self.directory is not None:
+            remove_checkpoints(self.directory)
+
+    def resume(self, kept: Checkpoint) -> None:
+        """Take the epochs of a checkpoint over, those that the run has not yet, and tell of them."""
+        first, new = self.epoch, kept.log[self.epoch :]
+        for epoch, metrics in enumerate(new, start=first):
+            self.record(epoch, metrics)
+            if first > 0 and self.writer is not None:  # those of the first training stand in the file before
+                self.writer.scalars(epoch, metrics)
+        if kept.arrays["best"]:
+            self.weights = Weights(arrays=kept.arrays["best"], **kept.state["best"])
+        self.reporter.resume(first, new)
+
+    def record(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+        """Add an epoch, counted from 0, to the history; whether it is the one whose value is the trial's by now."""
         self.reported.add(epoch)
         self.epoch = max(self.epoch, epoch + 1)
+        self.log.append(dict(metrics))
         for name, value in metrics.items():
             self.history.setdefault(name, []).append(value)
+        value = metrics.get(self.objective[0], math.nan)
+        better = self.best is None or (value > self.best if self.maximize else value < self.best)
+        if math.isfinite(value) and better:
+            self.best = value
+            return True
+        return self.which == "last" or len(self.objective) > 1
 
     def record_plain(self, step: int, value: float) -> None:
         """Record and write a value that an objective without `sweep.fit` reported."""
@@ -187,25 +237,30 @@ class Run:
         """The trial's value: the best or the last epoch's; of several objectives the last epoch's."""
         if len(self.objective) > 1:
             return [self.history[name][-1] for name in self.objective]
-        best = self.best()
-        return self.history[self.objective[0]][-1] if self.which == "last" or best is None else best
+        return self.history[self.objective[0]][-1] if self.which == "last" or self.best is None else self.best
 
-    def best(self) -> float | None:
-        """The best value of the first objective, if there is a finite one."""
-        finite = [value for value in self.history.get(self.objective[0], []) if math.isfinite(value)]
-        return (max if self.maximize else min)(finite, default=None)
+    def save_weights(self) -> None:
+        """Keep the weights of the epoch whose value is the trial's, if they are to be kept."""
+        if self.keep and self.weights is not None and self.directory is not None:
+            try:
+                save_weights(self.directory, self.weights)
+            except OSError as error:  # such as a full disk: the trial's value is worth more
+                _log.warning("the weights of %s could not be kept: %s", self.directory, error)
 
     def close(self, state: str, reason: str | None) -> None:
         """Write the end and close the event file; a run that never began has nothing to close."""
         if self.writer is None:
             return
         self.writer.add(hparams.build_end(state, time.time()), step=0)
-        best = self.best()
-        if best is not None:
-            self.writer.scalars(max(0, self.epoch - 1), {f"{BEST_TAG}{self.objective[0]}": best})
+        if self.best is not None:
+            self.writer.scalars(max(0, self.epoch - 1), {f"{BEST_TAG}{self.objective[0]}": self.best})
         self._write_text(state, reason or "")
         self.writer.close()
         self.writer = None
+        if state == "FAIL" and self.directory is not None:
+            (self.directory / WEIGHTS).unlink(missing_ok=True)
+        if state != "PRUNED":  # which may have been by mistake
+            self.forget_checkpoints()
 
     def abandon(self) -> None:
         """Close the event file with no end: the run will be run again."""

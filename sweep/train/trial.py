@@ -3,7 +3,8 @@
 import datetime
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -62,6 +63,8 @@ class WorkerTrial(optuna.trial.BaseTrial):
             value=assignment["value"],
             epochs=assignment["epochs"],
             force_epochs=assignment["force_epochs"],
+            earlier=Path(assignment["directory"]) if assignment["directory"] is not None else None,
+            keep=assignment["keep"],
         )
 
     # What an Optuna objective asks for.
@@ -186,6 +189,10 @@ class WorkerTrial(optuna.trial.BaseTrial):
     def receive_verdict(self) -> dict[str, Any]:
         """The verdict on the epoch that was sent."""
         return self._link.receive()
+
+    def resume(self, epoch: int, log: Sequence[Mapping[str, float]]) -> None:
+        """Tell of epochs, from this one on, that an earlier attempt has trained."""
+        self._link.call("resume", number=self._number, epoch=epoch, log=log)
 
     def end(self, state: str, values: list[float] | None, reason: str | None, traceback: str | None) -> tuple[str, str]:
         """End the trial; the state and reason that stand."""

@@ -104,6 +104,8 @@ def _train(link: Link, study: Study, trial: WorkerTrial) -> None:
         state, values, reason = trial.run.stands, None, trial.run.reason
     if state != "WAITING" and not trial.run.named and not trial.previewed:
         _name_late(trial)
+    if state in ("COMPLETE", "PRUNED"):
+        trial.run.save_weights()  # before its end is told: from then on a better run may have them removed
     state, reason = trial.end(state, values, reason, trace)
     if state == "WAITING":
         trial.run.abandon()

@@ -10,7 +10,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from sweep.control.coordinator import Fenced
+from sweep.control.live import Fenced
 from sweep.errors import StudyError
 from sweep.store import Command, Store
 from tests.control.memory import optunas_trials
@@ -259,19 +259,60 @@ def test_a_complete_trial_without_a_value_has_failed(house, state, value):
 # What becomes of trials whose worker is gone.
 
 
-def test_a_killed_workers_trial_is_run_again_under_its_name_without_its_epochs(house, tmp_path):
+def test_a_killed_workers_trial_is_run_again_under_its_name_and_has_its_epochs_until_then(house, tmp_path):
     worker = house.worker("0")
     first = worker.begin()
     worker.epoch(0, 1.0)
     house.recovery.gone("0", "killed by SIGKILL", killed=True)
     run = house.stored(0)
-    assert (run.state, run.attempt, run.epoch, run.best) == ("WAITING", 1, 0, None)
+    assert (run.state, run.attempt, run.epoch, run.best) == ("WAITING", 1, 1, 1.0)
     waiting = optunas_trials(f"sqlite:///{tmp_path}/sweep.db")[0]
-    assert (waiting.state.name, waiting.intermediate_values) == ("WAITING", {})
+    assert (waiting.state.name, waiting.intermediate_values) == ("WAITING", {0: 1.0})
     again = house.worker("1").begin()
+    assert (house.run(0).epoch, house.run(0).best) == (0, None)
     assert (again["number"], again["name"], again["seed"], again["attempt"]) == (0, first["name"], first["seed"], 1)
     with pytest.raises(Fenced):
         worker.epoch(1, 1.0)
+
+
+def test_a_resumed_trial_has_the_epochs_of_its_checkpoint_and_then_its_own(house, tmp_path):
+    worker = house.worker("0")
+    worker.begin()
+    for epoch, loss in enumerate([1.0, 0.5, 0.25, 0.125]):
+        worker.epoch(epoch, loss)
+    house.recovery.gone("0", "killed by SIGKILL", killed=True)
+    again = house.worker("1")
+    answer = again.ask()
+    assert answer["directory"] == house.run(0).directory
+    again.suggest("x", SPACE["x"])
+    again.desk.start("1", 0, "mlp", "32", 10)
+    again.resume(0, 1.0, 0.5)
+    assert (house.run(0).epoch, house.run(0).best, house.run(0).best_epoch) == (2, 0.5, 1)
+    assert again.epoch(2, 0.75)["verdict"] == "go"
+    again.end(value=0.5)
+    (trial,) = optunas_trials(f"sqlite:///{tmp_path}/sweep.db")
+    assert trial.intermediate_values == {0: 1.0, 1: 0.5, 2: 0.75}
+    writer = house.coordinator.opened.writer
+    assert writer.store.metrics(writer.record.study_id)[0] == {0: {"loss": 1.0}, 1: {"loss": 0.5}, 2: {"loss": 0.75}}
+
+
+def test_a_resumed_trial_stands_at_the_rungs_that_it_had_reached_with_its_values_there(tmp_path):
+    with a_house(tmp_path, pruner="halving(min_resource=1, reduction_factor=2)") as house:
+        worker = house.worker("0")
+        worker.begin()
+        losses = [1.0, 0.5, 0.25, 0.125, 0.1]
+        for epoch, loss in enumerate(losses):
+            worker.epoch(epoch, loss)
+        rungs = house.coordinator.opened.search.trials()[0].system_attrs
+        assert len([key for key in rungs if key.startswith("completed_rung_")]) == 3
+        house.recovery.gone("0", "killed by SIGKILL", killed=True)
+        again = house.worker("1")
+        again.begin()
+        assert not any(
+            key.startswith("completed_rung_") for key in house.coordinator.opened.search.trials()[0].system_attrs
+        )
+        again.resume(0, *losses)
+        assert house.coordinator.opened.search.trials()[0].system_attrs == rungs
 
 
 def test_a_trial_whose_worker_is_killed_three_times_has_failed(house):

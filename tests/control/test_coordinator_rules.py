@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from sweep.control.coordinator import Fenced
+from sweep.control.live import Fenced
 from sweep.store import FINISHED
 from tests.control.memory import optunas_trials
 from tests.control.workers import Worker, a_house

@@ -82,14 +82,18 @@ class Study(RuleBasedStateMachine):
         if trial := self.pick(index):
             self.running.remove(trial)
             self.waiting.append(trial.number)
-            self.memory.search.storage.restart(trial._trial_id)
-            self.memory.ledger.restart(trial.number, None)
+            self.memory.search.storage.wait(trial._trial_id)
+            self.memory.ledger.wait(trial.number, None)
 
-    @rule()
-    def run_again(self) -> None:
+    @rule(forget=st.booleans())
+    def run_again(self, forget: bool) -> None:
         if self.waiting:
-            self.running.append(self.memory.search.again(self.waiting.pop()))
+            trial = self.memory.search.again(self.waiting.pop())
+            self.running.append(trial)
             self.written = False
+            if forget:
+                self.memory.search.storage.forget(trial._trial_id)
+                self.memory.ledger.forget(trial.number)
 
     @rule(
         index=st.integers(0, 5), state=st.sampled_from(["COMPLETE", "PRUNED", "FAIL"]), value=st.floats(allow_nan=False)

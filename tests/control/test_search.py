@@ -117,7 +117,7 @@ def test_a_study_that_goes_on_does_not_suggest_its_first_trials_again():
 def test_a_trial_that_is_run_again_has_the_parameters_it_had():
     found = search(sampler="random")
     value = found.suggest(found.ask(), "x", X)
-    found.storage.restart(0)
+    found.storage.wait(0)
     again = found.again(0)
     assert found.suggest(again, "x", X) == value
 

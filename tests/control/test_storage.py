@@ -81,20 +81,26 @@ def test_what_is_loaded_counts_as_written(storage, study):
     assert study.ask().number == 1
 
 
-def test_a_trial_that_is_to_be_run_again_waits_without_its_epochs_and_rungs_and_keeps_the_rest(storage, study):
+def test_a_trial_that_is_run_again_has_waited_and_forgets_its_epochs_and_rungs_alone(storage, study):
     trial = study.ask()
     trial.suggest_float("x", 0.0, 1.0)
     trial.report(0.5, 0)
     trial.set_user_attr("a", 1)
     storage.set_trial_system_attr(0, "completed_rung_0", 0.5)
     storage.set_trial_system_attr(0, "grid_id", 3)
-    storage.restart(0)
+    storage.wait(0)
     snapshot = storage.take()[0][0]
-    assert (snapshot.state, snapshot.intermediate_values, snapshot.params.keys()) == (TrialState.WAITING, {}, {"x"})
-    assert (snapshot.user_attrs, snapshot.system_attrs) == ({"a": 1}, {"grid_id": 3})
+    assert (snapshot.state, snapshot.intermediate_values, snapshot.params.keys()) == (
+        TrialState.WAITING,
+        {0: 0.5},
+        {"x"},
+    )
     assert study.trials[0].state == TrialState.RUNNING  # Optuna must not give it out
     storage.resume(0)
-    assert storage.take()[0][0].state == TrialState.RUNNING
+    storage.forget(0)
+    snapshot = storage.take()[0][0]
+    assert (snapshot.state, snapshot.intermediate_values, snapshot.params.keys()) == (TrialState.RUNNING, {}, {"x"})
+    assert (snapshot.user_attrs, snapshot.system_attrs) == ({"a": 1}, {"grid_id": 3})
 
 
 def test_threads_lose_no_mark(storage, study):
@@ -160,21 +166,28 @@ def test_changes_that_are_given_back_stand_before_newer_ones(ledger):
     assert ledger.take().metrics == [(0, 0, "loss", 1.0), (0, 0, "loss", 2.0)]
 
 
-def test_a_restart_forgets_epochs_on_their_way_also_those_that_are_given_back(ledger):
+def test_a_run_forgets_epochs_on_their_way_also_those_that_are_given_back(ledger):
     ledger.put(RunRecord(1, epoch=3, last=1.0, best=1.0, best_epoch=0, finding="x"))
     ledger.epoch(1, 0, {"loss": 1.0})
     taken = ledger.take()
     ledger.epoch(1, 1, {"loss": 1.0})
-    run = ledger.restart(1, "why")
+    ledger.forget(1)
     ledger.give_back(taken)
+    run = ledger.run(1)
     assert ledger.take() == Changes([run], {1}, [])
-    assert (run.state, run.attempt, run.reason) == ("WAITING", 1, "why")
     assert (run.epoch, run.last, run.best, run.best_epoch, run.finding) == (0, None, None, None, None)
 
 
-def test_an_attempt_counts_once_however_often_the_run_is_restarted(ledger):
+def test_a_run_that_waits_keeps_its_epochs_and_says_why_and_how_long_it_has_trained(ledger):
+    ledger.put(RunRecord(1, epoch=3, best=1.0))
+    run = ledger.wait(1, "why", 2.5)
+    assert (run.state, run.attempt, run.reason, run.duration) == ("WAITING", 1, "why", 2.5)
+    assert (run.epoch, run.best) == (3, 1.0)
+
+
+def test_an_attempt_counts_once_however_often_the_run_is_put_back(ledger):
     ledger.put(RunRecord(1))
-    assert [ledger.restart(1, None).attempt for _ in range(3)] == [1, 1, 1]
+    assert [ledger.wait(1, None).attempt for _ in range(3)] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -121,30 +121,37 @@ def test_a_commit_that_fails_or_whose_answer_is_lost_leaves_nothing_doubled_or_l
 
 
 @pytest.mark.parametrize("how", ["done", "refused", "unanswered"])
-def test_a_requeued_trial_loses_its_epochs_in_optunas_rows_and_in_ours(storage_url, study, how):
+def test_a_trial_that_is_run_again_loses_its_epochs_in_optunas_rows_and_in_ours(storage_url, study, how):
     trial = train(study)
     if how == "done":
         study.writer.flush()
     else:
         with getattr(Commits(study.store.engine), how)(), pytest.raises(sa.exc.OperationalError):
             study.writer.flush()
-    study.search.storage.restart(trial._trial_id)
-    study.ledger.restart(trial.number, None)
+    study.search.storage.wait(trial._trial_id)
+    study.ledger.wait(trial.number, None)
     study.writer.flush()
     waiting = optunas_trials(storage_url)[0]
-    assert (waiting.state, waiting.intermediate_values) == (TrialState.WAITING, {})
+    assert (waiting.state, len(waiting.intermediate_values)) == (TrialState.WAITING, len(FLOATS))
     assert waiting.params == study.trials()[0].params
-    assert study.store.metrics(study.record.study_id) == {}
     run = study.store.runs(study.record.study_id)[0]
-    assert (run.state, run.attempt, run.epoch) == ("WAITING", 1, 0)
+    assert (run.state, run.attempt) == ("WAITING", 1)
+    study.search.storage.forget(study.search.again(0)._trial_id)
+    study.ledger.forget(0)
+    study.writer.flush()
+    assert optunas_trials(storage_url)[0].intermediate_values == {}
+    assert study.store.metrics(study.record.study_id) == {}
+    assert study.store.runs(study.record.study_id)[0].epoch == 0
 
 
 def test_a_trial_that_is_run_again_before_anything_was_written_has_its_new_epochs_only(storage_url, study):
     trial = train(study)
     study.writer.flush()
-    study.search.storage.restart(trial._trial_id)
-    study.ledger.restart(trial.number, None)
+    study.search.storage.wait(trial._trial_id)
+    study.ledger.wait(trial.number, None)
     again = study.search.again(trial.number)
+    study.search.storage.forget(again._trial_id)
+    study.ledger.forget(again.number)
     study.search.report(again, 0, 42.0)
     study.ledger.epoch(again.number, 0, {"loss": 42.0})
     study.writer.flush()
@@ -246,7 +253,7 @@ def test_tables_hold_no_rows_of_other_studies(storage_url):
         with one.store.engine.connect() as connection:
             for table in (metrics, studies, commands):
                 connection.execute(sa.select(table)).all()
-        one.ledger.restart(0, None)
+        one.ledger.forget(0)
         one.writer.flush()
         assert one.store.metrics(one.record.study_id) == {}
         assert len(two.store.metrics(two.record.study_id)[0]) == len(FLOATS)

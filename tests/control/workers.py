@@ -94,6 +94,10 @@ class Worker:
         """Report an epoch."""
         return self.desk.epoch(self.name, self.number, epoch, {"loss": loss, **metrics}, None)
 
+    def resume(self, epoch: int, *losses: float) -> None:
+        """Tell of epochs that an earlier attempt has trained."""
+        self.desk.resume(self.name, self.number, epoch, [{"loss": loss} for loss in losses])
+
     def end(self, state: str = "COMPLETE", value: float | None = 0.5, reason: str | None = None) -> dict[str, Any]:
         """End the trial."""
         values = [value] if state == "COMPLETE" and value is not None else None

@@ -60,6 +60,7 @@ class Starting(BaseModel):
     sampler: Spec | None = None
     pruner: Spec | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    keep: Annotated[str, StringConstraints(pattern=r"^(all|none|best:[1-9][0-9]{0,8})$")] | None = None
     fixed: Parameters = {}
     enqueue: Annotated[list[Parameters | str], Field(max_length=100)] = []
 

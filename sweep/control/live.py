@@ -1,0 +1,28 @@
+"""A trial that is with a worker."""
+
+import time
+from dataclasses import dataclass, field
+
+import optuna
+
+
+@dataclass
+class Live:
+    """A trial with a worker."""
+
+    trial: optuna.Trial
+    worker: str
+    earlier: float = 0.0  # seconds of attempts before this one
+    began: float = field(default_factory=time.monotonic)
+    named: bool = False
+    condemned: str | None = None  # why it is to be pruned at its next epoch
+    ending: bool = False  # its end, or its return to the queue, is under way: nobody else may end it
+
+    @property
+    def seconds(self) -> float:
+        """How long the trial has been with workers, in all."""
+        return self.earlier + time.monotonic() - self.began
+
+
+class Fenced(Exception):
+    """A worker speaks of a trial that it has no longer, and must let go of it."""

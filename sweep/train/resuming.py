@@ -1,0 +1,166 @@
+"""Going on with a training that another process began: what a checkpoint takes from a model, and gives back to one.
+
+Resumed are the weights, seed generators, the optimizer, Python's and NumPy's random states, the run's history, and what
+Keras' callbacks count (patience, best value and weights). Keras offers no state of callbacks: theirs is taken by its
+public attributes, and a user's own callback begins anew. XLA rounds and draws otherwise than a graph, so that a resumed
+training equals an uninterrupted one up to that.
+"""
+
+import logging
+import math
+import random
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from sweep.train.checkpoints import Array, Checkpoint, save
+from sweep.train.run import Run
+
+SECONDS = 30.0
+"""So far apart are a training's checkpoints, unless `sweep.fit` says otherwise."""
+
+SHORT = 1.0
+"""Less than so many seconds of training are sooner trained again than kept."""
+
+COST = 20
+"""Writing a checkpoint takes at most one part in so many of a training's time."""
+
+_COUNTED = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter", "epochs_since_last_save")
+
+_log = logging.getLogger(__name__)
+
+
+class Unfit(Exception):
+    """A checkpoint is not one of this model: its study file has changed since."""
+
+
+class Saver:
+    """Keeps one training resumable, from its checkpoint on if it has one.
+
+    Args:
+        run: the trial's run.
+        training: which one of the trial, from 0.
+        callbacks: the user's.
+        kept: the checkpoint to go on from.
+        seconds: how far apart checkpoints are; 0 for one an epoch.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        training: int,
+        callbacks: Sequence[keras.callbacks.Callback],
+        kept: Checkpoint | None,
+        seconds: float = SECONDS,
+    ) -> None:
+        self._kept = kept
+        self._run = run
+        self._training = training
+        self._callbacks = callbacks
+        self._seconds = seconds
+        self._saved = time.monotonic()
+        self._took = 0.0
+
+    def restore(self, model: keras.Model) -> Checkpoint | None:
+        """Put a model, once built, where the checkpoint stands; to be called when other callbacks have begun.
+
+        Returns:
+            The checkpoint, if there is one.
+
+        Raises:
+            Unfit: the model has other variables.
+        """
+        kept = self._kept
+        if kept is None:
+            return None
+        for name, variables in _variables(model):
+            _check(variables, kept.arrays.get(name, ()))
+        for name, variables in _variables(model):
+            for variable, value in zip(variables, kept.arrays[name], strict=True):
+                variable.assign(_typed(value, variable))
+        for place, callback in enumerate(self._callbacks):
+            for name, value in kept.state["callbacks"].get(str(place), {}).items():
+                setattr(callback, name, value)
+            if f"callback {place}" in kept.arrays:
+                callback.best_weights = list(kept.arrays[f"callback {place}"])
+        _set_random(kept.state["random"])
+        return kept
+
+    def epoch_ended(self, model: keras.Model, *, over: bool) -> None:
+        """Write a checkpoint if it is time.
+
+        Args:
+            over: the training has come to its end with this epoch.
+        """
+        if self._run.directory is None or math.isinf(self._seconds):
+            return
+        now, stops = time.monotonic(), over or self._run.verdict != "go"
+        due = SHORT if stops else max(self._seconds, COST * self._took)
+        if self._seconds > 0 and now - self._saved < due:
+            return
+        try:
+            if self._run.writer is not None:
+                self._run.writer.sync()
+            save(self._run.directory, self._checkpoint(model, over))
+        except OSError as error:  # such as a full disk: the training goes on, the older checkpoint stands
+            _log.warning("no checkpoint could be written to %s: %s", self._run.directory, error)
+        self._saved = time.monotonic()
+        self._took = self._saved - now
+
+    def _checkpoint(self, model: keras.Model, over: bool) -> Checkpoint:
+        arrays = {name: [_value(variable) for variable in variables] for name, variables in _variables(model)}
+        counted: dict[str, dict[str, Any]] = {}
+        for place, callback in enumerate(self._callbacks):
+            counted[str(place)] = {
+                name: _plain(getattr(callback, name)) for name in _COUNTED if _is_plain(getattr(callback, name, "no"))
+            }
+            weights = getattr(callback, "best_weights", None)
+            if isinstance(weights, list):
+                arrays[f"callback {place}"] = [np.asarray(value) for value in weights]
+        best = self._run.weights
+        arrays["best"] = list(best.arrays) if best is not None else []
+        state = {"callbacks": counted, "random": _random(), "best": best.about() if best is not None else None}
+        return Checkpoint(self._training, over, self._run.log, arrays, state)
+
+
+def _variables(model: keras.Model) -> Iterator[tuple[str, list[Any]]]:
+    measured = {id(variable) for variable in model.metrics_variables}  # reset at each epoch
+    yield "model", [variable for variable in model.variables if id(variable) not in measured]
+    yield "optimizer", list(getattr(model.optimizer, "variables", ()))
+
+
+def _check(variables: Sequence[Any], values: Sequence[Array]) -> None:
+    if [tuple(variable.shape) for variable in variables] != [value.shape for value in values]:
+        raise Unfit
+
+
+def _value(variable: Any) -> Array:
+    return np.asarray(keras.ops.convert_to_numpy(variable))
+
+
+def _typed(value: Array, variable: Any) -> Array:
+    """An array as its variable has it: NumPy's files know nothing of bfloat16."""
+    return value.view(_value(variable).dtype) if value.dtype.kind == "V" else value
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | np.number)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.number) else value
+
+
+def _random() -> dict[str, Any]:
+    return {"python": random.getstate(), "numpy": np.random.get_state(legacy=False)}
+
+
+def _set_random(state: dict[str, Any]) -> None:
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    numpy_state = dict(state["numpy"])
+    numpy_state["state"] = {**numpy_state["state"], "key": np.array(numpy_state["state"]["key"], np.uint32)}
+    np.random.set_state(numpy_state)
