@@ -55,6 +55,11 @@ class Server:
         if served is not None:
             served.wait(seconds)
 
+    @property
+    def heard(self) -> int:
+        """How many workers have spoken so far."""
+        return len(self._served)
+
     def said_hello(self, worker: str) -> bool:
         """Whether a worker ever spoke."""
         return worker in self._served

@@ -28,6 +28,7 @@ from sweep.study import Study, check_file
 IN_PROCESS = "here"  # the name of the worker that is this process
 LEAVE_SECONDS = 10.0  # for workers that have nothing more to train to end by themselves
 UNHEARD = 3  # so many workers in a row that die before they have loaded the study file, and the study is refused
+UNHEARD_LATER = 12  # so many where others have loaded it before
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,22 @@ class Engaged:
     def when_ended(self) -> Callable[[str, str, bool, str], bool]:
         """What an executor calls when a worker process has ended."""
         coordinator, server = self.coordinator, self.server
-        unheard: list[str] = []
+        unheard: list[str] = []  # since one was heard for the last time
+        heard = 0
 
         def ended(worker: str, how: str, killed: bool, output: str) -> bool:
+            nonlocal heard
             coordinator.depart(worker)
             server.wait_served(worker, seconds=60.0)
-            if server.said_hello(worker):
+            if server.heard > heard:
+                heard = server.heard
                 unheard.clear()
+            if server.said_hello(worker):
                 self.recovery.gone(worker, how, killed=killed)
             elif coordinator.error is None and not coordinator.finished.is_set():
                 unheard.append(worker)
-                if len(unheard) >= UNHEARD or not (killed or coordinator.is_open):
+                most = UNHEARD_LATER if coordinator.is_open and killed else UNHEARD
+                if len(unheard) >= most or not (killed or coordinator.is_open):
                     last = output.strip().rpartition("\n")[2] or "nothing"
                     got = f"one that {'was ' if killed else ''}{how}; it printed last: {last}"
                     coordinator.refuse(SweepError("a worker must load the study file", got))

@@ -56,6 +56,7 @@ class WorkerTrial(optuna.trial.BaseTrial):
         self.preview = preview
         self.previewed = False
         self.seed: int = assignment["seed"]
+        self.attempt: int = assignment["attempt"]
         self.run = Run(
             self,
             objective=assignment["objective"],

@@ -4,11 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import optuna
 import psutil
@@ -64,10 +65,19 @@ class Folder:
         path: the directory.
         body: the study's `train`, indented; None leaves the file that is there.
         settings: more arguments of its `Study`.
+        storage: the database; by default what `sweep start` makes in the folder.
     """
 
-    def __init__(self, path: Path, body: str | None = ONE_EPOCH, settings: str = "trials=6, workers=2, seed=7") -> None:
+    def __init__(
+        self,
+        path: Path,
+        body: str | None = ONE_EPOCH,
+        settings: str = "trials=6, workers=2, seed=7",
+        *,
+        storage: str | None = None,
+    ) -> None:
         self.path = path
+        self._storage = storage
         if body is not None:
             (path / "tiny.py").write_text(TINY.format(body=body, settings=settings))
 
@@ -90,35 +100,36 @@ class Folder:
     @contextmanager
     def started(self, *options: str) -> Iterator["Started"]:
         """`sweep start` while it runs; what is left of it is killed at the end."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sweep", "start", "tiny.py", *options],
-            cwd=self.path,
-            env=self._environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        started = Started(self, process)
-        try:
-            yield started
-        finally:
-            for left in [*started.workers(), process]:
-                left.kill()
-            process.communicate()
+        with tempfile.TemporaryFile("a+") as output:  # no pipe, which would have to be read for it to go on
+            process = subprocess.Popen(
+                [sys.executable, "-m", "sweep", "start", "tiny.py", *options],
+                cwd=self.path,
+                env=self._environment(),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            started = Started(self, process, output)
+            try:
+                yield started
+            finally:
+                for left in [*started.workers(), process]:
+                    left.kill()
+                process.wait()
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SWEEP_")}
-        return {**kept, "PYTHONPATH": str(ROOT)}
+        given = {"SWEEP_STORAGE": self._storage} if self._storage is not None else {}
+        return {**kept, **given, "PYTHONPATH": str(ROOT)}
 
     @property
     def url(self) -> str:
         """The storage that `sweep start` takes here."""
-        return f"sqlite:///{self.path}/sweep.db"
+        return self._storage or f"sqlite:///{self.path}/sweep.db"
 
     def runs(self, name: str = "tiny") -> list[RunRecord]:
         """The runs as the store has them; none where there is no study yet."""
-        if not (self.path / "sweep.db").exists():
+        if self._storage is None and not (self.path / "sweep.db").exists():
             return []
         store = Store(self.url, create=True)  # waits for whoever is making it
         try:
@@ -142,9 +153,10 @@ class Folder:
 class Started:
     """`sweep start` while it runs."""
 
-    def __init__(self, folder: Folder, process: subprocess.Popen[str]) -> None:
+    def __init__(self, folder: Folder, process: "subprocess.Popen[bytes]", output: IO[str]) -> None:
         self.folder = folder
         self.process = process
+        self._output = output
         self._seen: dict[int, psutil.Process] = {}
 
     def workers(self) -> list[psutil.Process]:
@@ -168,10 +180,22 @@ class Started:
         """Send the coordinator a signal."""
         self.process.send_signal(number)
 
+    def kill(self) -> None:
+        """Kill the coordinator, and wait until its workers have noticed."""
+        workers = self.workers()
+        self.process.kill()
+        self.process.wait()
+        wait_for(lambda: not any(map(lives, workers)))
+
     def end(self) -> tuple[int, str]:
         """Wait for its end: the exit status, and all that it printed."""
-        out, err = self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode, out + err
+        self.process.wait(timeout=PATIENCE)
+        return self.process.returncode, self.said()
+
+    def said(self) -> str:
+        """All that it has printed so far."""
+        self._output.seek(0)
+        return self._output.read()
 
 
 def lives(process: psutil.Process) -> bool:

@@ -61,7 +61,7 @@ def test_ctrl_c_twice_stops_at_once(tmp_path):
     with folder.started() as started:
         started.reporting()
         started.send(signal.SIGINT)
-        wait_for(lambda: "Ctrl-C again" in started.process.stdout.readline())
+        wait_for(lambda: "Ctrl-C again" in started.said())
         started.send(signal.SIGINT)
         status, _ = started.end()
         assert status == 130

@@ -1,0 +1,81 @@
+"""Kills at random moments, of workers and coordinators, and what must hold afterwards (`tests/control/oracle.py`)."""
+
+import os
+import random
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.control.oracle import JOURNAL, Oracle
+from tests.control.started import MANY_EPOCHS, Folder, Started, wait_for
+
+pytestmark = pytest.mark.slow
+
+BODY = MANY_EPOCHS.replace("range(20)", "range(8)").replace("return x * x", "return x * x + 1 / (epoch + 1)")
+
+
+@pytest.fixture
+def draw(request: pytest.FixtureRequest) -> random.Random:
+    """A generator whose seed is printed where the test fails; `SWEEP_SEED=...` gives it again."""
+    seed = int(os.environ.get("SWEEP_SEED", random.SystemRandom().randrange(2**32)))
+    print(f"SWEEP_SEED={seed}")
+    return random.Random(seed)
+
+
+def journalled(path: Path, settings: str, storage: str | None = None, body: str = BODY) -> Folder:
+    """A folder with a study whose workers note what is acknowledged."""
+    folder = Folder(path, body, settings, storage=storage)
+    file = path / "tiny.py"
+    file.write_text(file.read_text().replace("import sweep\n", f"import json\nimport sweep\n{JOURNAL}", 1))
+    return folder
+
+
+def kill_workers(started: Started, draw: random.Random, *, pause: float, most: int) -> int:
+    """Kill workers at random moments until so many are dead or the study ends; how many it were."""
+    killed = 0
+    while killed < most and started.process.poll() is None:
+        time.sleep(draw.uniform(0.5 * pause, 1.5 * pause))
+        workers = started.workers()
+        if workers:
+            draw.choice(workers).kill()
+            killed += 1
+    return killed
+
+
+def test_fifty_kills_at_random_moments_lose_nothing(tmp_path, storage_url, draw):
+    folder = journalled(tmp_path, "trials=150, workers=4, seed=7", storage_url)
+    with folder.started() as started:
+        started.reporting()
+        assert kill_workers(started, draw, pause=0.3, most=50) == 50, started.said()
+        status, said = started.end()
+        assert status == 0, said
+        assert started.workers() == []
+    Oracle(tmp_path, folder.url).check(150)
+    assert sum(run.attempt for run in folder.runs()) > 10, "the kills have hit trials"
+
+
+def test_a_coordinator_killed_again_and_again_loses_nothing(tmp_path, storage_url, draw):
+    folder = journalled(tmp_path, "trials=40, workers=4, seed=7", storage_url)
+    for _ in range(5):
+        with folder.started() as started:
+            wait_for(lambda: [run for run in folder.runs() if run.state == "RUNNING"])
+            time.sleep(draw.uniform(0.0, 1.5))
+            started.kill()
+    done = folder.start()
+    assert done.returncode == 0, done.stderr
+    Oracle(tmp_path, folder.url).check(40)
+
+
+def test_two_thousand_trials_of_one_epoch_on_eight_workers_with_a_kill_every_two_seconds(tmp_path, draw):
+    body = BODY.replace("range(8)", "range(1)")
+    folder = journalled(tmp_path, "trials=2000, workers=8, seed=7", body=body)
+    with folder.started() as started:
+        assert kill_workers(started, draw, pause=2.0, most=10**6) > 5
+        status, said = started.end()
+        assert status == 0, said
+    Oracle(tmp_path, folder.url).check(2000)
+    assert not [
+        process for process in psutil.process_iter(["cmdline"]) if str(tmp_path) in str(process.info["cmdline"])
+    ]
