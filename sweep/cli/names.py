@@ -70,7 +70,7 @@ def preview_stored(store: Store, name: str) -> dict[str, Any]:
     """
     from optuna.distributions import json_to_distribution
 
-    from sweep.control.search import describe
+    from sweep.control.domains import describe
 
     study = store.study(name)
     named = [run for run in store.runs(study.study_id, range(EXAMPLES)) if run.name is not None]

@@ -53,6 +53,11 @@ def start(
         typer.Option(metavar="SPEC", help="median(n_startup_trials=5), hyperband, nop, ...", show_default=False),
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="The study's seed.", show_default=False)] = None,
+    retries: Annotated[int, typer.Option(metavar="N", help="Try a trial that fails again, so many times.")] = 0,
+    trial_timeout: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="End a trial that reports nothing for this long.", show_default=False),
+    ] = None,
     fixed: Set = None,
     enqueue: Enqueue = None,
     best_of: From = None,
@@ -90,6 +95,8 @@ def start(
         pruner=pruner,
         seed=seed,
         keep=keep,
+        retries=retries,
+        trial_timeout=seconds(trial_timeout) if trial_timeout is not None else None,
     )
     if server is not None:
         from sweep.cli.starting_there import start_there

@@ -38,8 +38,10 @@ class CommandLine:
             value = getattr(given, name)
             if value is not None:
                 words += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
-        if given.keep != Settings.keep:
-            words += ["--keep", given.keep]
+        for name in ("keep", "retries", "trial_timeout"):
+            value = getattr(given, name)
+            if value != getattr(Settings, name):
+                words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
         for text in self.fixed:
             words += ["--set", text]
         if given.logdir != os.environ.get("SWEEP_LOGDIR", DEFAULT_LOGDIR):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import optuna
 from optuna.trial import TrialState
 
-from sweep.control.ending import Endings
+from sweep.control.ending import Endings, ran_out
 from sweep.control.keeping import Keeping
 from sweep.control.live import Fenced, Live
 from sweep.control.opened import Opened
@@ -46,8 +46,9 @@ class Coordinator:
         self.changed = threading.Condition(self.lock)
         self.when_opened: Callable[[Opened], None] = lambda opened: None  # called before any worker has a trial
         self.relieve: Callable[[str], str | None] = lambda worker: None  # starts another in its place, and names it
+        self.end_worker: Callable[[str], None] = lambda worker: None  # with all that it started
         self._opened: Opened | None = None
-        self._endings = Endings()
+        self._endings = Endings(settings.retries)
         self._keeping = Keeping(settings.keep)
         self._live: dict[int, Live] = {}
         self._again: deque[int] = deque()
@@ -163,6 +164,7 @@ class Coordinator:
             live = self._live.get(number)
             if live is None or live.worker != worker or live.ending:
                 raise Fenced(f"trial {number} is no longer with worker {worker}")
+            live.heard = time.monotonic()
             return live
 
     def take(self, live: Live) -> None:
@@ -192,7 +194,7 @@ class Coordinator:
         self.take(live)
         opened = self.opened
         state, reason = self._endings.settle(state, values, reason, len(opened.declaration.objective))
-        frozen = opened.search.tell(live.trial, TrialState[state], values)
+        frozen = opened.search.tell(live.trial, TrialState[state], values, hopeless=ran_out(reason))
         with self.changed:
             run = opened.ledger.end(frozen, reason, traceback, seconds=live.seconds)
             del self._live[frozen.number]
@@ -202,6 +204,16 @@ class Coordinator:
             self.changed.notify_all()
         self._settled(run)
         return run
+
+    def fail(self, live: Live, reason: str, traceback: str | None = None) -> RunRecord:
+        """A trial has failed, which ends it unless it may be tried again, from its checkpoint.
+
+        Raises:
+            Fenced: it has ended already.
+        """
+        if self.stopped is None and self._endings.may_try_again(live.trial.number, reason):
+            return self.requeue(live, f"tried again: {reason}")
+        return self.end(live, "FAIL", reason=reason, traceback=traceback)
 
     def requeue(self, live: Live, reason: str | None) -> RunRecord:
         """Put a trial back into the queue; it will be run again under its name, from its checkpoint.

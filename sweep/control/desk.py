@@ -6,10 +6,10 @@ from typing import Any
 from optuna.distributions import json_to_distribution
 
 from sweep.control.coordinator import Coordinator
+from sweep.control.domains import check_text
 from sweep.control.live import Live
 from sweep.control.pruning import Verdict
 from sweep.control.relief import Relief
-from sweep.control.search import check_text
 from sweep.declaration import Declaration
 from sweep.errors import StudyError
 from sweep.events import run_directory
@@ -94,7 +94,9 @@ class Desk:
             live.named = True
         opened.keep()
         self._coordinator.watcher.started(run)
-        return {"name": name, "directory": str(directory), "text": opened.text(run)}
+        hopeless = opened.search.hopeless(frozen)
+        stop = f"the same parameters ran out of memory in t{hopeless:04d}" if hopeless is not None else None
+        return {"name": name, "directory": str(directory), "text": opened.text(run), "stop": stop}
 
     def resume(self, worker: str, number: int, epoch: int, log: list[dict[str, float]]) -> dict[str, Any]:
         """A run goes on from a checkpoint: these are its epochs from `epoch` on, judged when they were trained."""
@@ -171,6 +173,8 @@ class Desk:
         live = self._coordinator.mine(worker, number)
         if state == "WAITING":
             run = self._coordinator.requeue(live, reason)
+        elif state == "FAIL":
+            run = self._coordinator.fail(live, reason or "it failed", traceback)
         else:
             run = self._coordinator.end(live, state, values, reason, traceback)
         return {"state": run.state, "reason": run.reason}

@@ -3,12 +3,13 @@
 import logging
 import math
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from sweep.errors import StudyError
 from sweep.events import CHECKPOINTS, end_run
-from sweep.store import RunRecord
+from sweep.store import OUT_OF_MEMORY, RunRecord
 
 SAME_FAILURES = 5  # so many in a row with one error, and the study stops
 
@@ -16,9 +17,15 @@ _log = logging.getLogger(__name__)
 
 
 class Endings:
-    """What the ends of a study's trials have in common. Guarded by the coordinator's lock."""
+    """What the ends of a study's trials have in common. Guarded by the coordinator's lock.
 
-    def __init__(self) -> None:
+    Args:
+        retries: how often a trial that fails is tried again.
+    """
+
+    def __init__(self, retries: int) -> None:
+        self._retries = retries
+        self._tried: Counter[int] = Counter()
         self._last_error: str | None = None
         self._times = 0
 
@@ -33,6 +40,13 @@ class Endings:
         if any(math.isnan(value) for value in values):
             return "FAIL", "train returned NaN"
         return state, reason
+
+    def may_try_again(self, number: int, reason: str) -> bool:
+        """Whether a trial that failed is to be tried again, which is counted; not where memory was short."""
+        if ran_out(reason) or self._tried[number] >= self._retries:
+            return False
+        self._tried[number] += 1
+        return True
 
     def repeated(self, run: RunRecord) -> StudyError | None:
         """The error that stops the study if this is one failure too many of the same kind."""
@@ -49,6 +63,11 @@ class Endings:
             error,
             f"see the traceback with: sweep show {run.number}",
         )
+
+
+def ran_out(reason: str | None) -> bool:
+    """Whether a run ended for want of memory."""
+    return reason is not None and reason.startswith(OUT_OF_MEMORY)
 
 
 def write_end(run: RunRecord) -> None:

@@ -35,6 +35,7 @@ class Keeper(threading.Thread):
     def run(self) -> None:
         """Write, beat and obey until closed."""
         while not self._closed.wait(FLUSH_SECONDS):
+            self._recovery.end_silent()
             writer = self._coordinator.opened.writer if self._coordinator.is_open else None
             if writer is None:
                 continue

@@ -14,6 +14,7 @@ class Live:
     worker: str
     earlier: float = 0.0  # seconds of attempts before this one
     began: float = field(default_factory=time.monotonic)
+    heard: float = field(default_factory=time.monotonic)  # when its worker spoke last
     named: bool = False
     condemned: str | None = None  # why it is to be pruned at its next epoch
     ending: bool = False  # its end, or its return to the queue, is under way: nobody else may end it

@@ -86,6 +86,13 @@ class LocalExecutor:
             slot = self._slots.get(worker)
         return None if slot is None else self._begin(slot, relieving=worker)
 
+    def end_worker(self, worker: str) -> None:
+        """End a worker at once, with everything it started; another takes its place, as after any death."""
+        with self._lock:
+            process = self._processes.get(worker)
+        if process is not None:
+            _kill(process)
+
     def _begin(self, slot: int, relieving: str | None = None) -> str | None:
         worker = self._spawn(slot, relieving)
         if worker is not None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from optuna.trial import TrialState
+
 from sweep.control.keeping import Keeping
 from sweep.control.lease import claim, find_study
 from sweep.control.opened import Opened
@@ -26,7 +28,8 @@ class Settings:
 
     `fixed` keeps parameters at one value, `enqueue` puts parameters first in the queue; both with the values that the
     parameters' domains have. `logdir` is the folder that holds a folder for each study. `keep` is whose weights stay:
-    `best:N`, `all` or `none`.
+    `best:N`, `all` or `none`. A trial that fails is tried again `retries` times; it has failed where its worker says
+    nothing for `trial_timeout` seconds.
     """
 
     storage: str = "sqlite:///sweep.db"
@@ -40,6 +43,8 @@ class Settings:
     pruner: str | None = None
     seed: int | None = None
     keep: str = "all"
+    retries: int = 0
+    trial_timeout: float | None = None
     fixed: Mapping[str, Value] = field(default_factory=dict)
     enqueue: Sequence[Mapping[str, Value]] = ()
 
@@ -86,6 +91,8 @@ def _open(declaration: Declaration, settings: Settings, store: Store | None, rec
         space=record.space if record else None,
         changed=record is not None and record.declaration.get("hash") != declaration.hash,
     )
+    for number in standing.out_of_memory:
+        search.storage.disguise(number, TrialState.FAIL)
     ledger = Ledger(standing.runs)
     writer = None
     if store and record:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from optuna.distributions import json_to_distribution
 
 from sweep.control.coordinator import Coordinator
+from sweep.control.domains import coerce, describe, known_parameter
 from sweep.control.local import LocalExecutor
 from sweep.control.opening import Settings
 from sweep.control.progress import Opening, Silent
-from sweep.control.search import coerce, describe, known_parameter
 from sweep.control.start import Engaged, running, work_here
 from sweep.declaration import Value
 from sweep.errors import StudyError

@@ -1,6 +1,7 @@
 """What becomes of trials whose worker is gone, or that somebody else has ended."""
 
 import contextlib
+import time
 from collections import Counter
 
 from optuna.trial import FrozenTrial
@@ -36,7 +37,23 @@ class Recovery:
             coordinator.requeue(live, f"its worker was {how}")
         else:
             reason = f"its worker was {how} {ATTEMPTS} times" if killed else f"its worker {how}"
-            write_end(coordinator.end(live, "FAIL", reason=reason))
+            self._failed(live, reason)
+
+    def _failed(self, live: Live, reason: str) -> None:
+        run = self._coordinator.fail(live, reason)
+        if run.state == "FAIL":
+            write_end(run)
+
+    def end_silent(self) -> None:
+        """End the trials whose workers have said nothing for as long as the study allows, and these workers."""
+        allowed = self._coordinator.settings.trial_timeout
+        if allowed is None:
+            return
+        for live in self._coordinator.running().values():
+            if time.monotonic() - live.heard > allowed:
+                with contextlib.suppress(Fenced):
+                    self._failed(live, f"its worker reported nothing for {allowed:g} s, its --trial-timeout")
+                    self._coordinator.end_worker(live.worker)
 
     def ended_elsewhere(self, trial: FrozenTrial) -> None:
         """A trial of ours was ended by somebody else in Optuna's tables; theirs stands, and its worker lets go."""

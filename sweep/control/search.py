@@ -4,7 +4,6 @@ Nothing here knows of workers, processes or the database.
 """
 
 import copy
-import difflib
 import logging
 import threading
 import warnings
@@ -13,19 +12,17 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json, json_to_distribution
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.control.domains import check_text, coerce, describe
 from sweep.control.pruning import Pruning
 from sweep.control.sampling import RoundingSampler
 from sweep.control.storage import WriteBehindStorage
 from sweep.declaration import Declaration, Value
 from sweep.errors import StudyError
-from sweep.names import KeyTable, encode, format_value
+from sweep.names import KeyTable, encode
 from sweep.specs import make_sampler
-from sweep.store.records import storable
-
-TEXT = 512  # characters that Optuna's tables have for a name or a key
 
 
 class Search:
@@ -198,6 +195,12 @@ class Search:
             f"start it under a new name, from the old best: sweep start {file} --name {name}-2 --from {name}:best:5",
         )
 
+    def hopeless(self, trial: FrozenTrial) -> int | None:
+        """A trial before this one with the same parameters that failed for them, if there is one."""
+        return next(
+            (number for number in self.storage.disguised() if self.trials()[number].params == trial.params), None
+        )
+
     def name(self, trial: FrozenTrial, family: str, architecture: str | None) -> str:
         """The run name of a trial."""
         name = encode(trial.params, number=trial.number, family=family, keys=self.keys, architecture=architecture)
@@ -218,8 +221,20 @@ class Search:
         alone.intermediate_values = {}
         self.pruning.verdict(alone, step, value)
 
-    def tell(self, trial: optuna.Trial, state: TrialState, values: Sequence[float] | None) -> FrozenTrial:
-        """End a trial; others are held against it from now on."""
+    def tell(
+        self, trial: optuna.Trial, state: TrialState, values: Sequence[float] | None, *, hopeless: bool = False
+    ) -> FrozenTrial:
+        """End a trial; others are held against it from now on.
+
+        Args:
+            hopeless: it failed for its parameters. Optuna's samplers pass over failed trials, and rank a pruned one
+                that has reported little below all others: for them it is one, and FAIL in the tables and for us.
+        """
+        if hopeless:
+            self.storage.disguise(trial._trial_id, state)
+            ended = copy.copy(self.tell(trial, TrialState.PRUNED, None))
+            ended.state = state
+            return ended
         try:
             with self._sampling:
                 frozen = self.study.tell(
@@ -233,64 +248,3 @@ class Search:
                 raise
         self.pruning.ended(frozen)
         return frozen
-
-
-def check_text(what: str, text: str) -> None:
-    """Refuse a name that not every database could hold.
-
-    Raises:
-        StudyError: it is empty, too long, or has characters that cannot be stored.
-    """
-    if not 0 < len(text) <= TEXT or storable(text) != text:
-        got = repr(text) if len(text) <= TEXT else f"one of {len(text)} characters"
-        raise StudyError(f"{what} is a text of 1 to {TEXT} characters without NUL and unpaired surrogates", got)
-
-
-def coerce(name: str, value: Value, distribution: BaseDistribution) -> Value:
-    """A parameter's value as its domain has it: 16 for a float is 16.0; True is the choice "true" if there is no other.
-
-    Raises:
-        StudyError: the domain has no such value.
-    """
-    if isinstance(distribution, CategoricalDistribution):
-        for same in (_exactly, _as_number, _as_text):
-            for choice in distribution.choices:
-                if same(choice, value):
-                    return choice
-    elif isinstance(value, int | float) and not isinstance(value, bool) and distribution._contains(float(value)):
-        external: Value = distribution.to_external_repr(float(value))
-        return external
-    raise StudyError(f"{name} is one of {describe(distribution)}", repr(value))
-
-
-def _exactly(choice: Value, value: Value) -> bool:
-    return format_value(choice) == format_value(value)
-
-
-def _as_number(choice: Value, value: Value) -> bool:
-    return choice == value and isinstance(choice, bool) == isinstance(value, bool)
-
-
-def _as_text(choice: Value, value: Value) -> bool:
-    return choice == format_value(value)
-
-
-def known_parameter(name: str, space: Mapping[str, Any]) -> None:
-    """Refuse a parameter that the search space does not have, with the nearest name.
-
-    Raises:
-        StudyError: there is no such parameter.
-    """
-    if name not in space:
-        near = difflib.get_close_matches(name, space, n=1, cutoff=0.5)
-        remedy = f"did you mean {near[0]}?" if near else f"there is {', '.join(space)}"
-        raise StudyError("a parameter must be one that the study suggests", repr(name), remedy)
-
-
-def describe(distribution: BaseDistribution) -> str:
-    """A domain as a person writes it: `[0.0001, 0.1] log`, `8, 16, 32`."""
-    if isinstance(distribution, CategoricalDistribution):
-        return ", ".join(format_value(choice) for choice in distribution.choices)
-    low, high, step, log = (getattr(distribution, part) for part in ("low", "high", "step", "log"))
-    stepped = f" step {format_value(step)}" if step is not None and step != 1 else ""
-    return f"[{format_value(low)}, {format_value(high)}]{stepped}{' log' if log else ''}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from sweep.control.ending import ran_out
 from sweep.control.optuna_rows import read_study_attributes, read_trials
 from sweep.control.search import Search
 from sweep.control.storage import Ledger
@@ -23,6 +24,11 @@ class Standing:
     runs: list[RunRecord] = field(default_factory=list)
     attributes: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {})
 
+    @property
+    def out_of_memory(self) -> set[int]:
+        """The runs that failed for want of memory, which samplers see as pruned."""
+        return {run.number for run in self.runs if run.state == "FAIL" and ran_out(run.reason)}
+
     def trials(self) -> list[FrozenTrial]:
         """The trials without a gap in their numbers; those that have begun and not ended are RUNNING.
 
@@ -32,6 +38,7 @@ class Standing:
 
     def _trials(self) -> Iterator[FrozenTrial]:
         begun = {run.number for run in self.runs if run.state not in FINISHED}
+        out = self.out_of_memory
         for number in range(max(self.known, default=-1) + 1):
             if number not in self.known:  # somebody deleted it
                 yield create_trial(state=TrialState.RUNNING)
@@ -39,6 +46,8 @@ class Standing:
             trial = copy.copy(self.known[number][1])
             if trial.state == TrialState.WAITING and number in begun:
                 trial.state = TrialState.RUNNING
+            if number in out and trial.state == TrialState.FAIL:
+                trial.state = TrialState.PRUNED
             yield trial
 
 

@@ -89,6 +89,7 @@ def start_file(file: str, settings: Settings, watcher: Watcher | None = None) ->
         executor = LocalExecutor(str(path), engaged.server.address, count, engaged.when_ended())
         coordinator.when_opened = lambda opened: executor.resize(workers_for(opened))
         coordinator.relieve = executor.relieve
+        coordinator.end_worker = executor.end_worker
         with _signals(coordinator, executor.kill) as received:
             executor.start()
             try:
@@ -147,10 +148,10 @@ def _check(settings: Settings) -> None:
     has_schema(parse_url(settings.storage))
     Keeping(settings.keep)
     check_writable(Path(settings.logdir))
-    for name in ("trials", "epochs", "workers"):
+    for name, least in (("trials", 1), ("epochs", 1), ("workers", 0), ("retries", 0)):
         count = getattr(settings, name)
-        if count is not None and count < (0 if name == "workers" else 1):
-            raise StudyError(f"{name} is a whole number of at least 1", repr(count))
+        if count is not None and count < least:
+            raise StudyError(f"{name} is a whole number of at least {least}", repr(count))
     if settings.seed is not None and not 0 <= settings.seed < 2**32:
         raise StudyError("a seed is a whole number from 0 to 4294967295", repr(settings.seed))
 

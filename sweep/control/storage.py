@@ -32,7 +32,7 @@ class WriteBehindStorage(InMemoryStorage):
     def __init__(self) -> None:
         super().__init__()
         self._changed: set[int] = set()
-        self._waiting: set[int] = set()
+        self._shown: dict[int, TrialState] = {}  # what the tables have instead of the state here
         self._attributes_changed = False
         self._marks = threading.Lock()
 
@@ -40,7 +40,8 @@ class WriteBehindStorage(InMemoryStorage):
         """The trials that changed since the last call, as snapshots by number, and whether the study's attributes did.
 
         A snapshot's dicts are copies: `optuna.Trial` goes on changing those of what `get_trial` gave it. A trial that
-        is to be run again is WAITING in its snapshot, and RUNNING here, since Optuna would never return it.
+        is to be run again is WAITING in its snapshot, and RUNNING here, since Optuna would never return it. One that
+        failed for want of memory is FAIL there and PRUNED here.
         """
         with self._marks:
             changed, self._changed = self._changed, set()
@@ -51,8 +52,7 @@ class WriteBehindStorage(InMemoryStorage):
         snapshot = copy.copy(self.get_trial(trial_id))
         for name in ("params", "distributions", "intermediate_values", "user_attrs", "system_attrs"):
             setattr(snapshot, name, dict(getattr(snapshot, name)))
-        if trial_id in self._waiting:
-            snapshot.state = TrialState.WAITING
+        snapshot.state = self._shown.get(trial_id, snapshot.state)
         return snapshot
 
     def mark(self, trials: Sequence[FrozenTrial], attributes: bool) -> None:
@@ -72,9 +72,18 @@ class WriteBehindStorage(InMemoryStorage):
 
     def wait(self, trial_id: int) -> None:
         """Have a running trial wait to be run again."""
+        self.disguise(trial_id, TrialState.WAITING)
+
+    def disguise(self, trial_id: int, state: TrialState) -> None:
+        """Have another state in the tables than here."""
         with self._marks:
-            self._waiting.add(trial_id)
+            self._shown[trial_id] = state
             self._changed.add(trial_id)
+
+    def disguised(self) -> list[int]:
+        """The trials that are FAIL in the tables and PRUNED here, by number."""
+        with self._marks:
+            return [number for number, state in self._shown.items() if state == TrialState.FAIL]
 
     def forget(self, trial_id: int) -> None:
         """Forget the epochs of a trial that is run again: values by step and rungs, not parameters."""
@@ -90,7 +99,7 @@ class WriteBehindStorage(InMemoryStorage):
     def resume(self, trial_id: int) -> None:
         """Run a trial again that waits for it."""
         with self._marks:
-            self._waiting.discard(trial_id)
+            self._shown.pop(trial_id, None)
             self._changed.add(trial_id)
 
     def _mark(self, trial_id: int) -> None:

@@ -10,6 +10,9 @@ Value = None | bool | int | float | str
 
 FINISHED = frozenset({"COMPLETE", "PRUNED", "FAIL"})
 
+OUT_OF_MEMORY = "out of memory"
+"""How the reason of a run begins that failed for want of memory: samplers learn from it, and it is not tried again."""
+
 
 @dataclass
 class RunRecord:

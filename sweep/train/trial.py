@@ -179,9 +179,14 @@ class WorkerTrial(optuna.trial.BaseTrial):
         if self.preview:
             self.previewed = True
             raise Previewed
+        started = Started(answer["name"], answer["directory"], answer["text"])
+        if answer["stop"] is not None:
+            self.run.started = started
+            self.run.obey({"verdict": "prune", "reason": answer["stop"]})
+            self.run.leave()
         if self._begun is not None:
             self._begun()
-        return Started(answer["name"], answer["directory"], answer["text"])
+        return started
 
     def send_epoch(self, epoch: int, metrics: dict[str, float], finding: str | None) -> None:
         """Send an epoch's metrics; the verdict is received afterwards."""

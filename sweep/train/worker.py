@@ -25,6 +25,7 @@ from typing import Any
 import optuna
 
 from sweep.errors import SweepError
+from sweep.store.records import OUT_OF_MEMORY
 from sweep.study import Study, load
 from sweep.train.beginning import Growth, begin, settle
 from sweep.train.link import Fenced, Gone, Link, Refused
@@ -99,6 +100,8 @@ def _train(link: Link, study: Study, trial: WorkerTrial) -> None:
         raise
     except BaseException as error:  # an exception, sys.exit, KeyboardInterrupt: the study's own
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
+            reason = f"{OUT_OF_MEMORY}: {reason}"
         trace = "".join(traceback.format_exception(error))
     if trial.run.stands is not None:  # also where the objective caught what sweep.fit raised
         state, values, reason = trial.run.stands, None, trial.run.reason

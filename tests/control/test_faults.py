@@ -6,6 +6,7 @@ import sqlite3
 import threading
 
 import optuna
+import psutil
 import pytest
 
 from sweep.store import Store
@@ -294,3 +295,106 @@ def test_ctrl_c_while_the_study_file_loads_ends_at_once_and_leaves_nothing(tmp_p
     assert status == 130
     assert "stopped before the study was loaded" in said
     assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["tiny.py"]
+
+
+def test_a_worker_killed_between_its_trials_beginning_and_the_first_epoch_loses_nothing(tmp_path):
+    body = """
+    x = trial.suggest_float("x", -1, 1)
+    if not os.path.exists("once"):
+        open("once", "w").close()
+        time.sleep(3600)
+    trial.report(x * x, 0)
+    return x * x
+"""
+    folder = Folder(tmp_path, body, "trials=3, workers=1, seed=7")
+    with folder.started() as started:
+        wait_for((tmp_path / "once").exists)
+        started.workers()[0].kill()
+        status, said = started.end()
+        assert status == 0, said
+    assert finished(folder, 3)
+
+
+HANGS = """
+    x = trial.suggest_float("x", -1, 1)
+    trial.report(x * x, 0)
+    if trial.number == 1:
+        child = subprocess.Popen(["sleep", "3600"])
+        open("child", "w").write(str(child.pid))
+        while True:
+            try:
+                time.sleep(3600)
+            except BaseException:
+                pass
+    return x * x
+"""
+
+
+def test_a_trial_that_hangs_ends_at_its_deadline_with_all_that_it_started(tmp_path):
+    folder = Folder(tmp_path, HANGS, "trials=4, workers=2, seed=7")
+    done = folder.start("--trial-timeout", "2s")
+    assert done.returncode == 0, done.stderr
+    assert finished(folder, 4)
+    assert folder.states() == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert folder.runs()[1].reason == "its worker reported nothing for 2 s, its --trial-timeout"
+    with contextlib.suppress(psutil.NoSuchProcess):
+        assert not lives(psutil.Process(int((tmp_path / "child").read_text())))
+
+
+def test_a_worker_that_is_stopped_past_its_deadline_changes_nothing_when_it_goes_on(tmp_path):
+    folder = Folder(tmp_path, MANY_EPOCHS, "trials=2, workers=1, seed=7")
+    with folder.started("--trial-timeout", "2s") as started:
+        run = started.reporting()[0]
+        worker = started.worker_of(run)
+        worker.suspend()
+        wait_for(lambda: folder.runs()[run.number].state == "FAIL")
+        epochs = folder.runs()[run.number].epoch
+        with contextlib.suppress(psutil.NoSuchProcess):
+            worker.resume()
+        wait_for(lambda: not lives(worker))
+        status, said = started.end()
+        assert status == 0, said
+    assert finished(folder, 2)
+    assert folder.runs()[run.number].epoch == epochs
+
+
+def test_a_trial_that_raises_is_tried_again_as_often_as_asked(tmp_path):
+    body = """
+    x = trial.suggest_float("x", -1, 1)
+    trial.report(x * x, 0)
+    if trial.number == 1 or trial.attempt < 2:
+        raise OSError(f"attempt {trial.attempt}")
+    return x * x
+"""
+    folder = Folder(tmp_path, body, "trials=3, workers=1, seed=7")
+    done = folder.start("--retries", "2")
+    assert done.returncode == 0, done.stderr
+    assert folder.states() == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert [(run.attempt, run.reason) for run in folder.runs()] == [(2, None), (2, "OSError: attempt 2"), (2, None)]
+
+
+@pytest.mark.parametrize("error", ['MemoryError("no room")', 'Exhausted("OOM when allocating tensor")'])
+def test_what_ran_out_of_memory_is_told_apart_and_not_tried_again(tmp_path, error):
+    body = f"""
+    n = trial.suggest_int("n", 1, 2)
+    class Exhausted(Exception): pass
+    Exhausted.__name__ = "ResourceExhaustedError"
+    trial.report(n, 0)
+    if n == 2:
+        raise {error}
+    return n
+"""
+    folder = Folder(tmp_path, body, 'trials=8, workers=1, seed=7, sampler="random"')
+    done = folder.start("--retries", "2")
+    assert done.returncode == 0, done.stderr
+    runs = folder.runs()
+    big = [run for run in runs if run.params["n"] == 2]
+    assert len(big) > 1
+    assert big[0].state == "FAIL"
+    assert big[0].reason.startswith("out of memory: ")
+    for run in big[1:]:
+        assert (run.state, run.reason) == ("PRUNED", f"the same parameters ran out of memory in t{big[0].number:04d}")
+    assert folder.states() == [run.state for run in runs]
+    more = folder.start("--trials", "12")
+    assert more.returncode == 0, more.stderr
+    assert [run.state for run in folder.runs() if run.params["n"] == 2].count("FAIL") == 1

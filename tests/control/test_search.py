@@ -4,7 +4,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from sweep.control.search import Search, check_text, coerce, describe, known_parameter
+from sweep.control.domains import check_text, coerce, describe, known_parameter
+from sweep.control.search import Search
 from sweep.errors import StudyError
 from tests.control.memory import declare
 

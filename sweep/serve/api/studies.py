@@ -8,8 +8,8 @@ from optuna.distributions import json_to_distribution
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
+from sweep.control.domains import describe
 from sweep.control.removal import remove_study
-from sweep.control.search import describe
 from sweep.read.report import study_object
 from sweep.serve.api.parameters import StudyName
 from sweep.serve.api.starts import start_object

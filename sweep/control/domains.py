@@ -1,0 +1,75 @@
+"""Parameters, their domains and their values, as a person gives and reads them."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from sweep.declaration import Value
+from sweep.errors import StudyError
+from sweep.names import format_value
+from sweep.store.records import storable
+
+TEXT = 512  # characters that Optuna's tables have for a name or a key
+
+
+def check_text(what: str, text: str) -> None:
+    """Refuse a name that not every database could hold.
+
+    Raises:
+        StudyError: it is empty, too long, or has characters that cannot be stored.
+    """
+    if not 0 < len(text) <= TEXT or storable(text) != text:
+        got = repr(text) if len(text) <= TEXT else f"one of {len(text)} characters"
+        raise StudyError(f"{what} is a text of 1 to {TEXT} characters without NUL and unpaired surrogates", got)
+
+
+def coerce(name: str, value: Value, distribution: BaseDistribution) -> Value:
+    """A parameter's value as its domain has it: 16 for a float is 16.0; True is the choice "true" if there is no other.
+
+    Raises:
+        StudyError: the domain has no such value.
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        for same in (_exactly, _as_number, _as_text):
+            for choice in distribution.choices:
+                if same(choice, value):
+                    return choice
+    elif isinstance(value, int | float) and not isinstance(value, bool) and distribution._contains(float(value)):
+        external: Value = distribution.to_external_repr(float(value))
+        return external
+    raise StudyError(f"{name} is one of {describe(distribution)}", repr(value))
+
+
+def _exactly(choice: Value, value: Value) -> bool:
+    return format_value(choice) == format_value(value)
+
+
+def _as_number(choice: Value, value: Value) -> bool:
+    return choice == value and isinstance(choice, bool) == isinstance(value, bool)
+
+
+def _as_text(choice: Value, value: Value) -> bool:
+    return choice == format_value(value)
+
+
+def known_parameter(name: str, space: Mapping[str, Any]) -> None:
+    """Refuse a parameter that the search space does not have, with the nearest name.
+
+    Raises:
+        StudyError: there is no such parameter.
+    """
+    if name not in space:
+        near = difflib.get_close_matches(name, space, n=1, cutoff=0.5)
+        remedy = f"did you mean {near[0]}?" if near else f"there is {', '.join(space)}"
+        raise StudyError("a parameter must be one that the study suggests", repr(name), remedy)
+
+
+def describe(distribution: BaseDistribution) -> str:
+    """A domain as a person writes it: `[0.0001, 0.1] log`, `8, 16, 32`."""
+    if isinstance(distribution, CategoricalDistribution):
+        return ", ".join(format_value(choice) for choice in distribution.choices)
+    low, high, step, log = (getattr(distribution, part) for part in ("low", "high", "step", "log"))
+    stepped = f" step {format_value(step)}" if step is not None and step != 1 else ""
+    return f"[{format_value(low)}, {format_value(high)}]{stepped}{' log' if log else ''}"
