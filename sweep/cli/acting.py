@@ -1,20 +1,15 @@
-"""`sweep prune`, `sweep stop` and `sweep upgrade`: commands put into the store, and its schema."""
+"""`sweep prune` and `sweep stop`: commands put into the store."""
 
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sweep.cli.output import remark, say, show_grid
 from sweep.cli.tables import runs_grid
 from sweep.cli.target import Target, named_study
-from sweep.errors import StoreError, SweepError
+from sweep.errors import SweepError
 from sweep.read.commands import command, shown_path
 from sweep.read.runs import select_runs
 from sweep.read.studies import is_running, study_state
-from sweep.store import Store, StudyRecord, database
-
-if TYPE_CHECKING:
-    import sqlalchemy as sa
+from sweep.store import Store, StudyRecord
 
 BY_HAND = "by hand"
 
@@ -63,33 +58,6 @@ def stop_study(store: Store, name: str | None, storage: str) -> None:
     store.command(study.study_id, "stop", reason=BY_HAND)
     again = command("start", shown_path(study.declaration.get("file") or "FILE"), storage=storage)
     say(f"{study.name} will stop after the running epochs; go on with: {again}")
-
-
-def upgrade_database(storage: str) -> None:
-    """Migrate a database that is there.
-
-    Raises:
-        StoreError: there is no database, or it is not ours.
-    """
-    url = database.parse_url(storage)
-    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
-        raise StoreError("there must be a database to upgrade", f"no file {url.database}", "name it with --storage")
-    _check_ours(url)
-    Store(storage, create=True).close()
-    say(f"{url.render_as_string(hide_password=True)} has the schema of this version, {database.HEAD}")
-
-
-def _check_ours(url: "sa.URL") -> None:
-    """Refuse a database without our tables, to which an upgrade would add them."""
-    import sqlalchemy as sa
-
-    with database.refusals(url):
-        engine = sa.create_engine(url)
-        ours = sa.inspect(engine).has_table(database.VERSION_TABLE)
-        engine.dispose()
-    if not ours:
-        shown = url.render_as_string(hide_password=True)
-        raise StoreError(f"the database at {shown} must hold sweep's tables", "none", "name another with --storage")
 
 
 def _check_running(store: Store, study: StudyRecord, verb: str) -> None:

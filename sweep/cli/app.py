@@ -2,7 +2,7 @@
 
 import typer
 
-from sweep.cli import control, read, serve, start
+from sweep.cli import control, db, read, serve, start
 
 HELP = """Hyperparameter sweeps for Keras, whose runs are named after what ran.
 
@@ -23,5 +23,6 @@ app = typer.Typer(
 app.command()(start.start)
 for look in (read.runs, read.show, read.best, read.studies, read.names, read.export):
     app.command()(look)
-for act in (control.tensorboard, control.prune, control.stop, control.upgrade, serve.serve):
+for act in (control.tensorboard, control.prune, control.stop, serve.serve):
     app.command()(act)
+app.add_typer(db.app, name="db")

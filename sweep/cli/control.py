@@ -1,4 +1,4 @@
-"""Commands that act: tensorboard, prune, stop, upgrade."""
+"""Commands that act: tensorboard, prune, stop."""
 
 from typing import Annotated
 
@@ -87,16 +87,3 @@ def stop(
 
     with options.opened(options.place(storage, server)) as store:
         stop_study(store, study, options.place(storage, server))
-
-
-def upgrade(storage: options.Storage = options.DEFAULT_STORAGE) -> None:
-    """Migrate a database to this version.
-
-    Nothing is lost. Running studies should be stopped before.
-
-    \b
-    Example: sweep upgrade --storage sqlite:///sweep.db
-    """
-    from sweep.cli.acting import upgrade_database
-
-    upgrade_database(storage)

@@ -157,7 +157,7 @@ def check_revision(engine: sa.Engine) -> None:
         raise StoreError(
             f"the database at {shown} must have schema {HEAD}",
             found,
-            f"migrate it with: sweep upgrade --storage {shown}",
+            f"migrate it with: sweep db upgrade --storage {shown}",
         )
     if found > HEAD:
         raise StoreError(

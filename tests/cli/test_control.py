@@ -1,4 +1,4 @@
-"""`sweep prune`, `sweep stop`, `sweep upgrade`: what they put into the store, and what they refuse."""
+"""`sweep prune`, `sweep stop`, `sweep db upgrade`: what they put into the store, and what they refuse."""
 
 import os
 import sqlite3
@@ -84,13 +84,13 @@ def test_a_study_that_nobody_runs_is_given_no_command(store, capsys, arguments):
 
 def test_a_database_of_an_older_schema_is_migrated(store, tmp_path, capsys):
     store.close()
-    assert sweep(["upgrade"]) == 0
+    assert sweep(["db", "upgrade"]) == 0
     assert "has the schema of this version" in capsys.readouterr().err
 
 
 def test_a_database_that_is_not_there_is_not_made(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert sweep(["upgrade", "--storage", "sqlite:///none.db"]) == 2
+    assert sweep(["db", "upgrade", "--storage", "sqlite:///none.db"]) == 2
     assert "no file none.db" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
@@ -101,6 +101,6 @@ def test_a_database_of_somebody_else_is_left_as_it_is(tmp_path, monkeypatch, cap
         connection.execute("CREATE TABLE theirs (number INTEGER)")
     connection.close()
     before = (tmp_path / "theirs.db").read_bytes()
-    assert sweep(["upgrade", "--storage", "sqlite:///theirs.db"]) == 2
+    assert sweep(["db", "upgrade", "--storage", "sqlite:///theirs.db"]) == 2
     assert "must hold sweep's tables" in capsys.readouterr().err
     assert (tmp_path / "theirs.db").read_bytes() == before

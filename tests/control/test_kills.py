@@ -1,13 +1,18 @@
 """Kills at random moments, of workers and coordinators, and what must hold afterwards (`tests/control/oracle.py`)."""
 
+import json
 import os
 import random
+import signal
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
 import pytest
 
+from sweep.control.checking import check_database
+from sweep.store import Store
 from tests.control.oracle import JOURNAL, Oracle
 from tests.control.started import MANY_EPOCHS, Folder, Started, wait_for
 
@@ -79,3 +84,75 @@ def test_two_thousand_trials_of_one_epoch_on_eight_workers_with_a_kill_every_two
     assert not [
         process for process in psutil.process_iter(["cmdline"]) if str(tmp_path) in str(process.info["cmdline"])
     ]
+
+
+KERAS = """
+import json, os, time
+import keras, numpy as np
+import sweep
+
+X = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
+Y = X @ np.array([[1.0], [-2.0], [0.5]], "float32")
+
+def train(trial):
+    trial.suggest_float("x", 0, 1)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1)], name="mlp")
+    model.compile(keras.optimizers.Adam(0.01), loss="mse")
+
+    def note(epoch, logs):
+        time.sleep(0.02)
+        with open("trained", "a") as file:
+            file.write(json.dumps([trial.number, trial.attempt, epoch]) + "\\n")
+
+    noting = keras.callbacks.LambdaCallback(on_epoch_end=note)
+    return sweep.fit(trial, model, X, Y, epochs=200, checkpoint=0.2, callbacks=[noting])
+
+study = sweep.Study(train, objective="loss", direction="minimize", trials=2, workers=1, pruner="nop", seed=7)
+"""
+
+
+def test_a_training_that_is_killed_and_stopped_goes_on_from_its_checkpoint(tmp_path, draw):
+    (tmp_path / "tiny.py").write_text(KERAS)
+    folder = Folder(tmp_path, None)
+    for kill in (True, True, False):
+        with folder.started() as started:
+            wait_for_epochs(tmp_path, draw.randrange(30, 60))
+            if kill:
+                kill_workers(started, draw, pause=0.1, most=1)
+                wait_for_epochs(tmp_path, 20)
+            started.send(signal.SIGINT)
+            assert started.end()[0] == 130
+    done = folder.start()
+    assert done.returncode == 0, done.stderr
+    attempts: dict[int, list[list[int]]] = {0: [], 1: []}
+    for number, attempt, epoch in trained(tmp_path):
+        of_trial = attempts[number]
+        while len(of_trial) <= attempt:
+            of_trial.append([])
+        of_trial[attempt].append(epoch)
+    assert len(attempts[0]) + len(attempts[1]) > 5
+    for of_trial in attempts.values():
+        for earlier, later in pairwise(epochs for epochs in of_trial if epochs):
+            assert later == list(range(later[0], later[-1] + 1)), "each attempt trains on without a gap"
+            assert earlier[-1] + 1 - later[0] in range(60), "a kill costs the epochs since the last checkpoint"
+            assert later[0] > 0
+    store = Store(folder.url)
+    assert check_database(store) == []
+    store.close()
+    for run in folder.runs():
+        assert (run.state, run.epoch) == ("COMPLETE", 200)
+        directory = Path(run.directory)
+        assert not (directory / "checkpoints").exists()
+        assert (directory / "weights.npz").exists()
+
+
+def wait_for_epochs(folder: Path, count: int) -> None:
+    """Wait until so many more epochs are trained."""
+    before = len(trained(folder))
+    wait_for(lambda: len(trained(folder)) >= before + count)
+
+
+def trained(folder: Path) -> list[list[int]]:
+    """Number, attempt and epoch of each epoch that was trained, in order."""
+    file = folder / "trained"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []

@@ -230,7 +230,7 @@ def test_a_database_of_a_newer_sweep_is_refused(storage_url):
 
 def test_a_database_of_an_older_schema_is_refused_with_the_command_that_migrates_it(storage_url, monkeypatch):
     monkeypatch.setattr(schema, "HEAD", "0002")
-    with pytest.raises(StoreError, match="migrate it with: sweep upgrade --storage"):
+    with pytest.raises(StoreError, match="migrate it with: sweep db upgrade --storage"):
         connect(parse_url(storage_url), create=False)
 
 

@@ -1,0 +1,89 @@
+"""What `sweep db` does: databases migrated, checked, and copied."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from sweep.cli.output import console, print_whole, say, show_json
+from sweep.control.checking import check_database
+from sweep.control.copying import copy_study
+from sweep.errors import StoreError
+from sweep.store import Store, StudyRecord, database
+
+
+def upgrade_database(storage: str) -> None:
+    """Migrate a database that is there.
+
+    Raises:
+        StoreError: there is no database, or it is not ours.
+    """
+    url = database.parse_url(storage)
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        raise StoreError("there must be a database to upgrade", f"no file {url.database}", "name it with --storage")
+    _check_ours(url)
+    Store(storage, create=True).close()
+    say(f"{url.render_as_string(hide_password=True)} has the schema of this version, {database.HEAD}")
+
+
+def _check_ours(url: sa.URL) -> None:
+    """Refuse a database without our tables, to which an upgrade would add them."""
+    with database.refusals(url):
+        engine = sa.create_engine(url)
+        ours = sa.inspect(engine).has_table(database.VERSION_TABLE)
+        engine.dispose()
+    if not ours:
+        shown = url.render_as_string(hide_password=True)
+        raise StoreError(f"the database at {shown} must hold sweep's tables", "none", "name another with --storage")
+
+
+def check_all(storage: str, *, as_json: bool) -> bool:
+    """Print what is wrong with a database; whether nothing is."""
+    store = Store(storage)
+    try:
+        wrong = check_database(store)
+        names = [study.name for study in store.studies()]
+    finally:
+        store.close()
+    if as_json:
+        show_json({"studies": names, "wrong": wrong})
+    else:
+        for line in wrong:
+            print_whole(line, "red")
+        studies = "1 study" if len(names) == 1 else f"{len(names)} studies"
+        print_whole(f"{studies}, {'nothing' if not wrong else len(wrong)} wrong", "" if wrong else "green")
+    return not wrong
+
+
+def copy_studies(source: str, target: str, names: Sequence[str], *, dry_run: bool) -> None:
+    """Copy studies, all of them if none is named, each whole or not at all.
+
+    Raises:
+        StoreError: one is not there, runs, or stands in the target already; those before it are copied.
+    """
+    if database.parse_url(source) == database.parse_url(target):
+        raise StoreError("studies are copied to another database", f"{source} twice")
+    there = Store(source)
+    try:
+        chosen = [there.study(name) for name in names] if names else there.studies()
+        if dry_run:
+            for study in chosen:
+                print_whole(f"{study.name}: {sum(there.counts(study.study_id).values())} runs would be copied")
+            return
+        here = Store(target, create=True)
+        try:
+            for study in chosen:
+                _copy(there, study, here)
+        finally:
+            here.close()
+    finally:
+        there.close()
+
+
+def _copy(there: Store, study: StudyRecord, here: Store) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs' values"))
+    with Progress(*columns, console=console(), transient=True) as progress:
+        task = progress.add_task(study.name, total=None)
+        copy_study(there, study, here, lambda rows: progress.advance(task, rows))
+    say(f"{study.name} is copied: {sum(there.counts(study.study_id).values())} runs")

@@ -1,0 +1,73 @@
+"""Whether a database holds what it should: that Optuna's tables and ours agree, and that nothing is missing."""
+
+import math
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+from optuna.trial import FrozenTrial
+
+from sweep.control.optuna_rows import read_trials
+from sweep.store import FINISHED, RunRecord, Store, StudyRecord
+
+Epochs = dict[int, dict[str, float]]
+
+
+def check_database(store: Store) -> list[str]:
+    """What is wrong with a database and its studies, a line each; empty if nothing is.
+
+    A study that runs meanwhile may be between two of its writes, and is better checked when it has stopped.
+    """
+    found = list(_check_file(store))
+    for study in store.studies():
+        found += [f"{study.name}: {wrong}" for wrong in _check_study(store, study)]
+    return found
+
+
+def _check_file(store: Store) -> Iterator[str]:
+    if store.url.get_backend_name() == "sqlite":
+        with store.engine.connect() as connection:
+            for (line,) in connection.execute(sa.text("PRAGMA integrity_check")):
+                if line != "ok":
+                    yield f"SQLite: {line}"
+
+
+def _check_study(store: Store, study: StudyRecord) -> Iterator[str]:
+    with store.engine.connect() as connection:
+        trials = {number: trial for number, (_, trial) in read_trials(connection, study.study_id).items()}
+    runs = {run.number: run for run in store.runs(study.study_id)}
+    metrics = store.metrics(study.study_id)
+    for number in sorted(runs.keys() - trials.keys()):
+        yield f"run {number} has no trial in Optuna's tables"
+    for number, trial in sorted(trials.items()):
+        if number in runs:
+            yield from (
+                f"run {number} {wrong}" for wrong in _check_run(study, runs[number], trial, metrics.get(number, {}))
+            )
+        elif trial.state.is_finished():
+            yield f"trial {number} has ended and has no run"
+
+
+def _check_run(study: StudyRecord, run: RunRecord, trial: FrozenTrial, epochs: Epochs) -> Iterator[str]:
+    if trial.state.name != run.state and (trial.state.is_finished() or run.state in FINISHED):
+        yield f"is {run.state}, and its trial {trial.state.name}"
+    if run.params != trial.params and run.name is not None:
+        yield f"has the parameters {run.params}, and its trial {trial.params}"
+    plain = set(epochs) != set(range(len(epochs)))  # an objective of plain Optuna may report any steps
+    if not plain and run.epoch != len(epochs):
+        yield f"has finished {run.epoch} epochs, and values of {len(epochs)}"
+    objective: list[str] = study.declaration["objective"]
+    if len(objective) > 1:
+        return
+    values = {epoch: named[objective[0]] for epoch, named in epochs.items() if objective[0] in named}
+    if {epoch: _exact(value) for epoch, value in values.items()} != {
+        step: _exact(value) for step, value in trial.intermediate_values.items()
+    }:
+        yield f"reported other values of {objective[0]} than its trial"
+    finite = [value for value in values.values() if math.isfinite(value)]
+    best = (max if study.declaration["direction"][0] == "maximize" else min)(finite, default=None)
+    if best is not None and run.best != best:
+        yield f"has the best value {run.best}, and {best} among its epochs"
+
+
+def _exact(value: float) -> str:
+    return float(value).hex()

@@ -1,0 +1,107 @@
+"""Copying a study to another database, exactly: Optuna's rows and ours. Only the ids are the new database's own."""
+
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.storages._rdb import models
+
+from sweep.errors import StoreError
+from sweep.store import Store, StudyRecord
+from sweep.store.database import writing
+from sweep.store.lease import alive
+from sweep.store.tables import metrics, runs, studies
+
+BATCH = 1000  # rows of one statement
+
+Row = dict[str, Any]
+
+_TRIALS = models.TrialModel.__table__
+_STUDIES = models.StudyModel.__table__
+
+
+def copy_study(
+    source: Store, study: StudyRecord, target: Store, done: Callable[[int], None] = lambda rows: None
+) -> None:
+    """Copy a study that nobody runs, in one transaction: it is there whole or not at all.
+
+    Args:
+        source, study: where it stands.
+        target: where it is to stand too.
+        done: is told how many rows were written since the last call.
+
+    Raises:
+        StoreError: it runs, or the target has a study of that name.
+    """
+    if alive(source.owner(study.study_id)[0]):
+        raise StoreError("a study that is copied must not be running", study.name, f"stop it: sweep stop {study.name}")
+    with source.engine.connect() as there, writing(target.engine) as here:
+        if here.execute(sa.select(_STUDIES.c.study_id).where(_STUDIES.c.study_name == study.name)).first():
+            raise StoreError("a study is copied to where there is none of its name", study.name)
+        study_id = _insert_study(here, study)
+        _copy(there, here, _of_study(study.study_id), {"study_id": study_id}, done)
+        numbers = _copy_trials(there, here, study.study_id, study_id, done)
+        for table in _tables("trial_id"):
+            rows = _rows(
+                there,
+                table,
+                table.c.trial_id.in_(sa.select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == study.study_id)),
+            )
+            _insert(here, table, ({**row, "trial_id": numbers[row["trial_id"]]} for row in rows), done)
+
+
+def _insert_study(here: sa.Connection, study: StudyRecord) -> int:
+    made = here.execute(sa.insert(_STUDIES).values(study_name=study.name).returning(_STUDIES.c.study_id))
+    return int(made.scalar_one())
+
+
+def _of_study(study_id: int) -> dict[sa.Table, sa.ColumnElement[bool]]:
+    """The tables with rows of a study that are no trial's, and what chooses them."""
+    tables = [*_tables("study_id"), studies, runs, metrics]
+    return {table: table.c.study_id == study_id for table in tables if table not in (_TRIALS, _STUDIES)}
+
+
+def _tables(key: str) -> list[sa.Table]:
+    """Optuna's tables that have a column, but for that of the trials themselves."""
+    return [table for table in models.BaseModel.metadata.sorted_tables if key in table.c and table is not _TRIALS]
+
+
+def _copy(
+    there: sa.Connection,
+    here: sa.Connection,
+    chosen: Mapping[sa.Table, sa.ColumnElement[bool]],
+    changed: Row,
+    done: Callable[[int], None],
+) -> None:
+    for table, which in chosen.items():
+        free = {"owner": None} if table is studies else {}
+        _insert(here, table, ({**row, **changed, **free} for row in _rows(there, table, which)), done)
+
+
+def _copy_trials(
+    there: sa.Connection, here: sa.Connection, old: int, new: int, done: Callable[[int], None]
+) -> dict[int, int]:
+    """Copy the trials; their new ids by their old ones."""
+    rows = list(_rows(there, _TRIALS, _TRIALS.c.study_id == old, keep_key=True))
+    ids = {row["number"]: row.pop("trial_id") for row in rows}
+    _insert(here, _TRIALS, ({**row, "study_id": new} for row in rows), done)
+    made = here.execute(sa.select(_TRIALS.c.number, _TRIALS.c.trial_id).where(_TRIALS.c.study_id == new))
+    return {ids[number]: trial_id for number, trial_id in made}
+
+
+def _rows(
+    there: sa.Connection, table: sa.Table, which: sa.ColumnElement[bool], *, keep_key: bool = False
+) -> Iterable[Row]:
+    """Rows of a table, without the key that every database counts for itself."""
+    key = next((column.name for column in table.primary_key if len(table.primary_key) == 1), None)
+    drop = key if not keep_key and key not in ("study_id",) else None
+    for row in there.execute(sa.select(table).where(which)).mappings():
+        yield {name: value for name, value in row.items() if name != drop}
+
+
+def _insert(here: sa.Connection, table: sa.Table, rows: Iterable[Row], done: Callable[[int], None]) -> None:
+    left = iter(rows)
+    while some := list(islice(left, BATCH)):
+        here.execute(sa.insert(table), some)
+        done(len(some))
