@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from itertools import count
 from pathlib import Path
 
 import optuna
+import psutil
 import pytest
 import sqlalchemy as sa
 
@@ -37,6 +39,17 @@ class PostgreSQL:
     def close(self) -> None:
         """Stop the server at once."""
         os.kill(self._server.get_pid(), signal.SIGQUIT)
+
+    def crash(self) -> None:
+        """Kill the server, with what every client was doing."""
+        pid = self._server.get_pid()
+        os.kill(pid, signal.SIGQUIT)
+        while psutil.pid_exists(pid):
+            time.sleep(0.05)
+
+    def restart(self) -> None:
+        """Start it again with its data."""
+        self._server.start()
 
     def _execute(self, statement: str) -> None:
         import psycopg

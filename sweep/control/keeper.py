@@ -47,7 +47,9 @@ class Keeper(threading.Thread):
                 return
             except REFUSES as error:
                 if not self._troubled:
-                    self._coordinator.watcher.message(f"the database refuses, trying again: {error.orig}")
+                    self._coordinator.watcher.message(
+                        f"the database at {writer.store.url.render_as_string()} refuses, trying again: {error.orig}"
+                    )
                 self._troubled = True
             except Exception as error:
                 _log.exception("the keeper failed")

@@ -31,6 +31,7 @@ __all__ = [
 
 LOCK_SECONDS = 120.0
 CONNECT_SECONDS = 10
+CONNECTIONS = 10  # to a server, of one process; who needs another waits for it
 
 REFUSES = (sa.exc.OperationalError, sa.exc.InterfaceError)
 """What a database raises while it cannot be reached or written: locked, full, restarted. It may be tried again."""
@@ -136,7 +137,7 @@ def refusals(url: sa.URL) -> Iterator[None]:
 def _engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
         limit = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
-        return sa.create_engine(url, pool_pre_ping=True, connect_args=limit)
+        return sa.create_engine(url, pool_pre_ping=True, pool_size=CONNECTIONS, max_overflow=0, connect_args=limit)
     # An isolation level of None leaves BEGIN to us: Python's own handling would begin a deferred transaction.
     engine = sa.create_engine(url, connect_args={"timeout": LOCK_SECONDS, "isolation_level": None})
     sa.event.listen(engine, "connect", _configure_sqlite)

@@ -8,6 +8,7 @@ do.
 
 import argparse
 import atexit
+import errno
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
@@ -33,6 +34,8 @@ from sweep.train.run import Interrupted, Requeued
 from sweep.train.trial import Previewed, WorkerTrial
 
 __all__ = ["Interrupted", "work"]
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _IMPORT = re.compile(rb"^\s*(?:import|from)\s[^\n]*\b(?:keras|tensorflow)\b", re.MULTILINE)
 
@@ -99,6 +102,8 @@ def _train(link: Link, study: Study, trial: WorkerTrial) -> None:
         trial.run.abandon()
         raise
     except BaseException as error:  # an exception, sys.exit, KeyboardInterrupt: the study's own
+        if isinstance(error, OSError) and error.errno in FULL:
+            _refuse_full_disk(link, trial, error)
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
             reason = f"{OUT_OF_MEMORY}: {reason}"
@@ -114,6 +119,17 @@ def _train(link: Link, study: Study, trial: WorkerTrial) -> None:
         trial.run.abandon()
     else:
         trial.run.close(state, reason)
+
+
+def _refuse_full_disk(link: Link, trial: WorkerTrial, error: OSError) -> None:
+    """Stop the study, whose next trials would fail alike; this one is run again when there is room."""
+    where = error.filename or trial.run.directory or os.getcwd()
+    with suppress(OSError):
+        trial.run.abandon()
+    link.refuse(
+        SweepError("a study needs room on the disk", f"none left at {where}", "make room, and start it again to go on")
+    )
+    raise Refused(str(error)) from None
 
 
 def _name_late(trial: WorkerTrial) -> None:

@@ -1,0 +1,181 @@
+"""Faults of what lies below a study: databases that restart, disks that fill up, clocks that jump."""
+
+import contextlib
+import os
+import subprocess
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from sweep.control.checking import check_database
+from sweep.control.lease import create_study
+from sweep.errors import StudyError
+from sweep.store import Store
+from sweep.store.lease import new_owner
+from tests.control.oracle import Oracle
+from tests.control.started import Folder, wait_for
+from tests.control.test_kills import journalled
+from tests.control.workers import a_house
+from tests.databases import PostgreSQL
+
+
+def test_of_thirty_two_that_create_a_study_at_once_one_does_and_the_others_are_told(storage_url):
+    ready = threading.Barrier(32)
+
+    def create(number: int) -> str:
+        store = Store(storage_url)
+        try:
+            ready.wait()
+            create_study(store, "study", ["minimize"], "/runs/study", {"name": "study"}, new_owner())
+            return "created"
+        except StudyError as error:
+            return str(error)
+        finally:
+            store.close()
+
+    with ThreadPoolExecutor(32) as threads:
+        said = list(threads.map(create, range(32)))
+    assert said.count("created") == 1
+    assert all(f"process {os.getpid()} on " in text for text in said if text != "created")
+
+
+def test_connections_to_a_server_are_bounded(postgresql):
+    store = Store(postgresql.create_with_schema())
+    release = threading.Event()
+
+    def hold() -> None:
+        with store.engine.connect():
+            release.wait()
+
+    threads = [threading.Thread(target=hold) for _ in range(30)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: store.engine.pool.checkedout() == 10)
+    time.sleep(0.2)
+    assert store.engine.pool.checkedout() == 10
+    release.set()
+    for thread in threads:
+        thread.join()
+    store.close()
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_is_set_expires_nothing_and_lengthens_no_run(tmp_path, monkeypatch, hours):
+    really = time.time
+    with a_house(tmp_path, options={"trial_timeout": 60.0, "timeout": 600.0}) as house:
+        worker = house.worker("0")
+        worker.begin()
+        house.keeper.start()
+        monkeypatch.setattr(time, "time", lambda: really() + 3600 * hours)
+        monkeypatch.setenv("TZ", "Pacific/Auckland" if hours > 0 else "America/Los_Angeles")
+        time.tzset()
+        beat = house.coordinator.opened.writer.store.owner(1)[1]
+        wait_for(lambda: house.coordinator.opened.writer.store.owner(1)[1] > beat)
+        worker.epoch(0, 0.5)
+        worker.end()
+        worker.begin()
+        assert (house.stored(0).state, house.stored(1).state) == ("COMPLETE", "RUNNING")
+        assert house.stored(0).duration < 60
+        worker.end()
+        house.keeper.close()
+    monkeypatch.undo()
+    time.tzset()
+    assert datetime.now().astimezone().tzinfo is not None
+
+
+@pytest.mark.slow
+def test_a_server_that_crashes_and_restarts_in_mid_study_loses_nothing(tmp_path, postgresql):
+    folder = tempfile.mkdtemp(prefix="sweep-pg-")
+    server = PostgreSQL(folder)
+    try:
+        study = journalled(tmp_path, "trials=40, workers=4, seed=7", server.create_with_schema())
+        with study.started() as started:
+            started.reporting()
+            for _ in range(2):
+                server.crash()
+                time.sleep(1.0)
+                server.restart()
+                wait_for(lambda: "trying again" in started.said())
+                time.sleep(1.0)
+            status, said = started.end()
+            assert status == 0, said
+        Oracle(tmp_path, study.url).check(40)
+        assert {run.state for run in study.runs()} == {"COMPLETE"}
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """A file system of 16 MB; only root may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("a file system must be mounted, which takes root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+BODY = """
+    x = trial.suggest_float("x", -1, 1)
+    for epoch in range(20):
+        time.sleep(0.01)
+        trial.report(x * x, epoch)
+    return x * x
+"""
+
+
+def fill(folder: Path, leave: int) -> Path:
+    """Fill a file system but for some bytes; returns the file to remove."""
+    full = folder / "full"
+    with contextlib.suppress(OSError), full.open("wb") as file:
+        while True:
+            file.write(b"0" * 4096)
+            file.flush()
+    os.truncate(full, max(0, full.stat().st_size - leave))
+    return full
+
+
+@pytest.mark.slow
+def test_a_study_whose_log_directory_is_full_stops_and_says_where_and_goes_on_when_there_is_room(tmp_path, small_disk):
+    study = Folder(tmp_path, BODY, "trials=30, workers=2, seed=7")
+    full = fill(small_disk, 64 * 1024)
+    stopped = study.start("--logdir", str(small_disk))
+    assert stopped.returncode == 2, stopped.stdout
+    assert "a study needs room on the disk" in stopped.stderr
+    assert str(small_disk) in stopped.stderr
+    assert stopped.stderr.count("\n") == 1
+    assert set(study.states()) <= {"COMPLETE", "WAITING"}
+    full.unlink()
+    done = study.start("--logdir", str(small_disk))
+    assert done.returncode == 0, done.stderr
+    assert study.states() == ["COMPLETE"] * 30
+    store = Store(study.url)
+    assert check_database(store) == []
+    store.close()
+
+
+@pytest.mark.slow
+def test_a_study_whose_database_has_no_room_waits_for_it(tmp_path, small_disk):
+    study = Folder(tmp_path, BODY, "trials=60, workers=2, seed=7", storage=f"sqlite:///{small_disk}/sweep.db")
+    Store(study.url, create=True).close()
+    with study.started() as started:
+        started.reporting()
+        full = fill(small_disk, 0)
+        wait_for(lambda: "trying again: " in started.said())
+        assert f"{small_disk}/sweep.db refuses" in started.said()
+        full.unlink()
+        status, said = started.end()
+        assert status == 0, said
+    assert study.states() == ["COMPLETE"] * 60
+    store = Store(study.url)
+    assert check_database(store) == []
+    store.close()
