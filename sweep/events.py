@@ -24,25 +24,18 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from sweep import hparams, records, summaries
 from sweep.errors import RunNameError
 from sweep.names import Value, format_value, parse_value
+from sweep.rundir import EVENTS
 from sweep.store.records import RunRecord
 
-PREFIX = "events.out.tfevents."
-WEIGHTS = "weights.npz"  # of a run's best epoch
-CHECKPOINTS = "checkpoints"  # the folder of what a run can be continued from
 RUN_TAG = "run"
 BEST_TAG = "best/"
 _FILE_VERSION = "brain.Event:2"
 
 _MARKUP = re.compile(r"[\\`*\[\]|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
-_STAMP = re.compile(re.escape(PREFIX) + r"(\d+)(?:\.(\d{9})\.)?")
+_STAMP = re.compile(re.escape(EVENTS) + r"(\d+)(?:\.(\d{9})\.)?")
 
 _serial = itertools.count()
-
-
-def run_directory(logdir: Path, study: str, name: str) -> Path:
-    """The directory of a run: each study has a log directory, and a TensorBoard, of its own."""
-    return logdir / study / name
 
 
 class RunWriter:
@@ -136,7 +129,7 @@ def _file_name(earlier: list[Path]) -> str:
     """
     now = max([time.time_ns(), *(_after(path) for path in earlier)])
     seconds, nanoseconds = divmod(now, 10**9)
-    return f"{PREFIX}{seconds:010}.{nanoseconds:09}.{socket.gethostname()}.{os.getpid()}.{next(_serial):06}"
+    return f"{EVENTS}{seconds:010}.{nanoseconds:09}.{socket.gethostname()}.{os.getpid()}.{next(_serial):06}"
 
 
 def _after(path: Path) -> int:
@@ -150,7 +143,7 @@ def _after(path: Path) -> int:
 
 def files(directory: Path) -> list[Path]:
     """A run's event files in the order TensorBoard reads them."""
-    return sorted(directory.glob(f"{PREFIX}*"))
+    return sorted(directory.glob(f"{EVENTS}*"))
 
 
 def read(directory: Path) -> Iterator[Event]:

@@ -11,7 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util import tensor_util
 
 from sweep import hparams
-from sweep.events import RUN_TAG, RunWriter, end_run, files, read, restart, run_directory, run_text
+from sweep.events import RUN_TAG, RunWriter, end_run, files, read, restart, run_text
+from sweep.rundir import run_directory
 from sweep.store import RunRecord
 from tests.tensorboard_server import BY_HAND, LOADERS, tensorboard
 

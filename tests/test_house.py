@@ -20,6 +20,7 @@ GROUND = {
     "events",
     "hparams",
     "records",
+    "rundir",
     "summaries",
     "store",
     "specs",

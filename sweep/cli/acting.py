@@ -1,10 +1,12 @@
-"""`sweep prune` and `sweep stop`: commands put into the store."""
+"""`sweep prune`, `keep`, `revive` and `stop`: commands put into the store."""
 
 import sys
+from collections.abc import Sequence
 
 from sweep.cli.output import remark, say, show_grid
 from sweep.cli.tables import runs_grid
-from sweep.cli.target import Target, named_study
+from sweep.cli.target import Target, named_run, named_study
+from sweep.control.revival import queue_revival
 from sweep.errors import SweepError
 from sweep.read.commands import command, shown_path
 from sweep.read.runs import select_runs
@@ -45,6 +47,42 @@ def prune_runs(
         _confirm(f"Prune {_trials(len(runs))}?")
     store.command(study.study_id, "prune", numbers=[run.number for run in runs], reason=BY_HAND)
     say(f"{_trials(len(runs))} of {study.name} will be pruned after the present epoch")
+
+
+def keep_run(store: Store, words: Sequence[str]) -> None:
+    """Shield a running trial from its pruner.
+
+    Raises:
+        SweepError: it is not running.
+    """
+    study, run = named_run(store, words)
+    _check_running(store, study, "keep a run of it")
+    if run.state != "RUNNING":
+        raise SweepError("a run that is kept from pruning must be running", f"{run.name}, which is {run.state}")
+    store.command(study.study_id, "keep", numbers=[run.number], reason=BY_HAND)
+    say(f"{run.name} will not be pruned, unless by hand or because its loss is no number")
+
+
+def revive_run(store: Store, words: Sequence[str], storage: str) -> None:
+    """Have a pruned run go on in a new trial: at once in a running study, else when it is started again.
+
+    Raises:
+        SweepError: the run was not pruned, or the study has ended and is another service's.
+    """
+    study, run = named_run(store, words)
+    if run.state != "PRUNED":
+        raise SweepError("a run that is revived was pruned", f"{run.name}, which is {run.state}")
+    if is_running(store, study):
+        store.command(study.study_id, "revive", numbers=[run.number], reason=BY_HAND)
+        say(f"{run.name} will go on in a new trial")
+        return
+    if not isinstance(store, Store):
+        raise SweepError("a run is revived at a service while its study runs", f"{study.name}, which has ended")
+    queue_revival(store, study, run)
+    total = max(study.declaration["trials"], sum(store.counts(study.study_id).values())) + 1
+    file = shown_path(study.declaration.get("file") or "FILE")
+    again = command("start", file, "--name", study.name, "--trials", str(total), storage=storage)
+    say(f"{run.name} will go on in a new trial when the study does: {again}")
 
 
 def stop_study(store: Store, name: str | None, storage: str) -> None:

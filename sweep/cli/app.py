@@ -2,7 +2,7 @@
 
 import typer
 
-from sweep.cli import control, db, read, serve, start
+from sweep.cli import clean, control, db, read, serve, start
 
 HELP = """Hyperparameter sweeps for Keras, whose runs are named after what ran.
 
@@ -23,6 +23,15 @@ app = typer.Typer(
 app.command()(start.start)
 for look in (read.runs, read.show, read.best, read.studies, read.names, read.export):
     app.command()(look)
-for act in (control.tensorboard, control.prune, control.stop, serve.serve):
+for act in (
+    control.tensorboard,
+    control.prune,
+    control.keep,
+    control.revive,
+    control.stop,
+    clean.rm,
+    clean.clean,
+    serve.serve,
+):
     app.command()(act)
 app.add_typer(db.app, name="db")

@@ -76,3 +76,11 @@ def _bar(group: Sequence[float], low: float, high: float) -> str:
         return "x"
     share = (statistics.median(group) - low) / (high - low) if high > low else 0.5
     return BARS[max(0, min(len(BARS) - 1, int(share * len(BARS))))]
+
+
+def shown_size(count: int) -> str:
+    """Bytes as a person reads them, in powers of 1000."""
+    value, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return f"{value:.0f} {units[0]}" if value >= 10 or units[0] == "B" else f"{value:.1f} {units[0]}"

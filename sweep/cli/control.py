@@ -1,4 +1,4 @@
-"""Commands that act: tensorboard, prune, stop."""
+"""Commands that act: tensorboard, prune, keep, revive, stop."""
 
 from typing import Annotated
 
@@ -71,6 +71,41 @@ def prune(
     with options.opened(options.place(storage, server)) as store:
         target = find_target(store, study, pattern, filter)
         prune_runs(store, target, where, yes=yes, dry_run=dry_run, names=names)
+
+
+RunWords = Annotated[
+    list[str],
+    typer.Argument(metavar="[STUDY] RUN", help="The run: 17, t0017 or its full name.", show_default=False),
+]
+
+
+def keep(words: RunWords, storage: options.Storage = options.DEFAULT_STORAGE, server: options.Server = None) -> None:
+    """Shield a running trial from its pruner.
+
+    It trains to its end unless its loss is no number, or somebody prunes it by hand.
+
+    \b
+    Example: sweep keep diabetes t0017
+    """
+    from sweep.cli.acting import keep_run
+
+    with options.opened(options.place(storage, server)) as store:
+        keep_run(store, words)
+
+
+def revive(words: RunWords, storage: options.Storage = options.DEFAULT_STORAGE, server: options.Server = None) -> None:
+    """Go on with a run that was pruned by mistake.
+
+    A new trial with its parameters goes on from its checkpoint, with its epochs, and is not pruned again. The study has
+    one trial more for it; where it has ended, the command that starts it is printed.
+
+    \b
+    Example: sweep revive diabetes t0017
+    """
+    from sweep.cli.acting import revive_run
+
+    with options.opened(options.place(storage, server)) as store:
+        revive_run(store, words, options.place(storage, server))
 
 
 def stop(

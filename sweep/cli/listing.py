@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from sweep.cli.cells import shown_size
 from sweep.cli.grid import Grid
 from sweep.cli.output import on_terminal, remark, remarks, show_grid, show_json
 from sweep.cli.read import LIMIT
 from sweep.cli.tables import constants_line, runs_grid, studies_grid
 from sweep.cli.target import Target, find_target, named_study
+from sweep.control.disk import size
 from sweep.read.commands import command
 from sweep.read.report import run_object, study_object
 from sweep.read.runs import Selection, best_run, parse_states, rank, select_runs
@@ -74,13 +77,15 @@ def list_best(store: Store, name: str | None, count: int, *, names: bool, as_jso
     _print_runs(study, ranked, grid, names=names, more=first)
 
 
-def list_studies(store: Store, *, as_json: bool) -> None:
-    """Print the studies of a database."""
+def list_studies(store: Store, *, here: bool, as_json: bool) -> None:
+    """Print the studies of a database; `here`: their folders are on this machine."""
     found = standings(store, store.studies())
     if as_json:
         show_json([study_object(standing) for standing in found])
     elif found:
-        remarks(_left_out(show_grid(studies_grid(found))))
+        taken = [size(Path(standing.study.directory)) if here else 0 for standing in found]
+        sizes = [shown_size(count) if count else "" for count in taken]
+        remarks(_left_out(show_grid(studies_grid(found, sizes))))
     else:
         remark("no studies yet; start one with `sweep start FILE`")
 

@@ -140,7 +140,7 @@ def studies(
     from sweep.cli.listing import list_studies
 
     with options.opened(options.place(storage, server)) as store:
-        list_studies(store, as_json=json)
+        list_studies(store, here=server is None, as_json=json)
 
 
 def names(

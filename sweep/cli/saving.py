@@ -7,8 +7,8 @@ from pathlib import Path
 from sweep.cli.output import print_whole
 from sweep.cli.target import named_study
 from sweep.errors import SweepError
-from sweep.events import WEIGHTS
 from sweep.read.runs import rank
+from sweep.rundir import WEIGHTS
 from sweep.store import Store
 
 

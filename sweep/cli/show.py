@@ -8,12 +8,12 @@ from sweep.cli.cells import number_cells, sparkline
 from sweep.cli.grid import Column, Grid
 from sweep.cli.output import on_terminal, print_whole, print_wrapped, say, show_grid, show_json
 from sweep.cli.tables import STATE_STYLES, one_line
-from sweep.errors import SweepError
+from sweep.cli.target import named_run
 from sweep.names import format_value, short_number
 from sweep.read.commands import command, run_again, shown_path
 from sweep.read.durations import duration
 from sweep.read.report import trial_object
-from sweep.read.runs import best_run, find_run, finished, key_table, run_value
+from sweep.read.runs import best_run, finished, key_table, run_value
 from sweep.store import RunRecord, Store, StudyRecord
 
 LAST_EPOCHS = 5
@@ -30,13 +30,9 @@ def show_run(store: Store, words: Sequence[str], *, storage: str, as_json: bool)
         SweepError: there are more words than that.
         StoreError: there is no such run, or one in each of several studies.
     """
-    if len(words) > 2:
-        raise SweepError("show takes a run, or a study and a run", " ".join(words))
-    *study_names, text = words
-    study_name = study_names[0] if study_names else None
-    study, run = find_run(store, text, study_name)
+    study, run = named_run(store, words)
     epochs = store.metrics(study.study_id, [run.number]).get(run.number, {})
-    if study_name is None and not on_terminal():
+    if len(words) == 1 and not on_terminal():
         say(f"study {study.name}")
     if as_json:
         show_json(trial_object(study, run, epochs))

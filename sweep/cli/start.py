@@ -45,6 +45,11 @@ def start(
         int | None,
         typer.Option(metavar="N", help="Processes that train; 0 trains in this one. [default: one a core or GPU]"),
     ] = None,
+    gpus: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Train on these GPUs, such as 2,3. [default: all that are free]"),
+    ] = None,
+    per_gpu: Annotated[int, typer.Option("--per-gpu", metavar="N", help="Workers that share a GPU.")] = 1,
     sampler: Annotated[
         str | None, typer.Option(metavar="SPEC", help="tpe, random, cmaes, grid(...), ...", show_default=False)
     ] = None,
@@ -94,6 +99,8 @@ def start(
         sampler=sampler,
         pruner=pruner,
         seed=seed,
+        gpus=[name.strip() for name in gpus.split(",")] if gpus is not None else None,
+        per_gpu=per_gpu,
         keep=keep,
         retries=retries,
         trial_timeout=seconds(trial_timeout) if trial_timeout is not None else None,

@@ -38,7 +38,9 @@ class CommandLine:
             value = getattr(given, name)
             if value is not None:
                 words += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
-        for name in ("keep", "retries", "trial_timeout"):
+        if given.gpus is not None:
+            words += ["--gpus", ",".join(given.gpus)]
+        for name in ("per_gpu", "keep", "retries", "trial_timeout"):
             value = getattr(given, name)
             if value != getattr(Settings, name):
                 words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]

@@ -106,8 +106,8 @@ def constants_line(study: StudyRecord, runs: Sequence[RunRecord]) -> str | None:
     )
 
 
-def studies_grid(standings: Sequence[Standing]) -> Grid:
-    """Studies as a table."""
+def studies_grid(standings: Sequence[Standing], sizes: Sequence[str] = ()) -> Grid:
+    """Studies as a table, with what their folders take on the disk where that is known."""
     counts = {state: [_count(standing.counts.get(state, 0)) for standing in standings] for state in STATE_STYLES}
     declared = [standing.study.declaration for standing in standings]
     used = [f"{standing.finished}/{study['trials']}" for standing, study in zip(standings, declared, strict=True)]
@@ -133,6 +133,7 @@ def studies_grid(standings: Sequence[Standing]) -> Grid:
         ),
         Column("run", [f"t{standing.best.number:04d}" if standing.best else "" for standing in standings], keep=80),
         Column("objective", objectives, keep=75),
+        Column("size", list(sizes), right=True, keep=45),
         Column("directory", [standing.study.directory for standing in standings], keep=40),
     ]
     states = {("state", place): STATE_STYLES[standing.state] for place, standing in enumerate(standings)}
@@ -145,7 +146,7 @@ def one_line(text: str) -> str:
 
 
 def _epoch(run: RunRecord) -> str:
-    if run.state == "WAITING":
+    if run.state == "WAITING" and not run.epoch:
         return ""
     return f"{run.epoch}/{run.epochs}" if run.epochs is not None else str(run.epoch)
 

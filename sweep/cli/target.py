@@ -1,11 +1,12 @@
 """Which study, and which of its runs, a command line means."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweep.cli.output import on_terminal, say
 from sweep.errors import SweepError
-from sweep.read.runs import Pattern, choose_study
-from sweep.store import Store, StudyRecord
+from sweep.read.runs import Pattern, choose_study, find_run
+from sweep.store import RunRecord, Store, StudyRecord
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,19 @@ def named_study(store: Store, name: str | None) -> StudyRecord:
     if name is None and not on_terminal():
         say(f"study {study.name}")
     return study
+
+
+def named_run(store: Store, words: Sequence[str]) -> tuple[StudyRecord, RunRecord]:
+    """The run of `[STUDY] RUN`.
+
+    Raises:
+        SweepError: there are more words than that.
+        StoreError: there is no such run, or one in each of several studies.
+    """
+    if len(words) > 2:
+        raise SweepError("a run is named by itself, or after its study", " ".join(words))
+    *study_names, text = words
+    return find_run(store, text, study_names[0] if study_names else None)
 
 
 def find_target(store: Store, first: str | None, second: str | None, option: str | None) -> Target:

@@ -21,7 +21,7 @@ from sweep.control.opening import Settings, open_study
 from sweep.control.progress import Silent, Watcher
 from sweep.declaration import Declaration
 from sweep.errors import StudyError, SweepError
-from sweep.store import Command, RunRecord
+from sweep.store import RunRecord
 
 
 class Coordinator:
@@ -280,17 +280,6 @@ class Coordinator:
             self.crash = self.crash or error
         self.refuse(SweepError("the coordinator failed", f"{type(error).__name__}: {error}"))
         self.finished.set()  # a trial whose end failed would be waited for
-
-    def obey(self, command: Command) -> None:
-        """Do what somebody asks through the store."""
-        if command.verb == "stop":
-            self.watcher.message(f"stopping after the running epochs: {command.reason}")
-            self.stop(command.reason, requeue=True)
-        elif command.verb == "prune" and command.number is not None:
-            with self.lock:
-                live = self._live.get(command.number)
-                if live is not None:
-                    live.condemned = command.reason
 
     def running(self) -> dict[int, Live]:
         """The trials that are with a worker, by number."""

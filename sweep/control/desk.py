@@ -12,7 +12,8 @@ from sweep.control.pruning import Verdict
 from sweep.control.relief import Relief
 from sweep.declaration import Declaration
 from sweep.errors import StudyError
-from sweep.events import run_directory
+from sweep.rundir import run_directory
+from sweep.store import RunRecord
 
 STEPS = 2**31  # what an integer column holds
 
@@ -46,7 +47,7 @@ class Desk:
             "number": number,
             "seed": run.seed,
             "attempt": run.attempt,
-            "directory": run.directory,  # of an earlier attempt, which has perhaps left a checkpoint
+            "directory": self._earlier(live, run),
             "keep": self._coordinator.settings.keep != "none",
             "epochs": declaration.epochs,
             "force_epochs": self._coordinator.settings.epochs is not None,
@@ -54,6 +55,15 @@ class Desk:
             "direction": declaration.direction,
             "value": declaration.value,
         }
+
+    def _earlier(self, live: Live, run: RunRecord) -> str | None:
+        """Where a checkpoint may be that the trial goes on from: an earlier attempt's, or that of a pruned run."""
+        opened = self._coordinator.opened
+        revives = opened.search.revives(live.trial)
+        if revives is None or run.directory is not None:
+            return run.directory
+        live.shielded = True  # it would be pruned at once, as the other was
+        return opened.ledger.run(revives).directory
 
     def suggest(self, worker: str, number: int, name: str, distribution: str) -> dict[str, Any]:
         """The value of a parameter."""
@@ -119,10 +129,12 @@ class Desk:
         self._record(number, epoch, value, metrics, finding)
         if len(opened.declaration.objective) > 1:
             broken = not (finite and all(math.isfinite(metrics[name]) for name in opened.declaration.objective))
-            return self._answer(live, Verdict(broken, f"a loss or metric is NaN or infinite at epoch {epoch + 1}"))
+            reason = f"a loss or metric is NaN or infinite at epoch {epoch + 1}"
+            return self._answer(live, Verdict(broken, reason), broken=broken)
         opened.search.report(live.trial, epoch, value)
         frozen = opened.search.frozen(live.trial)
-        return self._answer(live, opened.search.pruning.verdict(frozen, epoch, value, finite))
+        verdict = opened.search.pruning.verdict(frozen, epoch, value, finite)
+        return self._answer(live, verdict, broken=not (finite and math.isfinite(value)))
 
     def report(self, worker: str, number: int, step: int, value: float) -> dict[str, Any]:
         """An objective of plain Optuna reports a value; it may ask for the verdict afterwards.
@@ -145,7 +157,8 @@ class Desk:
         step = frozen.last_step
         if step is None:
             return self._answer(live, Verdict(False))
-        return self._answer(live, search.pruning.verdict(frozen, step, frozen.intermediate_values[step]))
+        value = frozen.intermediate_values[step]
+        return self._answer(live, search.pruning.verdict(frozen, step, value), broken=not math.isfinite(value))
 
     def attribute(self, worker: str, number: int, kind: str, key: str, value: Any) -> dict[str, Any]:
         """A trial's user attribute, system attribute or constraint."""
@@ -198,12 +211,12 @@ class Desk:
             )
         self._coordinator.watcher.epoch(run, metrics)
 
-    def _answer(self, live: Live, verdict: Verdict) -> dict[str, Any]:
+    def _answer(self, live: Live, verdict: Verdict, *, broken: bool = False) -> dict[str, Any]:
         coordinator = self._coordinator
         with coordinator.lock:
             if live.condemned is not None:
                 return {"verdict": "prune", "reason": live.condemned}
-            if verdict.prune:
+            if verdict.prune and (broken or not live.shielded):
                 return {"verdict": "prune", "reason": verdict.reason}
             if coordinator.requeues:
                 return {"verdict": "requeue", "reason": coordinator.stopped or ""}

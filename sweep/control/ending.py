@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sweep.errors import StudyError
-from sweep.events import CHECKPOINTS, end_run
+from sweep.events import end_run
+from sweep.rundir import CHECKPOINTS
 from sweep.store import OUT_OF_MEMORY, RunRecord
 
 SAME_FAILURES = 5  # so many in a row with one error, and the study stops

@@ -6,6 +6,7 @@ import time
 
 from sweep.control.coordinator import Coordinator
 from sweep.control.lease import LeaseLost
+from sweep.control.obeying import obey
 from sweep.control.recovery import Recovery
 from sweep.control.writer import StudyWriter
 from sweep.store.database import REFUSES
@@ -60,7 +61,7 @@ class Keeper(threading.Thread):
         if self._coordinator.opened.kept:  # else nothing is to be written yet
             writer.flush()
         for command in writer.take_commands():
-            self._coordinator.obey(command)
+            obey(self._coordinator, command)
         if time.monotonic() - self._beaten >= BEAT_SECONDS:
             self._beaten = time.monotonic()
             writer.beat()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sweep.errors import StudyError
-from sweep.events import WEIGHTS
+from sweep.rundir import WEIGHTS
 from sweep.store import RunRecord
 
 _BEST = re.compile(r"best:([1-9][0-9]{0,8})")

@@ -16,6 +16,7 @@ class Live:
     began: float = field(default_factory=time.monotonic)
     heard: float = field(default_factory=time.monotonic)  # when its worker spoke last
     named: bool = False
+    shielded: bool = False  # from its pruner
     condemned: str | None = None  # why it is to be pruned at its next epoch
     ending: bool = False  # its end, or its return to the queue, is under way: nobody else may end it
 

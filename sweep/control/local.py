@@ -1,9 +1,7 @@
 """Workers as processes of this machine: started, watched, replaced when they die, ended with the study."""
 
 import contextlib
-import glob
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -11,8 +9,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from sweep.control.gpus import visible
 
 KILLED = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT})
 """Signals that come from outside: a person, a scheduler, the kernel short of memory. Others are faults of what ran."""
@@ -23,17 +23,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def gpus() -> list[str]:
-    """The GPUs this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [name for name in visible.split(",") if name.strip() not in ("", "-1")]
-    return sorted(re.sub(r"\D", "", path) for path in glob.glob("/dev/nvidia[0-9]*"))
-
-
-def default_workers() -> int:
-    """One a GPU where there are some, else one a core."""
-    return len(gpus()) or cores()
+def default_workers(devices: Sequence[str] | None = None, per_gpu: int = 1) -> int:
+    """So many a GPU where there are some, else one a core."""
+    return len(visible() if devices is None else devices) * per_gpu or cores()
 
 
 class LocalExecutor:
@@ -43,12 +35,21 @@ class LocalExecutor:
         file: the study file that they load.
         address: where the coordinator listens.
         count: how many.
+        devices: the GPUs they share, one each in turn; by default all that may be seen.
         ended: called with a worker's name, how it ended in words, whether it was killed from outside, and what it
             printed last, in a thread of that worker. It returns whether another is to take its place.
     """
 
-    def __init__(self, file: str, address: str, count: int, ended: Callable[[str, str, bool, str], bool]) -> None:
+    def __init__(
+        self,
+        file: str,
+        address: str,
+        count: int,
+        ended: Callable[[str, str, bool, str], bool],
+        devices: Sequence[str] | None = None,
+    ) -> None:
         self._file = file
+        self._devices = visible() if devices is None else list(devices)
         self._address = address
         self._wanted = count
         self._ended = ended
@@ -159,7 +160,7 @@ class LocalExecutor:
                     stdout=file,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    env=_environment(slot, self._wanted, self._outputs / "xla"),
+                    env=_environment(slot, self._wanted, self._devices, self._outputs / "xla"),
                 )
             self._slots[worker] = slot
             return worker
@@ -174,9 +175,8 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _environment(slot: int, count: int, programs: Path) -> dict[str, str]:
+def _environment(slot: int, count: int, devices: Sequence[str], programs: Path) -> dict[str, str]:
     """A worker's environment, set before it loads TensorFlow: its share of the cores, its GPU, where XLA's cache is."""
-    devices = gpus()
     threads = "1" if not devices else str(max(1, cores() // count))
     chosen = {
         "KERAS_BACKEND": "tensorflow",

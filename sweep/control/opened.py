@@ -86,6 +86,11 @@ class Opened:
             keys=self.search.keys,
         )
 
+    def grow(self, trials: int) -> None:
+        """Have so many trials in all."""
+        self.budget = trials
+        self.declaration = self.declaration.replaced(trials=trials)
+
     def worker_log(self, worker: str) -> str:
         """The file that holds what a worker prints."""
         if self.preview:

@@ -27,9 +27,9 @@ class Settings:
     """Where a study is kept, and what the command line says instead of the study file. None leaves the file's word.
 
     `fixed` keeps parameters at one value, `enqueue` puts parameters first in the queue; both with the values that the
-    parameters' domains have. `logdir` is the folder that holds a folder for each study. `keep` is whose weights stay:
-    `best:N`, `all` or `none`. A trial that fails is tried again `retries` times; it has failed where its worker says
-    nothing for `trial_timeout` seconds.
+    parameters' domains have. `logdir` is the folder that holds a folder for each study. `gpus` are those to train on,
+    `per_gpu` how many workers share one. `keep` is whose weights stay: `best:N`, `all` or `none`. A trial that fails is
+    tried again `retries` times; it has failed where its worker says nothing for `trial_timeout` seconds.
     """
 
     storage: str = "sqlite:///sweep.db"
@@ -43,6 +43,8 @@ class Settings:
     pruner: str | None = None
     seed: int | None = None
     keep: str = "all"
+    gpus: Sequence[str] | None = None
+    per_gpu: int = 1
     retries: int = 0
     trial_timeout: float | None = None
     fixed: Mapping[str, Value] = field(default_factory=dict)

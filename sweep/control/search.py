@@ -23,6 +23,7 @@ from sweep.declaration import Declaration, Value
 from sweep.errors import StudyError
 from sweep.names import KeyTable, encode
 from sweep.specs import make_sampler
+from sweep.store import REVIVES
 
 
 class Search:
@@ -194,6 +195,19 @@ class Search:
             got,
             f"start it under a new name, from the old best: sweep start {file} --name {name}-2 --from {name}:best:5",
         )
+
+    def revive(self, number: int) -> None:
+        """Queue a new trial with the parameters of one that was pruned, which goes on from its checkpoint."""
+        self.study.enqueue_trial(self.trials()[number].params, user_attrs={REVIVES: number})
+
+    def revived(self, number: int) -> bool:
+        """Whether a trial was queued that goes on with this one."""
+        return any(trial.user_attrs.get(REVIVES) == number for trial in self.trials())
+
+    def revives(self, trial: optuna.Trial) -> int | None:
+        """The trial that this one goes on with, if there is one."""
+        number: int | None = self.frozen(trial).user_attrs.get(REVIVES)
+        return number
 
     def hopeless(self, trial: FrozenTrial) -> int | None:
         """A trial before this one with the same parameters that failed for them, if there is one."""

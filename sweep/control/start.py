@@ -13,6 +13,7 @@ from typing import Any
 from optuna.trial import TrialState
 
 from sweep.control.coordinator import Coordinator
+from sweep.control.gpus import choose
 from sweep.control.keeper import Keeper
 from sweep.control.keeping import Keeping
 from sweep.control.local import LocalExecutor, default_workers
@@ -85,9 +86,11 @@ def start_file(file: str, settings: Settings, watcher: Watcher | None = None) ->
     _check(settings)
     with running(Coordinator(settings, watcher)) as engaged:
         coordinator = engaged.coordinator
-        count = settings.workers if settings.workers is not None else default_workers()
-        executor = LocalExecutor(str(path), engaged.server.address, count, engaged.when_ended())
-        coordinator.when_opened = lambda opened: executor.resize(workers_for(opened))
+        devices = choose(settings.gpus, coordinator.watcher.message)
+        most = default_workers(devices, settings.per_gpu)
+        count = settings.workers if settings.workers is not None else most
+        executor = LocalExecutor(str(path), engaged.server.address, count, engaged.when_ended(), devices)
+        coordinator.when_opened = lambda opened: executor.resize(workers_for(opened, most))
         coordinator.relieve = executor.relieve
         coordinator.end_worker = executor.end_worker
         with _signals(coordinator, executor.kill) as received:
@@ -105,10 +108,10 @@ def _wait(coordinator: Coordinator) -> None:
         pass
 
 
-def workers_for(opened: Opened) -> int:
-    """How many workers a study wants and can use."""
+def workers_for(opened: Opened, most: int) -> int:
+    """How many workers a study wants and can use; `most` where it does not say."""
     unbegun = opened.budget - sum(trial.state != TrialState.WAITING for trial in opened.search.trials())
-    return min(opened.declaration.workers or default_workers(), max(0, unbegun) + len(opened.unfinished))
+    return min(opened.declaration.workers or most, max(0, unbegun) + len(opened.unfinished))
 
 
 def start_here(study: Study, settings: Settings, watcher: Watcher | None = None) -> Outcome:
@@ -148,7 +151,7 @@ def _check(settings: Settings) -> None:
     has_schema(parse_url(settings.storage))
     Keeping(settings.keep)
     check_writable(Path(settings.logdir))
-    for name, least in (("trials", 1), ("epochs", 1), ("workers", 0), ("retries", 0)):
+    for name, least in (("trials", 1), ("epochs", 1), ("workers", 0), ("retries", 0), ("per_gpu", 1)):
         count = getattr(settings, name)
         if count is not None and count < least:
             raise StudyError(f"{name} is a whole number of at least {least}", repr(count))

@@ -10,6 +10,9 @@ Value = None | bool | int | float | str
 
 FINISHED = frozenset({"COMPLETE", "PRUNED", "FAIL"})
 
+REVIVES = "revives"
+"""The user attribute of a trial that goes on with a pruned one, whose number it is."""
+
 OUT_OF_MEMORY = "out of memory"
 """How the reason of a run begins that failed for want of memory: samplers learn from it, and it is not tried again."""
 

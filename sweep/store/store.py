@@ -23,7 +23,7 @@ Epochs = dict[int, dict[str, float]]
 
 @dataclass(frozen=True)
 class Command:
-    """What somebody asks of a study's coordinator: `prune` one run, or `stop` the study."""
+    """What somebody asks of a study's coordinator: `prune`, `keep` or `revive` one run, or `stop` the study."""
 
     verb: str
     number: int | None
@@ -121,7 +121,7 @@ class Store:
         return found
 
     def command(self, study_id: int, verb: str, *, numbers: Iterable[int | None] = (None,), reason: str) -> None:
-        """Ask a study's coordinator to `prune` the runs `numbers`, or to `stop`; it obeys at the next epoch."""
+        """Ask a study's coordinator to `prune`, `keep` or `revive` the runs `numbers`, or to `stop`."""
         now = time.time()
         rows = [
             {"study_id": study_id, "verb": verb, "number": number, "reason": reason, "created": now}

@@ -21,8 +21,8 @@ from optuna.distributions import BaseDistribution
 
 from sweep.declaration import STUDY_NAME
 from sweep.errors import StudyError
-from sweep.events import run_directory
 from sweep.names import KeyTable, encode
+from sweep.rundir import run_directory
 from sweep.train.fit import sample_gradients
 from sweep.train.monitor import Monitor
 from sweep.train.run import Run, Started

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sweep.events import CHECKPOINTS
+from sweep.rundir import CHECKPOINTS
 
 Array = np.ndarray[Any, Any]
 

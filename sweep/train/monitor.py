@@ -113,7 +113,7 @@ class Monitor(keras.callbacks.Callback):
         if run.writer is not None:
             return run.writer
         writer = run.begin(family_of(self.model, ""), describe(self.model), self.params.get("epochs"), at=at)
-        if self._graph and at == 0:
+        if self._graph and (at == 0 or run.fresh):
             graphs.write(writer, self.model, self._sample, self._config or graphs.config(self.model))
             writer.flush()
         return writer

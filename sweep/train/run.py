@@ -17,7 +17,8 @@ from optuna.distributions import BaseDistribution
 
 from sweep import hparams
 from sweep.errors import StudyError
-from sweep.events import BEST_TAG, RUN_TAG, WEIGHTS, RunWriter, restart, run_text
+from sweep.events import BEST_TAG, RUN_TAG, RunWriter, files, restart, run_text
+from sweep.rundir import WEIGHTS
 from sweep.train.checkpoints import Checkpoint, newest
 from sweep.train.checkpoints import remove as remove_checkpoints
 from sweep.train.findings import Finding
@@ -91,6 +92,7 @@ class Run:
         self.force_epochs = force_epochs
         self.keep = keep
         self.directory = earlier
+        self.fresh = True  # whether its directory holds nothing of an earlier attempt
         self.trainings = 0  # how often `sweep.fit` has begun
         self.best: float | None = None  # of the first objective, and finite
         self.weights: Weights | None = None  # of the epoch whose value is the trial's
@@ -115,15 +117,16 @@ class Run:
         """Have the run named, and open its event file with its HParams record and text; once.
 
         Args:
-            at: how many epochs of an earlier attempt stand; its records do then too.
+            at: how many epochs of an earlier attempt stand; its records do then too, unless it was another run.
         """
         if self.writer is not None:
             return self.writer
         self.started = self.reporter.start(family, architecture, epochs)
         self.directory = Path(self.started.directory)
+        self.fresh = not files(self.directory)
         restart(self.directory, at)
         self.writer = RunWriter(self.directory)
-        if at == 0:
+        if at == 0 or self.fresh:
             params, distributions = self.reporter.params, self.reporter.distributions
             self.writer.add(hparams.build_start(params, distributions, self.started.name, time.time()), step=0)
             self._write_text("RUNNING", "")
@@ -149,7 +152,7 @@ class Run:
         first, new = self.epoch, kept.log[self.epoch :]
         for epoch, metrics in enumerate(new, start=first):
             self.record(epoch, metrics)
-            if first > 0 and self.writer is not None:  # those of the first training stand in the file before
+            if (first > 0 or self.fresh) and self.writer is not None:  # others stand in the file before
                 self.writer.scalars(epoch, metrics)
         if kept.arrays["best"]:
             self.weights = Weights(arrays=kept.arrays["best"], **kept.state["best"])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.errors import StudyError
-from sweep.events import WEIGHTS
+from sweep.rundir import WEIGHTS
 from sweep.store import Store
 from sweep.train.checkpoints import Array, load_arrays, save_arrays
 

@@ -15,7 +15,7 @@ from sweep.cli import run as sweep
 from tests.store_builder import add_example, add_study, build_store, run
 
 ROOT = Path(__file__).parent.parent.parent
-COMMANDS = ["runs", "show", "best", "studies", "names", "export", "tensorboard", "prune", "stop"]
+COMMANDS = ["runs", "show", "best", "studies", "names", "export", "tensorboard", "prune", "keep", "revive", "stop"]
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from sweep.control.live import Fenced
+from sweep.control.obeying import obey
+from sweep.control.revival import queue_revival
 from sweep.errors import StudyError
 from sweep.store import Command, Store
 from tests.control.memory import optunas_trials
@@ -352,7 +354,7 @@ def test_an_end_that_is_under_way_is_ended_by_nobody_else(house, monkeypatch):
     worker.begin()
     tell = house.coordinator.opened.search.tell
 
-    def tell_while_the_worker_dies(*arguments):
+    def tell_while_the_worker_dies(*arguments, **settings):
         house.recovery.gone("0", "killed by SIGKILL", killed=True)
         return tell(*arguments)
 
@@ -368,7 +370,7 @@ def test_a_fault_of_ours_at_a_trials_end_is_not_waited_for(house, monkeypatch):
     worker = house.worker("0")
     worker.begin()
     with monkeypatch.context() as patched:
-        patched.setattr(house.coordinator.opened.search, "tell", lambda *_: 1 / 0)
+        patched.setattr(house.coordinator.opened.search, "tell", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError) as fault:
             worker.end()
     house.coordinator.crashed(fault.value)
@@ -380,7 +382,7 @@ def test_a_fault_of_ours_at_a_trials_end_is_not_waited_for(house, monkeypatch):
 def test_a_stopped_study_requeues_at_the_next_epoch(house):
     worker = house.worker("0")
     worker.begin()
-    house.coordinator.obey(Command("stop", None, "by hand"))
+    obey(house.coordinator, Command("stop", None, "by hand"))
     assert worker.epoch(0, 1.0) == {"verdict": "requeue", "reason": "by hand"}
     worker.end("WAITING", None, "by hand")
     assert house.coordinator.finished.is_set()
@@ -391,8 +393,8 @@ def test_a_stopped_study_requeues_at_the_next_epoch(house):
 def test_a_run_that_is_pruned_by_hand_ends_at_its_next_epoch(house):
     worker = house.worker("0")
     worker.begin()
-    house.coordinator.obey(Command("prune", 0, "by hand"))
-    house.coordinator.obey(Command("prune", 99, "by hand"))
+    obey(house.coordinator, Command("prune", 0, "by hand"))
+    obey(house.coordinator, Command("prune", 99, "by hand"))
     assert worker.epoch(0, 1.0) == {"verdict": "prune", "reason": "by hand"}
 
 
@@ -564,3 +566,57 @@ def test_a_refused_study_leaves_no_folder_behind(tmp_path):
         house.coordinator.refuse(StudyError("it cannot be"))
         house.recovery.gone("0", "left with exit status 0", killed=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kept_trial_is_not_pruned_unless_it_breaks_or_by_hand(tmp_path):
+    with a_house(tmp_path, pruner="threshold(upper=1.0)") as house:
+        worker, other, third = (house.worker(name) for name in "012")
+        for one in (worker, other, third):
+            one.begin()
+        assert third.epoch(0, 2.0)["verdict"] == "prune"
+        for number in (0, 1, 99):
+            obey(house.coordinator, Command("keep", number, "by hand"))
+        assert worker.epoch(0, 2.0)["verdict"] == "go"
+        assert worker.epoch(1, math.nan)["verdict"] == "prune"
+        obey(house.coordinator, Command("prune", 1, "by hand"))
+        assert other.epoch(0, 2.0) == {"verdict": "prune", "reason": "by hand"}
+
+
+def test_a_pruned_run_is_revived_once_as_a_trial_more_that_starts_where_it_stopped(tmp_path):
+    with a_house(tmp_path, pruner="threshold(upper=1.0)", trials=2) as house:
+        worker = house.worker("0")
+        first = worker.begin()
+        assert worker.epoch(0, 2.0)["verdict"] == "prune"
+        worker.end("PRUNED", reason="threshold")
+        for _ in range(2):
+            obey(house.coordinator, Command("revive", 0, "by hand"))
+        assert house.coordinator.opened.budget == 3
+        answer = worker.ask()
+        assert (answer["number"], answer["directory"]) == (1, first["directory"])
+        assert worker.suggest("x", SPACE["x"]) == house.run(0).params["x"]
+        worker.desk.start("0", 1, "mlp", "32", 10)
+        worker.resume(0, 2.0)
+        assert house.run(1).directory != first["directory"]
+        assert worker.epoch(1, 2.0)["verdict"] == "go", "it is shielded"
+        worker.end(value=2.0)
+        worker.train()
+        assert "end" in worker.ask()
+        obey(house.coordinator, Command("revive", 2, "by hand"))  # complete
+        assert house.coordinator.opened.budget == 3
+
+
+def test_a_run_of_a_study_that_has_ended_is_revived_when_it_goes_on(tmp_path):
+    with a_house(tmp_path, pruner="threshold(upper=1.0)", trials=1) as house:
+        worker = house.worker("0")
+        first = worker.begin()
+        worker.epoch(0, 2.0)
+        worker.end("PRUNED", reason="threshold")
+    store = Store(f"sqlite:///{tmp_path}/sweep.db")
+    study = store.study("study")
+    queue_revival(store, study, store.runs(study.study_id)[0])
+    with pytest.raises(StudyError, match="revived once"):
+        queue_revival(store, study, store.runs(study.study_id)[0])
+    store.close()
+    with a_house(tmp_path, options={"trials": 2}) as house:
+        answer = house.worker("0").ask()
+        assert (answer["number"], answer["directory"]) == (1, first["directory"])

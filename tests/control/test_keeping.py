@@ -4,7 +4,7 @@ import pytest
 
 from sweep.control.keeping import Keeping
 from sweep.errors import StudyError
-from sweep.events import WEIGHTS
+from sweep.rundir import WEIGHTS
 from sweep.store import RunRecord
 
 

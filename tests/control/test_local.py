@@ -109,23 +109,22 @@ def test_how_a_worker_ended_is_said_in_words(code, words):
 
 
 def test_without_gpus_a_worker_has_one_thread_and_what_the_user_set_stands(tmp_path, monkeypatch):
-    monkeypatch.setattr(local, "gpus", list)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "5")
-    environment = local._environment(0, 2, tmp_path)
+    environment = local._environment(0, 2, [], tmp_path)
     assert (environment["OMP_NUM_THREADS"], environment["TF_NUM_INTRAOP_THREADS"]) == ("1", "5")
-    assert "OMP_NUM_THREADS" not in local._environment(0, 1, tmp_path)
+    assert "OMP_NUM_THREADS" not in local._environment(0, 1, [], tmp_path)
 
 
-def test_each_worker_has_its_gpu(tmp_path, monkeypatch):
-    monkeypatch.setattr(local, "gpus", lambda: ["0", "3"])
-    assert [local._environment(slot, 4, tmp_path)["CUDA_VISIBLE_DEVICES"] for slot in range(4)] == ["0", "3", "0", "3"]
+def test_each_worker_has_its_gpu(tmp_path):
+    given = [local._environment(slot, 4, ["0", "3"], tmp_path) for slot in range(4)]
+    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in given] == ["0", "3", "0", "3"]
+    assert {environment["TF_FORCE_GPU_ALLOW_GROWTH"] for environment in given} == {"true"}
 
 
-@pytest.mark.parametrize(("visible", "expected"), [("", []), ("-1", []), ("0,2", ["0", "2"]), ("GPU-abc", ["GPU-abc"])])
-def test_the_gpus_are_those_that_may_be_seen(monkeypatch, visible, expected):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert local.gpus() == expected
+def test_there_are_so_many_workers_a_gpu_and_else_one_a_core():
+    assert local.default_workers(["0", "3"], 2) == 4
+    assert local.default_workers([], 2) == local.cores()
 
 
 def test_a_worker_is_relieved_in_its_slot_and_only_one_takes_its_place(waiting):

@@ -10,7 +10,9 @@ import pytest
 
 import sweep
 from sweep import events
+from sweep.control.revival import queue_revival
 from sweep.errors import SweepError
+from sweep.store import Store
 from sweep.train.run import Requeued
 from tests.train.here import VALIDATION, X, Y, network, run_study
 from tests.train.test_fit import scalars
@@ -246,6 +248,33 @@ def test_checkpoints_are_gone_with_a_complete_trial_and_stay_with_a_pruned_one(t
     pruned = run_study(broken, tmp_path, name="pruned")
     assert pruned.run.state == "PRUNED"
     assert (Path(pruned.run.directory) / "checkpoints").exists()
+
+
+def test_a_pruned_run_goes_on_in_another_that_has_all_its_epochs(tmp_path):
+    seen = []
+
+    def train(trial):
+        trial.suggest_float("x", 0, 1)
+        model = network()
+        note = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: seen.append((trial.number, epoch)))
+        return sweep.fit(
+            trial, model, X, Y, validation_data=VALIDATION, epochs=6, checkpoint=0, callbacks=[note], compiled=True
+        )
+
+    kept = run_study(train, tmp_path, pruner="threshold(upper=-1.0, n_warmup_steps=2)")
+    assert (kept.run.state, kept.run.epoch) == ("PRUNED", 3)
+    store = Store(kept.storage)
+    queue_revival(store, kept.study, kept.run)
+    store.close()
+    kept = run_study(train, tmp_path, pruner="threshold(upper=-1.0, n_warmup_steps=2)", trials=2)
+    old, new = kept.runs
+    assert (new.state, new.epoch, new.params) == ("COMPLETE", 6, old.params)
+    assert [epoch for number, epoch in seen if number == 1] == [3, 4, 5]
+    for epoch in range(3):
+        assert kept.metrics[1][epoch] == kept.metrics[0][epoch]
+    assert sorted(scalars(Path(new.directory), "loss")) == list(range(6))
+    heads = [v.tag for e in events.read(Path(new.directory)) for v in e.summary.value if v.tag.startswith("_hparams_")]
+    assert heads == ["_hparams_/session_start_info", "_hparams_/session_end_info"]
 
 
 def test_cheap_trainings_write_none(tmp_path, monkeypatch):

@@ -71,7 +71,7 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    verb: Literal["prune", "stop"]
+    verb: Literal["prune", "keep", "revive", "stop"]
     numbers: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)] | None], Field(min_length=1, max_length=10_000)]
     reason: Annotated[str, StringConstraints(max_length=200)] = "by hand"
 
@@ -81,7 +81,7 @@ def give_command(study: StudyName, service: ServiceDependency, asked: Asked) -> 
     """Ask a running study's coordinator to prune runs or to stop."""
     record: StudyRecord = service.study(study)
     check_running(service, record, asked.verb)
-    if asked.verb == "prune" and None in asked.numbers:
+    if asked.verb != "stop" and None in asked.numbers:
         raise Refusal("what is pruned are numbers of runs", "null")
     reason = asked.reason.encode("utf-8", "replace").decode().replace("\0", "?")
     service.store.command(record.study_id, asked.verb, numbers=asked.numbers, reason=reason)

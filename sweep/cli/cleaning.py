@@ -1,0 +1,78 @@
+"""`sweep rm` and `sweep clean`: what cannot be undone is shown before, and asked for."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from sweep.cli.cells import shown_size
+from sweep.cli.output import print_whole, remark, say
+from sweep.cli.target import Target, named_study
+from sweep.control.disk import KINDS, bytes_of, files, remove, size
+from sweep.control.removal import remove_study
+from sweep.errors import SweepError
+from sweep.read.runs import select_runs
+from sweep.store import FINISHED, Store
+
+
+def remove_one(store: Store, name: str, logdir: str, *, yes: bool, dry_run: bool) -> None:
+    """Remove a study with all its runs.
+
+    Raises:
+        SweepError: it runs, or nobody can be asked.
+    """
+    study = named_study(store, name)
+    count = sum(store.counts(study.study_id).values())
+    print_whole(f"{study.name}: {count} runs, {shown_size(size(Path(study.directory)))} in {study.directory}")
+    if dry_run:
+        remark("would be removed, from the database and the disk")
+        return
+    _confirm(f"Remove {study.name} with its {count} runs, for good?", yes=yes)
+    folder = remove_study(store, study, Path(logdir))
+    say(f"{study.name} is removed{'' if folder else f'; {study.directory} is not in {logdir}, and was left'}")
+
+
+def clean_runs(
+    store: Store, target: Target, where: str | None, kinds: Sequence[str], *, yes: bool, dry_run: bool
+) -> None:
+    """Remove files of the runs that match and have ended.
+
+    Raises:
+        SweepError: there is neither pattern nor condition, a kind is none, or nobody can be asked.
+    """
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise SweepError(f"what is cleaned is {', '.join(KINDS)}", ", ".join(unknown))
+    pattern, study = target.compiled(), target.study
+    if pattern is None and where is None:
+        raise SweepError(
+            "clean takes a pattern or --where", "neither", f"e.g. sweep clean {study.name} --where 'state = pruned'"
+        )
+    runs = select_runs(store, study, pattern=pattern, states=FINISHED, where=where).runs
+    found = {run.name: files(Path(run.directory), kinds) for run in runs if run.directory is not None}
+    found = {name: paths for name, paths in found.items() if paths}
+    total = sum(bytes_of(paths) for paths in found.values())
+    what = " and ".join(kinds)
+    if not found:
+        say(f"no ended run of {study.name} that matches has {what}")
+        return
+    for name, paths in found.items():
+        print_whole(f"{shown_size(bytes_of(paths)):>9}  {name}")
+    if dry_run:
+        remark(f"{what} of {len(found)} runs would be removed, {shown_size(total)}")
+        return
+    _confirm(f"Remove {what} of {len(found)} runs, {shown_size(total)}?", yes=yes)
+    for paths in found.values():
+        remove(paths)
+    say(f"{shown_size(total)} are free again; the runs stay in the database")
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise SweepError(
+            "what cannot be undone is asked for", "no terminal to ask on", "add --yes, or --dry-run to look"
+        )
+    typer.confirm(question, abort=True)

@@ -1,0 +1,49 @@
+"""What runs take on the disk, and making room."""
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from sweep.rundir import CHECKPOINTS, EVENTS, WEIGHTS
+
+KINDS = ("checkpoints", "events", "weights")
+
+
+def size(folder: Path) -> int:
+    """The bytes of all files below a folder; 0 where there is none."""
+    total = 0
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return 0
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            total += size(Path(entry.path))
+        else:
+            total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
+def files(run: Path, kinds: Iterable[str]) -> list[Path]:
+    """A run's files and folders of some kinds."""
+    patterns = {"checkpoints": CHECKPOINTS, "events": f"{EVENTS}*", "weights": WEIGHTS}
+    return [path for kind in kinds for path in sorted(run.glob(patterns[kind]))]
+
+
+def bytes_of(paths: Iterable[Path]) -> int:
+    """What files and folders take."""
+    return sum(size(path) if path.is_dir() else path.stat().st_size for path in paths)
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove files and folders.
+
+    Raises:
+        OSError: one cannot be removed.
+    """
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
