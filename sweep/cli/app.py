@@ -21,13 +21,14 @@ app = typer.Typer(
 )
 
 app.command()(start.start)
-for look in (read.runs, read.show, read.best, read.studies, read.names, read.export):
+for look in (read.runs, read.show, read.best, read.watch, read.studies, read.names, read.export):
     app.command()(look)
 for act in (
     control.tensorboard,
     control.prune,
     control.keep,
     control.revive,
+    control.rerun,
     control.stop,
     clean.rm,
     clean.clean,

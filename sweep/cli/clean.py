@@ -53,7 +53,7 @@ def clean(
     every epoch.
 
     \b
-    Example: sweep clean diabetes --where "state = pruned" --dry-run
+    Example: sweep clean diabetes --where "state = 'pruned'" --dry-run
     """
     from sweep.cli.cleaning import clean_runs
     from sweep.cli.target import find_target

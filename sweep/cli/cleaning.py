@@ -47,7 +47,7 @@ def clean_runs(
     pattern, study = target.compiled(), target.study
     if pattern is None and where is None:
         raise SweepError(
-            "clean takes a pattern or --where", "neither", f"e.g. sweep clean {study.name} --where 'state = pruned'"
+            "clean takes a pattern or --where", "neither", f"e.g. sweep clean {study.name} --where \"state = 'pruned'\""
         )
     runs = select_runs(store, study, pattern=pattern, states=FINISHED, where=where).runs
     found = {run.name: files(Path(run.directory), kinds) for run in runs if run.directory is not None}

@@ -1,4 +1,4 @@
-"""Commands that act: tensorboard, prune, keep, revive, stop."""
+"""Commands that act: tensorboard, prune, keep, revive, rerun, stop."""
 
 from typing import Annotated
 
@@ -106,6 +106,22 @@ def revive(words: RunWords, storage: options.Storage = options.DEFAULT_STORAGE, 
 
     with options.opened(options.place(storage, server)) as store:
         revive_run(store, words, options.place(storage, server))
+
+
+def rerun(words: RunWords, storage: options.Storage = options.DEFAULT_STORAGE) -> None:
+    """Train a run once more and compare.
+
+    With its seed, its parameters and the study file as it was, which the database keeps with the modules beside it that
+    it imports. The exit status is 1 where the two differ by more than rounding.
+
+    \b
+    Example: sweep rerun diabetes t0017
+    """
+    from sweep.cli.rerunning import rerun as rerun_this
+
+    with options.opened(storage) as store:
+        if not rerun_this(store, words):
+            raise typer.Exit(1)
 
 
 def stop(

@@ -62,12 +62,16 @@ Where = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON (NaN and infinity are null).")]
+LogFormat = Annotated[
+    str, typer.Option("--log-format", metavar="FORMAT", help="text, or json: an event a line on standard error.")
+]
 Names = Annotated[bool, typer.Option("--names", help="Show run names instead of parameters.")]
 
 __all__ = [
     "DEFAULT_LOGDIR",
     "DEFAULT_STORAGE",
     "Json",
+    "LogFormat",
     "Logdir",
     "Names",
     "PatternArgument",

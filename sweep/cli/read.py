@@ -1,4 +1,4 @@
-"""Commands that look: runs, show, best, studies, names, export."""
+"""Commands that look: runs, show, best, watch, studies, names, export."""
 
 from typing import Annotated
 
@@ -125,6 +125,25 @@ def best(
             save_best(store, study, save)
             return
         list_best(store, study, count, names=names, as_json=json, storage=options.place(storage, server))
+
+
+def watch(
+    study: options.StudyName = None,
+    names: options.Names = False,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+    server: options.Server = None,
+) -> None:
+    """Watch a running study.
+
+    As `sweep start` shows it, from any terminal, until it ends. Ctrl-C leaves it running.
+
+    \b
+    Example: sweep watch diabetes
+    """
+    from sweep.cli.watching import watch_study
+
+    with options.opened(options.place(storage, server)) as store:
+        watch_study(store, study, names=names)
 
 
 def studies(

@@ -38,6 +38,7 @@ def serve(
     ] = None,
     storage: options.Storage = options.DEFAULT_STORAGE,
     logdir: options.Logdir = options.DEFAULT_LOGDIR,
+    log_format: options.LogFormat = "text",
 ) -> None:
     """Show every study in a browser and over HTTP.
 
@@ -48,6 +49,10 @@ def serve(
     Example: sweep serve --studies studies
              sweep serve --host 0.0.0.0 --studies studies     makes a token and prints it
     """
+    from sweep.cli.json_log import check_format, log_as_json
     from sweep.cli.serving import Address, run_service
 
+    check_format(log_format)
+    if log_format == "json":
+        log_as_json()
     run_service(Address(host, port, allow_host or []), storage, logdir, studies, token)

@@ -92,6 +92,7 @@ def run_service(address: Address, storage: str, logdir: str, studies: str | None
     with listen(address) as listening:
         config = uvicorn.Config(
             create_app(settings),
+            log_config=None,  # Python's, as it was set up
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -75,6 +75,18 @@ def start(
     storage: options.Storage = options.DEFAULT_STORAGE,
     logdir: options.Logdir = options.DEFAULT_LOGDIR,
     names: options.Names = False,
+    log_format: options.LogFormat = "text",
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Train in the background, also when this terminal closes; see sweep watch.")
+    ] = False,
+    notify: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMMAND",
+            show_default=False,
+            help="Run this at the end and after five failures in a row, with SWEEP_MESSAGE and SWEEP_EVENT set.",
+        ),
+    ] = None,
     server: options.Server = None,
 ) -> None:
     """Train a study, or go on with it.
@@ -84,8 +96,9 @@ def start(
 
     \b
     Example: sweep start studies/diabetes.py --trials 50 --pruner 'median(n_startup_trials=5)'
+             sweep start studies/diabetes.py --detach --notify 'mail -s "$SWEEP_MESSAGE" me@example.org </dev/null'
     """
-    from sweep.cli.starting import run
+    from sweep.cli.starting import Showing, run
     from sweep.control.opening import Settings
 
     settings = Settings(
@@ -110,7 +123,17 @@ def start(
 
         start_there(server, file, settings, fixed or [], enqueue or [], best_of or [])
         return
-    status = run(file, settings, fixed or [], enqueue or [], best_of or [], names=names)
+    if detach:
+        from pathlib import Path
+
+        from sweep.cli.detaching import detach as detach_this
+        from sweep.study import check_file
+
+        check_file(file)
+        detach_this(name or Path(file).stem, storage, logdir)
+        return
+    showing = Showing(names=names, log_format=log_format, notify=notify)
+    status = run(file, settings, fixed or [], enqueue or [], best_of or [], showing)
     if status:
         raise typer.Exit(status)
 

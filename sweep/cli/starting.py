@@ -9,11 +9,15 @@ from rich.console import Console
 from rich.text import Text
 
 from sweep.cli.choices import choose
+from sweep.cli.detaching import outliving_the_terminal
 from sweep.cli.display import LiveDisplay, PlainDisplay
+from sweep.cli.json_log import JsonDisplay, check_format, log_as_json
+from sweep.cli.notifying import Notifier
 from sweep.cli.output import console, on_terminal, say, show_grid
 from sweep.cli.tables import constants_line, runs_grid
 from sweep.control.opening import Settings
 from sweep.control.start import Outcome, start_file, start_here
+from sweep.errors import SweepError
 from sweep.read.commands import DEFAULT_LOGDIR, command, shown_path
 from sweep.read.runs import best_run, finished, rank
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
@@ -51,25 +55,64 @@ class CommandLine:
         return command(*words, storage=given.storage)
 
 
+@dataclasses.dataclass(frozen=True)
+class Showing:
+    """How a study is shown while it trains.
+
+    Attributes:
+        names: run names instead of parameters.
+        log_format: `text` or `json`.
+        notify: a command for the shell at the end and where trials fail one after another.
+    """
+
+    names: bool = False
+    log_format: str = "text"
+    notify: str | None = None
+
+    def display(self, file: str) -> LiveDisplay | PlainDisplay | JsonDisplay:
+        """The display of a study file.
+
+        Raises:
+            SweepError: there is no such format.
+        """
+        check_format(self.log_format)
+        if self.log_format == "json":
+            log_as_json()
+            return JsonDisplay(file)
+        return (LiveDisplay if on_terminal() else PlainDisplay)(console(), file, names=self.names)
+
+
 def run(
-    file: str, settings: Settings, fixed: Sequence[str], enqueue: Sequence[str], best_of: Sequence[str], *, names: bool
+    file: str,
+    settings: Settings,
+    fixed: Sequence[str],
+    enqueue: Sequence[str],
+    best_of: Sequence[str],
+    showing: Showing,
 ) -> int:
     """Run a study file and print how it went; returns the exit status."""
+    display = showing.display(file)
     check_file(file)
     choices = choose(file, fixed, enqueue, best_of, storage=settings.storage)
     settings = dataclasses.replace(settings, fixed=choices.fixed, enqueue=choices.enqueue)
-    screen = console()
-    display = (LiveDisplay if on_terminal() else PlainDisplay)(screen, file, names=names)
+    notifier = Notifier(showing.notify, display) if showing.notify is not None else None
     try:
-        with display as watcher:
+        with outliving_the_terminal(), display:
             if settings.workers == 0:
-                outcome = start_here(load(file), settings, watcher)
+                outcome = start_here(load(file), settings, notifier or display)
             else:
-                outcome = start_file(file, settings, watcher)
+                outcome = start_file(file, settings, notifier or display)
     except KeyboardInterrupt:
         say("sweep: stopped before the study was loaded; nothing was trained")
         return 128 + signal.SIGINT
-    close(screen, outcome, CommandLine(file, settings, fixed), names=names)
+    except SweepError as error:
+        if notifier is not None:
+            notifier.notify("failed", str(error))
+        raise
+    if showing.log_format == "text":
+        close(console(), outcome, CommandLine(file, settings, fixed), names=showing.names)
+    if notifier is not None:
+        _notify_end(notifier, outcome)
     return 0 if outcome.signal is None else 128 + (signal.SIGINT if outcome.signal == signal.SIGINT else outcome.signal)
 
 
@@ -93,6 +136,17 @@ def close(screen: Console, outcome: Outcome, line: CommandLine, *, names: bool) 
     width = max(len(words) for words, _ in further)
     for words, what in further:
         screen.print(Text.assemble("  ", (words.ljust(width), "bold"), "   ", (what, "dim")), soft_wrap=True)
+
+
+def _notify_end(notifier: Notifier, outcome: Outcome) -> None:
+    runs, name = outcome.opened.ledger.runs(), outcome.opened.declaration.name
+    done = sum(run.state in FINISHED for run in runs)
+    said = f"{name}: {done} of {outcome.opened.budget} trials"
+    if outcome.stopped is not None:
+        notifier.notify("stopped", f"{said}, stopped by {outcome.stopped}")
+        return
+    best = outcome.opened.search.best()
+    notifier.notify("finished", f"{said}, the best value is {best:.5g}" if best is not None else said)
 
 
 def _best_table(screen: Console, study: StudyRecord, runs: Sequence[RunRecord], *, names: bool) -> None:

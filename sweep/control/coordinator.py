@@ -21,6 +21,7 @@ from sweep.control.opening import Settings, open_study
 from sweep.control.progress import Silent, Watcher
 from sweep.declaration import Declaration
 from sweep.errors import StudyError, SweepError
+from sweep.snapshot import Snapshot
 from sweep.store import RunRecord
 
 
@@ -68,8 +69,12 @@ class Coordinator:
         """Whether a worker has declared the study, and it could be opened."""
         return self._opened is not None
 
-    def open(self, declaration: Declaration) -> None:
+    def open(self, declaration: Declaration, snapshot: Snapshot | None = None) -> None:
         """Open the study that a worker declares; the others must declare the same file.
+
+        Args:
+            declaration: the study.
+            snapshot: of its file, which runs refer to.
 
         Raises:
             SweepError: the study cannot be, or the file has changed since the first worker read it.
@@ -80,6 +85,7 @@ class Coordinator:
                     raise StudyError("a study file stays as it is while its study runs", "another", "start it again")
                 return
             self._opened = open_study(declaration, self.settings, preview=self.preview)
+            self._opened.snapshot = snapshot
             self._again.extend(self._opened.unfinished)
             seconds = self.opened.declaration.timeout
             self._deadline = time.monotonic() + seconds if seconds else math.inf
@@ -123,6 +129,7 @@ class Coordinator:
         self._live[number] = Live(trial, worker, run.duration or 0.0)
         run.state, run.worker, run.seed = "RUNNING", worker, self.opened.search.seed(number)
         run.started, run.duration, run.reason = time.time(), None, None
+        run.snapshot = self.opened.snapshot.hash if self.opened.snapshot is not None else None
         ledger.put(run)
 
     def _may_begin(self) -> bool:

@@ -7,11 +7,12 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.storages._rdb import models
 
+from sweep.control.optuna_rows import upsert
 from sweep.errors import StoreError
 from sweep.store import Store, StudyRecord
 from sweep.store.database import writing
 from sweep.store.lease import alive
-from sweep.store.tables import metrics, runs, studies
+from sweep.store.tables import metrics, runs, snapshots, studies
 
 BATCH = 1000  # rows of one statement
 
@@ -40,6 +41,7 @@ def copy_study(
         if here.execute(sa.select(_STUDIES.c.study_id).where(_STUDIES.c.study_name == study.name)).first():
             raise StoreError("a study is copied to where there is none of its name", study.name)
         study_id = _insert_study(here, study)
+        _copy_snapshots(there, here, study.study_id)
         _copy(there, here, _of_study(study.study_id), {"study_id": study_id}, done)
         numbers = _copy_trials(there, here, study.study_id, study_id, done)
         for table in _tables("trial_id"):
@@ -77,6 +79,12 @@ def _copy(
     for table, which in chosen.items():
         free = {"owner": None} if table is studies else {}
         _insert(here, table, ({**row, **changed, **free} for row in _rows(there, table, which)), done)
+
+
+def _copy_snapshots(there: sa.Connection, here: sa.Connection, study_id: int) -> None:
+    used = sa.select(runs.c.snapshot).where(runs.c.study_id == study_id)
+    rows = there.execute(sa.select(snapshots).where(snapshots.c.hash.in_(used))).mappings()
+    upsert(here, snapshots, ["hash"], [dict(row) for row in rows])
 
 
 def _copy_trials(

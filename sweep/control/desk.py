@@ -13,6 +13,7 @@ from sweep.control.relief import Relief
 from sweep.declaration import Declaration
 from sweep.errors import StudyError
 from sweep.rundir import run_directory
+from sweep.snapshot import Snapshot
 from sweep.store import RunRecord
 
 STEPS = 2**31  # what an integer column holds
@@ -28,9 +29,10 @@ class Desk:
         self._coordinator = coordinator
         self._relief = Relief(coordinator)
 
-    def hello(self, worker: str, declaration: dict[str, Any]) -> dict[str, Any]:
-        """A worker has loaded the study file and declares the study."""
-        self._coordinator.open(Declaration.from_dict(declaration))
+    def hello(self, worker: str, declaration: dict[str, Any], snapshot: str | None = None) -> dict[str, Any]:
+        """A worker has loaded the study file and declares the study, with a snapshot of its files."""
+        kept = Snapshot.from_text(snapshot) if snapshot is not None else None
+        self._coordinator.open(Declaration.from_dict(declaration), kept)
         return {"log": self._coordinator.opened.worker_log(worker), "preview": self._coordinator.preview}
 
     def ask(self, worker: str, outgrown: bool = False) -> dict[str, Any]:
@@ -50,7 +52,7 @@ class Desk:
             "directory": self._earlier(live, run),
             "keep": self._coordinator.settings.keep != "none",
             "epochs": declaration.epochs,
-            "force_epochs": self._coordinator.settings.epochs is not None,
+            "force_epochs": declaration.force_epochs,
             "objective": declaration.objective,
             "direction": declaration.direction,
             "value": declaration.value,

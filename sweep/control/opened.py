@@ -16,6 +16,7 @@ from sweep.control.standing import begin_again
 from sweep.control.storage import Ledger
 from sweep.control.writer import StudyWriter
 from sweep.declaration import Declaration
+from sweep.snapshot import Snapshot
 from sweep.store import FINISHED, RunRecord, Store
 from sweep.store.database import REFUSES, sqlite_path
 from sweep.store.lease import new_owner
@@ -58,6 +59,7 @@ class Opened:
         self.directory = str(self.logdir / declaration.name)
         self.budget = declaration.trials
         self.unfinished = begin_again(search, ledger)
+        self.snapshot: Snapshot | None = None  # of the study file as workers have it
         self.kept = False  # whether anything of this start stands in the database
         self._storage = settings.storage
         self._lock = threading.Lock()
@@ -114,6 +116,7 @@ class Opened:
             self.writer = self.writer or insist(self._create)
             self.kept = True
             keys, space = self.search.keys.as_dict(), self.search.space  # both only grow, and the later stand
+            self.writer.keep_snapshot(self.snapshot)
             self.writer.describe(keys, space, self.declaration.as_dict(), self.directory)
         insist(self.writer.flush)
 

@@ -30,6 +30,7 @@ class Settings:
     parameters' domains have. `logdir` is the folder that holds a folder for each study. `gpus` are those to train on,
     `per_gpu` how many workers share one. `keep` is whose weights stay: `best:N`, `all` or `none`. A trial that fails is
     tried again `retries` times; it has failed where its worker says nothing for `trial_timeout` seconds.
+    `trial_seed` is the seed of every trial, in place of one for each.
     """
 
     storage: str = "sqlite:///sweep.db"
@@ -47,13 +48,15 @@ class Settings:
     per_gpu: int = 1
     retries: int = 0
     trial_timeout: float | None = None
+    trial_seed: int | None = None
     fixed: Mapping[str, Value] = field(default_factory=dict)
     enqueue: Sequence[Mapping[str, Value]] = ()
 
     def over(self, declaration: Declaration) -> Declaration:
         """The declaration with what the command line says instead."""
         names = ("name", "trials", "epochs", "timeout", "workers", "sampler", "pruner", "seed")
-        return declaration.replaced(**{name: getattr(self, name) for name in names})
+        given = {name: getattr(self, name) for name in names}
+        return declaration.replaced(**given, force_epochs=self.epochs is not None)
 
 
 def open_study(declaration: Declaration, settings: Settings, *, preview: bool = False) -> Opened:
@@ -92,6 +95,7 @@ def _open(declaration: Declaration, settings: Settings, store: Store | None, rec
         keys=record.keys if record else None,
         space=record.space if record else None,
         changed=record is not None and record.declaration.get("hash") != declaration.hash,
+        trial_seed=settings.trial_seed,
     )
     for number in standing.out_of_memory:
         search.storage.disguise(number, TrialState.FAIL)

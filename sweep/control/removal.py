@@ -10,7 +10,7 @@ from sweep.errors import StudyError
 from sweep.store import Store, StudyRecord
 from sweep.store.database import writing
 from sweep.store.lease import alive
-from sweep.store.tables import commands, metrics, runs, studies
+from sweep.store.tables import commands, metrics, runs, snapshots, studies
 
 
 def remove_study(store: Store, study: StudyRecord, logdir: Path) -> Path | None:
@@ -49,3 +49,5 @@ def _remove_rows(connection: sa.Connection, study_id: int) -> None:
     for table in [*reversed(tables), commands, metrics, runs, studies]:
         if "study_id" in table.c:
             connection.execute(sa.delete(table).where(table.c.study_id == study_id))
+    used = sa.select(runs.c.snapshot).where(runs.c.snapshot.is_not(None))
+    connection.execute(sa.delete(snapshots).where(snapshots.c.hash.not_in(used)))

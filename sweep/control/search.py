@@ -36,6 +36,7 @@ class Search:
         attributes: the user and system attributes of the study.
         keys, space: the key table and search space that stand with the study.
         changed: the study file is not the one that `space` came from: a parameter must then be one of `space`.
+        trial_seed: the seed of every trial; by default each has its own.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Search:
         keys: Mapping[str, str] | None = None,
         space: Mapping[str, list[str]] | None = None,
         changed: bool = False,
+        trial_seed: int | None = None,
     ) -> None:
         self.declaration = declaration
         self.fixed = dict(fixed or {})
@@ -59,6 +61,7 @@ class Search:
         self.study = self._make_study(len(trials))
         self.storage.load(trials, *attributes)
         self.pruning = Pruning(self.study, declaration.pruner, objective=declaration.objective[0])
+        self._trial_seed = trial_seed
         self._stopped = False
 
     def _make_study(self, trials: int) -> optuna.Study:
@@ -114,6 +117,11 @@ class Search:
     def maximize(self) -> bool:
         """Whether a higher value of the first objective is better."""
         return self.declaration.direction[0] == "maximize"
+
+    def best(self) -> float | None:
+        """The best value of a complete trial, of the first objective."""
+        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return (max if self.maximize else min)((trial.values[0] for trial in complete), default=None)
 
     def trials(self) -> list[FrozenTrial]:
         """All trials by number; not copies."""
@@ -223,6 +231,8 @@ class Search:
 
     def seed(self, number: int) -> int:
         """The seed of one trial, of 31 bits: NumPy's SeedSequence over the study's seed and the trial's number."""
+        if self._trial_seed is not None:
+            return self._trial_seed
         return int(np.random.SeedSequence([self.declaration.seed or 0, number]).generate_state(1)[0]) >> 1
 
     def report(self, trial: optuna.Trial, step: int, value: float) -> None:

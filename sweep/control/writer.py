@@ -17,9 +17,11 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.control.lease import LeaseLost, is_ours
 from sweep.control.optuna_rows import TrialWriter, read_trials, trials, upsert, write_study_attributes
 from sweep.control.storage import STUDY_ID, Changes, Ledger, WriteBehindStorage
+from sweep.snapshot import Snapshot
 from sweep.store import Command, Store, StudyRecord
 from sweep.store.database import writing
 from sweep.store.tables import commands, metrics, runs, split_float, studies
+from sweep.store.tables import snapshots as snapshot_table
 
 Attributes = tuple[Mapping[str, Any], Mapping[str, Any]]
 """A study's user attributes and its system attributes."""
@@ -52,6 +54,8 @@ class StudyWriter:
         self._trials = TrialWriter(record.study_id, dict(known or {}))
         self._attributes = attributes
         self._described = self._written = _described(record.keys, record.space, record.declaration, record.directory)
+        self._snapshot: Snapshot | None = None
+        self._kept: Snapshot | None = None
         self._file = _file_identity(store.url)
         self._lock = threading.Lock()
 
@@ -72,6 +76,10 @@ class StudyWriter:
         """
         self._described = _described(keys, space, declaration, directory)
 
+    def keep_snapshot(self, snapshot: Snapshot | None) -> None:
+        """Have the snapshot that new runs refer to written with the next flush."""
+        self._snapshot = snapshot
+
     def flush(self) -> None:
         """Write everything that changed. Returns once it is committed.
 
@@ -80,14 +88,17 @@ class StudyWriter:
             sqlalchemy.exc.DBAPIError: the database refused; nothing is lost, and the next flush tries again.
         """
         with self._lock:
-            described = self._described
+            described, snapshot = self._described, self._snapshot
             changes = self._ledger.take()  # first: a run may be behind its trial, and never before it
             snapshots, attributes = self._storage.take()
-            if not snapshots and not attributes and not changes and described == self._written:
+            new = snapshot if snapshot is not self._kept else None
+            if not (snapshots or attributes or changes or new) and described == self._written:
                 return
             try:
                 with writing(self.store.engine) as connection:
                     self._hold(connection, described)
+                    if new is not None:
+                        upsert(connection, snapshot_table, ["hash"], [{"hash": new.hash, "content": new.as_text()}])
                     self._trials.write(connection, snapshots)
                     now = self._write_attributes(connection) if attributes else self._attributes
                     self._write_changes(connection, changes)
@@ -97,7 +108,7 @@ class StudyWriter:
                 self._ledger.give_back(changes)
                 raise
             self._trials.written(snapshots)
-            self._written, self._attributes = described, now
+            self._written, self._attributes, self._kept = described, now, snapshot
 
     def beat(self) -> None:
         """Show that this coordinator lives."""

@@ -45,6 +45,7 @@ class RunRecord:
     worker: str | None = None
     started: float | None = None
     duration: float | None = None
+    snapshot: str | None = None
 
     def row(self, study_id: int) -> dict[str, Any]:
         """The run as a row of `sweep_runs`."""

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sweep.errors import StoreError
 from sweep.store import database
 from sweep.store.records import Owner, RunRecord, StudyRecord
-from sweep.store.tables import commands, join_float, metrics, runs, studies
+from sweep.store.tables import commands, join_float, metrics, runs, snapshots, studies
 
 Epochs = dict[int, dict[str, float]]
 """Metrics by epoch (counted from 0), each a value by name."""
@@ -119,6 +119,12 @@ class Store:
                 if metric is not None:
                     found.setdefault(number, {})[metric] = _float(value, kind)
         return found
+
+    def snapshot(self, hash: str) -> str | None:
+        """The snapshot of a study file, as `sweep.snapshot.Snapshot` writes it, by its hash; None if there is none."""
+        with self.engine.connect() as connection:
+            query = sa.select(snapshots.c.content).where(snapshots.c.hash == hash)
+            return connection.execute(query).scalar_one_or_none()
 
     def command(self, study_id: int, verb: str, *, numbers: Iterable[int | None] = (None,), reason: str) -> None:
         """Ask a study's coordinator to `prune`, `keep` or `revive` the runs `numbers`, or to `stop`."""

@@ -58,6 +58,7 @@ runs = sa.Table(
     sa.Column("worker", sa.Text),
     sa.Column("started", _Double),  # Unix seconds
     sa.Column("duration", _Double),  # seconds by the monotonic clock, all attempts that count
+    sa.Column("snapshot", sa.String(64)),  # of `sweep_snapshots`
 )
 sa.Index("sweep_runs_name", runs.c.study_id, runs.c.name)
 
@@ -71,6 +72,13 @@ metrics = sa.Table(
     sa.Column("value", _Double),
     sa.Column("kind", _Kind),
     sqlite_with_rowid=False,
+)
+
+snapshots = sa.Table(
+    "sweep_snapshots",
+    metadata,
+    sa.Column("hash", sa.String(64), primary_key=True),
+    sa.Column("content", sa.Text, nullable=False),  # JSON, `sweep.snapshot.Snapshot`
 )
 
 commands = sa.Table(

@@ -26,6 +26,7 @@ from typing import Any
 import optuna
 
 from sweep.errors import SweepError
+from sweep.snapshot import take
 from sweep.store.records import OUT_OF_MEMORY
 from sweep.study import Study, load
 from sweep.train.beginning import Growth, begin, settle
@@ -58,7 +59,10 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
         except SweepError as error:
             link.refuse(error)
             return
-        welcome = link.call("hello", declaration=declaration)
+        snapshot = take(study.file)
+        welcome = link.call(
+            "hello", declaration=declaration, snapshot=snapshot.as_text() if snapshot is not None else None
+        )
         if _speaks_of_keras(study.file):
             import keras  # noqa: F401  # before the first trial, which is seeded and previewed as the others are
         growth, settled = Growth(), False

@@ -15,7 +15,23 @@ from sweep.cli import run as sweep
 from tests.store_builder import add_example, add_study, build_store, run
 
 ROOT = Path(__file__).parent.parent.parent
-COMMANDS = ["runs", "show", "best", "studies", "names", "export", "tensorboard", "prune", "keep", "revive", "stop"]
+COMMANDS = [
+    "runs",
+    "show",
+    "best",
+    "watch",
+    "studies",
+    "names",
+    "export",
+    "tensorboard",
+    "prune",
+    "keep",
+    "revive",
+    "rerun",
+    "stop",
+    "rm",
+    "clean",
+]
 
 
 @pytest.fixture

@@ -229,7 +229,7 @@ def test_a_database_of_a_newer_sweep_is_refused(storage_url):
 
 
 def test_a_database_of_an_older_schema_is_refused_with_the_command_that_migrates_it(storage_url, monkeypatch):
-    monkeypatch.setattr(schema, "HEAD", "0002")
+    monkeypatch.setattr(schema, "HEAD", "9999")
     with pytest.raises(StoreError, match="migrate it with: sweep db upgrade --storage"):
         connect(parse_url(storage_url), create=False)
 
@@ -242,3 +242,19 @@ def test_tables_of_another_optuna_are_refused(storage_url, monkeypatch):
     monkeypatch.setattr(schema, "_is_made", lambda engine: False)
     with pytest.raises(StoreError, match="run: optuna storage upgrade"):
         connect(parse_url(storage_url), create=True)
+
+
+def test_a_database_of_the_first_schema_is_migrated_with_all_that_is_in_it(storage_url):
+    store = Store(storage_url)
+    study = add_study(store, runs=[run(0, 0.5)])
+    with store.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE sweep_runs DROP COLUMN snapshot"))
+        connection.execute(sa.text("DROP TABLE sweep_snapshots"))
+    store.close()
+    set_revision(storage_url, "0001")
+    with pytest.raises(StoreError, match="must have schema 0002: got 0001"):
+        Store(storage_url)
+    store = Store(storage_url, create=True)
+    assert [(found.number, found.best, found.snapshot) for found in store.runs(study.study_id)] == [(0, 0.5, None)]
+    assert store.snapshot("0" * 64) is None
+    store.close()

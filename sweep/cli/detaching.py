@@ -1,0 +1,81 @@
+"""`sweep start --detach`: the same command in a session of its own, which outlives the terminal."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sweep.cli.output import print_whole
+from sweep.errors import SweepError
+from sweep.read.commands import command, shown_path
+from sweep.store import Store
+from sweep.store.database import has_schema, parse_url
+
+POLL_SECONDS = 0.2
+LOG = "coordinator.log"
+
+
+def detach(name: str, storage: str, logdir: str) -> None:
+    """Start the command line of this process again without --detach, and wait until its study has begun.
+
+    Args:
+        name: what the study will be called, after which its folder is named, as far as that is known.
+        storage, logdir: where it is kept.
+
+    Raises:
+        SweepError: it ended before; its last words say why.
+    """
+    words = [word for word in sys.argv[1:] if word != "--detach"]
+    folder = Path(logdir) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / LOG
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sweep", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    study = None
+    while study is None:
+        if process.poll() is not None:
+            last = log.read_text(errors="replace").strip().rpartition("\n")[2]
+            raise SweepError("a study that is detached must begin", last.removeprefix("sweep: "), f"see {log}")
+        time.sleep(POLL_SECONDS)
+        study = _study_of(process.pid, storage)
+    print_whole(f"{study} trains in process {process.pid}; what it says goes to {shown_path(str(log))}")
+    for verb, what in (("watch", "shows it"), ("stop", "stops it after the running epochs")):
+        print_whole(f"  {command(verb, study, storage=storage)}   {what}")
+
+
+def _study_of(pid: int, storage: str) -> str | None:
+    """The study that a process has, once it stands in the database."""
+    if not has_schema(parse_url(storage)):
+        return None
+    store = Store(storage)
+    try:
+        owned = [study for study in store.studies() if study.owner is not None and study.owner.pid == pid]
+    finally:
+        store.close()
+    return owned[-1].name if owned else None
+
+
+@contextmanager
+def outliving_the_terminal() -> Iterator[None]:
+    """Have the study go on, and say nothing more, where its terminal goes (SIGHUP)."""
+    before = signal.signal(signal.SIGHUP, _fall_silent)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def _fall_silent(number: int, frame: object) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)

@@ -1,0 +1,114 @@
+"""`--log-format json`: a JSON object a line on standard error, for machines that read logs."""
+
+import json
+import logging
+import math
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from sweep.control.progress import Opening
+from sweep.errors import SweepError
+from sweep.store import RunRecord
+
+FORMATS = ("text", "json")
+
+
+def check_format(given: str) -> None:
+    """Refuse a format of logs that there is not.
+
+    Raises:
+        SweepError: it is none.
+    """
+    if given not in FORMATS:
+        raise SweepError(f"logs are {' or '.join(FORMATS)}", repr(given))
+
+
+def write_event(event: str, level: str = "info", **values: Any) -> None:
+    """Write one event; what is None is left out, NaN and infinity are null."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
+    line = {"time": f"{stamp}Z", "level": level, "event": event}
+    line |= {name: _plain(value) for name, value in values.items() if value is not None}
+    sys.stderr.write(json.dumps(line, ensure_ascii=False) + "\n")
+    sys.stderr.flush()
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class JsonDisplay:
+    """A display of `sweep start` that writes an event a line; a context manager, and a watcher of a coordinator."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._study: str | None = None
+
+    def __enter__(self) -> Self:
+        write_event("loading", file=self._file)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def opened(self, study: Opening) -> None:
+        self._study = study.name
+        write_event("opened", study=study.name, trials=study.trials, finished=study.finished, directory=study.directory)
+
+    def started(self, run: RunRecord) -> None:
+        write_event("started", **self._about(run), directory=run.directory, params=run.params)
+
+    def epoch(self, run: RunRecord, metrics: Mapping[str, float]) -> None:
+        write_event("epoch", **self._about(run), metrics={name: _plain(value) for name, value in metrics.items()})
+
+    def ended(self, run: RunRecord) -> None:
+        level = "error" if run.state == "FAIL" else "info"
+        write_event(
+            "ended",
+            level,
+            **self._about(run),
+            state=run.state,
+            best=run.best,
+            reason=run.reason,
+            duration=round(run.duration, 3) if run.duration is not None else None,
+        )
+
+    def message(self, text: str) -> None:
+        write_event("message", "warning", study=self._study, text=text)
+
+    def _about(self, run: RunRecord) -> dict[str, Any]:
+        return {
+            "study": self._study,
+            "run": run.name,
+            "number": run.number,
+            "attempt": run.attempt,
+            "worker": run.worker,
+            "epochs": run.epoch,
+        }
+
+
+class JsonFormatter(logging.Formatter):
+    """Python's log records as events."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record, its traceback in it."""
+        line: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "level": record.levelname.lower(),
+            "event": "log",
+            "logger": record.name,
+            "text": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def log_as_json() -> None:
+    """Have Python's logging write events from now on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

@@ -1,0 +1,104 @@
+"""`sweep rerun`: a run once more, from what is kept of it, held against what it was."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from sweep.cli.grid import Column, Grid
+from sweep.cli.output import print_whole, say, show_grid
+from sweep.cli.target import named_run
+from sweep.control.opening import Settings
+from sweep.control.progress import Silent
+from sweep.control.start import start_file
+from sweep.declaration import versions
+from sweep.errors import SweepError
+from sweep.names import short_number
+from sweep.read.differences import Comparison, compare
+from sweep.snapshot import Snapshot
+from sweep.store import RunRecord, Store, StudyRecord
+
+
+def rerun(store: Store, words: Sequence[str]) -> bool:
+    """Train a run again in a study of its own that is thrown away, and say how it compares; whether it is the same.
+
+    Raises:
+        SweepError: there is no such run, it trains yet, or nothing of its study file is kept.
+    """
+    study, run = named_run(store, words)
+    if run.state in ("RUNNING", "WAITING"):
+        raise SweepError("a run that is rerun has ended", f"{run.name}, which is {run.state}")
+    snapshot = store.snapshot(run.snapshot) if run.snapshot is not None else None
+    if snapshot is None or run.seed is None:
+        raise SweepError("a run is rerun from the snapshot of its study file", f"none of {run.name}")
+    _say_versions(study)
+    with tempfile.TemporaryDirectory(prefix="sweep-rerun-") as folder:
+        now, epochs = _train(study, run, Snapshot.from_text(snapshot), Path(folder))
+    then = store.metrics(study.study_id, [run.number]).get(run.number, {})
+    if now.state == "FAIL" or run.state == "FAIL":
+        print_whole(f"{run.name} was {run.state}{_why(run)}; now it is {now.state}{_why(now)}")
+        return now.state == run.state and now.reason == run.reason
+    return _say_comparison(run, compare(then, epochs))
+
+
+def _train(
+    study: StudyRecord, run: RunRecord, snapshot: Snapshot, folder: Path
+) -> tuple[RunRecord, dict[int, dict[str, float]]]:
+    """Train it in a folder; the run and its metrics by epoch."""
+    (folder / "study").mkdir()
+    origin = study.declaration.get("file")
+    file = snapshot.lay_out(folder / "study", Path(origin).parent if origin else None)
+    say(f"training {run.name} again")
+    settings = Settings(
+        storage=f"sqlite:///{folder}/sweep.db",
+        logdir=str(folder / "runs"),
+        name=study.name,
+        trials=1,
+        epochs=study.declaration["epochs"] if study.declaration.get("force_epochs") else None,
+        workers=1,
+        pruner="nop",
+        sampler="random",
+        fixed=run.params,
+        trial_seed=run.seed,
+        keep="none",
+    )
+    opened = start_file(str(file), settings, Silent()).opened
+    store = Store(settings.storage)
+    try:
+        there = store.study(study.name)
+        number = opened.ledger.runs()[0].number
+        return store.runs(there.study_id)[0], store.metrics(there.study_id).get(number, {})
+    finally:
+        store.close()
+
+
+def _say_versions(study: StudyRecord) -> None:
+    then, now = study.declaration.get("versions") or {}, versions()
+    changed = [f"{name} {then[name]}, now {now.get(name, 'none')}" for name in then if then[name] != now.get(name)]
+    if changed:
+        say(f"trained with {'; '.join(changed)}")
+
+
+def _say_comparison(run: RunRecord, comparison: Comparison) -> bool:
+    if comparison.missing:
+        print_whole(f"{run.name} has {comparison.missing[0]}, and one of the two trainings has not")
+    elif not comparison.differences:
+        print_whole(f"the same in all {comparison.epochs} epochs, to the last bit")
+    else:
+        worst = comparison.differences[0]
+        how = "the same up to rounding" if comparison.same else "not the same"
+        at = f"{worst.metric} at epoch {worst.epoch + 1}"
+        print_whole(f"{how} in {comparison.epochs} epochs: furthest apart, by {worst.apart:.1e}, is {at}")
+        shown = comparison.differences
+        columns = [
+            Column("metric", [difference.metric for difference in shown], style="cyan"),
+            Column("epoch", [str(difference.epoch + 1) for difference in shown], right=True),
+            Column("then", [repr(difference.then) for difference in shown], right=True),
+            Column("now", [repr(difference.now) for difference in shown], right=True),
+            Column("apart", [short_number(difference.apart) for difference in shown], right=True),
+        ]
+        show_grid(Grid(columns))
+    return comparison.same
+
+
+def _why(run: RunRecord) -> str:
+    return f" ({run.reason})" if run.reason else ""

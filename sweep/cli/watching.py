@@ -1,0 +1,83 @@
+"""`sweep watch`: a running study as `sweep start` shows it, read from the store."""
+
+import time
+from collections.abc import Sequence
+
+from sweep.cli.display import LiveDisplay, PlainDisplay
+from sweep.cli.output import console, on_terminal, say
+from sweep.cli.target import named_study
+from sweep.control.progress import Opening, Watcher
+from sweep.errors import SweepError
+from sweep.read.runs import finished, key_table
+from sweep.read.studies import is_running, study_state
+from sweep.store import FINISHED, RunRecord, Store, StudyRecord
+
+POLL_SECONDS = 0.5
+
+
+def watch_study(store: Store, name: str | None, *, names: bool) -> None:
+    """Show a study until it ends; Ctrl-C leaves it running.
+
+    Raises:
+        SweepError: it is not running.
+    """
+    study = named_study(store, name)
+    if not is_running(store, study):
+        state = study_state(study, store.counts(study.study_id), running=False)
+        raise SweepError("a study that is watched must be running", f"{study.name}, which is {state}")
+    display = (LiveDisplay if on_terminal() else PlainDisplay)(console(), study.name, names=names)
+    try:
+        with display as watcher:
+            _follow(store, study, watcher)
+    except KeyboardInterrupt:
+        say(f"{study.name} goes on")
+        return
+    study = store.study(study.name)
+    counts = store.counts(study.study_id)
+    state = study_state(study, counts, running=False)
+    say(f"{study.name} is {state}: {finished(counts)} of {study.declaration['trials']} trials")
+
+
+def _follow(store: Store, study: StudyRecord, watcher: Watcher) -> None:
+    before = store.runs(study.study_id)
+    watcher.opened(_opening(study, before))
+    for run in before:
+        if run.state == "RUNNING" and run.name is not None:
+            watcher.started(run)
+    while True:
+        running = is_running(store, study)  # before the runs are read: what it wrote last is then seen
+        now = store.runs(study.study_id)
+        tell(watcher, before, now)
+        before = now
+        if not running:
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def tell(watcher: Watcher, before: Sequence[RunRecord], now: Sequence[RunRecord]) -> None:
+    """Tell a watcher what became of runs from one look at them to the next."""
+    then = {run.number: run for run in before}
+    for run in now:
+        old = then.get(run.number)
+        began = run.name is not None and (old is None or old.name is None or old.state == "WAITING")
+        if began and run.state != "WAITING" and (old is None or old.state not in FINISHED):
+            watcher.started(run)
+        if run.state == "RUNNING" and (old is None or old.epoch != run.epoch):
+            watcher.epoch(run, {})
+        if run.state != "RUNNING" and (old is None or old.state != run.state):
+            watcher.ended(run)
+
+
+def _opening(study: StudyRecord, runs: Sequence[RunRecord]) -> Opening:
+    declared = study.declaration
+    return Opening(
+        name=study.name,
+        objective=declared["objective"][0],
+        direction=declared["direction"][0],
+        trials=declared["trials"],
+        finished=sum(run.state in FINISHED for run in runs),
+        epochs=declared.get("epochs"),
+        workers=declared.get("workers"),
+        directory=study.directory,
+        keys=key_table(study),
+    )

@@ -1,0 +1,62 @@
+"""`--log-format json`: a line for each event, which every machine can read."""
+
+import json
+import logging
+
+import pytest
+
+from sweep.cli import run as sweep
+from sweep.cli.json_log import JsonFormatter, write_event
+from tests.control.started import Folder
+
+BODY = """
+    x = trial.suggest_float("x", -1, 1)
+    trial.report(float("inf") if trial.number else 0.5, 0)
+    if trial.number == 1:
+        raise ValueError("no")
+    return 0.5
+"""
+
+
+def test_a_study_is_told_as_events(tmp_path):
+    folder = Folder(tmp_path, BODY, "trials=2, workers=1, seed=7")
+    done = folder.start("--log-format", "json")
+    assert done.returncode == 0
+    assert done.stdout == ""
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [event["event"] for event in events] == [
+        *("loading", "opened", "started", "epoch", "ended", "started", "epoch", "ended")
+    ]
+    first, failed = events[4], events[7]
+    assert (first["level"], first["state"], first["number"], first["epochs"]) == ("info", "COMPLETE", 0, 1)
+    assert (failed["level"], failed["state"], failed["reason"]) == ("error", "FAIL", "ValueError: no")
+    assert events[6]["metrics"] == {"loss": None}
+    assert {event["study"] for event in events[1:]} == {"tiny"}
+
+
+def test_another_format_is_refused(tmp_path, monkeypatch, capsys):
+    folder = Folder(tmp_path)
+    monkeypatch.chdir(folder.path)
+    assert sweep(["start", "tiny.py", "--log-format", "xml"]) == 2
+    assert "logs are text or json: got 'xml'" in capsys.readouterr().err
+    assert sweep(["serve", "--log-format", "xml"]) == 2
+
+
+def test_what_python_logs_is_an_event_with_its_traceback():
+    try:
+        raise KeyError("ä\n")
+    except KeyError:
+        import sys
+
+        record = logging.LogRecord("sweep.x", logging.ERROR, "", 1, "it %s", ("failed",), sys.exc_info())
+    line = json.loads(JsonFormatter().format(record))
+    assert (line["level"], line["logger"], line["text"]) == ("error", "sweep.x", "it failed")
+    assert "KeyError" in line["traceback"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_json_has_not_are_null(capsys, value):
+    write_event("it", value=value, nothing=None)
+    line = json.loads(capsys.readouterr().err)
+    assert line["value"] is None
+    assert "nothing" not in line
