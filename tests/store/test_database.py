@@ -14,7 +14,7 @@ from sweep.errors import StoreError
 from sweep.store import Store, schema
 from sweep.store.database import connect, has_schema, parse_url, writing
 from tests.databases import optunas_own
-from tests.store_builder import build_store
+from tests.store_builder import add_study, build_store, run
 
 
 @pytest.mark.parametrize(
