@@ -45,6 +45,9 @@ def detach(name: str, storage: str, logdir: str) -> None:
     while study is None:
         if process.poll() is not None:
             last = log.read_text(errors="replace").strip().rpartition("\n")[2]
+            if process.returncode == 0:  # there was nothing left to train
+                print_whole(last)
+                return
             raise SweepError("a study that is detached must begin", last.removeprefix("sweep: "), f"see {log}")
         time.sleep(POLL_SECONDS)
         study = _study_of(process.pid, storage)

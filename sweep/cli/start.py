@@ -120,7 +120,10 @@ def start(
     )
     if server is not None:
         from sweep.cli.starting_there import start_there
+        from sweep.errors import SweepError
 
+        if detach or notify is not None or log_format != "text":
+            raise SweepError("--detach, --notify and --log-format are for a study that is started here", "--server")
         start_there(server, file, settings, fixed or [], enqueue or [], best_of or [])
         return
     if detach:

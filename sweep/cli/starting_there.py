@@ -26,10 +26,13 @@ def start_there(
     """
     if best_of:
         raise SweepError("--from is for a study that is started here", "--server", "give the run names with --enqueue")
+    if settings.gpus is not None or settings.per_gpu != Settings.per_gpu:
+        raise SweepError("GPUs are chosen where the study is started", "--server")
     store = RemoteStore(server)
     asked = {name: value for name in OPTIONS if (value := getattr(settings, name)) is not None}
-    if settings.keep != Settings.keep:
-        asked["keep"] = settings.keep
+    for name in ("keep", "retries", "trial_timeout"):
+        if getattr(settings, name) != getattr(Settings, name):
+            asked[name] = getattr(settings, name)
     asked["fixed"] = _params(fixed)
     asked["enqueue"] = [_queued(text) for text in enqueue]
     begun = store.ask("/api/starts", {"file": Path(file).name, **asked})

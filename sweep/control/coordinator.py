@@ -249,10 +249,9 @@ class Coordinator:
     def _settled(self, run: RunRecord) -> None:
         if self.error is None or self.opened.kept:  # of a study that is refused at once nothing is kept
             self.opened.keep()
-        declaration = self.opened.declaration
-        self._keeping.ended(
-            self.opened.ledger.runs(), value=declaration.value, maximize=declaration.direction[0] == "maximize"
-        )
+        if self._keeping.count is not None:
+            value, maximize = self.opened.declaration.value, self.opened.search.maximize
+            self._keeping.ended(self.opened.ledger.runs(), value=value, maximize=maximize)
         self.watcher.ended(run)
         self._check_finished()
 

@@ -1,6 +1,7 @@
 """The desk where workers bring their messages: each message is one method, called in its worker's connection thread."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 from optuna.distributions import json_to_distribution
@@ -12,7 +13,7 @@ from sweep.control.pruning import Verdict
 from sweep.control.relief import Relief
 from sweep.declaration import Declaration
 from sweep.errors import StudyError
-from sweep.rundir import run_directory
+from sweep.rundir import CHECKPOINTS, run_directory
 from sweep.snapshot import Snapshot
 from sweep.store import RunRecord
 
@@ -62,10 +63,11 @@ class Desk:
         """Where a checkpoint may be that the trial goes on from: an earlier attempt's, or that of a pruned run."""
         opened = self._coordinator.opened
         revives = opened.search.revives(live.trial)
-        if revives is None or run.directory is not None:
+        if revives is None:
             return run.directory
         live.shielded = True  # it would be pruned at once, as the other was
-        return opened.ledger.run(revives).directory
+        has_own = run.directory is not None and (Path(run.directory) / CHECKPOINTS).is_dir()
+        return run.directory if has_own else opened.ledger.run(revives).directory
 
     def suggest(self, worker: str, number: int, name: str, distribution: str) -> dict[str, Any]:
         """The value of a parameter."""

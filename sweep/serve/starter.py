@@ -29,6 +29,9 @@ from sweep.store.lease import this_host
 MOST = 32
 """Coordinators that one service may have running."""
 
+KEPT_OPTIONS = ("epochs", "workers", "timeout", "keep", "retries", "trial_timeout")
+"""Of the last start, with which a study goes on; the rest stands in the store."""
+
 KEPT = 100  # starts that are remembered
 LOG, OPTIONS = "coordinator.log", "start.json"
 _TAIL = 4000  # characters of output that are shown
@@ -47,13 +50,15 @@ class Options:
     pruner: str | None = None
     seed: int | None = None
     keep: str | None = None
+    retries: int | None = None
+    trial_timeout: float | None = None
     fixed: Mapping[str, Value] = field(default_factory=dict)
 
     def arguments(self) -> list[str]:
         """The options as `sweep start` takes them."""
         given = {name: value for name, value in asdict(self).items() if value is not None and name != "fixed"}
         return [
-            *(f"--{name}={value}" for name, value in given.items()),
+            *(f"--{name.replace('_', '-')}={value}" for name, value in given.items()),
             *(f"--set={name}={format_value(value)}" for name, value in self.fixed.items()),
         ]
 
@@ -195,6 +200,6 @@ class Starter:
         options: dict[str, Any] = {name: declared.get(name) for name in ("trials", "sampler", "pruner", "seed")}
         with suppress(OSError, ValueError):
             kept = json.loads((self._settings.logdir / study.name / OPTIONS).read_text())
-            options |= {name: kept.get(name) for name in ("epochs", "workers", "timeout")}
+            options |= {name: kept.get(name) for name in KEPT_OPTIONS}
             options["fixed"] = kept.get("fixed", {})
         return self.start(file, Options(**options | {"name": study.name, "trials": trials or options["trials"]}))

@@ -141,7 +141,7 @@ def _resume(run: Run, training: int, train: Callable[[Checkpoint | None], None])
         train(kept)
     except Unfit:
         _log.warning("trial %d begins anew: its checkpoint is one of another model", run.reporter.number)
-        run.forget_checkpoints()
+        run.begin_anew()
         train(None)
 
 

@@ -93,6 +93,7 @@ class Run:
         self.keep = keep
         self.directory = earlier
         self.fresh = True  # whether its directory holds nothing of an earlier attempt
+        self._anew = False
         self.trainings = 0  # how often `sweep.fit` has begun
         self.best: float | None = None  # of the first objective, and finite
         self.weights: Weights | None = None  # of the epoch whose value is the trial's
@@ -124,6 +125,8 @@ class Run:
         self.started = self.reporter.start(family, architecture, epochs)
         self.directory = Path(self.started.directory)
         self.fresh = not files(self.directory)
+        if self._anew:
+            remove_checkpoints(self.directory)
         restart(self.directory, at)
         self.writer = RunWriter(self.directory)
         if at == 0 or self.fresh:
@@ -142,10 +145,9 @@ class Run:
         found = newest(self.directory, training) if self.directory is not None else None
         return found if found is not None and found.epoch >= self.epoch else None
 
-    def forget_checkpoints(self) -> None:
-        """Remove what an earlier attempt has left."""
-        if self.directory is not None:
-            remove_checkpoints(self.directory)
+    def begin_anew(self) -> None:
+        """Go on from nothing that an earlier attempt has left."""
+        self.directory, self._anew = None, True
 
     def resume(self, kept: Checkpoint) -> None:
         """Take the epochs of a checkpoint over, those that the run has not yet, and tell of them."""
@@ -262,8 +264,8 @@ class Run:
         self.writer = None
         if state == "FAIL" and self.directory is not None:
             (self.directory / WEIGHTS).unlink(missing_ok=True)
-        if state != "PRUNED":  # which may have been by mistake
-            self.forget_checkpoints()
+        if state != "PRUNED" and self.directory is not None:  # which may have been by mistake
+            remove_checkpoints(self.directory)
 
     def abandon(self) -> None:
         """Close the event file with no end: the run will be run again."""

@@ -325,7 +325,7 @@ def _filters_and_opens_tensorboard(page):
     page.fill("#filter", "")
     until(page, "document.querySelectorAll('#rows tr[data-number]').length >= 2")
     page.fill("#filter", "^(dnn|mlp)")
-    until(page, "document.querySelector('#tensorboard').href.includes('runFilter')")
+    until(page, "new URL(document.querySelector('#tensorboard').href).searchParams.get('runFilter') === '^(dnn|mlp)'")
     names = [name for name in shown(page) if not name.startswith("t0")]
     with page.expect_popup() as popup:
         page.click("#tensorboard")

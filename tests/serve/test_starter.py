@@ -108,7 +108,7 @@ def test_a_service_runs_so_many_studies(sleeping, monkeypatch):
 
 def test_a_study_goes_on_with_the_options_of_its_last_start(sleeping):
     starter, file, store = sleeping
-    first = starter.start(file, Options(trials=5, epochs=7, fixed={"x": 0.5}))
+    first = starter.start(file, Options(trials=5, epochs=7, fixed={"x": 0.5}, keep="best:2"))
     first.process.kill()
     first.process.wait()
     study = add_study(store, "plain", [run(0)], trials=5, sampler="random", seed=3)
@@ -117,6 +117,7 @@ def test_a_study_goes_on_with_the_options_of_its_last_start(sleeping):
     assert kept == {
         "name": "plain", "trials": 9, "epochs": 7, "timeout": None, "workers": None,
         "sampler": "random", "pruner": "median", "seed": 3, "fixed": {"x": 0.5},
+        "keep": "best:2", "retries": None, "trial_timeout": None,
     }  # fmt: skip
 
 

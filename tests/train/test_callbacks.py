@@ -83,7 +83,7 @@ def test_optunas_pruner_prunes_and_the_run_says_so(tmp_path):
 
 def test_a_value_that_is_nan_prunes(tmp_path):
     def fit(model, chosen):
-        return model.fit(X * float("nan"), Y, validation_data=VALIDATION, epochs=5, verbose=0, callbacks=chosen)
+        return model.fit(X, Y * float("nan"), validation_data=VALIDATION, epochs=5, verbose=0, callbacks=chosen)
 
     (trial,) = optimize(tmp_path, fit=fit).trials
     assert trial.state == optuna.trial.TrialState.PRUNED

@@ -116,7 +116,7 @@ def test_values_are_the_weights_by_tag():
 def test_tensorboard_draws_every_kind_of_model(tmp_path, loader):
     for build in TAGS:
         with RunWriter(tmp_path / build.__name__) as writer:
-            graphs.write(writer, build(), np.ones((2, 3), np.float32))
+            graphs.write(writer, model := build(), np.ones((2, 3), np.float32), graphs.config(model))
     with tensorboard(tmp_path, loader) as server:
         runs = server.wait_for(lambda: server.get("data/plugin/graphs/info"), lambda runs: len(runs) == len(TAGS))
         assert {run: info["run_graph"] for run, info in runs.items()} == dict.fromkeys(runs, True)
@@ -132,7 +132,7 @@ def test_tensorboard_draws_every_kind_of_model(tmp_path, loader):
 def operations(model, directory):
     """The names of the operations in a model's graph, without what is only read."""
     with RunWriter(directory) as writer:
-        graphs.write(writer, model, None)
+        graphs.write(writer, model, None, graphs.config(model))
     (graph,) = (GraphDef.FromString(event.graph_def) for event in read(directory) if event.graph_def)
     names = {node.name for node in graph.node}
     assert {name.lstrip("^").partition(":")[0] for node in graph.node for name in node.input} <= names
@@ -154,11 +154,11 @@ def test_each_call_of_a_shared_layer_has_its_operations(tmp_path):
 
 def test_a_model_that_cannot_be_traced_has_no_graph_and_trains_all_the_same(tmp_path, caplog):
     with RunWriter(tmp_path / "run") as writer:
-        graphs.write(writer, subclassed(Untraceable), np.ones((2, 3), np.float32))
+        graphs.write(writer, subclassed(Untraceable), np.ones((2, 3), np.float32), None)
     assert "could not be written" in caplog.text
 
 
 def test_a_subclassed_model_without_a_sample_has_no_graph(tmp_path, caplog):
     with RunWriter(tmp_path / "run") as writer:
-        graphs.write(writer, subclassed(), None)
+        graphs.write(writer, subclassed(), None, None)
     assert caplog.text == ""

@@ -61,6 +61,8 @@ class Starting(BaseModel):
     pruner: Spec | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
     keep: Annotated[str, StringConstraints(pattern=r"^(all|none|best:[1-9][0-9]{0,8})$")] | None = None
+    retries: Annotated[int, Field(ge=0, le=100)] | None = None
+    trial_timeout: Annotated[float, Field(gt=0, le=1e9)] | None = None
     fixed: Parameters = {}
     enqueue: Annotated[list[Parameters | str], Field(max_length=100)] = []
 
