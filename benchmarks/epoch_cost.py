@@ -2,11 +2,12 @@
 
     python benchmarks/epoch_cost.py [--epochs 400]
 
-One trial of `sweep.fit` in this process, its coordinator in threads, histograms of every weight in every epoch. The
+This file is its own study: one trial of `sweep.fit` in a worker process, histograms of every weight in every epoch. The
 time is that of the callback that does it all, and of it what the worker waits for the verdict. Milliseconds.
 """
 
 import argparse
+import json
 import os
 import statistics
 import sys
@@ -14,17 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-from epoch_loop import DATA, dnn
 
 import sweep
 from sweep.control.opening import Settings
-from sweep.control.progress import Silent
-from sweep.control.start import start_here
-from sweep.train.monitor import Monitor
-from sweep.train.trial import WorkerTrial
+from sweep.control.start import start_file
 
 taken: dict[str, list[float]] = {"all": [], "waiting": []}
 
@@ -42,24 +38,36 @@ def timed(method, kind):
     return call
 
 
+def train(trial):
+    from epoch_loop import DATA, dnn
+
+    from sweep.train.monitor import Monitor
+    from sweep.train.trial import WorkerTrial
+
+    trial.suggest_float("x", 0, 1)
+    Monitor.on_epoch_end = timed(Monitor.on_epoch_end, "all")
+    WorkerTrial.receive_verdict = timed(WorkerTrial.receive_verdict, "waiting")
+    data = {name: value for name, value in DATA.items() if name != "x"}
+    value = sweep.fit(trial, dnn(), DATA["x"], **data)
+    Path(os.environ["EPOCH_COST"]).write_text(json.dumps(taken))
+    return value
+
+
+study = sweep.Study(train, objective="val_loss", direction="minimize", trials=1, seed=0, workers=1, name="cost")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=400)
     epochs = parser.parse_args().epochs
-    Monitor.on_epoch_end = timed(Monitor.on_epoch_end, "all")
-    WorkerTrial.receive_verdict = timed(WorkerTrial.receive_verdict, "waiting")
-
-    def train(trial):
-        trial.suggest_float("x", 0, 1)
-        data = {name: value for name, value in DATA.items() if name != "x"}
-        return sweep.fit(trial, dnn(), DATA["x"], epochs=epochs, **data)
-
-    study = sweep.Study(train, objective="val_loss", direction="minimize", trials=1, seed=0, name="cost")
     with tempfile.TemporaryDirectory() as folder:
-        start_here(study, Settings(storage=f"sqlite:///{folder}/sweep.db", logdir=f"{folder}/runs"), Silent())
-    own = [whole - waiting for whole, waiting in zip(taken["all"], taken["waiting"], strict=True)]
+        os.environ["EPOCH_COST"] = f"{folder}/taken.json"
+        settings = Settings(storage=f"sqlite:///{folder}/sweep.db", logdir=f"{folder}/runs", epochs=epochs)
+        start_file(__file__, settings)
+        found = json.loads(Path(folder, "taken.json").read_text())
+    own = [whole - waiting for whole, waiting in zip(found["all"], found["waiting"], strict=True)]
     print("| | median, ms | 95th percentile |\n|---|---|---|")
-    for name, values in (("events, histograms, findings", own), ("waiting for the verdict", taken["waiting"])):
+    for name, values in (("events, histograms, findings", own), ("waiting for the verdict", found["waiting"])):
         print(f"| {name} | {statistics.median(values):.2f} | {statistics.quantiles(values, n=20)[18]:.2f} |")
 
 

@@ -68,20 +68,24 @@ def take(file: Path | None) -> Snapshot | None:
     if file is None:
         return None
     folder = file.parent.resolve()
-    paths = {file.resolve(), *_imported(folder)}
+    paths = {file.resolve(), *_imported(folder, {folder.name, file.parent.name})}
     files = {path.relative_to(folder).as_posix(): path.read_text(errors="surrogateescape") for path in paths}
     if sum(map(len, files.values())) > LARGEST:
         files = {file.name: files[file.name]}
     return Snapshot(file.name, files)
 
 
-def _imported(folder: Path) -> Iterator[Path]:
+def _imported(folder: Path, called: set[str]) -> Iterator[Path]:
+    """The modules below a folder; `called` is what it may be called, which spares resolving all of TensorFlow's paths."""
     for module in list(sys.modules.values()):
-        path = Path(getattr(module, "__file__", None) or "")
-        if path.suffix == ".py" and path.is_absolute() and path.resolve().is_relative_to(folder):
-            within = path.resolve().relative_to(folder).parts
+        name = getattr(module, "__file__", None) or ""
+        if not name.endswith(".py") or not any(part in name for part in called):
+            continue
+        path = Path(name).resolve()
+        if path.is_relative_to(folder):
+            within = path.relative_to(folder).parts
             if not _ELSEWHERE.intersection(within) and not any(part.startswith(".") for part in within):
-                yield path.resolve()
+                yield path
 
 
 def _link(there: Path, here: Path) -> None:

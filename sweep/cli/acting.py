@@ -1,16 +1,15 @@
 """`sweep prune`, `keep`, `revive` and `stop`: commands put into the store."""
 
-import sys
 from collections.abc import Sequence
 
-from sweep.cli.output import remark, say, show_grid
+from sweep.cli.output import confirm, remark, say, show_grid
 from sweep.cli.tables import runs_grid
-from sweep.cli.target import Target, named_run, named_study
+from sweep.cli.target import Target, check_running, named_run, named_study
 from sweep.control.revival import queue_revival
 from sweep.errors import SweepError
 from sweep.read.commands import command, shown_path
 from sweep.read.runs import select_runs
-from sweep.read.studies import is_running, study_state
+from sweep.read.studies import is_running
 from sweep.store import Store, StudyRecord
 
 BY_HAND = "by hand"
@@ -38,13 +37,12 @@ def prune_runs(
         wanted = " and ".join(repr(text) for text in (target.pattern, where) if text is not None)
         say(f"no running trial of {study.name} matches {wanted}")
         return
-    _check_running(store, study, "prune")
+    check_running(store, study, "prune")
     show_grid(runs_grid(study, runs, names=names))
     if dry_run:
         remark(f"{_trials(len(runs))} would be pruned")
         return
-    if not yes:
-        _confirm(f"Prune {_trials(len(runs))}?")
+    confirm(f"Prune {_trials(len(runs))}?", yes=yes)
     store.command(study.study_id, "prune", numbers=[run.number for run in runs], reason=BY_HAND)
     say(f"{_trials(len(runs))} of {study.name} will be pruned after the present epoch")
 
@@ -56,7 +54,7 @@ def keep_run(store: Store, words: Sequence[str]) -> None:
         SweepError: it is not running.
     """
     study, run = named_run(store, words)
-    _check_running(store, study, "keep a run of it")
+    check_running(store, study, "keep a run of it")
     if run.state != "RUNNING":
         raise SweepError("a run that is kept from pruning must be running", f"{run.name}, which is {run.state}")
     store.command(study.study_id, "keep", numbers=[run.number], reason=BY_HAND)
@@ -92,25 +90,10 @@ def stop_study(store: Store, name: str | None, storage: str) -> None:
         SweepError: the study is not running.
     """
     study = named_study(store, name)
-    _check_running(store, study, "stop")
+    check_running(store, study, "stop")
     store.command(study.study_id, "stop", reason=BY_HAND)
     again = command("start", shown_path(study.declaration.get("file") or "FILE"), storage=storage)
     say(f"{study.name} will stop after the running epochs; go on with: {again}")
-
-
-def _check_running(store: Store, study: StudyRecord, verb: str) -> None:
-    """Refuse a command that nobody would obey: it would lie in the store until the study is started again."""
-    if not is_running(store, study):
-        state = study_state(study, store.counts(study.study_id), running=False)
-        raise SweepError(f"a study must be running to {verb}", f"{study.name}, which is {state}")
-
-
-def _confirm(question: str) -> None:
-    import typer
-
-    if not sys.stdin.isatty():
-        raise SweepError("prune asks before it prunes", "no terminal to ask on", "add --yes, or --dry-run to look only")
-    typer.confirm(question, abort=True)
 
 
 def _trials(count: int) -> str:

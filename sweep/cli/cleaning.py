@@ -1,13 +1,10 @@
 """`sweep rm` and `sweep clean`: what cannot be undone is shown before, and asked for."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
-
 from sweep.cli.cells import shown_size
-from sweep.cli.output import print_whole, remark, say
+from sweep.cli.output import confirm, print_whole, remark, say
 from sweep.cli.target import Target, named_study
 from sweep.control.disk import KINDS, bytes_of, files, remove, size
 from sweep.control.removal import remove_study
@@ -28,7 +25,7 @@ def remove_one(store: Store, name: str, logdir: str, *, yes: bool, dry_run: bool
     if dry_run:
         remark("would be removed, from the database and the disk")
         return
-    _confirm(f"Remove {study.name} with its {count} runs, for good?", yes=yes)
+    confirm(f"Remove {study.name} with its {count} runs, for good?", yes=yes)
     folder = remove_study(store, study, Path(logdir))
     say(f"{study.name} is removed{'' if folder else f'; {study.directory} is not in {logdir}, and was left'}")
 
@@ -62,17 +59,7 @@ def clean_runs(
     if dry_run:
         remark(f"{what} of {len(found)} runs would be removed, {shown_size(total)}")
         return
-    _confirm(f"Remove {what} of {len(found)} runs, {shown_size(total)}?", yes=yes)
+    confirm(f"Remove {what} of {len(found)} runs, {shown_size(total)}?", yes=yes)
     for paths in found.values():
         remove(paths)
     say(f"{shown_size(total)} are free again; the runs stay in the database")
-
-
-def _confirm(question: str, *, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise SweepError(
-            "what cannot be undone is asked for", "no terminal to ask on", "add --yes, or --dry-run to look"
-        )
-    typer.confirm(question, abort=True)

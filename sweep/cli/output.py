@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweep.cli.grid import Grid
+from sweep.errors import SweepError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,3 +84,19 @@ def remarks(texts: Sequence[str | None]) -> None:
 def say(text: str) -> None:
     """Print a line to stderr."""
     print(text, file=sys.stderr)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before what cannot be undone, unless told not to; "no" ends the command.
+
+    Raises:
+        SweepError: nobody can be asked.
+    """
+    import typer
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        remedy = "add --yes, or --dry-run to look only"
+        raise SweepError("what cannot be undone is asked for", "no terminal to ask on", remedy)
+    typer.confirm(question, abort=True)

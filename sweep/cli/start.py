@@ -91,8 +91,8 @@ def start(
 ) -> None:
     """Train a study, or go on with it.
 
-    Ctrl-C once stops after the running epochs, and what was running is run again when the study goes on; Ctrl-C twice
-    stops at once. With --server the service trains it, and FILE is one of its folder.
+    Ctrl-C once stops after the running epochs, and what was running goes on from there when the study does; Ctrl-C
+    twice stops at once. With --server the service trains it, and FILE is one of its folder.
 
     \b
     Example: sweep start studies/diabetes.py --trials 50 --pruner 'median(n_startup_trials=5)'

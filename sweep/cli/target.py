@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sweep.cli.output import on_terminal, say
 from sweep.errors import SweepError
 from sweep.read.runs import Pattern, choose_study, find_run
+from sweep.read.studies import is_running, study_state
 from sweep.store import RunRecord, Store, StudyRecord
 
 
@@ -68,3 +69,14 @@ def find_target(store: Store, first: str | None, second: str | None, option: str
     if len(store.studies()) != 1:
         return Target(store.study(first), None)
     return Target(named_study(store, None), first)
+
+
+def check_running(store: Store, study: StudyRecord, verb: str) -> None:
+    """Refuse a command that nobody would obey: it would lie in the store until the study is started again.
+
+    Raises:
+        SweepError: the study is not running.
+    """
+    if not is_running(store, study):
+        state = study_state(study, store.counts(study.study_id), running=False)
+        raise SweepError(f"a study must be running to {verb}", f"{study.name}, which is {state}")

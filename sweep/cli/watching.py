@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 from sweep.cli.display import LiveDisplay, PlainDisplay
 from sweep.cli.output import console, on_terminal, say
-from sweep.cli.target import named_study
+from sweep.cli.target import check_running, named_study
 from sweep.control.progress import Opening, Watcher
-from sweep.errors import SweepError
 from sweep.read.runs import finished, key_table
 from sweep.read.studies import is_running, study_state
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
@@ -22,9 +21,7 @@ def watch_study(store: Store, name: str | None, *, names: bool) -> None:
         SweepError: it is not running.
     """
     study = named_study(store, name)
-    if not is_running(store, study):
-        state = study_state(study, store.counts(study.study_id), running=False)
-        raise SweepError("a study that is watched must be running", f"{study.name}, which is {state}")
+    check_running(store, study, "watch")
     display = (LiveDisplay if on_terminal() else PlainDisplay)(console(), study.name, names=names)
     try:
         with display as watcher:

@@ -1,7 +1,8 @@
 """Whether a database holds what it should: that Optuna's tables and ours agree, and that nothing is missing."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial
@@ -50,7 +51,7 @@ def _check_study(store: Store, study: StudyRecord) -> Iterator[str]:
 def _check_run(study: StudyRecord, run: RunRecord, trial: FrozenTrial, epochs: Epochs) -> Iterator[str]:
     if trial.state.name != run.state and (trial.state.is_finished() or run.state in FINISHED):
         yield f"is {run.state}, and its trial {trial.state.name}"
-    if run.params != trial.params and run.name is not None:
+    if run.name is not None and _texts(run.params) != _texts(trial.params):
         yield f"has the parameters {run.params}, and its trial {trial.params}"
     plain = set(epochs) != set(range(len(epochs)))  # an objective of plain Optuna may report any steps
     if not plain and run.epoch != len(epochs):
@@ -67,6 +68,11 @@ def _check_run(study: StudyRecord, run: RunRecord, trial: FrozenTrial, epochs: E
     best = (max if study.declaration["direction"][0] == "maximize" else min)(finite, default=None)
     if best is not None and run.best != best:
         yield f"has the best value {run.best}, and {best} among its epochs"
+
+
+def _texts(params: Mapping[str, Any]) -> dict[str, str]:
+    """Parameters as texts, so that NaN equals itself, and 1 neither 1.0 nor True."""
+    return {name: repr(value) for name, value in params.items()}
 
 
 def _exact(value: float) -> str:

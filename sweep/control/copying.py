@@ -103,7 +103,7 @@ def _rows(
 ) -> Iterable[Row]:
     """Rows of a table, without the key that every database counts for itself."""
     key = next((column.name for column in table.primary_key if len(table.primary_key) == 1), None)
-    drop = key if not keep_key and key not in ("study_id",) else None
+    drop = None if keep_key or key == "study_id" else key
     for row in there.execute(sa.select(table).where(which)).mappings():
         yield {name: value for name, value in row.items() if name != drop}
 

@@ -23,7 +23,7 @@ from sweep.train import compiled as epochs_loop
 from sweep.train.checkpoints import Checkpoint
 from sweep.train.gradients import gradients_of
 from sweep.train.metric_names import foresee
-from sweep.train.monitor import Gradients, Monitor
+from sweep.train.monitor import LEARNING_RATE, Gradients, Monitor
 from sweep.train.resuming import SECONDS, Saver, Unfit
 from sweep.train.run import Run
 
@@ -152,11 +152,12 @@ def _initial_epoch(kept: Checkpoint | None, first: int, last: int) -> int:
 
 
 def _prepend(history: keras.callbacks.History, kept: Checkpoint, first: int) -> None:
-    """Put the epochs of an earlier attempt before those of this one."""
+    """Put the epochs of an earlier attempt before those of this one, with the metrics that Keras has in a History."""
+    known = set(history.history) or {name for metrics in kept.log[first:] for name in metrics} - {LEARNING_RATE}
     for epoch, metrics in reversed(list(enumerate(kept.log[first:], start=first))):
         history.epoch.insert(0, epoch)
-        for name, value in metrics.items():
-            history.history.setdefault(name, []).insert(0, value)
+        for name in known & metrics.keys():
+            history.history.setdefault(name, []).insert(0, metrics[name])
 
 
 def sample_gradients(x: Any, y: Any, wanted: bool | int) -> Gradients | None:

@@ -16,6 +16,8 @@ from sweep.train.resuming import Saver
 from sweep.train.run import Run, numbers
 from sweep.train.weights import Weights
 
+LEARNING_RATE = "learning_rate"  # a metric of every epoch, which Keras' History has only where a callback adds it
+
 Gradients = Callable[[keras.Model], Mapping[str, np.ndarray[Any, Any]]]
 
 
@@ -87,7 +89,7 @@ class Monitor(keras.callbacks.Callback):
         writer = self.begin()
         rate = _learning_rate(self.model)
         if rate is not None:
-            metrics.setdefault("learning_rate", rate)
+            metrics.setdefault(LEARNING_RATE, rate)
         epoch = run.epoch
         decides = run.record(epoch, metrics)
         weights = self._weights()

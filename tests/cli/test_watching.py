@@ -62,7 +62,7 @@ def test_a_study_that_does_not_run_is_not_watched(tmp_path, monkeypatch, capsys)
     assert folder.start().returncode == 0
     monkeypatch.chdir(tmp_path)
     assert sweep(["watch", "tiny"]) == 2
-    assert "must be running: got tiny, which is finished" in capsys.readouterr().err
+    assert "must be running to watch: got tiny, which is finished" in capsys.readouterr().err
 
 
 @pytest.mark.slow
