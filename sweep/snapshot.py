@@ -76,7 +76,7 @@ def take(file: Path | None) -> Snapshot | None:
 
 
 def _imported(folder: Path, called: set[str]) -> Iterator[Path]:
-    """The modules below a folder; `called` is what it may be called, which spares resolving all of TensorFlow's paths."""
+    """The modules below a folder; `called`: its names, which spare resolving all of TensorFlow's paths."""
     for module in list(sys.modules.values()):
         name = getattr(module, "__file__", None) or ""
         if not name.endswith(".py") or not any(part in name for part in called):

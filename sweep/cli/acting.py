@@ -10,7 +10,7 @@ from sweep.errors import SweepError
 from sweep.read.commands import command, shown_path
 from sweep.read.runs import select_runs
 from sweep.read.studies import is_running
-from sweep.store import Store, StudyRecord
+from sweep.store import Store
 
 BY_HAND = "by hand"
 

@@ -90,8 +90,11 @@ def remove(run: Path) -> None:
     shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
 
 
-def save_arrays(path: Path, arrays: Mapping[str, Array], state: Mapping[str, Any]) -> None:
+def save_arrays(path: Path, arrays: Mapping[str, Array], state: Mapping[str, Any], *, sync: bool = True) -> None:
     """Write arrays and plain data as one `.npz` file, which is there whole or not at all.
+
+    Args:
+        sync: wait until it is on the disk, so that it survives a loss of power.
 
     Raises:
         OSError: it cannot be written.
@@ -101,12 +104,14 @@ def save_arrays(path: Path, arrays: Mapping[str, Array], state: Mapping[str, Any
         with beside.open("wb") as file:
             text = np.frombuffer(json.dumps(state, default=_plain).encode(), np.uint8)
             np.savez(file, allow_pickle=False, **{_STATE: text}, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    if sync:
+        _sync_folder(path.parent)
 
 
 def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]] | None:

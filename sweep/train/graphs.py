@@ -82,7 +82,9 @@ def write(writer: RunWriter, model: keras.Model, sample: Any, config: str | None
     signature = _signature(model, sample)
     if signature is not None:
         try:
-            traced = tf.function(lambda inputs: model(inputs, training=False)).get_concrete_function(signature)
+            # Without autograph, as Keras traces a training: converting its code took most of the time.
+            calling = tf.function(lambda inputs: model(inputs, training=False), autograph=False)
+            traced = calling.get_concrete_function(signature)
             graph = traced.graph.as_graph_def()
             _name_after_layers(graph, {model.name, *(layer.name for layer in model._flatten_layers())})
             writer.graph(graph.SerializeToString())

@@ -23,7 +23,7 @@ SECONDS = 30.0
 """So far apart are a training's checkpoints, unless `sweep.fit` says otherwise."""
 
 SHORT = 1.0
-"""Less than so many seconds of training are sooner trained again than kept."""
+"""Less than so many seconds of a training that is stopped are sooner trained again than kept."""
 
 COST = 20
 """Writing a checkpoint takes at most one part in so many of a training's time."""
@@ -97,8 +97,8 @@ class Saver:
         """
         if self._run.directory is None or math.isinf(self._seconds):
             return
-        now, stops = time.monotonic(), over or self._run.verdict != "go"
-        due = SHORT if stops else max(self._seconds, COST * self._took)
+        now = time.monotonic()
+        due = SHORT if self._run.verdict != "go" else max(self._seconds, COST * self._took)
         if self._seconds > 0 and now - self._saved < due:
             return
         try:

@@ -47,7 +47,8 @@ def save_weights(run: Path, weights: Weights) -> None:
     Raises:
         OSError: they cannot be written.
     """
-    save_arrays(run / WEIGHTS, {f"{n:05}": array for n, array in enumerate(weights.arrays)}, weights.about())
+    arrays = {f"{n:05}": array for n, array in enumerate(weights.arrays)}
+    save_arrays(run / WEIGHTS, arrays, weights.about(), sync=False)  # a trial a second must not wait for the disk
 
 
 def load_weights(run: Path) -> Weights | None:
