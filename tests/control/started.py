@@ -1,5 +1,6 @@
 """`sweep start` as a process of its own, on a study file that imports no Keras, so that its workers start quickly."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -171,6 +172,16 @@ class Started:
     def reporting(self) -> list[RunRecord]:
         """Runs that have reported an epoch and are running, as soon as there is one."""
         return wait_for(lambda: [run for run in self.folder.runs() if run.state == "RUNNING" and run.epoch])
+
+    def training(self) -> list[psutil.Process]:
+        """The workers that have a trial."""
+        busy = {run.worker for run in self.folder.runs() if run.state == "RUNNING"}
+        found = []
+        for worker in self.workers():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if worker.cmdline()[-1:] and worker.cmdline()[-1] in busy:
+                    found.append(worker)
+        return found
 
     def worker_of(self, run: RunRecord) -> psutil.Process:
         """The process that trains a run."""

@@ -43,6 +43,8 @@ def kill_workers(started: Started, draw: random.Random, *, pause: float, most: i
     while killed < most and started.process.poll() is None:
         time.sleep(draw.uniform(0.5 * pause, 1.5 * pause))
         workers = started.workers()
+        if draw.random() < 0.7:  # most of them one that trains: where all die while they load, nobody gets anywhere
+            workers = started.training() or workers
         if workers:
             draw.choice(workers).kill()
             killed += 1
