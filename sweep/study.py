@@ -5,6 +5,7 @@ everybody else has its `Declaration`.
 """
 
 import dataclasses
+import importlib.machinery
 import importlib.util
 import sys
 import traceback
@@ -148,6 +149,14 @@ class Study:
         return run_study(self, **overrides)
 
 
+class _Uncached(importlib.machinery.SourceFileLoader):
+    """Takes no bytecode of an earlier import: Python tells it by the file's size and the second of its last change."""
+
+    def path_stats(self, path: str) -> Mapping[str, Any]:
+        """None, so that the source is compiled."""
+        raise OSError
+
+
 def load(path: str | Path) -> Study:
     """Import a study file and return its study. Loads TensorFlow where the file does.
 
@@ -156,7 +165,8 @@ def load(path: str | Path) -> Study:
     """
     file = check_file(path)
     sys.path.insert(0, str(file.parent))  # as `python FILE` does, so that a study may import its neighbours
-    spec = importlib.util.spec_from_file_location(f"sweep_study_{file.stem}", file)
+    name = f"sweep_study_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file, loader=_Uncached(name, str(file)))
     if spec is None or spec.loader is None:
         raise StudyError("a study file is a Python file", str(path), "its name ends in .py")
     module = importlib.util.module_from_spec(spec)

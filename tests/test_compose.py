@@ -32,6 +32,12 @@ def test_the_file_is_one_of_the_compose_specification():
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+def test_the_dockerfile_has_nothing_that_its_linter_minds():
+    program = Path(sys.executable).parent / "hadolint"
+    checked = subprocess.run([program, "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
 def test_every_variable_that_must_be_set_is_in_the_example_of_the_env_file_and_has_no_value_there():
     asked = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
     shown = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))

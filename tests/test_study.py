@@ -1,5 +1,6 @@
 """What a user declares, and the file it stands in."""
 
+import os
 import subprocess
 import sys
 from functools import partial
@@ -152,3 +153,16 @@ def test_loading_a_plain_study_loads_no_tensorflow():
 
 def test_the_class_is_a_public_name():
     assert sweep.Study is Study
+
+
+def test_a_file_that_was_changed_within_a_second_to_one_of_the_same_size_is_read_anew(tmp_path):
+    file = tmp_path / "quick.py"
+    text = (
+        'import sweep\n\nstudy = sweep.Study(lambda trial: 0.0, objective="loss", direction="minimize", name="one")\n'
+    )
+    file.write_text(text)
+    os.utime(file, (1, 1))
+    assert load(file).name == "one"
+    file.write_text(text.replace('"one"', '"two"'))
+    os.utime(file, (1, 1))
+    assert load(file).name == "two"

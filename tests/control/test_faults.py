@@ -9,6 +9,7 @@ import optuna
 import psutil
 import pytest
 
+from sweep.control.checking import check_database
 from sweep.store import Store
 from tests.control.started import MANY_EPOCHS, Folder, lives, wait_for
 from tests.databases import optunas_own
@@ -247,7 +248,7 @@ def test_somebody_elses_lock_on_the_database_fails_no_trial(tmp_path):
         started.reporting()
         connection = sqlite3.connect(tmp_path / "sweep.db", isolation_level=None, check_same_thread=False)
         connection.execute("BEGIN IMMEDIATE")
-        threading.Timer(5.0, connection.execute, ["ROLLBACK"]).start()
+        threading.Timer(60.0, connection.execute, ["ROLLBACK"]).start()
         status, said = started.end()
         connection.close()
         assert status == 0, said
@@ -265,15 +266,18 @@ def test_optuna_reads_the_study_while_it_runs(tmp_path):
         assert started.end()[0] == 0
 
 
-def test_twelve_studies_begin_in_one_new_database_at_once(tmp_path):
-    folder = Folder(tmp_path, settings="trials=2, workers=1, seed=7")
+@pytest.mark.parametrize(("kind", "count"), [("sqlite", 12), ("postgresql", 4)])
+def test_several_studies_begin_in_one_new_database_at_once_each_with_its_coordinator(tmp_path, request, kind, count):
+    storage = request.getfixturevalue("postgresql").create() if kind == "postgresql" else None
+    folder = Folder(tmp_path, settings="trials=2, workers=1, seed=7", storage=storage)
     with contextlib.ExitStack() as stack:
-        all_started = [stack.enter_context(folder.started("--name", f"study-{number}")) for number in range(12)]
+        all_started = [stack.enter_context(folder.started("--name", f"study-{number}")) for number in range(count)]
         for started in all_started:
             status, said = started.end()
             assert status == 0, said
     store = Store(folder.url)
-    assert len(store.studies()) == 12
+    assert len(store.studies()) == count
+    assert check_database(store) == []
     store.close()
 
 
