@@ -114,6 +114,11 @@ class Service:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())
 
+    def kill(self) -> None:
+        """Kill it, and nothing that it has started."""
+        self._process.kill()
+        self._process.wait()
+
     def close(self) -> None:
         """End it as Docker does."""
         self._process.terminate()
