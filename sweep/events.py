@@ -106,7 +106,7 @@ class RunWriter:
 
     def sync(self) -> None:
         """Have everything on the disk, so that a loss of power loses nothing."""
-        self._file.flush()
+        self.flush()
         os.fsync(self._file.fileno())
 
     def flush(self) -> None:

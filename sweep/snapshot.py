@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from sweep.errors import StudyError
@@ -25,7 +26,7 @@ class Snapshot:
     main: str
     files: Mapping[str, str]
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """The SHA-256 of it all, in hex."""
         return hashlib.sha256(self.as_text().encode("utf-8", "surrogatepass")).hexdigest()

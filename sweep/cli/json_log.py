@@ -14,6 +14,7 @@ from sweep.errors import SweepError
 from sweep.store import RunRecord
 
 FORMATS = ("text", "json")
+STAMP = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def check_format(given: str) -> None:
@@ -28,8 +29,7 @@ def check_format(given: str) -> None:
 
 def write_event(event: str, level: str = "info", **values: Any) -> None:
     """Write one event; what is None is left out, NaN and infinity are null."""
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
-    line = {"time": f"{stamp}Z", "level": level, "event": event}
+    line = {"time": time.strftime(STAMP, time.gmtime()), "level": level, "event": event}
     line |= {name: _plain(value) for name, value in values.items() if value is not None}
     sys.stderr.write(json.dumps(line, ensure_ascii=False) + "\n")
     sys.stderr.flush()
@@ -96,7 +96,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record, its traceback in it."""
         line: dict[str, Any] = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "time": time.strftime(STAMP, time.gmtime(record.created)),
             "level": record.levelname.lower(),
             "event": "log",
             "logger": record.name,

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from sweep.rundir import CHECKPOINTS
+from sweep.train.link import plain
 
 Array = np.ndarray[Any, Any]
 
@@ -61,7 +62,6 @@ def save(run: Path, checkpoint: Checkpoint) -> Path:
     folder = run / CHECKPOINTS
     folder.mkdir(exist_ok=True)
     state = {
-        "training": checkpoint.training,
         "over": checkpoint.over,
         "log": checkpoint.log,
         "counts": {name: len(several) for name, several in checkpoint.arrays.items()},
@@ -102,7 +102,7 @@ def save_arrays(path: Path, arrays: Mapping[str, Array], state: Mapping[str, Any
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with beside.open("wb") as file:
-            text = np.frombuffer(json.dumps(state, default=_plain).encode(), np.uint8)
+            text = np.frombuffer(json.dumps(state, default=plain).encode(), np.uint8)
             np.savez(file, allow_pickle=False, **{_STATE: text}, **arrays)
             if sync:
                 file.flush()
@@ -148,10 +148,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _plain(value: Any) -> Any:
-    """Scalars and arrays of NumPy as Python's numbers and lists."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} is no plain value")

@@ -47,7 +47,7 @@ class Link:
     def send(self, operation: str, **content: Any) -> None:
         """Send a request whose answer is received later."""
         message = {"op": operation, "worker": self._worker, **content}
-        data = json.dumps(message, default=_plain).encode()
+        data = json.dumps(message, default=plain).encode()
         try:
             self._connection.send_bytes(data)
         except OSError as error:
@@ -82,7 +82,7 @@ class Link:
         return answer
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Scalars and arrays of NumPy and TensorFlow as Python's numbers and lists."""
     if hasattr(value, "numpy"):
         value = value.numpy()

@@ -18,6 +18,7 @@ import numpy as np
 
 from sweep.train.checkpoints import Array, Checkpoint, save
 from sweep.train.run import Run
+from sweep.train.weights import assign, shapes
 
 SECONDS = 30.0
 """So far apart are a training's checkpoints, unless `sweep.fit` says otherwise."""
@@ -77,10 +78,10 @@ class Saver:
         if kept is None:
             return None
         for name, variables in _variables(model):
-            _check(variables, kept.arrays.get(name, ()))
+            if shapes(variables) != shapes(kept.arrays[name]):
+                raise Unfit
         for name, variables in _variables(model):
-            for variable, value in zip(variables, kept.arrays[name], strict=True):
-                variable.assign(_typed(value, variable))
+            assign(variables, kept.arrays[name])
         for place, callback in enumerate(self._callbacks):
             for name, value in kept.state["callbacks"].get(str(place), {}).items():
                 setattr(callback, name, value)
@@ -115,7 +116,7 @@ class Saver:
         counted: dict[str, dict[str, Any]] = {}
         for place, callback in enumerate(self._callbacks):
             counted[str(place)] = {
-                name: _plain(getattr(callback, name)) for name in _COUNTED if _is_plain(getattr(callback, name, "no"))
+                name: getattr(callback, name) for name in _COUNTED if _is_plain(getattr(callback, name, "no"))
             }
             weights = getattr(callback, "best_weights", None)
             if isinstance(weights, list):
@@ -132,26 +133,12 @@ def _variables(model: keras.Model) -> Iterator[tuple[str, list[Any]]]:
     yield "optimizer", list(getattr(model.optimizer, "variables", ()))
 
 
-def _check(variables: Sequence[Any], values: Sequence[Array]) -> None:
-    if [tuple(variable.shape) for variable in variables] != [value.shape for value in values]:
-        raise Unfit
-
-
 def _value(variable: Any) -> Array:
     return np.asarray(keras.ops.convert_to_numpy(variable))
 
 
-def _typed(value: Array, variable: Any) -> Array:
-    """An array as its variable has it: NumPy's files know nothing of bfloat16."""
-    return value.view(_value(variable).dtype) if value.dtype.kind == "V" else value
-
-
 def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | np.number)
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.number) else value
 
 
 def _random() -> dict[str, Any]:

@@ -6,7 +6,7 @@ configuration as Keras writes it (`model.to_json`).
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,8 +77,6 @@ def load(run: str | Path, *, model: "keras.Model | None" = None, storage: str | 
     Raises:
         StudyError: there is no such run, it has kept no weights, or the model is not theirs.
     """
-    import keras
-
     directory = _directory(run, storage)
     weights = load_weights(directory)
     if weights is None:
@@ -87,12 +85,24 @@ def load(run: str | Path, *, model: "keras.Model | None" = None, storage: str | 
         )
     if model is None:
         model = _built(weights, directory)
-    wanted, there = [tuple(v.shape) for v in model.weights], [array.shape for array in weights.arrays]
+    wanted, there = shapes(model.weights), shapes(weights.arrays)
     if wanted != there:
         raise StudyError("the model must have the run's weights", f"shapes {wanted}, and the run has {there}")
-    for variable, array in zip(model.weights, weights.arrays, strict=True):
-        variable.assign(array.view(keras.ops.convert_to_numpy(variable).dtype) if array.dtype.kind == "V" else array)
+    assign(model.weights, weights.arrays)
     return model
+
+
+def shapes(several: Iterable[Any]) -> list[tuple[int, ...]]:
+    """The shapes of variables or arrays."""
+    return [tuple(one.shape) for one in several]
+
+
+def assign(variables: Iterable[Any], arrays: Iterable[Array]) -> None:
+    """Give variables the values of arrays of their shapes; NumPy's files know nothing of bfloat16."""
+    import keras
+
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array.view(keras.ops.convert_to_numpy(variable).dtype) if array.dtype.kind == "V" else array)
 
 
 def _built(weights: Weights, directory: Path) -> "keras.Model":

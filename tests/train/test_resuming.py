@@ -14,7 +14,7 @@ from sweep.control.revival import queue_revival
 from sweep.errors import SweepError
 from sweep.store import Store
 from sweep.train.run import Requeued
-from tests.train.here import VALIDATION, X, Y, network, run_study
+from tests.train.here import VALIDATION, Line, X, Y, network, run_study
 from tests.train.test_fit import scalars
 
 
@@ -219,14 +219,6 @@ def test_a_checkpoint_of_another_network_is_left_and_the_trial_begins_anew(tmp_p
 
 
 def test_an_unbuilt_model_is_resumed_once_it_is_built(tmp_path):
-    class Line(keras.Model):
-        def __init__(self):
-            super().__init__(name="line")
-            self.dense = keras.layers.Dense(1)
-
-        def call(self, inputs):
-            return self.dense(inputs)
-
     def build():
         model = Line()
         model.compile(keras.optimizers.Adam(0.05), loss="mse")

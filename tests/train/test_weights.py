@@ -8,7 +8,7 @@ import pytest
 
 import sweep
 from sweep.errors import StudyError
-from tests.train.here import VALIDATION, X, Y, network, run_study
+from tests.train.here import VALIDATION, Line, X, Y, network, run_study
 
 
 def fit(trial, model=None, **settings):
@@ -31,14 +31,6 @@ def test_a_run_is_also_named_by_its_directory_and_may_be_of_the_last_epoch(tmp_p
 
 
 def test_a_class_of_ones_own_takes_the_weights_into_a_model_that_is_given(tmp_path):
-    class Line(keras.Model):
-        def __init__(self):
-            super().__init__(name="line")
-            self.dense = keras.layers.Dense(1)
-
-        def call(self, inputs):
-            return self.dense(inputs)
-
     def train(trial):
         model = Line()
         model.compile("sgd", loss="mse")
