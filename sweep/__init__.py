@@ -11,15 +11,17 @@ if TYPE_CHECKING:
     from sweep.keras_tuner import from_keras_tuner
     from sweep.study import Study
     from sweep.train.callbacks import callbacks
+    from sweep.train.checks.before import check
     from sweep.train.fit import fit
     from sweep.train.weights import load
 
-__all__ = ["Study", "SweepError", "callbacks", "fit", "from_keras_tuner", "load"]
+__all__ = ["Study", "SweepError", "callbacks", "check", "fit", "from_keras_tuner", "load"]
 
 _HOMES = {
     "Study": "sweep.study",
     "SweepError": "sweep.errors",
     "callbacks": "sweep.train.callbacks",
+    "check": "sweep.train.checks.before",
     "fit": "sweep.train.fit",
     "from_keras_tuner": "sweep.keras_tuner",
     "load": "sweep.train.weights",

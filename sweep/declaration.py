@@ -16,6 +16,9 @@ from sweep.specs import prunes
 
 Value = None | bool | int | float | str
 
+BROKEN = ("prune", "report", "ignore")
+BROKEN_RULE = "what severe findings do is prune, report or ignore"
+
 STUDY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
 PACKAGES = ("sweep", "tensorflow", "keras", "optuna", "numpy", "tensorboard")
 
@@ -44,6 +47,7 @@ class Declaration:
     precision: str | None = "auto"
     short: dict[str, str] = field(default_factory=dict)
     value: str = "best"
+    broken: str = "prune"
     enqueue: list[dict[str, Value]] = field(default_factory=list)
     doc: str = ""
     file: str | None = None
@@ -130,6 +134,8 @@ def _check_declaration(study: Declaration) -> None:
         raise StudyError(
             "a trial's value is the best or the last epoch's", repr(study.value), 'value="best" or value="last"'
         )
+    if study.broken not in BROKEN:
+        raise StudyError(BROKEN_RULE, repr(study.broken), 'e.g. broken="report"')
     if study.precision not in ("auto", None):
         raise StudyError("precision is auto or None", repr(study.precision))
 

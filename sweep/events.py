@@ -13,7 +13,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -176,17 +176,23 @@ def end_run(run: RunRecord) -> None:
         return
     with RunWriter(Path(run.directory)) as writer:
         writer.add(hparams.build_end(run.state, time.time()), 0)
-        known = {"seed": run.seed, "attempt": run.attempt, "finding": run.finding}
+        known = {"seed": run.seed, "attempt": run.attempt}
         about = {key: value for key, value in known.items() if value is not None}
-        text = run_text(run.name or "", run.params, run.state, run.reason or "", about)
+        text = run_text(run.name or "", run.params, run.state, run.reason or "", about, list(map(str, run.findings)))
         writer.text(RUN_TAG, text, step=1)
 
 
 def run_text(
-    name: str, params: Mapping[str, Value], state: str, reason: str, about: Mapping[str, Any] | None = None
+    name: str,
+    params: Mapping[str, Value],
+    state: str,
+    reason: str,
+    about: Mapping[str, Any] | None = None,
+    findings: Sequence[str] = (),
 ) -> str:
-    """A run's text for TensorBoard, in Markdown: its state and why, its exact parameters, and what else is known."""
+    """A run's text for TensorBoard, in Markdown: its state and why, findings, exact parameters, and what is known."""
     head = [f"**{_plain(name)}**", "", f"**{state}**{f': {_plain(reason)}' if reason else ''}", ""]
+    head += [line for found in findings for line in (f"- {_plain(found)}", "")]
     rows = [f"| {_plain(parameter)} | {_plain(_exact(value))} |" for parameter, value in params.items()]
     more = [f"| {_plain(key)} | {_plain(str(value))} |" for key, value in (about or {}).items()]
     parameters = ["| parameter | value |", "|---|---|", *rows, ""] if rows else []

@@ -45,6 +45,9 @@ class Study:
             None leaves them as they are, and names carry every digit.
         short: keys for run names by parameter, such as `{"learning_rate": "lr"}`; their order leads in names.
         value: a trial's value is its `"best"` epoch's, or its `"last"`.
+        broken: what a severe finding does, such as a layer whose units are all alike or a loss that is stuck: `"prune"`
+            stops the run after the second epoch that it holds, `"report"` only tells, `"ignore"` looks for none. A run
+            whose objective is NaN or infinite is stopped anyway.
         workers: processes that train; by default one a core, or one a GPU. 0 trains in this process.
         enqueue: parameters to try first.
 
@@ -68,6 +71,7 @@ class Study:
         precision: Literal["auto"] | None = "auto",
         short: Mapping[str, str] | None = None,
         value: Literal["best", "last"] = "best",
+        broken: Literal["prune", "report", "ignore"] = "prune",
         workers: int | None = None,
         enqueue: Sequence[Mapping[str, Value]] = (),
     ) -> None:
@@ -93,6 +97,7 @@ class Study:
             precision=precision,
             short=dict(short or {}),
             value=value,
+            broken=broken,
             enqueue=_parameter_sets(enqueue),
             doc=(getattr(_module_of(train), "__doc__", None) or "").strip(),
         )
@@ -132,7 +137,8 @@ class Study:
 
         Args:
             overrides: what `sweep start` takes as options: `trials`, `epochs`, `timeout`, `workers`, `sampler`,
-                `pruner`, `seed`, `fixed` (a dict), `enqueue` (a list of dicts), `keep`, `storage`, `logdir`, `name`.
+                `pruner`, `broken`, `seed`, `fixed` (a dict), `enqueue` (a list of dicts), `keep`, `storage`, `logdir`,
+                `name`.
 
         Raises:
             SweepError: an argument, the study or the database is not as it must be.

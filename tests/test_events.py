@@ -1,6 +1,7 @@
 """Event files: what is written is read, by this package and by both of TensorBoard's loaders, wherever a file ends."""
 
 import math
+import re
 import subprocess
 import sys
 import time
@@ -208,8 +209,8 @@ def test_a_text_shows_name_state_reason_and_exact_parameters_as_they_are(tmp_pat
         "lines": "a\nb",
         "empty": "",
     }
-    about = {"finding": "overfitting: val_loss [1]", "seed": 7}
-    text = run_text("dnn_broke-t0001", params, "PRUNED", "median: 0.5 | <class 'x'> *y*\nabove", about)
+    about, findings = {"seed": 7}, ["overfitting since epoch 3: val_loss [1]", "data-leak: 5% *"]
+    text = run_text("dnn_broke-t0001", params, "PRUNED", "median: 0.5 | <class 'x'> *y*\nabove", about, findings)
     with RunWriter(tmp_path / "run") as writer:
         writer.text(RUN_TAG, text)
     with tensorboard(tmp_path, "legacy") as server:
@@ -224,9 +225,10 @@ def test_a_text_shows_name_state_reason_and_exact_parameters_as_they_are(tmp_pat
         "html": "&lt;b&gt;|&amp;",
         "lines": '"a\\nb"',
         "empty": '""',
-        "finding": "overfitting: val_loss [1]",
         "seed": "7",
     }
+    items = [re.sub(r"<[^>]*>", "", item).strip() for item in re.findall("<li>.*?</li>", html, re.DOTALL)]
+    assert items == findings
     for key, value in cells.items():
         assert f"<td>{key}</td>\n<td>{value}</td>" in html
 

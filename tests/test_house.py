@@ -18,6 +18,7 @@ GROUND = {
     "declaration",
     "study",
     "events",
+    "finding",
     "hparams",
     "records",
     "rundir",

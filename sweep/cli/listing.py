@@ -1,5 +1,6 @@
 """Lists of runs and studies as a person sees them: a heading, a table, what was left out and how to see it."""
 
+import difflib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from sweep.cli.read import LIMIT
 from sweep.cli.tables import constants_line, runs_grid, studies_grid
 from sweep.cli.target import Target, find_target, named_study
 from sweep.control.disk import size
+from sweep.errors import SweepError
+from sweep.finding import KINDS
 from sweep.read.commands import command
 from sweep.read.report import run_object, study_object
 from sweep.read.runs import Selection, best_run, parse_states, rank, select_runs
@@ -37,6 +40,25 @@ class Request:
     names: bool = False
     json: bool = False
     where: str | None = None
+
+
+def with_finding(where: str | None, finding: str | None) -> str | None:
+    """A condition that a run must have a finding as well.
+
+    Raises:
+        SweepError: there is no such finding; the nearest one is given.
+    """
+    if finding is None:
+        return where
+    if finding not in KINDS:
+        near = difflib.get_close_matches(finding, KINDS, n=1, cutoff=0.4)
+        raise SweepError(
+            "--finding names a finding",
+            repr(finding),
+            f"did you mean {near[0]}?" if near else f"one of {', '.join(KINDS)}",
+        )
+    has = f"finding = '{finding}'"
+    return f"({where}) and {has}" if where else has
 
 
 def list_runs(store: Store, first: str | None, second: str | None, option: str | None, request: Request) -> None:

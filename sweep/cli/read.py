@@ -27,6 +27,15 @@ States = Annotated[
         help="waiting, running, complete, pruned or fail; may be repeated.",
     ),
 ]
+FindingOption = Annotated[
+    str | None,
+    typer.Option(
+        "--finding",
+        metavar="KIND",
+        show_default=False,
+        help="Runs with this finding, such as dead-relu; the same as --where \"finding = 'KIND'\".",
+    ),
+]
 Limit = Annotated[
     int | None,
     typer.Option(
@@ -46,6 +55,7 @@ def runs(
     where: options.Where = None,
     sort: Sort = None,
     state: States = None,
+    finding: FindingOption = None,
     limit: Limit = None,
     names: options.Names = False,
     json: options.Json = False,
@@ -60,11 +70,18 @@ def runs(
     \b
     Example: sweep runs diabetes '^dnn' --sort val_loss --state complete
              sweep runs diabetes --where "lr < 0.01 and val_mae < 0.6"
+             sweep runs diabetes --finding dead-relu
     """
-    from sweep.cli.listing import Request, list_runs
+    from sweep.cli.listing import Request, list_runs, with_finding
 
     with options.opened(options.place(storage, server)) as store:
-        list_runs(store, study, pattern, filter, Request(sort, tuple(state or ()), limit, names, json, where))
+        list_runs(
+            store,
+            study,
+            pattern,
+            filter,
+            Request(sort, tuple(state or ()), limit, names, json, with_finding(where, finding)),
+        )
 
 
 def show(

@@ -69,7 +69,7 @@ def _findings(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> lis
     return [
         (study.declaration["objective"][0], ", ".join(numbers) or None),
         ("reason", run.reason and one_line(run.reason)),
-        ("finding", run.finding and one_line(run.finding)),
+        *(("finding" if place == 0 else "", one_line(str(found))) for place, found in enumerate(run.findings)),
     ]
 
 

@@ -57,6 +57,14 @@ def start(
         str | None,
         typer.Option(metavar="SPEC", help="median(n_startup_trials=5), hyperband, nop, ...", show_default=False),
     ] = None,
+    broken: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOW",
+            help="What severe findings do: prune the run (the default), report, or ignore.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="The study's seed.", show_default=False)] = None,
     retries: Annotated[int, typer.Option(metavar="N", help="Try a trial that fails again, so many times.")] = 0,
     trial_timeout: Annotated[

@@ -19,6 +19,7 @@ from sweep.control.opening import Settings
 from sweep.control.start import Outcome, start_file, start_here
 from sweep.errors import SweepError
 from sweep.read.commands import DEFAULT_LOGDIR, command, shown_path
+from sweep.read.findings import common_findings
 from sweep.read.runs import best_run, finished, rank
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 from sweep.study import check_file, load
@@ -38,7 +39,7 @@ class CommandLine:
         """The command that goes on with the study as it was started; what was enqueued stands in it already."""
         given = self.settings if trials is None else dataclasses.replace(self.settings, trials=trials)
         words = ["start", shown_path(self.file)]
-        for name in ("trials", "timeout", "epochs", "workers", "sampler", "pruner", "seed", "name"):
+        for name in ("trials", "timeout", "epochs", "workers", "sampler", "pruner", "broken", "seed", "name"):
             value = getattr(given, name)
             if value is not None:
                 words += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
@@ -176,6 +177,7 @@ def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> 
         spared = sum((run.epochs or 0) - run.epoch for run in pruned)
         planned = sum(run.epochs or 0 for run in runs if run.epochs)
         lines.append(f"pruning spared {spared} of {planned} epochs, {spared / planned:.0%} of the training")
+    lines += map(str, common_findings(runs))
     if counts["WAITING"]:
         lines.append(f"{counts['WAITING']} that were running will be run again when the study goes on")
     if done >= total and outcome.stopped is None and not counts["WAITING"]:

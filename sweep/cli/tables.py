@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sweep.cli.cells import number_cells, value_cells
 from sweep.cli.grid import Column, Grid
+from sweep.finding import mark
 from sweep.names import Value, format_value
 from sweep.read.durations import duration
 from sweep.read.runs import key_table
@@ -76,9 +77,9 @@ def runs_grid(
         columns[1] = Column("name", [run.name or f"t{run.number:04d}" for run in runs], keep=101)
     else:
         columns += _parameter_columns(study, runs)
-    # Of a finding its kind, such as `overfitting`; the evidence is for `sweep show`.
-    reasons = [one_line(run.reason or (run.finding or "").partition(":")[0]) for run in runs]
-    columns.append(Column("reason", reasons, keep=55, shrink=16))
+    # Of findings the kind, such as `overfitting`; the evidence is for `sweep show`.
+    columns.append(Column("finding", [mark(run.findings) for run in runs], keep=56, shrink=12, style="magenta"))
+    columns.append(Column("reason", [one_line(run.reason or "") for run in runs], keep=55, shrink=16))
     columns = [column for column in columns if any(column.cells) or not runs]
     states = {("state", place): STATE_STYLES.get(run.state, "") for place, run in enumerate(runs)}
     return Grid(columns, ["bold" if mark else "" for mark in is_best], states)

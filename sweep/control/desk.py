@@ -13,6 +13,7 @@ from sweep.control.pruning import Verdict
 from sweep.control.relief import Relief
 from sweep.declaration import Declaration
 from sweep.errors import StudyError
+from sweep.finding import Finding
 from sweep.rundir import CHECKPOINTS, run_directory
 from sweep.snapshot import Snapshot
 from sweep.store import RunRecord
@@ -52,6 +53,7 @@ class Desk:
             "attempt": run.attempt,
             "directory": self._earlier(live, run),
             "keep": self._coordinator.settings.keep != "none",
+            "broken": declaration.broken,
             "epochs": declaration.epochs,
             "force_epochs": declaration.force_epochs,
             "objective": declaration.objective,
@@ -117,28 +119,43 @@ class Desk:
         live, opened = self._coordinator.mine(worker, number), self._coordinator.opened
         for step, metrics in enumerate(log, start=epoch):
             value = metrics[opened.declaration.objective[0]]
-            self._record(number, step, value, metrics, None)
+            self._record(number, step, value, metrics)
             if len(opened.declaration.objective) == 1:
                 opened.search.report(live.trial, step, value)
                 opened.search.note_rung(live.trial, step, value)
         return {}
 
     def epoch(
-        self, worker: str, number: int, epoch: int, metrics: dict[str, float], finding: str | None
+        self,
+        worker: str,
+        number: int,
+        epoch: int,
+        metrics: dict[str, float],
+        findings: list[dict[str, Any]] | None,
+        broken: str | None,
     ) -> dict[str, Any]:
-        """A run has finished an epoch (counted from 0); the answer says whether it goes on."""
+        """A run has finished an epoch (counted from 0); the answer says whether it goes on.
+
+        Args:
+            findings: those of the run by now; None where they are what they were.
+            broken: why the run cannot come to anything, if a severe finding is to prune it.
+        """
         live, opened = self._coordinator.mine(worker, number), self._coordinator.opened
         value = metrics[opened.declaration.objective[0]]
-        finite = all(math.isfinite(metrics[name]) for name in ("loss", "val_loss") if name in metrics)
-        self._record(number, epoch, value, metrics, finding)
+        losses = ("loss", "val_loss") if opened.declaration.broken == "prune" else ()
+        finite = all(math.isfinite(metrics[name]) for name in losses if name in metrics)
+        self._record(number, epoch, value, metrics, findings)
+        told = Verdict(True, broken) if broken is not None else Verdict(False)
         if len(opened.declaration.objective) > 1:
-            broken = not (finite and all(math.isfinite(metrics[name]) for name in opened.declaration.objective))
+            missing = not (finite and all(math.isfinite(metrics[name]) for name in opened.declaration.objective))
             reason = f"a loss or metric is NaN or infinite at epoch {epoch + 1}"
-            return self._answer(live, Verdict(broken, reason), broken=broken)
+            return self._answer(live, Verdict(missing, reason) if missing else told, broken=missing)
         opened.search.report(live.trial, epoch, value)
-        frozen = opened.search.frozen(live.trial)
-        verdict = opened.search.pruning.verdict(frozen, epoch, value, finite)
-        return self._answer(live, verdict, broken=not (finite and math.isfinite(value)))
+        missing = not (finite and math.isfinite(value))
+        if told.prune and not missing:
+            return self._answer(live, told)
+        verdict = opened.search.pruning.verdict(opened.search.frozen(live.trial), epoch, value, finite)
+        return self._answer(live, verdict, broken=missing)
 
     def report(self, worker: str, number: int, step: int, value: float) -> dict[str, Any]:
         """An objective of plain Optuna reports a value; it may ask for the verdict afterwards.
@@ -150,7 +167,7 @@ class Desk:
             raise StudyError(f"a step is a whole number from 0 to {STEPS - 1}", repr(step))
         if step in opened.search.frozen(live.trial).intermediate_values:
             return {}
-        self._record(number, step, value, {opened.declaration.objective[0]: value}, None)
+        self._record(number, step, value, {opened.declaration.objective[0]: value})
         opened.search.report(live.trial, step, value)
         return {}
 
@@ -196,8 +213,15 @@ class Desk:
             run = self._coordinator.end(live, state, values, reason, traceback)
         return {"state": run.state, "reason": run.reason}
 
-    def _record(self, number: int, epoch: int, value: float, metrics: dict[str, float], finding: str | None) -> None:
-        """Enter an epoch into the ledger."""
+    def _record(
+        self,
+        number: int,
+        epoch: int,
+        value: float,
+        metrics: dict[str, float],
+        findings: list[dict[str, Any]] | None = None,
+    ) -> None:
+        """Enter an epoch into the ledger; None leaves the findings as they are."""
         opened = self._coordinator.opened
         with self._coordinator.lock:
             opened.ledger.epoch(number, epoch, metrics)
@@ -211,7 +235,7 @@ class Desk:
                 last=value,
                 best=best,
                 best_epoch=best_epoch,
-                finding=finding or run.finding,
+                findings=run.findings if findings is None else [Finding.from_dict(found) for found in findings],
             )
         self._coordinator.watcher.epoch(run, metrics)
 

@@ -42,6 +42,7 @@ class Settings:
     workers: int | None = None
     sampler: str | None = None
     pruner: str | None = None
+    broken: str | None = None
     seed: int | None = None
     keep: str = "all"
     gpus: Sequence[str] | None = None
@@ -54,7 +55,7 @@ class Settings:
 
     def over(self, declaration: Declaration) -> Declaration:
         """The declaration with what the command line says instead."""
-        names = ("name", "trials", "epochs", "timeout", "workers", "sampler", "pruner", "seed")
+        names = ("name", "trials", "epochs", "timeout", "workers", "sampler", "pruner", "broken", "seed")
         given = {name: getattr(self, name) for name in names}
         return declaration.replaced(**given, force_epochs=self.epochs is not None)
 

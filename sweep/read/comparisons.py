@@ -59,6 +59,8 @@ def is_there(value: Any) -> bool:
 
 def compare(one: Any, sign: Sign, other: Any) -> bool:
     """Whether two values compare; those of different kinds are unequal and have no order, nor have true and none."""
+    if isinstance(one, frozenset):  # of texts, one of which is meant
+        return sign in (operator.eq, operator.ne) and (str(other).casefold() in one) == (sign is operator.eq)
     kind = kind_of(one)
     if kind != kind_of(other):
         return sign is operator.ne

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
+from sweep.finding import Finding
 from sweep.names import Value, format_value
 from sweep.read.runs import STATES
 from sweep.read.studies import Standing
@@ -16,7 +17,7 @@ FORMATS = ("csv", "json", "jsonl")
 _CHUNK = 500  # runs whose epochs are in memory at once while exporting
 _CSV_FIELDS = (
     *("study", "number", "name", "family", "architecture", "state", "epoch", "last", "best", "best_epoch"),
-    *("started", "duration", "reason", "finding", "directory"),
+    *("started", "duration", "reason", "findings", "directory"),
     *("epochs_planned", "seed", "attempt", "worker"),
 )
 
@@ -44,7 +45,8 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
     """A run as `sweep runs --json` shows it.
 
     `epoch` counts finished epochs, `best_epoch` counts from 0, `metrics` are those of the last finished epoch,
-    `started` is in Unix seconds and `duration` in seconds. JSON has no NaN and no infinity: they are None.
+    `started` is in Unix seconds and `duration` in seconds, `since` of a finding is an epoch counted from 0. JSON has no
+    NaN and no infinity: they are None.
     """
     return {
         "study": study.name,
@@ -62,7 +64,7 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
         "started": run.started,
         "duration": run.duration,
         "reason": run.reason,
-        "finding": run.finding,
+        "findings": [_without_picture(found) for found in run.findings],
         "directory": run.directory,
     }
 
@@ -135,7 +137,8 @@ def _write_csv(store: Store, study: StudyRecord, runs: Sequence[RunRecord], file
 
 def _csv_cells(study: StudyRecord, run: RunRecord, parameters: Sequence[str]) -> list[Any]:
     """The cells that are the same on each line of a run."""
-    values = {**trial_object(study, run, {}), "last": run.last}
+    kinds = " ".join(found.kind for found in run.findings)
+    values = {**trial_object(study, run, {}), "last": run.last, "findings": kinds}
     shown = [_csv_value(run.params[name]) if name in run.params else "" for name in parameters]
     return [*(values[name] for name in _CSV_FIELDS), *shown]
 
@@ -152,6 +155,10 @@ def _write_json(store: Store, study: StudyRecord, runs: Sequence[RunRecord], fil
         file.write(between if place else "")
         file.write(json.dumps(trial_object(study, run, epochs), allow_nan=False))
     file.write(("\n" if runs else "") if lines else "\n]\n")
+
+
+def _without_picture(found: Finding) -> dict[str, Any]:
+    return {name: value for name, value in found.as_dict().items() if name != "picture"}
 
 
 def _finite(value: float | None) -> float | None:

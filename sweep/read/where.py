@@ -7,12 +7,13 @@
     sign       = "<" | "<=" | ">" | ">=" | "=" | "==" | "!="
     operand    = name | literal
     name       = a parameter by its name or key, a metric, or number, name, state, epoch, best, last, duration, started,
-                 family; in backquotes where it is no plain word
+                 family, finding; in backquotes where it is no plain word
     literal    = a number, also a duration such as 90s, 10m or 2h | "text" or 'text' | true | false | none | inf
 
 A metric is the one of the last finished epoch; the objective is the run's value as its study counts it. What a run does
 not have (a parameter that does not apply, a metric before the first epoch, NaN) fulfils no comparison, not even `!=`.
-Numbers compare with numbers and texts with texts, ignoring case; values of different kinds are only ever unequal.
+A run has several findings: `finding = 'dead-relu'` holds where one is that, `!=` where none is. Numbers compare with
+numbers and texts with texts, ignoring case; values of different kinds are only ever unequal.
 """
 
 import functools
@@ -225,6 +226,8 @@ class _Parser:
 
     def _quantity(self, token: _Token) -> Operand:
         name = token.text.strip("`")
+        if name == "finding":
+            return lambda run: frozenset(found.kind for found in run.findings)
         try:
             value = find_quantity(self._study, name, self._metrics).value
         except SweepError as error:

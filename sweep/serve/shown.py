@@ -6,9 +6,11 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
 
+from sweep.finding import KINDS
 from sweep.serve import cells
 from sweep.serve.context import Service
 from sweep.serve.figures import Figures
+from sweep.serve.pictures import picture
 from sweep.serve.rows import Rows
 from sweep.serve.views import address
 
@@ -30,7 +32,7 @@ class Pages:
         self.figures = Figures(service.store)
         self.rows = Rows(service.store, service.templates)
         environment = service.templates.env
-        environment.globals.update(address=address, cells=cells)
+        environment.globals.update(address=address, cells=cells, meanings=KINDS, picture=picture)
         environment.trim_blocks = environment.lstrip_blocks = True
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 
+from sweep.read.findings import Common, common_findings
 from sweep.read.runs import best_run, maximizes, run_value
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 
@@ -47,6 +48,11 @@ class Snapshot:
         values = [run_value(self.study, run) for run in self.runs if run.state == "COMPLETE"]
         choose = max if maximizes(self.study) else min
         return list(accumulate((value for value in values if value is not None), choose))
+
+    @cached_property
+    def findings(self) -> list[Common]:
+        """What was found in several runs."""
+        return common_findings(self.runs)
 
     def run(self, number: int) -> RunRecord | None:
         """The run of a trial number."""

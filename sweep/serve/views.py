@@ -9,7 +9,9 @@ from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
 
+from sweep.finding import mark
 from sweep.read.edges import Edge, edges
+from sweep.read.findings import Common
 from sweep.read.runs import finished, run_value
 from sweep.read.studies import study_state
 from sweep.read.tensorboard import links
@@ -80,6 +82,7 @@ class Summary:
     pruned_share: int
     spark: Markup
     edges: list[Edge]
+    findings: list[Common]
 
     @property
     def name(self) -> str:
@@ -109,6 +112,7 @@ def summary(snapshot: Snapshot, *, running: bool) -> Summary:
         pruned_share=round(100 * counts.get("PRUNED", 0) / used) if used else 0,
         spark=_best_so_far(snapshot),
         edges=edges(study, best, counts.get("COMPLETE", 0)),
+        findings=snapshot.findings,
     )
 
 
@@ -170,8 +174,14 @@ class Row:
 
     @property
     def reason(self) -> str:
-        """Why the run ended, or what was found, in a line."""
-        return " ".join((self.run.reason or self.run.finding or "").split())
+        """Why the run ended, in a line."""
+        return " ".join((self.run.reason or "").split())
+
+    @property
+    def mark(self) -> str:
+        """What was found, by its kind; nothing where the reason says it already."""
+        found = mark(self.run.findings)
+        return "" if self.reason.startswith(found.partition(" ")[0] + ":") else found
 
 
 def rows(snapshot: Snapshot, runs: Sequence[RunRecord], courses: Mapping[int, Sequence[float]]) -> list[Row]:

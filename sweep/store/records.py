@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from sweep.finding import Finding
 from sweep.store.tables import join_float, split_float
 
 Value = None | bool | int | float | str
@@ -40,7 +41,7 @@ class RunRecord:
     best: float | None = None
     best_epoch: int | None = None
     reason: str | None = None
-    finding: str | None = None
+    findings: list[Finding] = field(default_factory=list)
     traceback: str | None = None
     worker: str | None = None
     started: float | None = None
@@ -52,6 +53,7 @@ class RunRecord:
         row: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
         row["study_id"] = study_id
         row["params"] = json.dumps(self.params)
+        row["findings"] = json.dumps([found.as_dict() for found in self.findings]) if self.findings else None
         row["last"], row["last_kind"] = split_float(self.last)
         return {name: storable(value) if isinstance(value, str) else value for name, value in row.items()}
 
@@ -61,6 +63,9 @@ class RunRecord:
         values = dict(row._mapping)
         del values["study_id"]
         values["params"] = json.loads(values["params"])
+        values["findings"] = (
+            [Finding.from_dict(item) for item in json.loads(values["findings"])] if values["findings"] else []
+        )
         values["last"] = join_float(values["last"], values.pop("last_kind"))
         return cls(**values)
 

@@ -53,7 +53,7 @@ runs = sa.Table(
     sa.Column("best", _Double),  # finite, or NULL
     sa.Column("best_epoch", sa.Integer),  # counts from 0
     sa.Column("reason", sa.Text),
-    sa.Column("finding", sa.Text),
+    sa.Column("findings", sa.Text),  # JSON, list of `sweep.finding.Finding`, the gravest first; NULL if none
     sa.Column("traceback", sa.Text),
     sa.Column("worker", sa.Text),
     sa.Column("started", _Double),  # Unix seconds

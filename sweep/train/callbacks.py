@@ -19,10 +19,12 @@ import keras
 import optuna
 from optuna.distributions import BaseDistribution
 
-from sweep.declaration import STUDY_NAME
+from sweep.declaration import BROKEN, BROKEN_RULE, STUDY_NAME
 from sweep.errors import StudyError
+from sweep.finding import Finding
 from sweep.names import KeyTable, encode
 from sweep.rundir import run_directory
+from sweep.train.checks import Health, Material
 from sweep.train.fit import sample_gradients
 from sweep.train.monitor import Monitor
 from sweep.train.run import Run, Started
@@ -69,9 +71,11 @@ class _Alone:
         directory = run_directory(Path(self._logdir), study.study_name, name)
         return Started(name, str(directory), {"study": study.study_name})
 
-    def send_epoch(self, epoch: int, metrics: dict[str, float], finding: str | None) -> None:
+    def send_epoch(
+        self, epoch: int, metrics: dict[str, float], findings: Sequence[Finding] | None, broken: str | None
+    ) -> None:
         """Report an epoch to Optuna."""
-        self._epoch, self._metrics = epoch, metrics
+        self._epoch, self._metrics, self._broken = epoch, metrics, broken
         self._trial.report(metrics[self._objective], epoch)
 
     def resume(self, epoch: int, log: Sequence[Mapping[str, float]]) -> None:
@@ -83,6 +87,8 @@ class _Alone:
         for name in dict.fromkeys((self._objective, "loss", "val_loss")):
             if not math.isfinite(self._metrics.get(name, 0.0)):
                 return {"verdict": "prune", "reason": f"{name} is {self._metrics[name]} {at}"}
+        if self._broken is not None:
+            return {"verdict": "prune", "reason": self._broken}
         if self._trial.should_prune():
             pruner = type(self._trial.study.pruner).__name__
             return {"verdict": "prune", "reason": f"{pruner}: {self._objective} {value:.4g} {at}"}
@@ -148,6 +154,7 @@ def callbacks(
     histograms: int = 1,
     gradients: bool | int = False,
     graph: bool = True,
+    broken: Literal["prune", "report", "ignore"] = "prune",
 ) -> list[keras.callbacks.Callback]:
     """Callbacks for `model.fit` in an objective of plain Optuna. They come last in the list of callbacks.
 
@@ -161,8 +168,9 @@ def callbacks(
         model: the model that will be trained.
         objective, direction: the metric that decides, e.g. `val_loss`, and where to: `minimize` or `maximize`.
         logdir: the folder that holds a folder for each study.
-        x, y: inputs and targets, needed for `gradients` alone.
+        x, y: inputs and targets, of which some rows show findings; `gradients` needs them.
         histograms, gradients, graph: as in `sweep.fit`.
+        broken: what severe findings do, as in `sweep.Study`.
 
     Raises:
         StudyError: the direction is none, or not the study's; the study's name cannot be a folder's; `gradients` has no
@@ -170,6 +178,8 @@ def callbacks(
     """
     if direction not in ("minimize", "maximize"):
         raise StudyError("a direction is minimize or maximize", repr(direction))
+    if broken not in BROKEN:
+        raise StudyError(BROKEN_RULE, repr(broken))
     study = trial.study
     if study.direction.name.lower() != direction:
         raise StudyError("the direction is that of the study", f"{direction} in one to {study.direction.name.lower()}")
@@ -178,7 +188,9 @@ def callbacks(
         raise StudyError(rule, repr(study.study_name), "give optuna.create_study another study_name")
     compute = sample_gradients(x, y, gradients)
     if trial not in _endings:
-        _endings[trial] = _Ending(Run(_Alone(trial, logdir, objective), objective=[objective], direction=[direction]))
+        alone = _Alone(trial, logdir, objective)
+        _endings[trial] = _Ending(Run(alone, objective=[objective], direction=[direction], broken=broken))
         weakref.finalize(trial, _endings[trial])
     ending = _endings[trial]
-    return [_AloneMonitor(ending.run, ending, histograms=histograms, gradients=compute, graph=graph)]
+    health = Health(Material(x, y), direction=direction, objective=objective) if broken != "ignore" else None
+    return [_AloneMonitor(ending.run, ending, histograms=histograms, gradients=compute, graph=graph, health=health)]

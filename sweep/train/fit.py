@@ -18,9 +18,10 @@ import keras
 import numpy as np
 import optuna
 
-from sweep.errors import StudyError
+from sweep.errors import StudyError, SweepError
 from sweep.train import compiled as epochs_loop
 from sweep.train.checkpoints import Checkpoint
+from sweep.train.checks import Health, Material
 from sweep.train.gradients import gradients_of
 from sweep.train.metric_names import foresee
 from sweep.train.monitor import LEARNING_RATE, Gradients, Monitor
@@ -96,6 +97,9 @@ def fit(
     first, last, training = run.epoch, run.epoch + wanted, run.trainings
     run.trainings += 1
 
+    material = Material.of(x, y, validation_data, validation_split)
+    health = Health(material, direction=run.direction, objective=run.objective[0]) if run.broken != "ignore" else None
+
     def train(kept: Checkpoint | None) -> None:
         monitor = Monitor(
             run,
@@ -106,6 +110,7 @@ def fit(
             graph=graph,
             sample=_first_row(x),
             saver=Saver(run, training, callbacks, kept, checkpoint),
+            health=health,
         )
         if getattr(trial, "preview", False):
             _preview(monitor, model, x, y, epochs=last)
@@ -128,6 +133,12 @@ def fit(
     run.fitting = True
     try:
         _resume(run, training, train)
+    except (optuna.TrialPruned, SweepError):
+        raise
+    except Exception as error:
+        if health is not None:
+            health.explain(error)
+        raise
     finally:
         run.fitting = False
     run.leave(finished=run.epoch >= last)

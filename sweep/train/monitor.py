@@ -1,6 +1,6 @@
 """The callback that stands last in a training: it reports each epoch, writes its events, and obeys the verdict."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -9,9 +9,10 @@ import numpy as np
 from sweep.architecture import describe
 from sweep.architecture import family as family_of
 from sweep.events import RunWriter
+from sweep.finding import Finding
 from sweep.train import graphs
+from sweep.train.checks import Health
 from sweep.train.compiled import metric_names
-from sweep.train.findings import diagnose
 from sweep.train.resuming import Saver
 from sweep.train.run import Run, numbers
 from sweep.train.weights import Weights
@@ -33,6 +34,7 @@ class Monitor(keras.callbacks.Callback):
         graph: write the model's graph.
         sample: the first rows of the inputs, from which the graph of a subclassed model is traced.
         saver: keeps the training resumable; None for not.
+        health: looks for findings at the end of each epoch; None for not.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Monitor(keras.callbacks.Callback):
         graph: bool = True,
         sample: Any = None,
         saver: Saver | None = None,
+        health: Health | None = None,
     ) -> None:
         super().__init__()
         self._run = run
@@ -56,6 +59,7 @@ class Monitor(keras.callbacks.Callback):
         self._graph = graph
         self._sample = sample
         self._saver = saver
+        self._health = health
         self._tags: list[str] = []
         self._config: str | None = None
 
@@ -66,6 +70,8 @@ class Monitor(keras.callbacks.Callback):
         objective turns out to be none leaves nothing behind.
         """
         self._tags, self._config = [], graphs.config(self.model) if self._run.keep else None
+        if self._health is not None:
+            self._health.begin(self.model)
         kept = self._saver.restore(self.model) if self._saver is not None else None
         if kept is not None:
             self.begin(at=kept.epoch)
@@ -96,14 +102,24 @@ class Monitor(keras.callbacks.Callback):
         if decides and run.keep:
             copies = [np.array(array) for array in weights.values()]
             run.weights = Weights(epoch, copies, list(weights), self._config)
-        run.finding = diagnose(run.history, weights, direction=run.direction, objective=run.objective[0]) or run.finding
-        run.reporter.send_epoch(epoch, metrics, str(run.finding) if run.finding else None)
+        run.reporter.send_epoch(epoch, metrics, *self._diagnose(epoch, weights))
         self._write(writer, epoch, metrics, weights)
         over = bool(self.model.stop_training) or run.epoch == self.params.get("epochs")
         if run.obey(run.reporter.receive_verdict()):
             self.model.stop_training = True
         if self._saver is not None:
             self._saver.epoch_ended(self.model, over=over)
+
+    def _diagnose(
+        self, epoch: int, weights: Mapping[str, np.ndarray[Any, Any]]
+    ) -> tuple[Sequence[Finding] | None, str | None]:
+        """The run's findings, None where they are what they were, and why it is to be pruned, if it is."""
+        if self._health is None:
+            return None, None
+        run, before = self._run, self._run.findings
+        run.findings = self._health.check(self.model, epoch, weights, run.history)
+        due = self._health.due(run.findings) if run.broken == "prune" else None
+        return None if run.findings == before else run.findings, due
 
     def begin(self, *, at: int = 0) -> RunWriter:
         """Have the run named after the model, and write the model's graph; once.

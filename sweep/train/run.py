@@ -18,10 +18,10 @@ from optuna.distributions import BaseDistribution
 from sweep import hparams
 from sweep.errors import StudyError
 from sweep.events import BEST_TAG, RUN_TAG, RunWriter, files, restart, run_text
+from sweep.finding import Finding
 from sweep.rundir import WEIGHTS
 from sweep.train.checkpoints import Checkpoint, newest
 from sweep.train.checkpoints import remove as remove_checkpoints
-from sweep.train.findings import Finding
 from sweep.train.weights import Weights, save_weights
 
 _log = logging.getLogger(__name__)
@@ -54,7 +54,9 @@ class Reporter(Protocol):
     @property
     def distributions(self) -> dict[str, BaseDistribution]: ...
     def start(self, family: str | None, architecture: str | None, epochs: int | None) -> Started: ...
-    def send_epoch(self, epoch: int, metrics: dict[str, float], finding: str | None) -> None: ...
+    def send_epoch(
+        self, epoch: int, metrics: dict[str, float], findings: Sequence[Finding] | None, broken: str | None
+    ) -> None: ...
     def receive_verdict(self) -> dict[str, Any]: ...
     def resume(self, epoch: int, log: Sequence[Mapping[str, float]]) -> None: ...
 
@@ -69,6 +71,7 @@ class Run:
         epochs: how many epochs the study wants; `force_epochs` makes it override what `sweep.fit` is given.
         earlier: the directory of an earlier attempt, whose checkpoints it goes on from.
         keep: whether the weights of its best epoch stay in its directory.
+        broken: what is done about severe findings: `prune`, `report`, or `ignore`, which looks for none at all.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Run:
         force_epochs: bool = False,
         earlier: Path | None = None,
         keep: bool = False,
+        broken: str = "prune",
     ) -> None:
         self.reporter = reporter
         self.objective = list(objective)
@@ -91,6 +95,7 @@ class Run:
         self.epochs = epochs
         self.force_epochs = force_epochs
         self.keep = keep
+        self.broken = broken
         self.directory = earlier
         self.fresh = True  # whether its directory holds nothing of an earlier attempt
         self._anew = False
@@ -101,7 +106,7 @@ class Run:
         self.log: list[Mapping[str, float]] = []  # the metrics of each
         self.reported: set[int] = set()  # the steps that have a value
         self.history: dict[str, list[float]] = {}
-        self.finding: Finding | None = None
+        self.findings: list[Finding] = []
         self.verdict: str = "go"
         self.reason: str | None = None
         self.stands: str | None = None  # the state that a verdict gave the trial, whatever its objective makes of it
@@ -277,9 +282,8 @@ class Run:
         if self.started is None or self.writer is None:
             return
         about = {name: value for name, value in self.started.text.items() if value is not None}
-        if self.finding is not None:
-            about["finding"] = str(self.finding)
-        text = run_text(name=self.started.name, params=self.reporter.params, state=state, reason=reason, about=about)
+        params, told = self.reporter.params, [str(found) for found in self.findings]
+        text = run_text(self.started.name, params, state, reason, about, told)
         self.writer.text(RUN_TAG, text, step=0 if state == "RUNNING" else 1)
 
 

@@ -18,6 +18,7 @@ from optuna.distributions import (
 )
 
 from sweep.declaration import Value
+from sweep.finding import Finding
 from sweep.names import check_choices
 from sweep.train.link import Link
 from sweep.train.run import Run, Started
@@ -66,6 +67,7 @@ class WorkerTrial(optuna.trial.BaseTrial):
             force_epochs=assignment["force_epochs"],
             earlier=Path(assignment["directory"]) if assignment["directory"] is not None else None,
             keep=assignment["keep"],
+            broken=assignment["broken"],
         )
 
     # What an Optuna objective asks for.
@@ -188,9 +190,12 @@ class WorkerTrial(optuna.trial.BaseTrial):
             self._begun()
         return started
 
-    def send_epoch(self, epoch: int, metrics: dict[str, float], finding: str | None) -> None:
-        """Send an epoch's metrics; the verdict is received afterwards."""
-        self._link.send("epoch", number=self._number, epoch=epoch, metrics=metrics, finding=finding)
+    def send_epoch(
+        self, epoch: int, metrics: dict[str, float], findings: Sequence[Finding] | None, broken: str | None
+    ) -> None:
+        """Send an epoch's metrics and findings; the verdict is received afterwards."""
+        told = None if findings is None else [found.as_dict() for found in findings]
+        self._link.send("epoch", number=self._number, epoch=epoch, metrics=metrics, findings=told, broken=broken)
 
     def receive_verdict(self) -> dict[str, Any]:
         """The verdict on the epoch that was sent."""

@@ -6,6 +6,7 @@ import math
 import pytest
 
 from sweep.cli import run as sweep
+from sweep.finding import Finding
 from tests.store_builder import add_epochs, add_example, add_study, build_store, run
 
 
@@ -158,3 +159,19 @@ def test_a_study_with_no_complete_run_has_no_best(store, output):
     add_study(store, runs=[run(0, 0.5, state="PRUNED")])
     assert "no run of diabetes is complete with a finite value yet" in output("best").err
     assert json.loads(output("best", "--json").out) == []
+
+
+DEAD = Finding("dead-relu", "all 4 units are zero", "do this", since=2)
+LEAK = Finding("data-leak", "9% of rows", "do that")
+
+
+def test_findings_are_marked_and_choose_runs(store, output):
+    runs = [run(0, 0.5, findings=[DEAD, LEAK]), run(1, 0.25, findings=[LEAK]), run(2, 0.75)]
+    add_study(store, runs=runs)
+    table = output("runs").out
+    assert (table.count("dead-relu"), table.count("data-leak")) == (1, 0)
+    assert numbers(output("runs", "--finding", "dead-relu", "--json").out) == [0]
+    assert numbers(output("runs", "--finding", "data-leak", "--where", "val_loss < 0.4", "--json").out) == [1]
+    assert numbers(output("runs", "--where", "finding != 'dead-relu'", "--json").out) == [1, 2]
+    assert numbers(output("runs", "--where", "finding in ('dead-relu', 'overfitting')", "--json").out) == [0]
+    assert "did you mean dead-relu?" in output("runs", "--finding", "deadrelu", status=2).err

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from sweep.cli import run as sweep
+from sweep.finding import Finding
 from tests.store_builder import TRACEBACK, add_epochs, add_example, add_study, build_store, run
 
 
@@ -91,3 +92,14 @@ def test_an_unknown_run_is_refused_in_one_line(store, capsys):
     assert said.err.startswith(
         "sweep: a run is a trial number or a run name of the store: got '99'; diabetes has t0000"
     )
+
+
+def test_every_finding_is_shown_with_its_evidence_and_remedy(store, capsys):
+    findings = [
+        Finding("dead-relu", "all 4 units are zero", "lower the rate", since=2),
+        Finding("data-leak", "9% of rows", "split"),
+    ]
+    add_study(store, runs=[run(0, 0.5, findings=findings)])
+    lines = [" ".join(line.split()) for line in show(capsys, "0").out.splitlines()]
+    assert "finding dead-relu since epoch 3: all 4 units are zero; lower the rate" in lines
+    assert "data-leak since epoch 1: 9% of rows; split" in lines

@@ -14,6 +14,7 @@ from sweep.control.live import Fenced
 from sweep.control.obeying import obey
 from sweep.control.revival import queue_revival
 from sweep.errors import StudyError
+from sweep.finding import Finding
 from sweep.store import Command, Store
 from tests.control.memory import optunas_trials
 from tests.control.workers import SPACE, a_house
@@ -620,3 +621,40 @@ def test_a_run_of_a_study_that_has_ended_is_revived_when_it_goes_on(tmp_path):
     with a_house(tmp_path, options={"trials": 2}) as house:
         answer = house.worker("0").ask()
         assert (answer["number"], answer["directory"]) == (1, first["directory"])
+
+
+DEAD = Finding("dead-relu", "all units are zero", "lower the learning rate", severe=True, since=1)
+
+
+def test_findings_stand_until_others_are_told(house):
+    worker = house.worker("0")
+    worker.begin()
+    assert worker.epoch(0, 1.0, findings=[DEAD])["verdict"] == "go"
+    worker.epoch(1, 1.0)
+    assert house.run(0).findings == [DEAD]
+    worker.epoch(2, 1.0, findings=[])
+    assert house.run(0).findings == []
+
+
+def test_a_run_that_is_broken_is_pruned_for_it_unless_it_is_kept(house):
+    worker, other = house.worker("0"), house.worker("1")
+    worker.begin()
+    assert worker.epoch(0, 1.0, findings=[DEAD], broken="dead-relu: all") == {
+        "verdict": "prune",
+        "reason": "dead-relu: all",
+    }
+    other.begin()
+    house.coordinator.running()[other.number].shielded = True
+    assert other.epoch(0, 1.0, findings=[DEAD], broken="dead-relu: all")["verdict"] == "go"
+    assert other.epoch(1, math.nan)["verdict"] == "prune"
+
+
+@pytest.mark.parametrize(("broken", "verdict"), [("prune", "prune"), ("report", "go"), ("ignore", "go")])
+def test_a_loss_that_is_no_number_beside_a_finite_objective_prunes_where_broken_runs_are_pruned(
+    tmp_path, broken, verdict
+):
+    with a_house(tmp_path, broken=broken) as house:
+        worker = house.worker("0")
+        worker.begin()
+        assert worker.epoch(0, 1.0, val_loss=math.nan)["verdict"] == verdict
+        assert worker.epoch(1, math.nan)["verdict"] == "prune"

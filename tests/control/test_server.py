@@ -47,7 +47,7 @@ def test_a_trial_goes_over_the_connection(link):
     link.call("suggest", number=number, name="x", distribution=distribution_to_json(SPACE["x"]))
     name = link.call("start", number=number, family="mlp", architecture=None, epochs=1)["name"]
     assert name.endswith("-t0000")
-    link.send("epoch", number=number, epoch=0, metrics={"loss": float("nan")}, finding=None)
+    link.send("epoch", number=number, epoch=0, metrics={"loss": float("nan")}, findings=None, broken=None)
     assert link.receive()["verdict"] == "prune"
     ended = link.call("end", number=number, state="PRUNED", values=None, reason="why", traceback=None)
     assert ended == {"state": "PRUNED", "reason": "why"}

@@ -9,6 +9,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from sweep.control.storage import Changes, Ledger, WriteBehindStorage
+from sweep.finding import Finding
 from sweep.store import RunRecord
 
 DOMAIN = FloatDistribution(0.0, 1.0)
@@ -167,7 +168,7 @@ def test_changes_that_are_given_back_stand_before_newer_ones(ledger):
 
 
 def test_a_run_forgets_epochs_on_their_way_also_those_that_are_given_back(ledger):
-    ledger.put(RunRecord(1, epoch=3, last=1.0, best=1.0, best_epoch=0, finding="x"))
+    ledger.put(RunRecord(1, epoch=3, last=1.0, best=1.0, best_epoch=0, findings=[Finding("dead-relu", "", "")]))
     ledger.epoch(1, 0, {"loss": 1.0})
     taken = ledger.take()
     ledger.epoch(1, 1, {"loss": 1.0})
@@ -175,7 +176,7 @@ def test_a_run_forgets_epochs_on_their_way_also_those_that_are_given_back(ledger
     ledger.give_back(taken)
     run = ledger.run(1)
     assert ledger.take() == Changes([run], {1}, [])
-    assert (run.epoch, run.last, run.best, run.best_epoch, run.finding) == (0, None, None, None, None)
+    assert (run.epoch, run.last, run.best, run.best_epoch, run.findings) == (0, None, None, None, [])
 
 
 def test_a_run_that_waits_keeps_its_epochs_and_says_why_and_how_long_it_has_trained(ledger):

@@ -90,9 +90,12 @@ class Worker:
             self.suggest(name, distribution)
         return answer | self.desk.start(self.name, self.number, "mlp", "32", epochs)
 
-    def epoch(self, epoch: int, loss: float, **metrics: float) -> dict[str, Any]:
+    def epoch(
+        self, epoch: int, loss: float, *, findings: Any = None, broken: str | None = None, **metrics: float
+    ) -> dict[str, Any]:
         """Report an epoch."""
-        return self.desk.epoch(self.name, self.number, epoch, {"loss": loss, **metrics}, None)
+        told = None if findings is None else [found.as_dict() for found in findings]
+        return self.desk.epoch(self.name, self.number, epoch, {"loss": loss, **metrics}, told, broken)
 
     def resume(self, epoch: int, *losses: float) -> None:
         """Tell of epochs that an earlier attempt has trained."""

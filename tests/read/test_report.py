@@ -7,13 +7,14 @@ import math
 
 import pytest
 
+from sweep.finding import Finding, Picture
 from sweep.names import parse_value
 from sweep.read.report import export, run_object
 from tests.store_builder import TRACEBACK, add_epochs, add_example, add_study, build_store, run
 
 KEYS = [
     *("study", "number", "name", "family", "architecture", "params", "state", "epoch", "last", "best", "best_epoch"),
-    *("metrics", "started", "duration", "reason", "finding", "directory"),
+    *("metrics", "started", "duration", "reason", "findings", "directory"),
 ]
 
 
@@ -112,3 +113,17 @@ def test_a_metric_that_only_early_epochs_have_has_its_column(store):
     add_epochs(store, study, 0, [{"loss": 0.5, "warmup": 1.0}, {"loss": 0.25}])
     first, second = csv.DictReader(io.StringIO(exported(store, study, "csv")))
     assert (first["metric.warmup"], second["metric.warmup"]) == ("1.0", "")
+
+
+def test_findings_are_objects_in_json_and_kinds_in_csv(store):
+    picture = Picture("weights", [[0.5]], [[1.0]])
+    findings = [
+        Finding("dead-relu", "all", "do", layer="dense", severe=True, picture=picture),
+        Finding("data-leak", "", ""),
+    ]
+    study = add_study(store, runs=[run(0, 0.5, findings=findings)])
+    (found,) = json.loads(exported(store, study, "json"))
+    dead = {"kind": "dead-relu", "evidence": "all", "remedy": "do", "layer": "dense", "severe": True}
+    assert found["findings"][0] == {**dead, "confidence": "certain", "since": 0}
+    (line,) = csv.DictReader(io.StringIO(exported(store, study, "csv")))
+    assert line["findings"] == "dead-relu data-leak"

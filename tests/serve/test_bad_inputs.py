@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 import sqlalchemy as sa
 
+from sweep.finding import Finding, Picture
 from sweep.serve.auth import LARGEST_BODY
 from sweep.store import tables
 from tests.serve.asking import Client
@@ -193,7 +194,12 @@ def hostile(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     store = build_store(folder)
     params = {HOSTILE: HOSTILE, "'\"><img src=x>": 1.5, "a\nb": "\u202e"}
-    texts = {"reason": HOSTILE, "finding": HOSTILE, "traceback": f"Traceback\n{HOSTILE}", "worker": HOSTILE}
+    texts = {
+        "reason": HOSTILE,
+        "findings": [Finding(HOSTILE, HOSTILE, HOSTILE, layer=HOSTILE, picture=Picture(HOSTILE, [[0.5]], [[1.0]]))],
+        "traceback": f"Traceback\n{HOSTILE}",
+        "worker": HOSTILE,
+    }
     runs = [
         run(0, 0.5, name=f"dnn-{HOSTILE}-t0000", params=params, family=HOSTILE, **texts),
         run(1, 0.25, name="dnn-t0001", params=params, state="FAIL", **texts),

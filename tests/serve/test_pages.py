@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sweep.finding import Finding, Picture
 from sweep.serve.choosing import CURVES
 from sweep.serve.pages_study import FIRST_ROWS
 from tests.serve.asking import Client
@@ -179,7 +180,9 @@ def test_plotly_comes_out_of_its_package(client):
 
 def test_names_parameters_reasons_and_tracebacks_are_escaped(tmp_path):
     store = build_store(tmp_path)
-    made = run(0, 0.5, name=EVIL, family=EVIL, params={EVIL: EVIL, "x": 1}, reason=EVIL, traceback=EVIL, finding=EVIL)
+    findings = [Finding(EVIL, EVIL, EVIL, layer=EVIL, picture=Picture(EVIL, [[0.5]], [[1.0]]))]
+    params = {EVIL: EVIL, "x": 1}
+    made = run(0, 0.5, name=EVIL, family=EVIL, params=params, reason=EVIL, traceback=EVIL, findings=findings)
     made.worker = made.directory = made.architecture = EVIL
     add_study(store, "s", [made, run(1, 0.4, params={EVIL: "y"}, name="mlp-t0001")], doc=EVIL, file=f"/x/{EVIL}.py")
     there = Client(store, tmp_path)
@@ -225,3 +228,23 @@ def test_a_large_study_comes_a_window_at_a_time(tmp_path):
     assert {4, given["best"], 598, 599} <= drawn
     assert best is not None
     large.close()
+
+
+def test_findings_are_shown_in_the_study_in_its_table_and_with_their_picture_on_the_runs_page(tmp_path):
+    store = build_store(tmp_path)
+    picture = Picture("weights, a column for each unit", [[0.25, 0.25]], [[0.5, -0.5]])
+    same = Finding("symmetric-neurons", "all 2 units are alike", "initialise at random", "dense", True, picture=picture)
+    leak = Finding("data-leak", "30% of 10 rows", "split first")
+    runs = [run(number, 0.5, findings=[same, leak] if number < 3 else [leak]) for number in range(7)]
+    add_study(store, "s", [*runs, run(7, None, epoch=0)])
+    there = Client(store, tmp_path)
+    page = there.ask("GET", "/studies/s", headers=PAGE).text
+    assert re.search(r"3 of 7 runs had symmetric-neurons", page)
+    assert "where=finding+%3D+%27symmetric-neurons%27" in page
+    assert [html.count('class="mark"') for _, html in rows(there, "s")["rows"]] == [1, 1, 1, 0, 0, 0, 0, 0]
+    assert there.get("/studies/s", where="finding = 'symmetric-neurons'").text.count('<tr data-number="') == 3
+    shown = there.ask("GET", "/studies/s/runs/0", headers=PAGE).text
+    for text in ("all 2 units are alike", "Initialise at random.", "since epoch 1, in dense, certain, severe"):
+        assert text in shown
+    assert shown.count('<svg width="22" height="11"') == 2
+    there.close()

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from sweep.errors import StoreError
+from sweep.finding import Finding
 from sweep.store import Store, schema
 from sweep.store.database import connect, has_schema, parse_url, writing
 from tests.databases import optunas_own
@@ -249,12 +250,17 @@ def test_a_database_of_the_first_schema_is_migrated_with_all_that_is_in_it(stora
     study = add_study(store, runs=[run(0, 0.5)])
     with store.engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE sweep_runs DROP COLUMN snapshot"))
+        connection.execute(sa.text("ALTER TABLE sweep_runs DROP COLUMN findings"))
+        connection.execute(sa.text("ALTER TABLE sweep_runs ADD COLUMN finding TEXT"))
+        connection.execute(sa.text("UPDATE sweep_runs SET finding = 'no symmetry breaking: all; do'"))
         connection.execute(sa.text("DROP TABLE sweep_snapshots"))
     store.close()
     set_revision(storage_url, "0001")
-    with pytest.raises(StoreError, match="must have schema 0002: got 0001"):
+    with pytest.raises(StoreError, match="must have schema 0003: got 0001"):
         Store(storage_url)
     store = Store(storage_url, create=True)
-    assert [(found.number, found.best, found.snapshot) for found in store.runs(study.study_id)] == [(0, 0.5, None)]
+    (found,) = store.runs(study.study_id)
+    assert (found.number, found.best, found.snapshot) == (0, 0.5, None)
+    assert found.findings == [Finding("no-symmetry-breaking", "all", "do")]
     assert store.snapshot("0" * 64) is None
     store.close()

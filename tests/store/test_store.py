@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from sweep.errors import StoreError
+from sweep.finding import Finding, Picture
 from sweep.store import Owner, RunRecord, Store, tables
 from sweep.store.records import storable
 from tests.store_builder import add_all_epochs, add_epochs, add_study, run
@@ -45,7 +46,16 @@ def test_an_unknown_study_is_refused_with_the_nearest_names(store):
 def test_a_run_is_read_as_it_was_written(store):
     written = [
         RunRecord(0),
-        run(1, 0.5, reason="why", finding="what", traceback="where", worker="0", attempt=2, epochs=60),
+        run(
+            1,
+            0.5,
+            reason="why",
+            findings=[Finding("dead-relu", "日本", "do", picture=Picture("a", [[0.5]], [[1.0]]))],
+            traceback="where",
+            worker="0",
+            attempt=2,
+            epochs=60,
+        ),
         RunRecord(2, params={"a": None, "b": True, "c": 2**70, "d": 0.1, "e": "日本", "f": math.inf}, last=-math.inf),
     ]
     study = add_study(store, runs=written, keys={})

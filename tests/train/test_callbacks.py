@@ -191,3 +191,16 @@ def test_a_direction_is_given_and_never_guessed(tmp_path):
 def test_gradients_want_the_data(tmp_path):
     with pytest.raises(StudyError, match="gradients are computed over rows of arrays"):
         sweep.callbacks(optuna.create_study().ask(), network(), objective="loss", direction="minimize", gradients=True)
+
+
+def test_a_broken_network_is_pruned_and_its_text_says_why(tmp_path):
+    def train(model, chosen):
+        for layer in model.layers:
+            layer.set_weights([weight * 0 for weight in layer.get_weights()])
+        return model.fit(X, Y, validation_data=VALIDATION, epochs=6, verbose=0, callbacks=chosen)
+
+    for broken, last in (("prune", 1), ("report", 5)):
+        (trial,) = optimize(tmp_path / broken, fit=train, broken=broken).trials
+        assert trial.last_step == last
+    with pytest.raises(StudyError, match="what severe findings do is prune, report or ignore"):
+        optimize(tmp_path, broken="stop")

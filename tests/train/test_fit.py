@@ -47,7 +47,7 @@ def test_the_value_of_a_trial_is_that_of_its_best_epoch(tmp_path):
         returned.append(fit(trial, network(rate=1.0), epochs=6))  # a rate that lets the loss jump about
         return returned[0]
 
-    kept = run_study(train, tmp_path)
+    kept = run_study(train, tmp_path, broken="report")
     by_epoch = [kept.metrics[0][epoch]["val_loss"] for epoch in range(6)]
     assert returned == [min(by_epoch)]
     assert (kept.run.best, kept.run.best_epoch, kept.run.last) == (
@@ -59,7 +59,7 @@ def test_the_value_of_a_trial_is_that_of_its_best_epoch(tmp_path):
 
 
 def test_the_value_may_be_the_last_epochs(tmp_path):
-    kept = run_study(lambda trial: fit(trial, network(rate=1.0), epochs=6), tmp_path, value="last")
+    kept = run_study(lambda trial: fit(trial, network(rate=1.0), epochs=6), tmp_path, value="last", broken="report")
     assert optuna.load_study(study_name="test", storage=kept.storage).best_value == kept.metrics[0][5]["val_loss"]
 
 
@@ -457,3 +457,51 @@ def test_the_same_seed_gives_the_same_numbers_and_another_one_others(tmp_path):
     first, again, other = losses(tmp_path / "a", 5), losses(tmp_path / "b", 5), losses(tmp_path / "c", 6)
     assert first == again
     assert first != other
+
+
+def broken_network():
+    """All units of a layer are alike, and stay so."""
+    ones = {"kernel_initializer": "ones"}
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, **ones), keras.layers.Dense(1, **ones)])
+    model.compile("adam", "mse")
+    return model
+
+
+def test_a_broken_run_is_pruned_after_its_second_epoch_and_says_what_is_wrong_with_it(tmp_path):
+    kept = run_study(lambda trial: fit(trial, broken_network(), epochs=8), tmp_path, broken="prune")
+    assert (kept.run.state, kept.run.epoch) == ("PRUNED", 2)
+    assert kept.run.reason.startswith("symmetric-neurons: all 4 units of dense/kernel have the same weights")
+    assert [found.kind for found in kept.run.findings if found.severe] == ["symmetric-neurons"]
+    texts = [
+        value.tensor.string_val[0].decode()
+        for event in events.read(Path(kept.run.directory))
+        for value in event.summary.value
+        if value.tag == events.RUN_TAG
+    ]
+    assert "- symmetric-neurons since epoch 1: all 4 units" in texts[-1]
+
+
+@pytest.mark.parametrize(("broken", "kinds"), [("report", {"symmetric-neurons"}), ("ignore", set())])
+def test_a_broken_run_goes_on_where_it_is_only_to_be_reported_or_ignored(tmp_path, broken, kinds):
+    kept = run_study(lambda trial: fit(trial, broken_network(), epochs=4), tmp_path, broken=broken)
+    assert (kept.run.state, kept.run.epoch) == ("COMPLETE", 4)
+    assert {found.kind for found in kept.run.findings if found.severe} == kinds
+
+
+def test_the_command_line_says_what_broken_runs_are_for(tmp_path):
+    kept = run_study(lambda trial: fit(trial, broken_network(), epochs=4), tmp_path, settings={"broken": "report"})
+    assert kept.run.state == "COMPLETE"
+    with pytest.raises(SweepError, match="what severe findings do is prune, report or ignore: got 'stop'"):
+        run_study(lambda trial: fit(trial, broken_network()), tmp_path, broken="stop")
+
+
+def test_a_training_that_fails_says_what_was_found_in_its_data(tmp_path):
+    def train(trial):
+        y = np.full(60, 9)
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "softmax")])
+        model.compile("adam", "sparse_categorical_crossentropy")
+        return sweep.fit(trial, model, X, y, validation_data=(X, y), compiled=False)
+
+    run = run_study(train, tmp_path).run
+    assert run.state == "FAIL"
+    assert "sweep noticed before: unfit-output: labels go from 9 to 9, for 4 units" in run.traceback
