@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
@@ -17,6 +17,11 @@ Array = np.ndarray[Any, Any]
 
 _log = logging.getLogger(__name__)
 
+DRAWN = 64
+"""Graphs of operations that are kept for the next model of that config, some 20 KB each: a trace takes 25 ms."""
+
+_drawn: OrderedDict[tuple[str, str, str], bytes] = OrderedDict()
+_MODULE = re.compile(r'"module": (?:"([^"]*)"|null)')
 _COUNT = re.compile(r"_[0-9]+$")
 _SIDE = re.compile(r"^(?:forward|backward)_")  # what Bidirectional puts before the name of its layer
 
@@ -79,21 +84,36 @@ def write(writer: RunWriter, model: keras.Model, sample: Any, config: str | None
         config: the model's.
         sample: inputs, from which the graph of a subclassed model is traced; None for none.
     """
+    layers = json.loads(config) if config is not None else {"config": {}}
     signature = _signature(model, sample)
     if signature is not None:
         try:
-            # Without autograph, as Keras traces a training: converting its code took most of the time.
-            calling = tf.function(lambda inputs: model(inputs, training=False), autograph=False)
-            traced = calling.get_concrete_function(signature)
-            graph = traced.graph.as_graph_def()
-            _name_after_layers(graph, {model.name, *(layer.name for layer in model._flatten_layers())})
-            writer.graph(graph.SerializeToString())
+            writer.graph(_operations(model, signature, layers))
         except Exception:  # whatever a user's `call` raises outside of a training; no graph is worth a trial
             _log.warning("the graph of %s could not be written", model.name, exc_info=True)
-    layers = json.loads(config) if config is not None else {"config": {}}
     if "layers" in layers["config"]:  # a subclassed model does not say them
         _keep_tensors(layers)
         writer.keras_graph(json.dumps(layers))
+
+
+def _operations(model: keras.Model, signature: Any, layers: Mapping[str, Any]) -> bytes:
+    """A model's graph of operations, serialized; traced once for all models of Keras' own layers with one config."""
+    text = json.dumps(layers["config"])
+    is_known = "layers" in layers["config"] and all(module.startswith("keras") for module in _MODULE.findall(text))
+    key = (text, model.name, repr(signature)) if is_known else None
+    if key is not None and key in _drawn:
+        _drawn.move_to_end(key)
+        return _drawn[key]
+    # Without autograph, as Keras traces a training: converting its code took most of the time.
+    calling = tf.function(lambda inputs: model(inputs, training=False), autograph=False)
+    graph = calling.get_concrete_function(signature).graph.as_graph_def()
+    _name_after_layers(graph, {model.name, *(layer.name for layer in model._flatten_layers())})
+    serialized: bytes = graph.SerializeToString()
+    if key is not None:
+        _drawn[key] = serialized
+        while len(_drawn) > DRAWN:
+            _drawn.popitem(last=False)
+    return serialized
 
 
 def _name_after_layers(graph: Any, layers: Set[str]) -> None:

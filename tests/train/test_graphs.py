@@ -163,3 +163,48 @@ def test_a_subclassed_model_without_a_sample_has_no_graph(tmp_path, caplog):
     with RunWriter(tmp_path / "run") as writer:
         graphs.write(writer, subclassed(), None, None)
     assert caplog.text == ""
+
+
+@pytest.fixture
+def traces(monkeypatch):
+    """The models that were traced, by their names."""
+    graphs._drawn.clear()
+    traced = []
+    whole = graphs._name_after_layers
+    monkeypatch.setattr(graphs, "_name_after_layers", lambda graph, names: traced.append(names) or whole(graph, names))
+    return traced
+
+
+def written(model, folder):
+    """The graph of operations that is written of a model."""
+    with RunWriter(folder) as writer:
+        graphs.write(writer, model, np.zeros((1, 3), "float32"), graphs.config(model))
+    (graph,) = [GraphDef.FromString(event.graph_def) for event in read(folder) if event.graph_def]
+    return graph
+
+
+def test_models_of_one_config_are_traced_once_whatever_they_are_compiled_with(tmp_path, traces):
+    graphs_of = []
+    for number, rate in enumerate((0.1, 0.01)):
+        keras.utils.clear_session()
+        model = sequential()
+        model.compile(keras.optimizers.Adam(rate), "mse")
+        graphs_of.append(written(model, tmp_path / str(number)))
+    assert len(traces) == 1
+    assert graphs_of[0] == graphs_of[1]
+
+
+def test_models_that_differ_in_a_constant_have_graphs_of_their_own(tmp_path, traces):
+    for number, activation in enumerate(("relu", "tanh")):
+        keras.utils.clear_session()
+        model = keras.Sequential([keras.Input((3,)), layers.Dense(2, activation=activation)])
+        assert activation.title() in {node.op for node in written(model, tmp_path / str(number)).node}
+    assert len(traces) == 2
+
+
+def test_a_model_with_a_layer_of_the_users_own_is_traced_each_time(tmp_path, traces):
+    for number in range(2):
+        keras.utils.clear_session()
+        inputs = keras.Input((3,))
+        written(keras.Model(inputs, Block()(inputs)), tmp_path / str(number))
+    assert len(traces) == 2

@@ -14,7 +14,7 @@ from sweep.finding import SEVERE_EPOCHS, Finding, by_gravity
 from sweep.train.checks import curves, data, signals
 from sweep.train.checks.data import Facts
 from sweep.train.checks.targets import Problem, problem_of
-from sweep.train.checks.weights import Moves, not_a_number, not_finite, symmetric
+from sweep.train.checks.weights import Moves, copied, not_a_number, not_finite, symmetric
 
 Array = np.ndarray[Any, Any]
 
@@ -114,7 +114,10 @@ class Health:
             self._signals = (
                 signals.look(model, weights, self._x, self._y, self._problem) if self._x is not None else None
             )
-            self._seen = self._about_signals(model, weights, losses, moves, history.get("learning_rate", []))
+            self._seen = [
+                *copied(weights, frozen),
+                *self._about_signals(model, weights, losses, moves, history.get("learning_rate", [])),
+            ]
         rate = history.get("learning_rate", [])
         worse = self._signals.worse if self._signals is not None and looks else None
         causes = [*symmetric(weights, frozen), *self._seen]

@@ -19,6 +19,7 @@ COPIED = 1e-4
 """What the projections of copies may differ by, of the largest one's size; of 512 units some 1.5 % are so by chance."""
 
 SAMPLE = 4096  # numbers of a large kernel that are followed from epoch to epoch
+_RANDOMLY = "initialise kernels at random, e.g. glorot_uniform"
 _ROWS = 64  # of a kernel, that copies of units are looked for in
 
 _directions = np.random.default_rng(0).normal(size=_ROWS).astype(np.float32)
@@ -48,35 +49,35 @@ def holds_missing(array: Array) -> bool:
 
 
 def symmetric(weights: Mapping[str, Array], frozen: Set[str]) -> list[Finding]:
-    """Layers whose units are all the same, or many of them copies.
+    """Layers whose units are all the same.
 
     Equal units get equal gradients and stay equal: I. Goodfellow, Y. Bengio, A. Courville, Deep Learning, 2016, 8.4
     ("the initial parameters need to break symmetry between different units").
+
+    Args:
+        frozen: tags of weights that are not trained, and may be what they like.
     """
-    alike, copied = [], []
-    for tag, array in weights.items():
-        if tag in frozen or not _is_kernel(tag, array):
-            continue
-        if _is_one_unit(tag, array, weights):
-            alike.append(tag)
-        elif (copies := _copies(tag, array, weights)) >= COPIES * array.shape[-1]:
-            copied.append((tag, copies))
-    remedy = "initialise kernels at random, e.g. glorot_uniform"
-    if alike:
-        first = weights[alike[0]]
-        more = f", and so in {len(alike) - 1} more layer{'s' * (len(alike) > 2)}" if len(alike) > 1 else ""
-        evidence = f"all {first.shape[-1]} units of {alike[0]} have the same weights{more}"
-        return [Finding("symmetric-neurons", evidence, remedy, layer_of(alike[0]), severe=True, picture=_kernel(first))]
-    return [
-        Finding(
-            "symmetric-neurons",
-            f"{copies} of {weights[tag].shape[-1]} units of {tag} are copies of others",
-            remedy,
-            layer_of(tag),
-            picture=_kernel(weights[tag]),
-        )
-        for tag, copies in copied[:1]
-    ]
+    alike = [tag for tag, kernel in _kernels(weights, frozen).items() if _is_one_unit(tag, kernel, weights)]
+    if not alike:
+        return []
+    first = weights[alike[0]]
+    more = f", and so in {len(alike) - 1} more layer{'s' * (len(alike) > 2)}" if len(alike) > 1 else ""
+    evidence = f"all {first.shape[-1]} units of {alike[0]} have the same weights{more}"
+    return [Finding("symmetric-neurons", evidence, _RANDOMLY, layer_of(alike[0]), severe=True, picture=_kernel(first))]
+
+
+def copied(weights: Mapping[str, Array], frozen: Set[str]) -> list[Finding]:
+    """The first layer of which many units are copies of others, which differ among themselves."""
+    for tag, kernel in _kernels(weights, frozen).items():
+        copies = _copies(tag, kernel, weights)
+        if copies >= COPIES * kernel.shape[-1] and not _is_one_unit(tag, kernel, weights):
+            evidence = f"{copies} of {kernel.shape[-1]} units of {tag} are copies of others"
+            return [Finding("symmetric-neurons", evidence, _RANDOMLY, layer_of(tag), picture=_kernel(kernel))]
+    return []
+
+
+def _kernels(weights: Mapping[str, Array], frozen: Set[str]) -> dict[str, Array]:
+    return {tag: array for tag, array in weights.items() if tag not in frozen and _is_kernel(tag, array)}
 
 
 def _is_kernel(tag: str, array: Array) -> bool:

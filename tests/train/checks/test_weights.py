@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from sweep.train.checks.weights import Moves, not_finite, symmetric
+from sweep.train.checks.weights import Moves, copied, not_finite, symmetric
 from sweep.train.graphs import weight_tags, weights
 
 RANDOM = np.random.default_rng(0)
@@ -17,7 +17,7 @@ def kernel(*shape):
 
 
 def said(weights, frozen=frozenset()):
-    findings = symmetric(weights, frozen)
+    findings = [*symmetric(weights, frozen), *copied(weights, frozen)]
     return (findings[0].evidence, findings[0].severe) if findings else None
 
 
