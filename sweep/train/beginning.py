@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import itertools
 import random
 import sys
 from collections.abc import Iterator
@@ -10,21 +11,17 @@ import numpy as np
 import psutil
 
 WARM_TRIALS = 20
-"""So many trials fill what a worker keeps for good: the programs of its first networks, TensorFlow's kernels."""
+"""So many trials have a worker load what it needs: TensorFlow's kernels, the graphs of its first networks."""
 
-GROWTH_BYTES = 80 * 1024**2
-"""A worker whose resident memory has grown by more since it was warm is to be relieved."""
+GROWTH_BYTES = 330 * 1024**2
+"""A worker whose resident memory has grown by more since it was warm is to be relieved. The programs that are kept,
+which XLA compiles as they recur, take 12 MB each and up to some 250 MB in all, and then no more."""
+
+THAWED_TRIALS = 16
+"""Every so many trials garbage is looked for among all objects, and programs that are no longer kept are given back."""
 
 _seeds: set[int] = set()
-
-
-def settle() -> None:
-    """Leave what a worker has loaded so far out of garbage collection, which a session cleared for each trial asks for.
-
-    Without it each trial spends 0.2 s on the some 600,000 objects of TensorFlow and Keras.
-    """
-    gc.collect()
-    gc.freeze()
+_collections = itertools.count()
 
 
 class Growth:
@@ -44,11 +41,14 @@ class Growth:
         return now - self._warm > GROWTH_BYTES
 
 
-def begin(seed: int) -> None:
+def begin(seed: int, *, settled: bool = False) -> None:
     """Begin a trial: names of layers count from the start, and everything random from the trial's seed.
 
     Args:
         seed: of the trial, 0 to 2**32 - 1.
+        settled: leave what is there out of the collections of later trials, once this one has collected the garbage
+            that the last has left. Clearing a session asks for a collection, which would take 0.2 s for the some
+            600,000 objects of TensorFlow and Keras, and 20 to 50 ms for the graphs of the programs that are kept.
     """
     if "keras" not in sys.modules:
         random.seed(seed)
@@ -56,9 +56,13 @@ def begin(seed: int) -> None:
         return
     import keras
 
+    if settled and next(_collections) % THAWED_TRIALS == 0:
+        gc.unfreeze()
     with contextlib.nullcontext() if seed in _seeds else _kernels_kept():
         keras.utils.clear_session()  # first: it replaces the seed generator that the next line sets
         keras.utils.set_random_seed(seed)  # Python's and NumPy's too
+    if settled:
+        gc.freeze()
     _seeds.add(seed)
 
 

@@ -29,7 +29,7 @@ from sweep.errors import SweepError
 from sweep.snapshot import take
 from sweep.store.records import OUT_OF_MEMORY
 from sweep.study import Study, load
-from sweep.train.beginning import Growth, begin, settle
+from sweep.train.beginning import Growth, begin
 from sweep.train.link import Fenced, Gone, Link, Refused
 from sweep.train.run import Interrupted, Requeued
 from sweep.train.trial import Previewed, WorkerTrial
@@ -65,29 +65,31 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
         )
         if _speaks_of_keras(study.file):
             import keras  # noqa: F401  # before the first trial, which is seeded and previewed as the others are
-        growth, settled = Growth(), False
+        growth, trained = Growth(), 0
         begun = cache(lambda: _redirect(Path(welcome["log"]))) if own_process else None
         with _training_nothing() if welcome["preview"] else nullcontext():
             while "end" not in (assignment := link.call("ask", outgrown=own_process and growth.outgrown())):
                 trial = WorkerTrial(link, assignment, preview=welcome["preview"], begun=begun)
                 try:
-                    _train(link, study, trial)
+                    # Not in the first one: a study may load Keras only then.
+                    _train(link, study, trial, settled=own_process and trained > 0)
                 except Fenced:
                     trial.run.abandon()  # somebody else has ended it; there may be others
-                if own_process and not settled:
-                    settle()  # not earlier: a study may load Keras only in its first trial
-                    settled = True
+                trained += 1
     except (Fenced, Refused, Gone):
         return
 
 
-def _train(link: Link, study: Study, trial: WorkerTrial) -> None:
+def _train(link: Link, study: Study, trial: WorkerTrial, *, settled: bool) -> None:
     """One trial: whatever its objective does, it has an end.
+
+    Args:
+        settled: see `sweep.train.beginning.begin`.
 
     Raises:
         Fenced, Refused, Gone: the coordinator has ended it, or the study, or is gone.
     """
-    begin(trial.seed)
+    begin(trial.seed, settled=settled)
     state, values, reason, trace = "FAIL", None, None, None
     try:
         returned = study.train(trial)

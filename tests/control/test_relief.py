@@ -7,7 +7,7 @@ from tests.control.started import Folder
 HOARDING = """
     import psutil
     hoard = sys.__dict__.setdefault("hoard", [])
-    hoard.append(b"x" * 8_000_000)
+    hoard.append(b"x" * 12_000_000)
     time.sleep(0.03)
     process = psutil.Process()
     trial.set_user_attr("pid", process.pid)
