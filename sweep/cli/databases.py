@@ -10,6 +10,7 @@ from sweep.cli.output import console, print_whole, say, show_json
 from sweep.control.checking import check_database
 from sweep.control.copying import copy_study
 from sweep.errors import StoreError
+from sweep.read.commands import command
 from sweep.store import Store, StudyRecord, database
 
 
@@ -87,3 +88,7 @@ def _copy(there: Store, study: StudyRecord, here: Store) -> None:
         task = progress.add_task(study.name, total=None)
         copy_study(there, study, here, lambda rows: progress.advance(task, rows))
     say(f"{study.name} is copied: {sum(there.counts(study.study_id).values())} runs")
+    if Path(study.directory).is_dir():
+        source = there.url.render_as_string(hide_password=True)
+        moved = command("rm", study.name, "--keep-files", storage=source)
+        say(f"both name {study.directory}, so that only one may train; to keep the copy alone: {moved}")

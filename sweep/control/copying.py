@@ -1,12 +1,17 @@
-"""Copying a study to another database, exactly: Optuna's rows and ours. Only the ids are the new database's own."""
+"""Copying a study to another database, exactly: Optuna's rows and ours. Only the ids are the new database's own.
+
+Both then name one folder, which is noted there: see `sweep.control.folder`.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from optuna.storages._rdb import models
 
+from sweep.control.folder import mark
 from sweep.control.optuna_rows import upsert
 from sweep.errors import StoreError
 from sweep.store import Store, StudyRecord
@@ -34,6 +39,7 @@ def copy_study(
 
     Raises:
         StoreError: it runs, or the target has a study of that name.
+        StudyError: its folder cannot be written.
     """
     if alive(source.owner(study.study_id)[0]):
         raise StoreError("a study that is copied must not be running", study.name, f"stop it: sweep stop {study.name}")
@@ -51,6 +57,9 @@ def copy_study(
                 table.c.trial_id.in_(sa.select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == study.study_id)),
             )
             _insert(here, table, ({**row, "trial_id": numbers[row["trial_id"]]} for row in rows), done)
+        folder = Path(study.directory)
+        if folder.is_dir():  # before the copy stands: from then on neither may be removed with its files
+            mark(folder, source.url, target.url)
 
 
 def _insert_study(here: sa.Connection, study: StudyRecord) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sweep.control.folder import Hold, unmark
 from sweep.control.lease import LeaseLost, create_study, delete_study
 from sweep.control.progress import Opening
 from sweep.control.search import Search
@@ -16,6 +17,7 @@ from sweep.control.standing import begin_again
 from sweep.control.storage import Ledger
 from sweep.control.writer import StudyWriter
 from sweep.declaration import Declaration
+from sweep.errors import StudyError
 from sweep.snapshot import Snapshot
 from sweep.store import FINISHED, RunRecord, Store
 from sweep.store.database import REFUSES, sqlite_path
@@ -62,6 +64,7 @@ class Opened:
         self.snapshot: Snapshot | None = None  # of the study file as workers have it
         self.kept = False  # whether anything of this start stands in the database
         self._storage = settings.storage
+        self._hold: Hold | None = None
         self._lock = threading.Lock()
         folders = (self._workers, Path(self.directory), self.logdir)
         self._new = [folder for folder in folders if not folder.exists()]
@@ -87,6 +90,16 @@ class Opened:
             directory=self.directory,
             keys=self.search.keys,
         )
+
+    def hold(self, store: Store) -> None:
+        """Have the study's folder for this coordinator alone, and note whose it is.
+
+        Raises:
+            StudyError: another database's study trains into it, or it cannot be written.
+        """
+        folder = Path(self.directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._hold = Hold(folder, store.url)
 
     def grow(self, trials: int) -> None:
         """Have so many trials in all."""
@@ -130,6 +143,11 @@ class Opened:
             record = create_study(
                 store, declaration.name, declaration.direction, self.directory, declaration.as_dict(), new_owner()
             )
+            try:
+                self.hold(store)  # not earlier: of one database's coordinators the loser is told who has the study
+            except StudyError:
+                delete_study(store, record)
+                raise
         except BaseException:
             store.close()
             raise
@@ -154,6 +172,8 @@ class Opened:
         finally:
             if self.writer is not None:
                 self.writer.store.close()
+            if self._hold is not None:
+                self._hold.release()
         if refused and not (self.kept and ended):
             self._remove_traces()
 
@@ -167,6 +187,7 @@ class Opened:
         """Remove a study that this start has created."""
         if self.writer is not None:
             delete_study(self.writer.store, self.writer.record)
+            unmark(Path(self.directory), self.writer.store.url)
             for run in self.ledger.runs():
                 if run.directory is not None:
                     shutil.rmtree(run.directory, ignore_errors=True)

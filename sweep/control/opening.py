@@ -105,6 +105,12 @@ def _open(declaration: Declaration, settings: Settings, store: Store | None, rec
         taken = claim(store, record, new_owner())
         writer = StudyWriter(store, taken, search.storage, ledger, standing.known, standing.attributes)
     opened = Opened(declaration, settings, search, ledger, writer)
+    if writer is not None:
+        try:
+            opened.hold(writer.store)
+        except StudyError:
+            writer.release()
+            raise
     search.enqueue(declaration.enqueue)
     search.enqueue(settings.enqueue, again=True)
     return opened
