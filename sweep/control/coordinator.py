@@ -213,7 +213,7 @@ class Coordinator:
         return run
 
     def fail(self, live: Live, reason: str, traceback: str | None = None) -> RunRecord:
-        """A trial has failed, which ends it unless it may be tried again, from its checkpoint.
+        """A trial has raised, which ends it unless it may be tried again, from its checkpoint.
 
         Raises:
             Fenced: it has ended already.

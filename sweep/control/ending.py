@@ -21,7 +21,7 @@ class Endings:
     """What the ends of a study's trials have in common. Guarded by the coordinator's lock.
 
     Args:
-        retries: how often a trial that fails is tried again.
+        retries: how often a trial that raises is tried again.
     """
 
     def __init__(self, retries: int) -> None:
@@ -43,7 +43,7 @@ class Endings:
         return state, reason
 
     def may_try_again(self, number: int, reason: str) -> bool:
-        """Whether a trial that failed is to be tried again, which is counted; not where memory was short."""
+        """Whether a trial that raised is to be tried again, which is counted; not where memory was short."""
         if ran_out(reason) or self._tried[number] >= self._retries:
             return False
         self._tried[number] += 1
