@@ -9,6 +9,7 @@ from sweep.cli.output import print_whole, say, show_grid
 from sweep.cli.target import named_run
 from sweep.control.opening import Settings
 from sweep.control.progress import Silent
+from sweep.control.revival import ancestors
 from sweep.control.start import start_file
 from sweep.declaration import versions
 from sweep.errors import SweepError
@@ -22,11 +23,13 @@ def rerun(store: Store, words: Sequence[str]) -> bool:
     """Train a run again in a study of its own that is thrown away, and say how it compares; whether it is the same.
 
     Raises:
-        SweepError: there is no such run, it trains yet, or nothing of its study file is kept.
+        SweepError: there is no such run, it trains yet, it went on from another's checkpoint, or nothing of its study
+            file is kept.
     """
     study, run = named_run(store, words)
     if run.state in ("RUNNING", "WAITING"):
         raise SweepError("a run that is rerun has ended", f"{run.name}, which is {run.state}")
+    _check_began_anew(store, study, run)
     snapshot = store.snapshot(run.snapshot) if run.snapshot is not None else None
     if snapshot is None or run.seed is None:
         raise SweepError("a run is rerun from the snapshot of its study file", f"none of {run.name}")
@@ -38,6 +41,17 @@ def rerun(store: Store, words: Sequence[str]) -> bool:
         print_whole(f"{run.name} was {run.state}{_why(run)}; now it is {now.state}{_why(now)}")
         return now.state == run.state and now.reason == run.reason
     return _say_comparison(run, compare(then, epochs))
+
+
+def _check_began_anew(store: Store, study: StudyRecord, run: RunRecord) -> None:
+    """Refuse a run that was revived: its seed is not what its training began with."""
+    before = list(ancestors(store, study, run.number))
+    if before:
+        raise SweepError(
+            "a run is rerun from its seed",
+            f"{run.name}, which went on from t{before[0]:04d}'s checkpoint, so that its seed does not reproduce it",
+            f"run: sweep rerun {study.name} t{before[-1]:04d}",
+        )
 
 
 def _train(

@@ -1,5 +1,7 @@
 """`sweep rerun`: a run trained again from what is kept of it."""
 
+import sqlite3
+
 import pytest
 
 from sweep.cli import run as sweep
@@ -53,6 +55,18 @@ def test_what_has_become_of_it_is_shown(folder, capsys):
     out = capsys.readouterr().out
     assert "not the same in 3 epochs: furthest apart, by " in out
     assert "loss" in out
+
+
+def test_a_run_that_was_revived_is_refused_and_the_one_it_goes_back_to_is_named(folder, capsys):
+    with sqlite3.connect(folder.path / "sweep.db") as connection:
+        connection.execute("INSERT INTO trial_user_attributes (trial_id, key, value_json) VALUES (2, 'revives', '0')")
+    connection.close()
+    assert sweep(["rerun", "tiny", "1"]) == 2
+    said = capsys.readouterr().err
+    assert (
+        "went on from t0000's checkpoint, so that its seed does not reproduce it; run: sweep rerun tiny t0000" in said
+    )
+    assert said.count("\n") == 1
 
 
 def test_a_run_of_which_no_snapshot_is_kept_is_refused(folder, capsys):
