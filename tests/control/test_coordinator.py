@@ -5,6 +5,7 @@ import math
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import optuna
 import pytest
@@ -588,6 +589,12 @@ def test_a_pruned_run_is_revived_once_as_a_trial_more_that_starts_where_it_stopp
         first = worker.begin()
         assert worker.epoch(0, 2.0)["verdict"] == "prune"
         worker.end("PRUNED", reason="threshold")
+        obey(house.coordinator, Command("revive", 0, "by hand"))
+        assert house.heard.messages == [f"{first['name']} is not revived: its checkpoint is gone"]
+        assert house.coordinator.opened.budget == 2
+        checkpoints = Path(first["directory"]) / "checkpoints"
+        checkpoints.mkdir(parents=True)
+        (checkpoints / "0-00000001.npz").touch()
         for _ in range(2):
             obey(house.coordinator, Command("revive", 0, "by hand"))
         assert house.coordinator.opened.budget == 3
