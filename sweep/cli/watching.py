@@ -77,4 +77,6 @@ def _opening(study: StudyRecord, runs: Sequence[RunRecord]) -> Opening:
         workers=declared.get("workers"),
         directory=study.directory,
         keys=key_table(study),
+        value=(declared.get("value") or "best") if len(declared["objective"]) == 1 else None,
+        complete=[run for run in runs if run.state == "COMPLETE"],
     )

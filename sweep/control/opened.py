@@ -78,17 +78,19 @@ class Opened:
 
     def opening(self) -> Opening:
         """What a display says first."""
-        declaration = self.declaration
+        declaration, runs = self.declaration, self.ledger.runs()
         return Opening(
             name=declaration.name,
             objective=declaration.objective[0],
             direction=declaration.direction[0],
             trials=self.budget,
-            finished=sum(run.state in FINISHED for run in self.ledger.runs()),
+            finished=sum(run.state in FINISHED for run in runs),
             epochs=declaration.epochs,
             workers=declaration.workers,
             directory=self.directory,
             keys=self.search.keys,
+            value=declaration.value if len(declaration.objective) == 1 else None,
+            complete=[run for run in runs if run.state == "COMPLETE"],
         )
 
     def hold(self, store: Store) -> None:

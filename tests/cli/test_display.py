@@ -1,5 +1,6 @@
 """What `sweep start` shows while it runs, fed with events by hand."""
 
+import dataclasses
 import io
 
 import pytest
@@ -94,6 +95,33 @@ def test_the_best_is_by_the_studys_direction(direction, best):
     assert board.ended(record(0, state="COMPLETE", best=0.2))
     assert board.ended(record(1, state="COMPLETE", best=0.8)) is (best == 1)
     assert board.best.number == best
+
+
+@pytest.mark.parametrize("display_class", [PlainDisplay, LiveDisplay])
+def test_the_best_of_a_study_that_goes_on_is_that_of_all_its_starts(display_class):
+    display, console, file = shown(display_class)
+    before = [record(0, state="COMPLETE", best=0.3), record(1, state="COMPLETE", best=0.2)]
+    display.opened(dataclasses.replace(opening(finished=2), complete=before))
+    if display_class is LiveDisplay:
+        assert "val_loss 0.2000  t0001" in rendered(display, console, file)
+    display.ended(record(2, state="COMPLETE", best=0.25))
+    display.ended(record(3, state="COMPLETE", best=0.15))
+    if display_class is LiveDisplay:
+        assert "val_loss 0.1500  t0003" in rendered(display, console, file)
+    else:
+        worse, better = file.getvalue().splitlines()[-2:]
+        assert "val_loss 0.25 [3/10]" in worse
+        assert "val_loss 0.15 (best so far) [4/10]" in better
+
+
+def test_the_last_value_decides_where_the_study_says_so_and_nothing_where_it_has_several_objectives():
+    board = Scoreboard()
+    board.opened(dataclasses.replace(opening(), value="last"))
+    assert board.ended(record(0, state="COMPLETE", best=0.1, last=0.5))
+    assert board.ended(record(1, state="COMPLETE", best=0.2, last=0.4))
+    assert not board.ended(record(2, state="COMPLETE", best=0.0, last=float("nan")))
+    board.opened(dataclasses.replace(opening(), value=None))
+    assert not board.ended(record(3, state="COMPLETE", best=0.0, last=0.0))
 
 
 def test_a_run_that_is_queued_again_has_not_ended():
