@@ -17,6 +17,7 @@ from sweep.names import short_number
 from sweep.read.differences import Comparison, compare
 from sweep.snapshot import Snapshot
 from sweep.store import RunRecord, Store, StudyRecord
+from sweep.words import listed
 
 
 def rerun(store: Store, words: Sequence[str]) -> bool:
@@ -75,14 +76,24 @@ def _train(
         trial_seed=run.seed,
         keep="none",
     )
-    opened = start_file(str(file), settings, Silent()).opened
+    start_file(str(file), settings, Silent())
     store = Store(settings.storage)
     try:
         there = store.study(study.name)
-        number = opened.ledger.runs()[0].number
-        return store.runs(there.study_id)[0], store.metrics(there.study_id).get(number, {})
+        now = store.runs(there.study_id)[0]
+        _say_imported(store, now, snapshot)
+        return now, store.metrics(there.study_id).get(now.number, {})
     finally:
         store.close()
+
+
+def _say_imported(store: Store, now: RunRecord, snapshot: Snapshot) -> None:
+    """Say which files were imported as they are today, since the snapshot has them not."""
+    text = store.snapshot(now.snapshot) if now.snapshot is not None else None
+    names = Snapshot.from_text(text).names - snapshot.names if text is not None else set()
+    names |= set(snapshot.left_out)
+    if names:
+        say(f"imported as they are today, since the snapshot does not hold them: {listed(sorted(names))}")
 
 
 def _say_versions(study: StudyRecord) -> None:

@@ -5,7 +5,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -102,6 +102,21 @@ class Opened:
         folder = Path(self.directory)
         folder.mkdir(parents=True, exist_ok=True)
         self._hold = Hold(folder, store.url)
+
+    def imported(self, number: int, files: Mapping[str, str]) -> str | None:
+        """A run has imported more files from beside the study file: its snapshot has them, and those of later runs.
+
+        Returns:
+            What a person should know of it, if that is new.
+        """
+        before = self.snapshot
+        if before is None:
+            return None
+        self.snapshot = before.with_more(files)
+        if self.writer is not None:
+            self.writer.keep_snapshot(self.snapshot)  # first, so that it is written no later than the run
+        self.ledger.update(number, snapshot=self.snapshot.hash)
+        return self.snapshot.warning if before.warning is None else None
 
     def grow(self, trials: int) -> None:
         """Have so many trials in all."""

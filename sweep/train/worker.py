@@ -26,7 +26,7 @@ from typing import Any
 import optuna
 
 from sweep.errors import SweepError
-from sweep.snapshot import take
+from sweep.snapshot import Imports
 from sweep.store.records import OUT_OF_MEMORY
 from sweep.study import Study, load
 from sweep.train.beginning import Growth, begin, settle
@@ -59,7 +59,8 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
         except SweepError as error:
             link.refuse(error)
             return
-        snapshot = take(study.file)
+        imports = Imports(study.file)
+        snapshot = imports.snapshot
         welcome = link.call(
             "hello", declaration=declaration, snapshot=snapshot.as_text() if snapshot is not None else None
         )
@@ -71,7 +72,7 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
             while "end" not in (assignment := link.call("ask", outgrown=own_process and growth.outgrown())):
                 trial = WorkerTrial(link, assignment, preview=welcome["preview"], begun=begun)
                 try:
-                    _train(link, study, trial)
+                    _train(link, study, trial, imports)
                 except Fenced:
                     trial.run.abandon()  # somebody else has ended it; there may be others
                 if own_process and not settled:
@@ -81,7 +82,7 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
         return
 
 
-def _train(link: Link, study: Study, trial: WorkerTrial) -> None:
+def _train(link: Link, study: Study, trial: WorkerTrial, imports: Imports) -> None:
     """One trial: whatever its objective does, it has an end.
 
     Raises:
@@ -118,6 +119,8 @@ def _train(link: Link, study: Study, trial: WorkerTrial) -> None:
         _name_late(trial)
     if state in ("COMPLETE", "PRUNED"):
         trial.run.save_weights()  # before its end is told: from then on a better run may have them removed
+    if files := imports.new():  # inside train: before the trial's end, so that its run has them too
+        link.call("imported", number=trial.number, files=files)
     state, reason = trial.end(state, values, reason, trace)
     if state == "WAITING":
         trial.run.abandon()

@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 
 from sweep.cli import run as sweep
+from sweep.snapshot import Snapshot
 from sweep.store import Store
 from sweep.store.tables import runs
 from tests.control.started import Folder
@@ -47,6 +48,28 @@ def test_a_run_is_the_same_again_also_when_its_files_have_changed_since(folder, 
     there = {path.name for path in folder.path.iterdir() if "sweep.db" not in path.name}
     assert there - {"__pycache__"} == {"neighbour.py", "runs", "scale.txt", "tiny.py"}
     assert len(folder.runs()) == 2
+
+
+def test_a_module_that_train_imports_is_in_the_snapshot_of_its_first_run(folder, capsys):
+    (folder.path / "late.py").write_text("shift = 1.0\n")
+    file = folder.path / "tiny.py"
+    file.write_text(file.read_text().replace("    import random\n", "    import random, late\n    x = late.shift\n"))
+    assert folder.start("--name", "lazy").returncode == 0
+    (folder.path / "late.py").write_text("raise SystemExit\n")
+    for number in range(2):
+        assert sweep(["rerun", "lazy", str(number)]) == 0
+    assert "as they are today" not in capsys.readouterr().err
+
+
+def test_what_the_snapshot_does_not_hold_is_named(folder, capsys):
+    with sqlite3.connect(folder.path / "sweep.db") as connection:
+        (text,) = connection.execute("SELECT content FROM sweep_snapshots").fetchone()
+        kept = Snapshot.from_text(text)
+        alone = Snapshot(kept.main, {kept.main: kept.files[kept.main]})
+        connection.execute("UPDATE sweep_snapshots SET content = ?", [alone.as_text()])
+    connection.close()
+    assert sweep(["rerun", "tiny", "1"]) == 0
+    assert "as they are today, since the snapshot does not hold them: neighbour.py" in capsys.readouterr().err
 
 
 def test_what_has_become_of_it_is_shown(folder, capsys):

@@ -15,9 +15,10 @@ from sweep.control.live import Fenced
 from sweep.control.obeying import obey
 from sweep.control.revival import queue_revival
 from sweep.errors import StudyError
+from sweep.snapshot import Snapshot
 from sweep.store import Command, Store
 from tests.control.memory import optunas_trials
-from tests.control.workers import SPACE, a_house
+from tests.control.workers import SPACE, Worker, a_house
 from tests.databases import optunas_own
 
 
@@ -627,3 +628,27 @@ def test_a_run_of_a_study_that_has_ended_is_revived_when_it_goes_on(tmp_path):
     with a_house(tmp_path, options={"trials": 2}) as house:
         answer = house.worker("0").ask()
         assert (answer["number"], answer["directory"]) == (1, first["directory"])
+
+
+def test_what_a_trial_imports_is_in_its_snapshot_and_in_those_of_later_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr("sweep.snapshot.LARGEST", 30)
+    with a_house(tmp_path) as house:
+        snapshot = Snapshot("tiny.py", {"tiny.py": "x = 1"})
+        for name in "01":
+            house.desk.hello(name, dict(house.declaration), snapshot.as_text())
+        first, second = (Worker(house.desk, name) for name in "01")
+        first.begin()
+        second.begin()
+        house.desk.imported("0", 0, {"a.py": "a = 1"})
+        house.desk.imported("1", 1, {"b.py": "b = 1"})
+        first.end()
+        second.end()
+        assert house.heard.messages == []
+        first.begin()
+        house.desk.imported("0", 2, {"c.py": "c = 1" * 10})
+        first.end()
+        assert ["it alone is kept" in message for message in house.heard.messages] == [True]
+        store = house.coordinator.opened.writer.store
+        kept = [Snapshot.from_text(store.snapshot(house.stored(number).snapshot)) for number in range(3)]
+    assert [sorted(each.files) for each in kept] == [["a.py", "tiny.py"], ["a.py", "b.py", "tiny.py"], ["tiny.py"]]
+    assert kept[2].left_out == ["a.py", "b.py", "c.py"]
