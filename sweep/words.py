@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 
 def counted(count: int, thing: str) -> str:
-    """A count with what is counted, such as `1 epoch` and `2 epochs`."""
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+    """A count with what is counted, such as `1 epoch`, `2 epochs` and `2 studies`."""
+    several = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    return f"{count} {thing if count == 1 else several}"
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

@@ -66,6 +66,16 @@ class Hold:
         os.close(self._descriptor)
 
 
+def check_folder(folder: Path) -> None:
+    """See that a folder's mark can be changed, if the folder is there.
+
+    Raises:
+        StudyError: it cannot be written.
+    """
+    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        raise _closed(folder, "no permission")
+
+
 def mark(folder: Path, *urls: sa.URL) -> None:
     """Note that these databases have the study of a folder.
 
@@ -126,5 +136,8 @@ def _write(folder: Path, now: _Mark) -> None:
             beside.write_text(json.dumps(asdict(now), indent=1) + "\n")
             beside.replace(file)
     except OSError as error:
-        got = error.strerror or type(error).__name__
-        raise StudyError(f"the folder {folder} must be one that can be written", got) from None
+        raise _closed(folder, error.strerror or type(error).__name__) from None
+
+
+def _closed(folder: Path, got: str) -> StudyError:
+    return StudyError(f"the folder {folder} must be one that can be written, to note whose it is", got)
