@@ -13,6 +13,7 @@ from sweep.read.runs import finished, select_runs
 from sweep.read.studies import is_running
 from sweep.store import RunRecord, Store, StudyRecord
 from sweep.store.remote import RemoteStore
+from sweep.words import counted
 
 BY_HAND = "by hand"
 
@@ -42,11 +43,11 @@ def prune_runs(
     check_running(store, study, "prune")
     show_grid(runs_grid(study, runs, names=names))
     if dry_run:
-        remark(f"{_trials(len(runs))} would be pruned")
+        remark(f"{counted(len(runs), 'trial')} would be pruned")
         return
-    confirm(f"Prune {_trials(len(runs))}?", yes=yes)
+    confirm(f"Prune {counted(len(runs), 'trial')}?", yes=yes)
     store.command(study.study_id, "prune", numbers=[run.number for run in runs], reason=BY_HAND)
-    say(f"{_trials(len(runs))} of {study.name} will be pruned after the present epoch")
+    say(f"{counted(len(runs), 'trial')} of {study.name} will be pruned after the present epoch")
 
 
 def keep_run(store: Store, words: Sequence[str]) -> None:
@@ -109,7 +110,3 @@ def stop_study(store: Store, name: str | None, storage: str) -> None:
     store.command(study.study_id, "stop", reason=BY_HAND)
     again = command("start", shown_path(study.declaration.get("file") or "FILE"), storage=storage)
     say(f"{study.name} will stop after the running epochs; go on with: {again}")
-
-
-def _trials(count: int) -> str:
-    return "1 trial" if count == 1 else f"{count} trials"

@@ -11,6 +11,7 @@ from sweep.control.removal import folder_to_remove, remove_study
 from sweep.errors import SweepError
 from sweep.read.runs import select_runs
 from sweep.store import FINISHED, Store
+from sweep.words import counted
 
 
 def remove_one(store: Store, name: str, logdir: str, *, keep_files: bool, yes: bool, dry_run: bool) -> None:
@@ -20,14 +21,14 @@ def remove_one(store: Store, name: str, logdir: str, *, keep_files: bool, yes: b
         SweepError: it runs, another database has its folder too, or nobody can be asked.
     """
     study = named_study(store, name)
-    count = sum(store.counts(study.study_id).values())
-    print_whole(f"{study.name}: {count} runs, {shown_size(size(Path(study.directory)))} in {study.directory}")
+    runs = counted(sum(store.counts(study.study_id).values()), "run")
+    print_whole(f"{study.name}: {runs}, {shown_size(size(Path(study.directory)))} in {study.directory}")
     folder = None if keep_files else folder_to_remove(store, study, Path(logdir))
     where = "the database and the disk" if folder is not None else "the database alone"
     if dry_run:
         remark(f"would be removed, from {where}")
         return
-    confirm(f"Remove {study.name} with its {count} runs, from {where}, for good?", yes=yes)
+    confirm(f"Remove {study.name} with its {runs}, from {where}, for good?", yes=yes)
     if remove_study(store, study, Path(logdir), keep_files=keep_files) is not None:
         say(f"{study.name} is removed")
     elif keep_files:
@@ -63,9 +64,9 @@ def clean_runs(
     for name, paths in found.items():
         print_whole(f"{shown_size(bytes_of(paths)):>9}  {name}")
     if dry_run:
-        remark(f"{what} of {len(found)} runs would be removed, {shown_size(total)}")
+        remark(f"{what} of {counted(len(found), 'run')} would be removed, {shown_size(total)}")
         return
-    confirm(f"Remove {what} of {len(found)} runs, {shown_size(total)}?", yes=yes)
+    confirm(f"Remove {what} of {counted(len(found), 'run')}, {shown_size(total)}?", yes=yes)
     for paths in found.values():
         remove(paths)
     say(f"{shown_size(total)} are free again; the runs stay in the database")

@@ -18,6 +18,7 @@ from sweep.control.progress import Opening
 from sweep.names import KeyTable, format_value
 from sweep.read.durations import duration
 from sweep.store import FINISHED, RunRecord
+from sweep.words import counted
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -194,7 +195,7 @@ def _headline(board: Scoreboard, study: Opening) -> Text:
     ends = board.ends
     text = Text.assemble(
         (study.name, "bold"),
-        f"  {board.done()} of {study.trials} trials  ",
+        f"  {board.done()} of {counted(study.trials, 'trial')}  ",
         (f"{ends['COMPLETE']} complete", "green"),
         "  ",
         (f"{ends['PRUNED']} pruned", "yellow"),
@@ -229,7 +230,8 @@ class PlainDisplay:
 
     def opened(self, study: Opening) -> None:
         self._board.opened(study)
-        self._say(f"study {study.name}: {study.finished} of {study.trials} trials done, runs in {study.directory}")
+        done = f"{study.finished} of {counted(study.trials, 'trial')} done"
+        self._say(f"study {study.name}: {done}, runs in {study.directory}")
 
     def started(self, run: RunRecord) -> None:
         self._board.started(run)
@@ -247,7 +249,8 @@ class PlainDisplay:
         reason = f": {run.reason}" if run.reason else ""
         count = f" [{self._board.done()}/{study.trials}]" if study is not None and run.state in FINISHED else ""
         self._say(
-            f"{state} {run.name} after {run.epoch} epochs{value}{' (best so far)' if best else ''}{reason}{count}"
+            f"{state} {run.name or f't{run.number:04d}'} after {counted(run.epoch, 'epoch')}{value}"
+            f"{' (best so far)' if best else ''}{reason}{count}"
         )
 
     def message(self, text: str) -> None:

@@ -17,7 +17,7 @@ from sweep.names import short_number
 from sweep.read.differences import Comparison, compare
 from sweep.snapshot import Snapshot
 from sweep.store import RunRecord, Store, StudyRecord
-from sweep.words import listed
+from sweep.words import counted, listed
 
 
 def rerun(store: Store, words: Sequence[str]) -> bool:
@@ -107,12 +107,13 @@ def _say_comparison(run: RunRecord, comparison: Comparison) -> bool:
     if comparison.missing:
         print_whole(f"{run.name} has {comparison.missing[0]}, and one of the two trainings has not")
     elif not comparison.differences:
-        print_whole(f"the same in all {comparison.epochs} epochs, to the last bit")
+        every = "its one epoch" if comparison.epochs == 1 else f"all {comparison.epochs} epochs"
+        print_whole(f"the same in {every}, to the last bit")
     else:
         worst = comparison.differences[0]
         how = "the same up to rounding" if comparison.same else "not the same"
         at = f"{worst.metric} at epoch {worst.epoch + 1}"
-        print_whole(f"{how} in {comparison.epochs} epochs: furthest apart, by {worst.apart:.1e}, is {at}")
+        print_whole(f"{how} in {counted(comparison.epochs, 'epoch')}: furthest apart, by {worst.apart:.1e}, is {at}")
         shown = comparison.differences
         columns = [
             Column("metric", [difference.metric for difference in shown], style="cyan"),

@@ -11,6 +11,7 @@ from sweep.errors import StudyError
 from sweep.events import end_run
 from sweep.rundir import CHECKPOINTS
 from sweep.store import OUT_OF_MEMORY, RunRecord
+from sweep.words import counted
 
 SAME_FAILURES = 5  # so many in a row with one error, and the study stops
 
@@ -37,7 +38,8 @@ class Endings:
         if state != "COMPLETE":
             return state, reason
         if values is None or len(values) != objectives:
-            return "FAIL", f"train returned {len(values or [])} values, and the study has {objectives} objectives"
+            returned = counted(len(values or []), "value")
+            return "FAIL", f"train returned {returned}, and the study has {counted(objectives, 'objective')}"
         if any(math.isnan(value) for value in values):
             return "FAIL", "train returned NaN"
         return state, reason

@@ -144,7 +144,8 @@ def test_without_a_terminal_each_event_is_one_plain_line():
         two_running(display)
         display.ended(record(1, state="COMPLETE", epoch=60, best=0.4, rate=0.002))
         display.ended(record(0, state="PRUNED", epoch=2, best=0.9, reason="median: too high"))
-        display.ended(record(2, state="WAITING", reason="Ctrl-C"))
+        display.ended(record(2, state="WAITING", epoch=1, reason="Ctrl-C"))
+        display.ended(dataclasses.replace(record(3, state="WAITING", reason="its worker was killed"), name=None))
         display.message("stopping")
     assert file.getvalue().splitlines() == [
         "loading studies/wine.py",
@@ -153,6 +154,7 @@ def test_without_a_terminal_each_event_is_one_plain_line():
         "started dnn-32-lr=0.002-bs=32-t0001",
         "complete dnn-32-lr=0.002-bs=32-t0001 after 60 epochs val_loss 0.4 (best so far) [1/10]",
         "pruned dnn-32-lr=0.01-bs=32-t0000 after 2 epochs val_loss 0.9: median: too high [2/10]",
-        "queued again dnn-32-lr=0.01-bs=32-t0002 after 0 epochs: Ctrl-C",
+        "queued again dnn-32-lr=0.01-bs=32-t0002 after 1 epoch: Ctrl-C",
+        "queued again t0003 after 0 epochs: its worker was killed",
         "stopping",
     ]
