@@ -96,7 +96,7 @@ def _copy(there: Store, study: StudyRecord, here: Store) -> None:
     if Path(study.directory).is_dir():
         source = there.url.render_as_string(hide_password=True)
         moved = command("rm", study.name, "--keep-files", storage=source)
-        say(f"both name {study.directory}, so that only one may train; to keep the copy alone: {moved}")
+        say(f"both name {study.directory}, so go on with one of them only; to keep the copy alone: {moved}")
 
 
 def _runs(store: Store, study: StudyRecord) -> str:
