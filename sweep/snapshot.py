@@ -3,14 +3,17 @@
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from sweep.errors import StudyError
+from sweep.words import listed
 
-LARGEST = 1_000_000  # characters of all files; beyond that the study file alone is kept
+LARGEST = 1_000_000
+"""Characters of all files; beyond that the study file alone is kept."""
+
 _ELSEWHERE = {"site-packages", "dist-packages", "__pycache__"}
 
 
@@ -21,10 +24,12 @@ class Snapshot:
     Attributes:
         main: the study file.
         files: the text of each, the study file among them.
+        left_out: files that were imported too, and are not kept, since all were more than `LARGEST`.
     """
 
     main: str
     files: Mapping[str, str]
+    left_out: Sequence[str] = ()
 
     @cached_property
     def hash(self) -> str:
@@ -33,12 +38,36 @@ class Snapshot:
 
     def as_text(self) -> str:
         """The snapshot as JSON, the same text for the same files."""
-        return json.dumps({"main": self.main, "files": dict(sorted(self.files.items()))})
+        about = {"left_out": list(self.left_out)} if self.left_out else {}
+        return json.dumps({"main": self.main, "files": dict(sorted(self.files.items())), **about})
 
     @classmethod
     def from_text(cls, text: str) -> "Snapshot":
         """The inverse of `as_text`."""
         return cls(**json.loads(text))
+
+    @property
+    def names(self) -> set[str]:
+        """The files that were imported, kept or not."""
+        return {*self.files, *self.left_out}
+
+    def with_more(self, files: Mapping[str, str]) -> "Snapshot":
+        """The snapshot with more files, as far as they are kept."""
+        every = {**self.files, **files}
+        if not self.left_out and sum(map(len, every.values())) <= LARGEST:
+            return Snapshot(self.main, every)
+        left_out = sorted({*every, *self.left_out} - {self.main})
+        return Snapshot(self.main, {self.main: every[self.main]}, left_out)
+
+    @property
+    def warning(self) -> str | None:
+        """What a person should know of what is not kept, if something is not."""
+        if not self.left_out:
+            return None
+        return (
+            f"{self.main} and what it imports from beside it are more than {LARGEST / 1e6:g} million characters: "
+            f"it alone is kept for sweep rerun, without {listed(self.left_out)}"
+        )
 
     def lay_out(self, folder: Path, beside: Path | None = None) -> Path:
         """Write the files into a folder.
@@ -64,29 +93,53 @@ class Snapshot:
         return folder / self.main
 
 
+class Imports:
+    """What this process imports from beside a study file, from then on when it has loaded it.
+
+    Attributes:
+        snapshot: of the study file as it was loaded; None where the study is in no file.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self.snapshot = take(file)
+        self._told = set(self.snapshot.names) if self.snapshot is not None else set()
+        self._modules = len(sys.modules)
+
+    def new(self) -> dict[str, str]:
+        """The text of each file that was imported since the last call; this costs nothing where nothing was."""
+        if self._file is None or len(sys.modules) == self._modules:
+            return {}
+        self._modules = len(sys.modules)
+        paths = {name: path for name, path in _imported(self._file) if name not in self._told}
+        self._told |= paths.keys()
+        return _read(paths)
+
+
 def take(file: Path | None) -> Snapshot | None:
     """The snapshot of a study file that this process has imported, with what it has imported from beside it."""
     if file is None:
         return None
-    folder = file.parent.resolve()
-    paths = {file.resolve(), *_imported(folder, {folder.name, file.parent.name})}
-    files = {path.relative_to(folder).as_posix(): path.read_text(errors="surrogateescape") for path in paths}
-    if sum(map(len, files.values())) > LARGEST:
-        files = {file.name: files[file.name]}
-    return Snapshot(file.name, files)
+    return Snapshot(file.name, {}).with_more(_read({**dict(_imported(file)), file.name: file}))
 
 
-def _imported(folder: Path, called: set[str]) -> Iterator[Path]:
-    """The modules below a folder; `called`: its names, which spare resolving all of TensorFlow's paths."""
+def _read(paths: Mapping[str, Path]) -> dict[str, str]:
+    return {name: path.read_text(errors="surrogateescape") for name, path in paths.items()}
+
+
+def _imported(file: Path) -> Iterator[tuple[str, Path]]:
+    """The modules below a study file's folder, by their path from there; a link in it counts as what it leads to."""
+    folders = (file.parent.absolute(), file.parent.resolve())
+    called = {folder.name for folder in folders}  # which spares resolving all of TensorFlow's paths
     for module in list(sys.modules.values()):
         name = getattr(module, "__file__", None) or ""
         if not name.endswith(".py") or not any(part in name for part in called):
             continue
-        path = Path(name).resolve()
-        if path.is_relative_to(folder):
-            within = path.relative_to(folder).parts
-            if not _ELSEWHERE.intersection(within) and not any(part.startswith(".") for part in within):
-                yield path
+        path = Path(name).absolute()
+        places = ((path, folders[0]), (path, folders[1]), (path.resolve(), folders[1]))
+        within = next((place.relative_to(folder) for place, folder in places if place.is_relative_to(folder)), None)
+        if within is not None and not any(part in _ELSEWHERE or part.startswith(".") for part in within.parts):
+            yield within.as_posix(), path
 
 
 def _link(there: Path, here: Path) -> None:

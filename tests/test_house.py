@@ -26,6 +26,7 @@ GROUND = {
     "summaries",
     "store",
     "specs",
+    "words",
 }
 # What each part may import besides itself, the ground floor, and what is no part of this package.
 UPSTAIRS = {

@@ -6,7 +6,7 @@ import pytest
 
 from sweep import snapshot
 from sweep.errors import StudyError
-from sweep.snapshot import Snapshot, take
+from sweep.snapshot import Imports, Snapshot, take
 
 
 @pytest.fixture
@@ -65,7 +65,30 @@ def test_it_is_laid_out_with_links_to_the_data_beside_it(study, tmp_path):
 
 def test_of_much_text_the_study_file_alone_is_kept(study, monkeypatch):
     monkeypatch.setattr(snapshot, "LARGEST", 60)
-    assert list(take(study).files) == ["tiny_study.py"]
+    taken = take(study)
+    assert list(taken.files) == ["tiny_study.py"]
+    assert taken.left_out == ["parts/__init__.py", "parts/tiny_layers.py", "tiny_neighbour.py"]
+    assert "without parts/__init__.py, parts/tiny_layers.py, tiny_neighbour.py" in taken.warning
+    again = Snapshot.from_text(taken.as_text())
+    assert (again, again.hash) == (taken, taken.hash)
+    assert again.with_more({"late.py": ""}).left_out[0] == "late.py", "and it stays so"
+
+
+def test_what_is_imported_later_is_told_once(study):
+    imports = Imports(study)
+    assert (imports.snapshot, imports.new()) == (take(study), {})
+    (study.parent / "tiny_neighbour.py").write_text("changed since")
+    __import__("unused")
+    assert imports.new() == {"unused.py": "z = 3\n"}
+    assert imports.new() == {}
+    assert Imports(None).new() == {}
+
+
+def test_a_file_that_is_linked_to_counts_as_one_beside_the_study(study, tmp_path):
+    (tmp_path / "tiny_far.py").write_text("w = 4\n")
+    (study.parent / "tiny_far.py").symlink_to(tmp_path / "tiny_far.py")
+    __import__("tiny_far")
+    assert take(study).files["tiny_far.py"] == "w = 4\n"
 
 
 def test_a_path_that_leads_out_of_the_folder_is_refused(tmp_path):

@@ -1,16 +1,19 @@
 """`sweep prune`, `keep`, `revive` and `stop`: commands put into the store."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from sweep.cli.output import confirm, remark, say, show_grid
 from sweep.cli.tables import runs_grid
 from sweep.cli.target import Target, check_running, named_run, named_study
-from sweep.control.revival import queue_revival
+from sweep.control.revival import has_checkpoint, queue_revival
 from sweep.errors import SweepError
-from sweep.read.commands import command, shown_path
-from sweep.read.runs import select_runs
+from sweep.read.commands import command, run_again, shown_path
+from sweep.read.runs import finished, select_runs
 from sweep.read.studies import is_running
-from sweep.store import Store
+from sweep.store import RunRecord, Store, StudyRecord
+from sweep.store.remote import RemoteStore
+from sweep.words import counted
 
 BY_HAND = "by hand"
 
@@ -40,11 +43,11 @@ def prune_runs(
     check_running(store, study, "prune")
     show_grid(runs_grid(study, runs, names=names))
     if dry_run:
-        remark(f"{_trials(len(runs))} would be pruned")
+        remark(f"{counted(len(runs), 'trial')} would be pruned")
         return
-    confirm(f"Prune {_trials(len(runs))}?", yes=yes)
+    confirm(f"Prune {counted(len(runs), 'trial')}?", yes=yes)
     store.command(study.study_id, "prune", numbers=[run.number for run in runs], reason=BY_HAND)
-    say(f"{_trials(len(runs))} of {study.name} will be pruned after the present epoch")
+    say(f"{counted(len(runs), 'trial')} of {study.name} will be pruned after the present epoch")
 
 
 def keep_run(store: Store, words: Sequence[str]) -> None:
@@ -65,22 +68,35 @@ def revive_run(store: Store, words: Sequence[str], storage: str) -> None:
     """Have a pruned run go on in a new trial: at once in a running study, else when it is started again.
 
     Raises:
-        SweepError: the run was not pruned, or the study has ended and is another service's.
+        SweepError: the run was not pruned, or its checkpoint is gone, or the study has ended and is a service's.
     """
     study, run = named_run(store, words)
     if run.state != "PRUNED":
         raise SweepError("a run that is revived was pruned", f"{run.name}, which is {run.state}")
+    _check_checkpoint(store, study, run, storage)
     if is_running(store, study):
         store.command(study.study_id, "revive", numbers=[run.number], reason=BY_HAND)
         say(f"{run.name} will go on in a new trial")
         return
-    if not isinstance(store, Store):
+    if isinstance(store, RemoteStore):
         raise SweepError("a run is revived at a service while its study runs", f"{study.name}, which has ended")
     queue_revival(store, study, run)
     total = max(study.declaration["trials"], sum(store.counts(study.study_id).values())) + 1
     file = shown_path(study.declaration.get("file") or "FILE")
     again = command("start", file, "--name", study.name, "--trials", str(total), storage=storage)
     say(f"{run.name} will go on in a new trial when the study does: {again}")
+
+
+def _check_checkpoint(store: Store, study: StudyRecord, run: RunRecord, storage: str) -> None:
+    """Refuse a run with nothing to go on from. Where the study's folder is elsewhere its coordinator sees to that."""
+    if not Path(study.directory).is_dir() or has_checkpoint(run):
+        return
+    again = run_again(study, run, finished(store.counts(study.study_id)), storage=storage)
+    raise SweepError(
+        "a run that is revived goes on from its checkpoint",
+        f"none of {run.name}, which was cleaned, or trained for less than a second or without sweep.fit",
+        f"train its parameters anew: {again}" if again else None,
+    )
 
 
 def stop_study(store: Store, name: str | None, storage: str) -> None:
@@ -94,7 +110,3 @@ def stop_study(store: Store, name: str | None, storage: str) -> None:
     store.command(study.study_id, "stop", reason=BY_HAND)
     again = command("start", shown_path(study.declaration.get("file") or "FILE"), storage=storage)
     say(f"{study.name} will stop after the running epochs; go on with: {again}")
-
-
-def _trials(count: int) -> str:
-    return "1 trial" if count == 1 else f"{count} trials"

@@ -12,6 +12,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be
 
 def rm(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="The study.", show_default=False)],
+    keep_files: Annotated[
+        bool, typer.Option("--keep-files", help="Remove it from the database alone; its folder stays.")
+    ] = False,
     yes: Yes = False,
     dry_run: DryRun = False,
     storage: options.Storage = options.DEFAULT_STORAGE,
@@ -19,7 +22,8 @@ def rm(
 ) -> None:
     """Remove a study.
 
-    Its trials go from the database, and its folder from the log directory. It must not be running.
+    Its trials go from the database, and its folder from the log directory. It must not be running. Where another
+    database has the study too, as after sweep db copy, the folder is that one's as well, and --keep-files leaves it.
 
     \b
     Example: sweep rm diabetes --dry-run
@@ -27,7 +31,7 @@ def rm(
     from sweep.cli.cleaning import remove_one
 
     with options.opened(storage) as store:
-        remove_one(store, study, logdir, yes=yes, dry_run=dry_run)
+        remove_one(store, study, logdir, keep_files=keep_files, yes=yes, dry_run=dry_run)
 
 
 def clean(

@@ -7,27 +7,34 @@ from sweep.cli.cells import shown_size
 from sweep.cli.output import confirm, print_whole, remark, say
 from sweep.cli.target import Target, named_study
 from sweep.control.disk import KINDS, bytes_of, files, remove, size
-from sweep.control.removal import remove_study
+from sweep.control.removal import folder_to_remove, remove_study
 from sweep.errors import SweepError
 from sweep.read.runs import select_runs
 from sweep.store import FINISHED, Store
+from sweep.words import counted
 
 
-def remove_one(store: Store, name: str, logdir: str, *, yes: bool, dry_run: bool) -> None:
-    """Remove a study with all its runs.
+def remove_one(store: Store, name: str, logdir: str, *, keep_files: bool, yes: bool, dry_run: bool) -> None:
+    """Remove a study with all its runs; `keep_files`: from the database alone.
 
     Raises:
-        SweepError: it runs, or nobody can be asked.
+        SweepError: it runs, another database has its folder too, or nobody can be asked.
     """
     study = named_study(store, name)
-    count = sum(store.counts(study.study_id).values())
-    print_whole(f"{study.name}: {count} runs, {shown_size(size(Path(study.directory)))} in {study.directory}")
+    runs = counted(sum(store.counts(study.study_id).values()), "run")
+    print_whole(f"{study.name}: {runs}, {shown_size(size(Path(study.directory)))} in {study.directory}")
+    folder = None if keep_files else folder_to_remove(store, study, Path(logdir))
+    where = "the database and the disk" if folder is not None else "the database alone"
     if dry_run:
-        remark("would be removed, from the database and the disk")
+        remark(f"would be removed, from {where}")
         return
-    confirm(f"Remove {study.name} with its {count} runs, for good?", yes=yes)
-    folder = remove_study(store, study, Path(logdir))
-    say(f"{study.name} is removed{'' if folder else f'; {study.directory} is not in {logdir}, and was left'}")
+    confirm(f"Remove {study.name} with its {runs}, from {where}, for good?", yes=yes)
+    if remove_study(store, study, Path(logdir), keep_files=keep_files) is not None:
+        say(f"{study.name} is removed")
+    elif keep_files:
+        say(f"{study.name} is removed; {study.directory} was left")
+    else:
+        say(f"{study.name} is removed; {study.directory} is not in {logdir}, and was left")
 
 
 def clean_runs(
@@ -57,9 +64,9 @@ def clean_runs(
     for name, paths in found.items():
         print_whole(f"{shown_size(bytes_of(paths)):>9}  {name}")
     if dry_run:
-        remark(f"{what} of {len(found)} runs would be removed, {shown_size(total)}")
+        remark(f"{what} of {counted(len(found), 'run')} would be removed, {shown_size(total)}")
         return
-    confirm(f"Remove {what} of {len(found)} runs, {shown_size(total)}?", yes=yes)
+    confirm(f"Remove {what} of {counted(len(found), 'run')}, {shown_size(total)}?", yes=yes)
     for paths in found.values():
         remove(paths)
     say(f"{shown_size(total)} are free again; the runs stay in the database")

@@ -112,7 +112,7 @@ def rerun(words: RunWords, storage: options.Storage = options.DEFAULT_STORAGE) -
     """Train a run once more and compare.
 
     With its seed, its parameters and the study file as it was, which the database keeps with the modules beside it that
-    it imports. The exit status is 1 where the two differ by more than rounding.
+    it imports; any that it does not keep are named. The exit status is 1 where the two differ by more than rounding.
 
     \b
     Example: sweep rerun diabetes t0017

@@ -8,9 +8,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from sweep.cli.output import console, print_whole, say, show_json
 from sweep.control.checking import check_database
-from sweep.control.copying import copy_study
+from sweep.control.copying import check_copy, copy_study
 from sweep.errors import StoreError
+from sweep.read.commands import command
 from sweep.store import Store, StudyRecord, database
+from sweep.words import counted
 
 
 def upgrade_database(storage: str) -> None:
@@ -51,25 +53,29 @@ def check_all(storage: str, *, as_json: bool) -> bool:
     else:
         for line in wrong:
             print_whole(line, "red")
-        studies = "1 study" if len(names) == 1 else f"{len(names)} studies"
-        print_whole(f"{studies}, {'nothing' if not wrong else len(wrong)} wrong", "" if wrong else "green")
+        print_whole(
+            f"{counted(len(names), 'study')}, {'nothing' if not wrong else len(wrong)} wrong", "" if wrong else "green"
+        )
     return not wrong
 
 
 def copy_studies(source: str, target: str, names: Sequence[str], *, dry_run: bool) -> None:
-    """Copy studies, all of them if none is named, each whole or not at all.
+    """Copy studies, all of them if none is named, each whole or not at all; a dry run refuses what a real one does.
 
     Raises:
-        StoreError: one is not there, runs, or stands in the target already; those before it are copied.
+        StoreError: one is not there, runs, or stands in the target already; none is copied.
     """
     if database.parse_url(source) == database.parse_url(target):
         raise StoreError("studies are copied to another database", f"{source} twice")
     there = Store(source)
     try:
-        chosen = [there.study(name) for name in names] if names else there.studies()
+        chosen = [there.study(name) for name in dict.fromkeys(names)] if names else there.studies()
+        taken = database.names_in(database.parse_url(target))
+        for study in chosen:
+            check_copy(there, study, taken)
         if dry_run:
             for study in chosen:
-                print_whole(f"{study.name}: {sum(there.counts(study.study_id).values())} runs would be copied")
+                print_whole(f"{study.name}: {_runs(there, study)} would be copied")
             return
         here = Store(target, create=True)
         try:
@@ -86,4 +92,12 @@ def _copy(there: Store, study: StudyRecord, here: Store) -> None:
     with Progress(*columns, console=console(), transient=True) as progress:
         task = progress.add_task(study.name, total=None)
         copy_study(there, study, here, lambda rows: progress.advance(task, rows))
-    say(f"{study.name} is copied: {sum(there.counts(study.study_id).values())} runs")
+    say(f"{study.name} is copied: {_runs(there, study)}")
+    if Path(study.directory).is_dir():
+        source = there.url.render_as_string(hide_password=True)
+        moved = command("rm", study.name, "--keep-files", storage=source)
+        say(f"both name {study.directory}, so go on with one of them only; to keep the copy alone: {moved}")
+
+
+def _runs(store: Store, study: StudyRecord) -> str:
+    return counted(sum(store.counts(study.study_id).values()), "run")

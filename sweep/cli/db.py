@@ -53,8 +53,9 @@ def copy(
 ) -> None:
     """Copy studies from one database to another, exactly.
 
-    Trials, values, attributes, runs and every epoch, as from SQLite to PostgreSQL. The log directory stays where it is;
-    so do the studies in FROM.
+    Trials, values, attributes, runs and every epoch, as from SQLite to PostgreSQL. The log directory stays where it is,
+    and both databases name it; so do the studies in FROM. To move a study, remove it there afterwards, with sweep rm
+    STUDY --keep-files.
 
     \b
     Example: sweep db copy sqlite:///sweep.db postgresql://user@host/sweep

@@ -1,5 +1,6 @@
 """What `sweep start` shows while it runs: a live table on a terminal, one plain line per event elsewhere."""
 
+import math
 import threading
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from sweep.control.progress import Opening
 from sweep.names import KeyTable, format_value
 from sweep.read.durations import duration
 from sweep.store import FINISHED, RunRecord
+from sweep.words import counted
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -43,6 +45,8 @@ class Scoreboard:
         with self.lock:
             self.study = study
             self.began = time.monotonic()
+            for run in study.complete:
+                self._is_best(run)
 
     def started(self, run: RunRecord) -> None:
         """A run begins."""
@@ -66,15 +70,21 @@ class Scoreboard:
             if run.state not in FINISHED:
                 return False
             self.ends[run.state] += 1
-            if run.state != "COMPLETE" or run.best is None or self.study is None:
-                return False
-            better = self.best is None or self.best.best is None or self._better(run.best, self.best.best)
-            if better:
-                self.best = run
-            return better
+            return run.state == "COMPLETE" and self._is_best(run)
 
-    def _better(self, value: float, than: float) -> bool:
-        return value > than if self.study is not None and self.study.direction == "maximize" else value < than
+    def _is_best(self, run: RunRecord) -> bool:
+        """Whether a complete run is better than those before it; then it is the best."""
+        value, than = self.value(run), self.value(self.best) if self.best is not None else None
+        if self.study is None or self.study.value is None or value is None or not math.isfinite(value):
+            return False
+        better = than is None or (value > than if self.study.direction == "maximize" else value < than)
+        if better:
+            self.best = run
+        return better
+
+    def value(self, run: RunRecord) -> float | None:
+        """A run's value as its study counts it."""
+        return run.last if self.study is not None and self.study.value == "last" else run.best
 
     def done(self) -> int:
         """How many trials of the study's total have ended, earlier starts included."""
@@ -145,7 +155,9 @@ class LiveDisplay:
 
     def _best_line(self, board: Scoreboard, best: RunRecord, study: Opening) -> Text:
         """The best run so far, its parameters as in the table's columns."""
-        text = Text.assemble(("best  ", "dim"), (f"{study.objective} {number_cells([best.best])[0]}", "bold green"))
+        text = Text.assemble(
+            ("best  ", "dim"), (f"{study.objective} {number_cells([board.value(best)])[0]}", "bold green")
+        )
         if self._names:
             return text.append(f"  {best.name}")
         text.append(f"  t{best.number:04d}")
@@ -183,7 +195,7 @@ def _headline(board: Scoreboard, study: Opening) -> Text:
     ends = board.ends
     text = Text.assemble(
         (study.name, "bold"),
-        f"  {board.done()} of {study.trials} trials  ",
+        f"  {board.done()} of {counted(study.trials, 'trial')}  ",
         (f"{ends['COMPLETE']} complete", "green"),
         "  ",
         (f"{ends['PRUNED']} pruned", "yellow"),
@@ -218,7 +230,8 @@ class PlainDisplay:
 
     def opened(self, study: Opening) -> None:
         self._board.opened(study)
-        self._say(f"study {study.name}: {study.finished} of {study.trials} trials done, runs in {study.directory}")
+        done = f"{study.finished} of {counted(study.trials, 'trial')} done"
+        self._say(f"study {study.name}: {done}, runs in {study.directory}")
 
     def started(self, run: RunRecord) -> None:
         self._board.started(run)
@@ -231,11 +244,13 @@ class PlainDisplay:
         best = self._board.ended(run)
         state = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "WAITING": "queued again"}[run.state]
         study = self._board.study
-        value = "" if run.best is None or study is None else f" {study.objective} {run.best:.5g}"
+        counts = self._board.value(run)
+        value = "" if counts is None or study is None else f" {study.objective} {counts:.5g}"
         reason = f": {run.reason}" if run.reason else ""
         count = f" [{self._board.done()}/{study.trials}]" if study is not None and run.state in FINISHED else ""
         self._say(
-            f"{state} {run.name} after {run.epoch} epochs{value}{' (best so far)' if best else ''}{reason}{count}"
+            f"{state} {run.name or f't{run.number:04d}'} after {counted(run.epoch, 'epoch')}{value}"
+            f"{' (best so far)' if best else ''}{reason}{count}"
         )
 
     def message(self, text: str) -> None:

@@ -10,6 +10,7 @@ from sweep.cli.target import named_study
 from sweep.errors import SweepError
 from sweep.read.report import FORMATS, export
 from sweep.store import Store
+from sweep.words import counted
 
 
 def export_study(store: Store, name: str | None, form: str, output: str | None) -> None:
@@ -35,4 +36,4 @@ def export_study(store: Store, name: str | None, form: str, output: str | None) 
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         raise SweepError(f"the file {output} must be one that can be written", error.strerror) from None
-    say(f"{count} trials of {study.name} in {output}")
+    say(f"{counted(count, 'trial')} of {study.name} in {output}")

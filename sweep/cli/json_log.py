@@ -1,5 +1,6 @@
 """`--log-format json`: a JSON object a line on standard error, for machines that read logs."""
 
+import dataclasses
 import json
 import logging
 import math
@@ -10,8 +11,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from sweep.control.progress import Opening
+from sweep.control.start import Outcome
 from sweep.errors import SweepError
-from sweep.store import RunRecord
+from sweep.store import FINISHED, RunRecord
 
 FORMATS = ("text", "json")
 STAMP = "%Y-%m-%dT%H:%M:%SZ"
@@ -46,6 +48,26 @@ class JsonDisplay:
         self._file = file
         self._study: str | None = None
 
+    def closed(self, state: str, reason: str | None = None, outcome: Outcome | None = None) -> None:
+        """The study has ended, which is the last event.
+
+        Args:
+            state: `finished`, `stopped` or `failed`.
+            reason: why, unless it is finished.
+            outcome: how it stands, if it could be opened.
+        """
+        opened = outcome.opened if outcome is not None else None
+        write_event(
+            "closed",
+            "error" if state == "failed" else "info",
+            study=self._study,
+            state=state,
+            reason=reason,
+            trials=opened.budget if opened is not None else None,
+            finished=sum(run.state in FINISHED for run in opened.ledger.runs()) if opened is not None else None,
+            best=opened.search.best() if opened is not None and len(opened.declaration.objective) == 1 else None,
+        )
+
     def __enter__(self) -> Self:
         write_event("loading", file=self._file)
         return self
@@ -66,6 +88,8 @@ class JsonDisplay:
 
     def ended(self, run: RunRecord) -> None:
         level = "error" if run.state == "FAIL" else "info"
+        if run.state == "WAITING":  # its number is that of the attempt to come
+            run = dataclasses.replace(run, attempt=run.attempt - 1)
         write_event(
             "ended",
             level,

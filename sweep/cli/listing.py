@@ -20,6 +20,7 @@ from sweep.read.report import run_object, study_object
 from sweep.read.runs import Selection, best_run, parse_states, rank, select_runs
 from sweep.read.studies import standings
 from sweep.store import RunRecord, Store, StudyRecord
+from sweep.words import counted
 
 STATE_WORDS = {
     "COMPLETE": "complete",
@@ -152,7 +153,7 @@ def _nothing(target: Target, selection: Selection, request: Request) -> str:
     wanted += [f"is {' or '.join(request.states)}"] if request.states else []
     if not wanted:
         return f"{target.study.name} has no runs yet"
-    return f"no run of {target.study.name} {' and '.join(wanted)}; it has {selection.total} runs"
+    return f"no run of {target.study.name} {' and '.join(wanted)}; it has {counted(selection.total, 'run')}"
 
 
 def _left_out(headers: Sequence[str]) -> list[str]:

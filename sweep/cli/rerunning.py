@@ -9,6 +9,7 @@ from sweep.cli.output import print_whole, say, show_grid
 from sweep.cli.target import named_run
 from sweep.control.opening import Settings
 from sweep.control.progress import Silent
+from sweep.control.revival import ancestors
 from sweep.control.start import start_file
 from sweep.declaration import versions
 from sweep.errors import SweepError
@@ -16,17 +17,20 @@ from sweep.names import short_number
 from sweep.read.differences import Comparison, compare
 from sweep.snapshot import Snapshot
 from sweep.store import RunRecord, Store, StudyRecord
+from sweep.words import counted, listed
 
 
 def rerun(store: Store, words: Sequence[str]) -> bool:
     """Train a run again in a study of its own that is thrown away, and say how it compares; whether it is the same.
 
     Raises:
-        SweepError: there is no such run, it trains yet, or nothing of its study file is kept.
+        SweepError: there is no such run, it trains yet, it went on from another's checkpoint, or nothing of its study
+            file is kept.
     """
     study, run = named_run(store, words)
     if run.state in ("RUNNING", "WAITING"):
         raise SweepError("a run that is rerun has ended", f"{run.name}, which is {run.state}")
+    _check_began_anew(store, study, run)
     snapshot = store.snapshot(run.snapshot) if run.snapshot is not None else None
     if snapshot is None or run.seed is None:
         raise SweepError("a run is rerun from the snapshot of its study file", f"none of {run.name}")
@@ -38,6 +42,17 @@ def rerun(store: Store, words: Sequence[str]) -> bool:
         print_whole(f"{run.name} was {run.state}{_why(run)}; now it is {now.state}{_why(now)}")
         return now.state == run.state and now.reason == run.reason
     return _say_comparison(run, compare(then, epochs))
+
+
+def _check_began_anew(store: Store, study: StudyRecord, run: RunRecord) -> None:
+    """Refuse a run that was revived: its seed is not what its training began with."""
+    before = list(ancestors(store, study, run.number))
+    if before:
+        raise SweepError(
+            "a run is rerun from its seed",
+            f"{run.name}, which went on from t{before[0]:04d}'s checkpoint, so that its seed does not reproduce it",
+            f"run: sweep rerun {study.name} t{before[-1]:04d}",
+        )
 
 
 def _train(
@@ -61,14 +76,24 @@ def _train(
         trial_seed=run.seed,
         keep="none",
     )
-    opened = start_file(str(file), settings, Silent()).opened
+    start_file(str(file), settings, Silent())
     store = Store(settings.storage)
     try:
         there = store.study(study.name)
-        number = opened.ledger.runs()[0].number
-        return store.runs(there.study_id)[0], store.metrics(there.study_id).get(number, {})
+        now = store.runs(there.study_id)[0]
+        _say_imported(store, now, snapshot)
+        return now, store.metrics(there.study_id).get(now.number, {})
     finally:
         store.close()
+
+
+def _say_imported(store: Store, now: RunRecord, snapshot: Snapshot) -> None:
+    """Say which files were imported as they are today, since the snapshot has them not."""
+    text = store.snapshot(now.snapshot) if now.snapshot is not None else None
+    names = Snapshot.from_text(text).names - snapshot.names if text is not None else set()
+    names |= set(snapshot.left_out)
+    if names:
+        say(f"imported as they are today, since the snapshot does not hold them: {listed(sorted(names))}")
 
 
 def _say_versions(study: StudyRecord) -> None:
@@ -82,12 +107,13 @@ def _say_comparison(run: RunRecord, comparison: Comparison) -> bool:
     if comparison.missing:
         print_whole(f"{run.name} has {comparison.missing[0]}, and one of the two trainings has not")
     elif not comparison.differences:
-        print_whole(f"the same in all {comparison.epochs} epochs, to the last bit")
+        every = "its one epoch" if comparison.epochs == 1 else f"all {comparison.epochs} epochs"
+        print_whole(f"the same in {every}, to the last bit")
     else:
         worst = comparison.differences[0]
         how = "the same up to rounding" if comparison.same else "not the same"
         at = f"{worst.metric} at epoch {worst.epoch + 1}"
-        print_whole(f"{how} in {comparison.epochs} epochs: furthest apart, by {worst.apart:.1e}, is {at}")
+        print_whole(f"{how} in {counted(comparison.epochs, 'epoch')}: furthest apart, by {worst.apart:.1e}, is {at}")
         shown = comparison.differences
         columns = [
             Column("metric", [difference.metric for difference in shown], style="cyan"),

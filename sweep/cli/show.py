@@ -15,6 +15,7 @@ from sweep.read.durations import duration
 from sweep.read.report import trial_object
 from sweep.read.runs import best_run, finished, key_table, run_value
 from sweep.store import RunRecord, Store, StudyRecord
+from sweep.words import counted
 
 LAST_EPOCHS = 5
 _LABEL = 12
@@ -52,9 +53,9 @@ def show_run(store: Store, words: Sequence[str], *, storage: str, as_json: bool)
 
 
 def _outcome(study: StudyRecord, run: RunRecord) -> str:
-    planned = f" of {run.epochs}" if run.epochs is not None else ""
+    trained = counted(run.epoch, "epoch") if run.epochs is None else f"{run.epoch} of {counted(run.epochs, 'epoch')}"
     spent = f" in {duration(run.duration)}" if run.duration is not None else ""
-    return f"{study.name}, run {run.number}: {run.state} after {run.epoch}{planned} epochs{spent}"
+    return f"{study.name}, run {run.number}: {run.state} after {trained}{spent}"
 
 
 def _findings(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> list[tuple[str, str | None]]:

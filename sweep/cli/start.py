@@ -66,7 +66,7 @@ def start(
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="The study's seed.", show_default=False)] = None,
-    retries: Annotated[int, typer.Option(metavar="N", help="Try a trial that fails again, so many times.")] = 0,
+    retries: Annotated[int, typer.Option(metavar="N", help="Try a trial that raises again, so many times.")] = 0,
     trial_timeout: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="End a trial that reports nothing for this long.", show_default=False),

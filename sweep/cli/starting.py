@@ -23,6 +23,7 @@ from sweep.read.findings import common_findings
 from sweep.read.runs import best_run, finished, rank
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 from sweep.study import check_file, load
+from sweep.words import counted
 
 SHOWN = 10  # runs of the closing table
 
@@ -104,13 +105,22 @@ def run(
             else:
                 outcome = start_file(file, settings, notifier or display)
     except KeyboardInterrupt:
-        say("sweep: stopped before the study was loaded; nothing was trained")
+        why = "stopped before the study was loaded; nothing was trained"
+        if isinstance(display, JsonDisplay):
+            display.closed("stopped", why)
+        else:
+            say(f"sweep: {why}")
         return 128 + signal.SIGINT
     except SweepError as error:
         if notifier is not None:
             notifier.notify("failed", str(error))
+        if isinstance(display, JsonDisplay):
+            display.closed("failed", str(error))
+            return 2
         raise
-    if showing.log_format == "text":
+    if isinstance(display, JsonDisplay):
+        display.closed("finished" if outcome.stopped is None else "stopped", outcome.stopped, outcome)
+    else:
         close(console(), outcome, CommandLine(file, settings, fixed), names=showing.names)
     if notifier is not None:
         _notify_end(notifier, outcome)
@@ -142,7 +152,7 @@ def close(screen: Console, outcome: Outcome, line: CommandLine, *, names: bool) 
 def _notify_end(notifier: Notifier, outcome: Outcome) -> None:
     runs, name = outcome.opened.ledger.runs(), outcome.opened.declaration.name
     done = sum(run.state in FINISHED for run in runs)
-    said = f"{name}: {done} of {outcome.opened.budget} trials"
+    said = f"{name}: {done} of {counted(outcome.opened.budget, 'trial')}"
     if outcome.stopped is not None:
         notifier.notify("stopped", f"{said}, stopped by {outcome.stopped}")
         return
@@ -169,17 +179,18 @@ def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> 
     done = finished(counts)
     total = study.declaration["trials"]
     lines = [
-        f"{study.name}: {done} of {total} trials: {counts['COMPLETE']} complete, {counts['PRUNED']} pruned, "
+        f"{study.name}: {done} of {counted(total, 'trial')}: {counts['COMPLETE']} complete, {counts['PRUNED']} pruned, "
         f"{counts['FAIL']} failed"
     ]
     pruned = [run for run in runs if run.state == "PRUNED" and run.epochs]
     if pruned:
         spared = sum((run.epochs or 0) - run.epoch for run in pruned)
         planned = sum(run.epochs or 0 for run in runs if run.epochs)
-        lines.append(f"pruning spared {spared} of {planned} epochs, {spared / planned:.0%} of the training")
+        lines.append(f"pruning spared {spared} of {counted(planned, 'epoch')}, {spared / planned:.0%} of the training")
     lines += map(str, common_findings(runs))
     if counts["WAITING"]:
-        lines.append(f"{counts['WAITING']} that were running will be run again when the study goes on")
+        were = "was" if counts["WAITING"] == 1 else "were"
+        lines.append(f"{counts['WAITING']} that {were} running will be run again when the study goes on")
     if done >= total and outcome.stopped is None and not counts["WAITING"]:
         nothing_left = outcome.opened.search.exhausted
         lines.append("the study is finished" + (": its sampler has nothing left to try" if nothing_left else ""))

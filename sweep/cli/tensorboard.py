@@ -14,6 +14,7 @@ from sweep.read.casing import for_case_sensitive_tabs
 from sweep.read.filters import compile_pattern
 from sweep.read.tensorboard import SELECTS_ALL, links, pins
 from sweep.store import Store
+from sweep.words import counted
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,6 @@ def _print_board(board: Board, url: str, names: Sequence[str]) -> None:
 
 def _remarks(board: Board, names: Sequence[str]) -> str:
     count = len(names) if board.pattern is None else len(compile_pattern(board.pattern).filter(names))
-    runs = "no run yet" if not names else f"{count} of {len(names)} runs"
+    runs = "no run yet" if not names else f"{count} of {counted(len(names), 'run')}"
     many = f"; above {SELECTS_ALL} runs TensorBoard ticks none by itself" if len(names) > SELECTS_ALL else ""
     return f"{runs}{'' if board.pattern is None else f' match {board.pattern!r}'}{many}"

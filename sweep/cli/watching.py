@@ -10,6 +10,7 @@ from sweep.control.progress import Opening, Watcher
 from sweep.read.runs import finished, key_table
 from sweep.read.studies import is_running, study_state
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
+from sweep.words import counted
 
 POLL_SECONDS = 0.5
 
@@ -32,7 +33,7 @@ def watch_study(store: Store, name: str | None, *, names: bool) -> None:
     study = store.study(study.name)
     counts = store.counts(study.study_id)
     state = study_state(study, counts, running=False)
-    say(f"{study.name} is {state}: {finished(counts)} of {study.declaration['trials']} trials")
+    say(f"{study.name} is {state}: {finished(counts)} of {counted(study.declaration['trials'], 'trial')}")
 
 
 def _follow(store: Store, study: StudyRecord, watcher: Watcher) -> None:
@@ -77,4 +78,6 @@ def _opening(study: StudyRecord, runs: Sequence[RunRecord]) -> Opening:
         workers=declared.get("workers"),
         directory=study.directory,
         keys=key_table(study),
+        value=(declared.get("value") or "best") if len(declared["objective"]) == 1 else None,
+        complete=[run for run in runs if run.state == "COMPLETE"],
     )

@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial
 
 from sweep.control.optuna_rows import read_trials
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
+from sweep.words import counted
 
 Epochs = dict[int, dict[str, float]]
 
@@ -55,7 +56,7 @@ def _check_run(study: StudyRecord, run: RunRecord, trial: FrozenTrial, epochs: E
         yield f"has the parameters {run.params}, and its trial {trial.params}"
     plain = set(epochs) != set(range(len(epochs)))  # an objective of plain Optuna may report any steps
     if not plain and run.epoch != len(epochs):
-        yield f"has finished {run.epoch} epochs, and values of {len(epochs)}"
+        yield f"has finished {counted(run.epoch, 'epoch')}, and values of {len(epochs)}"
     objective: list[str] = study.declaration["objective"]
     if len(objective) > 1:
         return

@@ -90,6 +90,8 @@ class Coordinator:
             seconds = self.opened.declaration.timeout
             self._deadline = time.monotonic() + seconds if seconds else math.inf
             self.watcher.opened(self._opened.opening())
+            if snapshot is not None and snapshot.warning is not None:
+                self.watcher.message(snapshot.warning)
             self.when_opened(self._opened)
             self._check_finished()
 
@@ -213,7 +215,7 @@ class Coordinator:
         return run
 
     def fail(self, live: Live, reason: str, traceback: str | None = None) -> RunRecord:
-        """A trial has failed, which ends it unless it may be tried again, from its checkpoint.
+        """A trial has raised, which ends it unless it may be tried again, from its checkpoint.
 
         Raises:
             Fenced: it has ended already.

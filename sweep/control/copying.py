@@ -1,12 +1,17 @@
-"""Copying a study to another database, exactly: Optuna's rows and ours. Only the ids are the new database's own."""
+"""Copying a study to another database, exactly: Optuna's rows and ours. Only the ids are the new database's own.
 
-from collections.abc import Callable, Iterable, Mapping
+Both then name one folder, which is noted there: see `sweep.control.folder`.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from optuna.storages._rdb import models
 
+from sweep.control.folder import check_folder, mark
 from sweep.control.optuna_rows import upsert
 from sweep.errors import StoreError
 from sweep.store import Store, StudyRecord
@@ -22,6 +27,23 @@ _TRIALS = models.TrialModel.__table__
 _STUDIES = models.StudyModel.__table__
 
 
+def check_copy(source: Store, study: StudyRecord, names: Collection[str]) -> None:
+    """Refuse what cannot be copied.
+
+    Args:
+        names: those of the studies in the target.
+
+    Raises:
+        StoreError: it runs, or the target has a study of that name.
+        StudyError: its folder cannot be written.
+    """
+    if alive(source.owner(study.study_id)[0]):
+        raise StoreError("a study that is copied must not be running", study.name, f"stop it: sweep stop {study.name}")
+    if study.name in names:
+        raise StoreError("a study is copied to where there is none of its name", study.name)
+    check_folder(Path(study.directory))
+
+
 def copy_study(
     source: Store, study: StudyRecord, target: Store, done: Callable[[int], None] = lambda rows: None
 ) -> None:
@@ -34,12 +56,10 @@ def copy_study(
 
     Raises:
         StoreError: it runs, or the target has a study of that name.
+        StudyError: its folder cannot be written.
     """
-    if alive(source.owner(study.study_id)[0]):
-        raise StoreError("a study that is copied must not be running", study.name, f"stop it: sweep stop {study.name}")
     with source.engine.connect() as there, writing(target.engine) as here:
-        if here.execute(sa.select(_STUDIES.c.study_id).where(_STUDIES.c.study_name == study.name)).first():
-            raise StoreError("a study is copied to where there is none of its name", study.name)
+        check_copy(source, study, here.execute(sa.select(_STUDIES.c.study_name)).scalars().all())
         study_id = _insert_study(here, study)
         _copy_snapshots(there, here, study.study_id)
         _copy(there, here, _of_study(study.study_id), {"study_id": study_id}, done)
@@ -51,6 +71,9 @@ def copy_study(
                 table.c.trial_id.in_(sa.select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == study.study_id)),
             )
             _insert(here, table, ({**row, "trial_id": numbers[row["trial_id"]]} for row in rows), done)
+        folder = Path(study.directory)
+        if folder.is_dir():  # before the copy stands: from then on neither may be removed with its files
+            mark(folder, source.url, target.url)
 
 
 def _insert_study(here: sa.Connection, study: StudyRecord) -> int:

@@ -194,6 +194,15 @@ class Desk:
             storage.set_trial_system_attr(trial._trial_id, key, value)
         return {}
 
+    def imported(self, worker: str, number: int, files: dict[str, str]) -> dict[str, Any]:
+        """A trial has imported modules from beside its study file that are not in the snapshot yet."""
+        with self._coordinator.lock:
+            self._coordinator.mine(worker, number)
+            warning = self._coordinator.opened.imported(number, files)
+        if warning is not None:
+            self._coordinator.watcher.message(warning)
+        return {}
+
     def end(
         self,
         worker: str,

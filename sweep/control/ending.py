@@ -11,6 +11,7 @@ from sweep.errors import StudyError
 from sweep.events import end_run
 from sweep.rundir import CHECKPOINTS
 from sweep.store import OUT_OF_MEMORY, RunRecord
+from sweep.words import counted
 
 SAME_FAILURES = 5  # so many in a row with one error, and the study stops
 
@@ -21,7 +22,7 @@ class Endings:
     """What the ends of a study's trials have in common. Guarded by the coordinator's lock.
 
     Args:
-        retries: how often a trial that fails is tried again.
+        retries: how often a trial that raises is tried again.
     """
 
     def __init__(self, retries: int) -> None:
@@ -37,13 +38,14 @@ class Endings:
         if state != "COMPLETE":
             return state, reason
         if values is None or len(values) != objectives:
-            return "FAIL", f"train returned {len(values or [])} values, and the study has {objectives} objectives"
+            returned = counted(len(values or []), "value")
+            return "FAIL", f"train returned {returned}, and the study has {counted(objectives, 'objective')}"
         if any(math.isnan(value) for value in values):
             return "FAIL", "train returned NaN"
         return state, reason
 
     def may_try_again(self, number: int, reason: str) -> bool:
-        """Whether a trial that failed is to be tried again, which is counted; not where memory was short."""
+        """Whether a trial that raised is to be tried again, which is counted; not where memory was short."""
         if ran_out(reason) or self._tried[number] >= self._retries:
             return False
         self._tried[number] += 1

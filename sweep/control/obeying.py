@@ -1,6 +1,7 @@
 """What a coordinator does when somebody asks it through the store."""
 
 from sweep.control.coordinator import Coordinator
+from sweep.control.revival import has_checkpoint
 from sweep.store import Command
 
 
@@ -27,6 +28,9 @@ def _revive(coordinator: Coordinator, number: int) -> None:
     opened = coordinator.opened
     run = opened.ledger.find(number)
     if run is None or run.state != "PRUNED" or opened.search.revived(number):
+        return
+    if not has_checkpoint(run):
+        coordinator.watcher.message(f"{run.name} is not revived: its checkpoint is gone")
         return
     opened.search.revive(number)
     with coordinator.changed:

@@ -5,10 +5,11 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sweep.control.folder import Hold, unmark
 from sweep.control.lease import LeaseLost, create_study, delete_study
 from sweep.control.progress import Opening
 from sweep.control.search import Search
@@ -16,6 +17,7 @@ from sweep.control.standing import begin_again
 from sweep.control.storage import Ledger
 from sweep.control.writer import StudyWriter
 from sweep.declaration import Declaration
+from sweep.errors import StudyError
 from sweep.snapshot import Snapshot
 from sweep.store import FINISHED, RunRecord, Store
 from sweep.store.database import REFUSES, sqlite_path
@@ -62,6 +64,7 @@ class Opened:
         self.snapshot: Snapshot | None = None  # of the study file as workers have it
         self.kept = False  # whether anything of this start stands in the database
         self._storage = settings.storage
+        self._hold: Hold | None = None
         self._lock = threading.Lock()
         folders = (self._workers, Path(self.directory), self.logdir)
         self._new = [folder for folder in folders if not folder.exists()]
@@ -75,18 +78,45 @@ class Opened:
 
     def opening(self) -> Opening:
         """What a display says first."""
-        declaration = self.declaration
+        declaration, runs = self.declaration, self.ledger.runs()
         return Opening(
             name=declaration.name,
             objective=declaration.objective[0],
             direction=declaration.direction[0],
             trials=self.budget,
-            finished=sum(run.state in FINISHED for run in self.ledger.runs()),
+            finished=sum(run.state in FINISHED for run in runs),
             epochs=declaration.epochs,
             workers=declaration.workers,
             directory=self.directory,
             keys=self.search.keys,
+            value=declaration.value if len(declaration.objective) == 1 else None,
+            complete=[run for run in runs if run.state == "COMPLETE"],
         )
+
+    def hold(self, store: Store) -> None:
+        """Have the study's folder for this coordinator alone, and note whose it is.
+
+        Raises:
+            StudyError: another database's study trains into it, or it cannot be written.
+        """
+        folder = Path(self.directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._hold = Hold(folder, store.url)
+
+    def imported(self, number: int, files: Mapping[str, str]) -> str | None:
+        """A run has imported more files from beside the study file: its snapshot has them, and those of later runs.
+
+        Returns:
+            What a person should know of it, if that is new.
+        """
+        before = self.snapshot
+        if before is None:
+            return None
+        self.snapshot = before.with_more(files)
+        if self.writer is not None:
+            self.writer.keep_snapshot(self.snapshot)  # first, so that it is written no later than the run
+        self.ledger.update(number, snapshot=self.snapshot.hash)
+        return self.snapshot.warning if before.warning is None else None
 
     def grow(self, trials: int) -> None:
         """Have so many trials in all."""
@@ -130,6 +160,11 @@ class Opened:
             record = create_study(
                 store, declaration.name, declaration.direction, self.directory, declaration.as_dict(), new_owner()
             )
+            try:
+                self.hold(store)  # not earlier: of one database's coordinators the loser is told who has the study
+            except StudyError:
+                delete_study(store, record)
+                raise
         except BaseException:
             store.close()
             raise
@@ -154,6 +189,8 @@ class Opened:
         finally:
             if self.writer is not None:
                 self.writer.store.close()
+            if self._hold is not None:
+                self._hold.release()
         if refused and not (self.kept and ended):
             self._remove_traces()
 
@@ -167,6 +204,7 @@ class Opened:
         """Remove a study that this start has created."""
         if self.writer is not None:
             delete_study(self.writer.store, self.writer.record)
+            unmark(Path(self.directory), self.writer.store.url)
             for run in self.ledger.runs():
                 if run.directory is not None:
                     shutil.rmtree(run.directory, ignore_errors=True)

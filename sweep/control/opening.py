@@ -28,8 +28,8 @@ class Settings:
 
     `fixed` keeps parameters at one value, `enqueue` puts parameters first in the queue; both with the values that the
     parameters' domains have. `logdir` is the folder that holds a folder for each study. `gpus` are those to train on,
-    `per_gpu` how many workers share one. `keep` is whose weights stay: `best:N`, `all` or `none`. A trial that fails is
-    tried again `retries` times; it has failed where its worker says nothing for `trial_timeout` seconds.
+    `per_gpu` how many workers share one. `keep` is whose weights stay: `best:N`, `all` or `none`. A trial that raises
+    is tried again `retries` times; it has failed where its worker says nothing for `trial_timeout` seconds.
     `trial_seed` is the seed of every trial, in place of one for each.
     """
 
@@ -106,6 +106,12 @@ def _open(declaration: Declaration, settings: Settings, store: Store | None, rec
         taken = claim(store, record, new_owner())
         writer = StudyWriter(store, taken, search.storage, ledger, standing.known, standing.attributes)
     opened = Opened(declaration, settings, search, ledger, writer)
+    if writer is not None:
+        try:
+            opened.hold(writer.store)
+        except StudyError:
+            writer.release()
+            raise
     search.enqueue(declaration.enqueue)
     search.enqueue(settings.enqueue, again=True)
     return opened

@@ -1,5 +1,6 @@
 """What a running study tells those who watch it: the console, a notebook, a test."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +41,10 @@ class Opening:
     directory: str
     keys: KeyTable
     """The key table of its run names, which grows while it runs."""
+    value: str | None = "best"
+    """Which value of a run counts, its `best` or its `last`; None with several objectives, where no run is the best."""
+    complete: Sequence[RunRecord] = ()
+    """Its complete runs of earlier starts."""
 
 
 class Silent:

@@ -36,13 +36,12 @@ class Recovery:
         elif killed and self._kills[number] < ATTEMPTS:
             coordinator.requeue(live, f"its worker was {how}")
         else:
-            reason = f"its worker was {how} {ATTEMPTS} times" if killed else f"its worker {how}"
+            reason = f"its worker was {how} {self._kills[number]} times" if killed else f"its worker {how}"
             self._failed(live, reason)
 
     def _failed(self, live: Live, reason: str) -> None:
-        run = self._coordinator.fail(live, reason)
-        if run.state == "FAIL":
-            write_end(run)
+        """End a trial that cost a worker: it would cost another, so that it is not one of those tried again."""
+        write_end(self._coordinator.end(live, "FAIL", reason=reason))
 
     def end_silent(self) -> None:
         """End the trials whose workers have said nothing for as long as the study allows, and these workers."""

@@ -1,11 +1,13 @@
-"""Removing a study: its rows in Optuna's tables and ours, and its folder."""
+"""Removing a study: its rows in Optuna's tables and ours, and its folder, unless another database names it too."""
 
+import contextlib
 import shutil
 from pathlib import Path
 
 import sqlalchemy as sa
 from optuna.storages._rdb import models
 
+from sweep.control.folder import others, unmark
 from sweep.errors import StudyError
 from sweep.store import Store, StudyRecord
 from sweep.store.database import writing
@@ -13,28 +15,50 @@ from sweep.store.lease import alive
 from sweep.store.tables import commands, metrics, runs, snapshots, studies
 
 
-def remove_study(store: Store, study: StudyRecord, logdir: Path) -> Path | None:
+def remove_study(store: Store, study: StudyRecord, logdir: Path, *, keep_files: bool = False) -> Path | None:
     """Remove a study that nobody runs, with all its runs.
 
     Args:
         logdir: the study's folder goes as well if it stands in this one, as a study's folder does.
+        keep_files: it stays.
 
     Returns:
-        the folder that was removed; None if there is none, or it stands elsewhere and was left.
+        the folder that was removed; None if there is none, or it was left.
 
     Raises:
-        StudyError: a coordinator on this host has the study; one elsewhere finds out that the study is gone.
+        StudyError: another database has a study of this folder, or a coordinator on this host has this one; a
+            coordinator elsewhere finds out that the study is gone.
     """
+    removed = None if keep_files else folder_to_remove(store, study, logdir)
     with writing(store.engine) as connection:
         owner = store.owner(study.study_id)[0]
         if alive(owner):
             raise StudyError("a study that is removed must not be running", f"{study.name}, which {owner} has")
         _remove_rows(connection, study.study_id)
+    if removed is None:
+        with contextlib.suppress(StudyError):  # a folder that cannot be written goes on naming this database
+            unmark(Path(study.directory), store.url)
+    else:
+        shutil.rmtree(removed, ignore_errors=True)
+    return removed
+
+
+def folder_to_remove(store: Store, study: StudyRecord, logdir: Path) -> Path | None:
+    """The folder that goes with a study; None if there is none, or it stands elsewhere.
+
+    Raises:
+        StudyError: another database has a study of this folder, as after `sweep db copy`.
+    """
     folder = Path(study.directory)
     ours = folder.name == study.name and folder.is_dir() and not folder.is_symlink()
     if not ours or folder.resolve().parent != logdir.resolve():
         return None
-    shutil.rmtree(folder, ignore_errors=True)
+    if shared := others(folder, store.url):
+        raise StudyError(
+            "a folder is removed with the last study that has it",
+            f"{folder}, which is also that of {study.name} in {', '.join(shared)}",
+            "remove it from this database alone with --keep-files",
+        )
     return folder
 
 

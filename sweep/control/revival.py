@@ -1,9 +1,33 @@
-"""Reviving a run of a study that nobody runs: its new trial waits in Optuna's own queue, which a start reads."""
+"""Reviving a pruned run: whether that can be, and which run one went on from.
+
+Of a study that nobody runs, the new trial waits in Optuna's own queue, which a start reads.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import optuna
 
+from sweep.control.optuna_rows import read_trials
 from sweep.errors import StudyError
+from sweep.rundir import CHECKPOINTS
 from sweep.store import REVIVES, RunRecord, Store, StudyRecord
+
+
+def has_checkpoint(run: RunRecord) -> bool:
+    """Whether there is something that a new trial could go on from."""
+    return run.directory is not None and any((Path(run.directory) / CHECKPOINTS).glob("*.npz"))
+
+
+def ancestors(store: Store, study: StudyRecord, number: int) -> Iterator[int]:
+    """The run whose checkpoint a run went on from, if it was revived, then that one's, and so on to the first."""
+    before: int | None = number
+    with store.engine.connect() as connection:
+        while before is not None:
+            found = read_trials(connection, study.study_id, [before]).get(before)
+            before = found[1].user_attrs.get(REVIVES) if found is not None else None
+            if before is not None:
+                yield before
 
 
 def queue_revival(store: Store, study: StudyRecord, run: RunRecord) -> None:

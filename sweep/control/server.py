@@ -34,7 +34,7 @@ class Server:
             name: getattr(desk, name)
             for name in (
                 *("hello", "ask", "suggest", "start", "resume", "epoch"),
-                *("report", "should_prune", "attribute", "end"),
+                *("report", "should_prune", "attribute", "imported", "end"),
             )
         }
 

@@ -54,8 +54,8 @@ class StudyWriter:
         self._trials = TrialWriter(record.study_id, dict(known or {}))
         self._attributes = attributes
         self._described = self._written = _described(record.keys, record.space, record.declaration, record.directory)
-        self._snapshot: Snapshot | None = None
-        self._kept: Snapshot | None = None
+        self._snapshots: list[Snapshot] = []  # not written yet
+        self._latest: Snapshot | None = None
         self._file = _file_identity(store.url)
         self._lock = threading.Lock()
 
@@ -77,8 +77,10 @@ class StudyWriter:
         self._described = _described(keys, space, declaration, directory)
 
     def keep_snapshot(self, snapshot: Snapshot | None) -> None:
-        """Have the snapshot that new runs refer to written with the next flush."""
-        self._snapshot = snapshot
+        """Have a snapshot written with the next flush; runs refer to it from then on."""
+        if snapshot is not None and snapshot is not self._latest:
+            self._latest = snapshot
+            self._snapshots.append(snapshot)
 
     def flush(self) -> None:
         """Write everything that changed. Returns once it is committed.
@@ -88,17 +90,17 @@ class StudyWriter:
             sqlalchemy.exc.DBAPIError: the database refused; nothing is lost, and the next flush tries again.
         """
         with self._lock:
-            described, snapshot = self._described, self._snapshot
+            described = self._described
             changes = self._ledger.take()  # first: a run may be behind its trial, and never before it
             snapshots, attributes = self._storage.take()
-            new = snapshot if snapshot is not self._kept else None
+            new = list(self._snapshots)
             if not (snapshots or attributes or changes or new) and described == self._written:
                 return
             try:
                 with writing(self.store.engine) as connection:
                     self._hold(connection, described)
-                    if new is not None:
-                        upsert(connection, snapshot_table, ["hash"], [{"hash": new.hash, "content": new.as_text()}])
+                    kept = [{"hash": snapshot.hash, "content": snapshot.as_text()} for snapshot in new]
+                    upsert(connection, snapshot_table, ["hash"], kept)
                     self._trials.write(connection, snapshots)
                     now = self._write_attributes(connection) if attributes else self._attributes
                     self._write_changes(connection, changes)
@@ -108,7 +110,8 @@ class StudyWriter:
                 self._ledger.give_back(changes)
                 raise
             self._trials.written(snapshots)
-            self._written, self._attributes, self._kept = described, now, snapshot
+            self._written, self._attributes = described, now
+            del self._snapshots[: len(new)]
 
     def beat(self) -> None:
         """Show that this coordinator lives."""

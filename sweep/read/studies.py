@@ -18,7 +18,7 @@ class Standing:
 
     Attributes:
         state: `running` (its coordinator lives), `finished` (its trials are used up) or `stopped`.
-        counts: how many runs are in each state.
+        counts: how many runs are in each state; of a study that nobody runs none is running, see `counts_now`.
         best: the best complete run, if there is one and the study has a single objective.
     """
 
@@ -38,10 +38,19 @@ def standings(store: Store, studies: Sequence[StudyRecord]) -> list[Standing]:
     owned = owners_alive(store, studies)
     found = []
     for study in studies:
-        counts = store.counts(study.study_id)
-        state = study_state(study, counts, running=owned[study.study_id])
+        running = owned[study.study_id]
+        counts = counts_now(store.counts(study.study_id), running=running)
+        state = study_state(study, counts, running=running)
         found.append(Standing(study, state, counts, best_run(study, store.runs(study.study_id))))
     return found
+
+
+def counts_now(counts: Mapping[str, int], *, running: bool) -> dict[str, int]:
+    """How many runs are in each state, where a coordinator that was killed has left some RUNNING: those wait."""
+    if running or "RUNNING" not in counts:
+        return dict(counts)
+    rest = {state: count for state, count in counts.items() if state != "RUNNING"}
+    return {**rest, "WAITING": rest.get("WAITING", 0) + counts["RUNNING"]}
 
 
 def study_state(study: StudyRecord, counts: Mapping[str, int], *, running: bool) -> str:

@@ -23,6 +23,7 @@ __all__ = [
     "VERSION_TABLE",
     "connect",
     "has_schema",
+    "names_in",
     "parse_url",
     "refusals",
     "sqlite_path",
@@ -111,6 +112,30 @@ def has_schema(url: sa.URL) -> bool:
             if not found:
                 check_ours(engine)
             return found
+        finally:
+            engine.dispose()
+
+
+def names_in(url: sa.URL) -> set[str]:
+    """The names of the studies, also of Optuna's own, that `connect` would find when it creates; nothing is created.
+
+    Raises:
+        StoreError: it would refuse the database.
+    """
+    ours = has_schema(url)
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        return set()
+    with refusals(url):
+        engine = _engine(url)
+        try:
+            if ours and (revision(engine) or "") >= HEAD:
+                check_revision(engine)
+            if not sa.inspect(engine).has_table("studies"):
+                return set()
+            with engine.connect() as connection:
+                return set(
+                    connection.execute(sa.select(sa.column("study_name")).select_from(sa.table("studies"))).scalars()
+                )
         finally:
             engine.dispose()
 

@@ -16,6 +16,7 @@ from sweep.errors import StoreError
 from sweep.store import database
 from sweep.store.records import Owner, RunRecord, StudyRecord
 from sweep.store.tables import commands, join_float, metrics, runs, snapshots, studies
+from sweep.words import listed
 
 Epochs = dict[int, dict[str, float]]
 """Metrics by epoch (counted from 0), each a value by name."""
@@ -71,8 +72,9 @@ class Store:
         if found is not None:
             return found
         names = [study.name for study in self.studies()]
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:3]
-        remedy = f"there is {', '.join(near)}" if near else "start one with `sweep start FILE`"
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+        every = near + [other for other in names if other not in near]
+        remedy = f"there is {listed(every, len(near) or 3)}" if names else "start one with `sweep start FILE`"
         raise StoreError("a study must be one of the store's", repr(name), remedy)
 
     def runs(self, study_id: int, numbers: Sequence[int] | None = None) -> list[RunRecord]:

@@ -26,7 +26,7 @@ from typing import Any
 import optuna
 
 from sweep.errors import SweepError
-from sweep.snapshot import take
+from sweep.snapshot import Imports
 from sweep.store.records import OUT_OF_MEMORY
 from sweep.study import Study, load
 from sweep.train.beginning import Growth, begin
@@ -59,7 +59,8 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
         except SweepError as error:
             link.refuse(error)
             return
-        snapshot = take(study.file)
+        imports = Imports(study.file)
+        snapshot = imports.snapshot
         welcome = link.call(
             "hello", declaration=declaration, snapshot=snapshot.as_text() if snapshot is not None else None
         )
@@ -72,7 +73,7 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
                 trial = WorkerTrial(link, assignment, preview=welcome["preview"], begun=begun)
                 try:
                     # Not in the first one: a study may load Keras only then.
-                    _train(link, study, trial, settled=own_process and trained > 0)
+                    _train(link, study, trial, imports, settled=own_process and trained > 0)
                 except Fenced:
                     trial.run.abandon()  # somebody else has ended it; there may be others
                 trained += 1
@@ -80,7 +81,7 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
         return
 
 
-def _train(link: Link, study: Study, trial: WorkerTrial, *, settled: bool) -> None:
+def _train(link: Link, study: Study, trial: WorkerTrial, imports: Imports, *, settled: bool) -> None:
     """One trial: whatever its objective does, it has an end.
 
     Args:
@@ -120,6 +121,8 @@ def _train(link: Link, study: Study, trial: WorkerTrial, *, settled: bool) -> No
         _name_late(trial)
     if state in ("COMPLETE", "PRUNED"):
         trial.run.save_weights()  # before its end is told: from then on a better run may have them removed
+    if files := imports.new():  # inside train: before the trial's end, so that its run has them too
+        link.call("imported", number=trial.number, files=files)
     state, reason = trial.end(state, values, reason, trace)
     if state == "WAITING":
         trial.run.abandon()

@@ -52,6 +52,17 @@ def test_ended_runs_that_match_lose_their_checkpoints_and_events(folder, capsys)
     assert left(folder, 2) == {"checkpoints", "events", "weights"}, "it runs"
 
 
+def test_a_run_whose_checkpoint_was_cleaned_is_not_revived_and_how_to_train_it_anew_is_said(folder, capsys):
+    assert sweep(["clean", "diabetes", "--where", "state = 'pruned'", "--only", "checkpoints", "--yes"]) == 0
+    capsys.readouterr()
+    assert sweep(["revive", "diabetes", "1"]) == 2
+    said = capsys.readouterr().err
+    name = "dnn-lr=0.002-bs=32-t0001"
+    assert said.startswith(f"sweep: a run that is revived goes on from its checkpoint: got none of {name}, ")
+    assert said.endswith(f"sweep start /somewhere/studies/diabetes.py --enqueue {name}\n")
+    assert said.count("\n") == 1
+
+
 def test_a_study_is_removed_with_its_folder(folder, capsys):
     assert sweep(["rm", "diabetes", "--yes"]) == 0
     assert not folder.exists()

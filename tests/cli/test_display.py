@@ -1,5 +1,6 @@
 """What `sweep start` shows while it runs, fed with events by hand."""
 
+import dataclasses
 import io
 
 import pytest
@@ -96,6 +97,33 @@ def test_the_best_is_by_the_studys_direction(direction, best):
     assert board.best.number == best
 
 
+@pytest.mark.parametrize("display_class", [PlainDisplay, LiveDisplay])
+def test_the_best_of_a_study_that_goes_on_is_that_of_all_its_starts(display_class):
+    display, console, file = shown(display_class)
+    before = [record(0, state="COMPLETE", best=0.3), record(1, state="COMPLETE", best=0.2)]
+    display.opened(dataclasses.replace(opening(finished=2), complete=before))
+    if display_class is LiveDisplay:
+        assert "val_loss 0.2000  t0001" in rendered(display, console, file)
+    display.ended(record(2, state="COMPLETE", best=0.25))
+    display.ended(record(3, state="COMPLETE", best=0.15))
+    if display_class is LiveDisplay:
+        assert "val_loss 0.1500  t0003" in rendered(display, console, file)
+    else:
+        worse, better = file.getvalue().splitlines()[-2:]
+        assert "val_loss 0.25 [3/10]" in worse
+        assert "val_loss 0.15 (best so far) [4/10]" in better
+
+
+def test_the_last_value_decides_where_the_study_says_so_and_nothing_where_it_has_several_objectives():
+    board = Scoreboard()
+    board.opened(dataclasses.replace(opening(), value="last"))
+    assert board.ended(record(0, state="COMPLETE", best=0.1, last=0.5))
+    assert board.ended(record(1, state="COMPLETE", best=0.2, last=0.4))
+    assert not board.ended(record(2, state="COMPLETE", best=0.0, last=float("nan")))
+    board.opened(dataclasses.replace(opening(), value=None))
+    assert not board.ended(record(3, state="COMPLETE", best=0.0, last=0.0))
+
+
 def test_a_run_that_is_queued_again_has_not_ended():
     board = Scoreboard()
     board.opened(opening(finished=3))
@@ -116,7 +144,8 @@ def test_without_a_terminal_each_event_is_one_plain_line():
         two_running(display)
         display.ended(record(1, state="COMPLETE", epoch=60, best=0.4, rate=0.002))
         display.ended(record(0, state="PRUNED", epoch=2, best=0.9, reason="median: too high"))
-        display.ended(record(2, state="WAITING", reason="Ctrl-C"))
+        display.ended(record(2, state="WAITING", epoch=1, reason="Ctrl-C"))
+        display.ended(dataclasses.replace(record(3, state="WAITING", reason="its worker was killed"), name=None))
         display.message("stopping")
     assert file.getvalue().splitlines() == [
         "loading studies/wine.py",
@@ -125,6 +154,7 @@ def test_without_a_terminal_each_event_is_one_plain_line():
         "started dnn-32-lr=0.002-bs=32-t0001",
         "complete dnn-32-lr=0.002-bs=32-t0001 after 60 epochs val_loss 0.4 (best so far) [1/10]",
         "pruned dnn-32-lr=0.01-bs=32-t0000 after 2 epochs val_loss 0.9: median: too high [2/10]",
-        "queued again dnn-32-lr=0.01-bs=32-t0002 after 0 epochs: Ctrl-C",
+        "queued again dnn-32-lr=0.01-bs=32-t0002 after 1 epoch: Ctrl-C",
+        "queued again t0003 after 0 epochs: its worker was killed",
         "stopping",
     ]

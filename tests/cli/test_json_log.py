@@ -25,13 +25,39 @@ def test_a_study_is_told_as_events(tmp_path):
     assert done.stdout == ""
     events = [json.loads(line) for line in done.stderr.splitlines()]
     assert [event["event"] for event in events] == [
-        *("loading", "opened", "started", "epoch", "ended", "started", "epoch", "ended")
+        *("loading", "opened", "started", "epoch", "ended", "started", "epoch", "ended", "closed")
     ]
     first, failed = events[4], events[7]
     assert (first["level"], first["state"], first["number"], first["epochs"]) == ("info", "COMPLETE", 0, 1)
     assert (failed["level"], failed["state"], failed["reason"]) == ("error", "FAIL", "ValueError: no")
     assert events[6]["metrics"] == {"loss": None}
     assert {event["study"] for event in events[1:]} == {"tiny"}
+    closed = {name: events[8].get(name) for name in ("level", "state", "reason", "trials", "finished", "best")}
+    assert closed == {"level": "info", "state": "finished", "reason": None, "trials": 2, "finished": 2, "best": 0.5}
+
+
+def told(done):
+    return [json.loads(line) for line in done.stderr.splitlines()]
+
+
+def test_an_attempt_has_one_number_from_its_start_to_its_end(tmp_path):
+    body = BODY.replace("trial.number == 1", "trial.attempt < 2")
+    done = Folder(tmp_path, body, "trials=1, workers=1, seed=7").start("--log-format", "json", "--retries", "2")
+    attempts = [(event["event"], event["attempt"], event.get("state")) for event in told(done) if "attempt" in event]
+    assert [attempt for attempt in attempts if attempt[0] != "epoch"] == [
+        *(("started", 0, None), ("ended", 0, "WAITING")),
+        *(("started", 1, None), ("ended", 1, "WAITING")),
+        *(("started", 2, None), ("ended", 2, "COMPLETE")),
+    ]
+
+
+def test_a_study_that_cannot_go_on_says_why_in_its_last_event(tmp_path):
+    folder = Folder(tmp_path, BODY.replace("trial.number == 1", "True"), "trials=20, workers=1, seed=7")
+    done = folder.start("--log-format", "json")
+    assert done.returncode == 2
+    last = told(done)[-1]
+    assert (last["event"], last["level"], last["state"]) == ("closed", "error", "failed")
+    assert last["reason"].startswith("5 trials in a row failed alike")
 
 
 def test_another_format_is_refused(tmp_path, monkeypatch, capsys):

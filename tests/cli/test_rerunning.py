@@ -1,8 +1,11 @@
 """`sweep rerun`: a run trained again from what is kept of it."""
 
+import sqlite3
+
 import pytest
 
 from sweep.cli import run as sweep
+from sweep.snapshot import Snapshot
 from sweep.store import Store
 from sweep.store.tables import runs
 from tests.control.started import Folder
@@ -47,12 +50,46 @@ def test_a_run_is_the_same_again_also_when_its_files_have_changed_since(folder, 
     assert len(folder.runs()) == 2
 
 
+def test_a_module_that_train_imports_is_in_the_snapshot_of_its_first_run(folder, capsys):
+    (folder.path / "late.py").write_text("shift = 1.0\n")
+    file = folder.path / "tiny.py"
+    file.write_text(file.read_text().replace("    import random\n", "    import random, late\n    x = late.shift\n"))
+    assert folder.start("--name", "lazy").returncode == 0
+    (folder.path / "late.py").write_text("raise SystemExit\n")
+    for number in range(2):
+        assert sweep(["rerun", "lazy", str(number)]) == 0
+    assert "as they are today" not in capsys.readouterr().err
+
+
+def test_what_the_snapshot_does_not_hold_is_named(folder, capsys):
+    with sqlite3.connect(folder.path / "sweep.db") as connection:
+        (text,) = connection.execute("SELECT content FROM sweep_snapshots").fetchone()
+        kept = Snapshot.from_text(text)
+        alone = Snapshot(kept.main, {kept.main: kept.files[kept.main]})
+        connection.execute("UPDATE sweep_snapshots SET content = ?", [alone.as_text()])
+    connection.close()
+    assert sweep(["rerun", "tiny", "1"]) == 0
+    assert "as they are today, since the snapshot does not hold them: neighbour.py" in capsys.readouterr().err
+
+
 def test_what_has_become_of_it_is_shown(folder, capsys):
     (folder.path / "scale.txt").write_text("2.5")
     assert sweep(["rerun", "1"]) == 1
     out = capsys.readouterr().out
     assert "not the same in 3 epochs: furthest apart, by " in out
     assert "loss" in out
+
+
+def test_a_run_that_was_revived_is_refused_and_the_one_it_goes_back_to_is_named(folder, capsys):
+    with sqlite3.connect(folder.path / "sweep.db") as connection:
+        connection.execute("INSERT INTO trial_user_attributes (trial_id, key, value_json) VALUES (2, 'revives', '0')")
+    connection.close()
+    assert sweep(["rerun", "tiny", "1"]) == 2
+    said = capsys.readouterr().err
+    assert (
+        "went on from t0000's checkpoint, so that its seed does not reproduce it; run: sweep rerun tiny t0000" in said
+    )
+    assert said.count("\n") == 1
 
 
 def test_a_run_of_which_no_snapshot_is_kept_is_refused(folder, capsys):

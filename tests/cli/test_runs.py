@@ -144,7 +144,7 @@ def test_nothing_that_matches_is_said_on_stderr(store, output):
     add_study(store, runs=[run(0)])
     said = output("runs", "diabetes", "^cnn", "--state", "pruned")
     assert said.out == ""
-    assert said.err == "no run of diabetes matches '^cnn' and is pruned; it has 1 runs\n"
+    assert said.err == "no run of diabetes matches '^cnn' and is pruned; it has 1 run\n"
 
 
 def test_the_best_runs_are_listed_best_first(store, output):

@@ -6,6 +6,7 @@ from sweep.cli.start import seconds
 from sweep.cli.starting import CommandLine
 from sweep.control.opening import Settings
 from sweep.errors import StudyError
+from tests.control.started import Folder
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,16 @@ def test_the_command_that_goes_on_names_a_database_and_log_directory_of_ones_own
     monkeypatch.delenv("SWEEP_LOGDIR", raising=False)
     line = CommandLine("wine.py", Settings(storage="sqlite:///other.db", logdir="logs"), [])
     assert line.again() == "sweep start wine.py --logdir logs --storage sqlite:///other.db"
+
+
+@pytest.mark.slow
+def test_a_study_that_goes_on_says_best_so_far_of_what_is_better_than_all_before(tmp_path):
+    body = """
+    value = [0.2, 0.5, 0.3, 0.1][trial.number]
+    trial.report(value, 0)
+    return value
+"""
+    folder = Folder(tmp_path, body, "trials=2, workers=1, seed=7")
+    assert folder.start().returncode == 0
+    said = folder.start("--trials", "4").stdout.splitlines()
+    assert ["best so far" in line for line in said if line.startswith("complete")] == [False, True]

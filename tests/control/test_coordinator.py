@@ -5,6 +5,7 @@ import math
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import optuna
 import pytest
@@ -15,9 +16,10 @@ from sweep.control.obeying import obey
 from sweep.control.revival import queue_revival
 from sweep.errors import StudyError
 from sweep.finding import Finding
+from sweep.snapshot import Snapshot
 from sweep.store import Command, Store
 from tests.control.memory import optunas_trials
-from tests.control.workers import SPACE, a_house
+from tests.control.workers import SPACE, Worker, a_house
 from tests.databases import optunas_own
 
 
@@ -589,6 +591,12 @@ def test_a_pruned_run_is_revived_once_as_a_trial_more_that_starts_where_it_stopp
         first = worker.begin()
         assert worker.epoch(0, 2.0)["verdict"] == "prune"
         worker.end("PRUNED", reason="threshold")
+        obey(house.coordinator, Command("revive", 0, "by hand"))
+        assert house.heard.messages == [f"{first['name']} is not revived: its checkpoint is gone"]
+        assert house.coordinator.opened.budget == 2
+        checkpoints = Path(first["directory"]) / "checkpoints"
+        checkpoints.mkdir(parents=True)
+        (checkpoints / "0-00000001.npz").touch()
         for _ in range(2):
             obey(house.coordinator, Command("revive", 0, "by hand"))
         assert house.coordinator.opened.budget == 3
@@ -658,3 +666,27 @@ def test_a_loss_that_is_no_number_beside_a_finite_objective_prunes_where_broken_
         worker.begin()
         assert worker.epoch(0, 1.0, val_loss=math.nan)["verdict"] == verdict
         assert worker.epoch(1, math.nan)["verdict"] == "prune"
+
+
+def test_what_a_trial_imports_is_in_its_snapshot_and_in_those_of_later_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr("sweep.snapshot.LARGEST", 30)
+    with a_house(tmp_path) as house:
+        snapshot = Snapshot("tiny.py", {"tiny.py": "x = 1"})
+        for name in "01":
+            house.desk.hello(name, dict(house.declaration), snapshot.as_text())
+        first, second = (Worker(house.desk, name) for name in "01")
+        first.begin()
+        second.begin()
+        house.desk.imported("0", 0, {"a.py": "a = 1"})
+        house.desk.imported("1", 1, {"b.py": "b = 1"})
+        first.end()
+        second.end()
+        assert house.heard.messages == []
+        first.begin()
+        house.desk.imported("0", 2, {"c.py": "c = 1" * 10})
+        first.end()
+        assert ["it alone is kept" in message for message in house.heard.messages] == [True]
+        store = house.coordinator.opened.writer.store
+        kept = [Snapshot.from_text(store.snapshot(house.stored(number).snapshot)) for number in range(3)]
+    assert [sorted(each.files) for each in kept] == [["a.py", "tiny.py"], ["a.py", "b.py", "tiny.py"], ["tiny.py"]]
+    assert kept[2].left_out == ["a.py", "b.py", "c.py"]

@@ -1,5 +1,7 @@
 """Studies copied from one database to another, and databases that are checked."""
 
+import sqlite3
+
 import optuna
 import pytest
 import sqlalchemy as sa
@@ -140,3 +142,61 @@ def test_the_commands_copy_and_check(source, tmp_path, capsys):
     store.close()
     assert sweep(["db", "check", "--storage", target, "--json"]) == 1
     assert '"wrong": [' in capsys.readouterr().out
+
+
+@pytest.fixture
+def targets(source, tmp_path):
+    """Databases to which nothing can be copied, by what is said of them."""
+    made = {name: f"sqlite:///{tmp_path}/{name}.db" for name in ("taken", "optunas", "theirs", "newer")}
+    copy(source, made["taken"], "study")
+    with optunas_own(made["optunas"]) as storage:
+        optuna.create_study(study_name="study", storage=storage)
+    with sqlite3.connect(tmp_path / "theirs.db") as connection:
+        connection.execute("CREATE TABLE theirs (number INTEGER)")
+    connection.close()
+    Store(made["newer"], create=True).close()
+    with sqlite3.connect(tmp_path / "newer.db") as connection:
+        connection.execute("UPDATE sweep_alembic_version SET version_num = '9999'")
+    connection.close()
+    return {
+        **made,
+        "missing": f"sqlite:///{tmp_path}/none/copy.db",
+        "itself": source,
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("taken", "none of its name: got study"),
+        ("optunas", "none of its name: got study"),
+        ("theirs", "one with the table theirs"),
+        ("newer", "written by a newer sweep"),
+        ("missing", "no such folder"),
+        ("itself", "another database"),
+    ],
+)
+def test_a_dry_run_refuses_what_a_copy_does_and_neither_copies_any(source, targets, capsys, target, said):
+    for more in ([], ["--dry-run"]):
+        assert sweep(["db", "copy", source, targets[target], *more]) == 2
+        line = capsys.readouterr().err
+        assert said in line
+        assert line.count("\n") == 1
+    if target == "taken":
+        store = Store(targets[target])
+        assert [study.name for study in store.studies()] == ["study"], "nor other, which comes before it"
+        store.close()
+
+
+def test_a_dry_run_refuses_a_running_study_and_leaves_an_older_schema_to_the_copy(tmp_path, capsys):
+    source, older = f"sqlite:///{tmp_path}/sweep.db", f"sqlite:///{tmp_path}/older.db"
+    with a_house(tmp_path) as house:
+        house.worker("0").train()
+        assert sweep(["db", "copy", source, older, "--dry-run"]) == 2
+        assert "must not be running" in capsys.readouterr().err
+    Store(older, create=True).close()
+    with sqlite3.connect(tmp_path / "older.db") as connection:
+        connection.execute("UPDATE sweep_alembic_version SET version_num = '0001'")
+    connection.close()
+    assert sweep(["db", "copy", source, older, "--dry-run"]) == 0
+    assert "study: 1 run would be copied" in capsys.readouterr().out

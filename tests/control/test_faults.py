@@ -95,18 +95,21 @@ def test_a_killed_worker_is_replaced_and_its_trial_run_again(tmp_path):
     assert (again.name, again.attempt, again.epoch) == (run.name, 1, 20)
 
 
-def test_a_trial_whose_worker_is_killed_three_times_has_failed(tmp_path):
+@pytest.mark.parametrize("options", [[], ["--retries", "2"]])
+def test_a_trial_whose_worker_is_killed_three_times_has_failed_whatever_the_retries(tmp_path, options):
     body = """
     trial.suggest_float("x", -1, 1)
     if trial.number == 1:
+        open("kills", "a").write("x")
         os.kill(os.getpid(), signal.SIGKILL)
     return 1.0
 """
     folder = Folder(tmp_path, body, "trials=3, workers=1, seed=7")
-    done = folder.start()
+    done = folder.start(*options)
     assert done.returncode == 0, done.stderr
     assert folder.states() == ["COMPLETE", "FAIL", "COMPLETE"]
     assert folder.runs()[1].reason == "its worker was killed by SIGKILL 3 times"
+    assert (tmp_path / "kills").read_text() == "xxx"
 
 
 def test_an_idle_worker_that_is_killed_is_given_no_trial(tmp_path):
@@ -162,6 +165,21 @@ FAILURES = {
     "wrong_value": ("return 'good'", "TypeError: train returns the trial's value"),
     "nan": ("return float('nan')", "train returned NaN"),
 }
+
+
+def test_a_trial_that_takes_its_worker_with_it_is_not_tried_again(tmp_path):
+    body = """
+    trial.report(trial.suggest_float("x", -1, 1), 0)
+    if trial.number == 1:
+        os._exit(4)
+    return 0.0
+"""
+    folder = Folder(tmp_path, body, "trials=3, workers=1, seed=7")
+    done = folder.start("--retries", "2")
+    assert done.returncode == 0, done.stderr
+    assert folder.states() == ["COMPLETE", "FAIL", "COMPLETE"]
+    run = folder.runs()[1]
+    assert (run.attempt, run.reason) == (0, "its worker left with exit status 4")
 
 
 @pytest.mark.parametrize("kind", FAILURES)
@@ -334,13 +352,14 @@ HANGS = """
 """
 
 
-def test_a_trial_that_hangs_ends_at_its_deadline_with_all_that_it_started(tmp_path):
+def test_a_trial_that_hangs_ends_at_its_deadline_with_all_that_it_started_and_is_not_tried_again(tmp_path):
     folder = Folder(tmp_path, HANGS, "trials=4, workers=2, seed=7")
-    done = folder.start("--trial-timeout", "2s")
+    done = folder.start("--trial-timeout", "2s", "--retries", "2")
     assert done.returncode == 0, done.stderr
     assert finished(folder, 4)
     assert folder.states() == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
-    assert folder.runs()[1].reason == "its worker reported nothing for 2 s, its --trial-timeout"
+    hung = folder.runs()[1]
+    assert (hung.attempt, hung.reason) == (0, "its worker reported nothing for 2 s, its --trial-timeout")
     with contextlib.suppress(psutil.NoSuchProcess):
         assert not lives(psutil.Process(int((tmp_path / "child").read_text())))
 

@@ -32,9 +32,11 @@ def test_a_study_whose_coordinator_lives_is_running(store):
 
 
 def test_a_study_whose_coordinator_died_is_stopped(store):
-    study = add_study(store, owner=Owner(this_host(), dead_process(), "token"), runs=[run(0, state="RUNNING")])
+    runs = [run(0, state="RUNNING"), run(1, state="RUNNING"), run(2, state="WAITING"), run(3, 0.5)]
+    study = add_study(store, owner=Owner(this_host(), dead_process(), "token"), runs=runs)
     (standing,) = standings(store, [study])
-    assert (standing.state, standing.counts, standing.finished) == ("stopped", {"RUNNING": 1}, 0)
+    assert (standing.state, standing.finished) == ("stopped", 1)
+    assert standing.counts == {"COMPLETE": 1, "WAITING": 3}, "what was running waits to be run again"
 
 
 def test_a_study_whose_trials_are_used_up_is_finished(store):

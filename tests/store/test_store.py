@@ -39,8 +39,12 @@ def test_an_unknown_study_is_refused_with_the_nearest_names(store):
         store.study("diabetes")
     for name in ("wine", "diabetes"):
         add_study(store, name)
-    with pytest.raises(StoreError, match="got 'diabets'; there is diabetes"):
+    with pytest.raises(StoreError, match=r"got 'diabets'; there is diabetes and 1 more$"):
         store.study("diabets")
+    for name in ("qq1", "qq2"):
+        add_study(store, name)
+    with pytest.raises(StoreError, match=r"got 'xyz'; there is wine, diabetes, qq1 and 1 more$"):
+        store.study("xyz")
 
 
 def test_a_run_is_read_as_it_was_written(store):

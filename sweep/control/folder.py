@@ -1,0 +1,143 @@
+"""Whose a study's folder is: the databases that have the study, and the one of them whose coordinator trains into it.
+
+After `sweep db copy` two databases name one folder. A file in it lists them, so that who removes the study from one of
+them does not remove the other's files.
+"""
+
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from sweep.errors import StudyError
+
+MARK = "databases.json"
+
+_FROM_AFAR = ("host", "port")  # the rest of a URL's query may hold a password
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """What a folder's file says: the databases that have its study, and whose coordinator has trained there last."""
+
+    databases: list[str] = field(default_factory=list)
+    trains: str | None = None
+
+
+class Hold:
+    """A folder that the coordinator of one database's study trains into, until it lets go or its process ends.
+
+    Two coordinators of one database are kept apart by its lease. A network file system may have no such locks; there
+    nothing is held.
+
+    Raises:
+        StudyError: the study of another database trains there, or the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, url: sa.URL) -> None:
+        self._descriptor = os.open(folder, os.O_RDONLY)
+        place, before = _place(folder, url), _read(folder)
+        try:
+            if not self._lock() and before.trains not in (place, None):
+                raise StudyError(
+                    "the studies of two databases do not train into one folder at once",
+                    f"{folder}, into which that in {_shown(folder, before.trains)} trains",
+                    "wait for its end, or name another folder with --logdir",
+                )
+            _write(folder, replace(_with(before, place), trains=place))
+        except StudyError:
+            self.release()
+            raise
+
+    def _lock(self) -> bool:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # a file system that has no such locks
+            return True
+        return True
+
+    def release(self) -> None:
+        """Let go of it."""
+        os.close(self._descriptor)
+
+
+def check_folder(folder: Path) -> None:
+    """See that a folder's mark can be changed, if the folder is there.
+
+    Raises:
+        StudyError: it cannot be written.
+    """
+    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        raise _closed(folder, "no permission")
+
+
+def mark(folder: Path, *urls: sa.URL) -> None:
+    """Note that these databases have the study of a folder.
+
+    Raises:
+        StudyError: the folder cannot be written.
+    """
+    _write(folder, _with(_read(folder), *(_place(folder, url) for url in urls)))
+
+
+def unmark(folder: Path, url: sa.URL) -> None:
+    """Note that a database has the study of a folder no longer.
+
+    Raises:
+        StudyError: the folder cannot be written.
+    """
+    before, gone = _read(folder), _place(folder, url)
+    _write(folder, replace(before, databases=[place for place in before.databases if place != gone]))
+
+
+def others(folder: Path, url: sa.URL) -> list[str]:
+    """The URLs of the other databases that have the study of a folder; a file that is gone has nothing any more."""
+    found = [place for place in _read(folder).databases if place != _place(folder, url)]
+    return [_shown(folder, place) for place in found if "://" in place or (folder.resolve() / place).exists()]
+
+
+def _place(folder: Path, url: sa.URL) -> str:
+    """A database as a folder's mark has it: a file by its path from there, so that both can be moved together."""
+    if url.get_backend_name() == "sqlite":
+        return os.path.relpath(Path(str(url.database)).resolve(), folder.resolve())
+    query = {name: url.query[name] for name in _FROM_AFAR if name in url.query}
+    bare = sa.URL.create("postgresql", host=url.host, port=url.port, database=url.database, query=query)
+    return bare.render_as_string()
+
+
+def _shown(folder: Path, place: str) -> str:
+    """A database's URL."""
+    return place if "://" in place else f"sqlite:///{(folder.resolve() / place).resolve()}"
+
+
+def _with(before: _Mark, *places: str) -> _Mark:
+    return replace(before, databases=list(dict.fromkeys([*before.databases, *places])))
+
+
+def _read(folder: Path) -> _Mark:
+    try:
+        return _Mark(**json.loads((folder / MARK).read_text()))
+    except (OSError, ValueError, TypeError):
+        return _Mark()
+
+
+def _write(folder: Path, now: _Mark) -> None:
+    file = folder / MARK
+    try:
+        if not now.databases:
+            file.unlink(missing_ok=True)
+        elif now != _read(folder):
+            beside = file.with_name(f".{MARK}.{os.getpid()}")
+            beside.write_text(json.dumps(asdict(now), indent=1) + "\n")
+            beside.replace(file)
+    except OSError as error:
+        raise _closed(folder, error.strerror or type(error).__name__) from None
+
+
+def _closed(folder: Path, got: str) -> StudyError:
+    return StudyError(f"the folder {folder} must be one that can be written, to note whose it is", got)

@@ -1,0 +1,34 @@
+"""`docs/reliability.md`: each fault has its tests, by names that exist."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENT = (ROOT / "docs" / "reliability.md").read_text()
+NAMED = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
+FAULTS = 26  # of ../shared/notes/reliability.md
+
+
+def defined(file: str) -> set[str]:
+    """The names of a file's tests."""
+    found = ast.parse((ROOT / file).read_text()).body
+    return {node.name for node in found if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
+
+
+@pytest.mark.parametrize("file", sorted({file for file, _ in NAMED.findall(DOCUMENT)}))
+def test_each_test_that_is_named_exists(file):
+    named = {name for of, name in NAMED.findall(DOCUMENT) if of == file}
+    assert named - defined(file) == set()
+
+
+def test_each_fault_has_a_test():
+    rows = dict(re.findall(r"^\| (\d+) \|(.*)$", DOCUMENT, re.MULTILINE))
+    assert list(rows) == [str(number) for number in range(1, FAULTS + 1)]
+    assert [number for number, row in rows.items() if not NAMED.search(row)] == []
+
+
+def test_no_test_is_named_by_its_file_alone():
+    assert re.findall(r"test_\w+\.py(?!::)", DOCUMENT) == []
