@@ -14,7 +14,7 @@ from sweep.read.commands import command, run_again, shown_path
 from sweep.read.durations import duration
 from sweep.read.report import trial_object
 from sweep.read.runs import best_run, finished, key_table, run_value
-from sweep.store import RunRecord, Store, StudyRecord
+from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 from sweep.words import counted
 
 LAST_EPOCHS = 5
@@ -38,10 +38,12 @@ def show_run(store: Store, words: Sequence[str], *, storage: str, as_json: bool)
     if as_json:
         show_json(trial_object(study, run, epochs))
         return
-    best = best_run(study, store.runs(study.study_id))
+    every = store.runs(study.study_id)
+    best = best_run(study, every)
     print_whole(run.name or f"t{run.number:04d} (its name is fixed when training begins)", "bold")
     print_whole(_outcome(study, run), STATE_STYLES.get(run.state, ""))
     _fields(_findings(study, run, best))
+    _fields(_history(run, every))
     _section("parameters", _parameters_grid(study, run, best))
     _section("metrics", _metrics_grid(study, run, epochs))
     _section("last epochs", _epochs_grid(run, epochs))
@@ -71,6 +73,24 @@ def _findings(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> lis
         (study.declaration["objective"][0], ", ".join(numbers) or None),
         ("reason", run.reason and one_line(run.reason)),
         *(("finding" if place == 0 else "", one_line(str(found))) for place, found in enumerate(run.findings)),
+    ]
+
+
+def _history(run: RunRecord, every: Sequence[RunRecord]) -> list[tuple[str, str | None]]:
+    """What went before it and after it: the run it revives, the one that revives it, attempts that came to no end."""
+    successor = next((other for other in every if other.revives == run.number), None)
+    told = [f"{number}, {one_line(said)}" for number, said in enumerate(run.interruptions, start=1)]
+    if told:
+        told.append(
+            f"{run.attempt + 1}, which {'is the present one' if run.state not in FINISHED else 'came to its end'}"
+        )
+    return [
+        ("revives", f"t{run.revives:04d}, whose checkpoint it went on from" if run.revives is not None else None),
+        (
+            "revived",
+            f"by t{successor.number:04d}, which went on from its checkpoint" if successor is not None else None,
+        ),
+        *(("attempts" if place == 0 else "", line) for place, line in enumerate(told)),
     ]
 
 
@@ -128,11 +148,9 @@ def _epochs_grid(run: RunRecord, epochs: Epochs) -> Grid:
 def _provenance(study: StudyRecord, run: RunRecord, used: int, storage: str) -> list[tuple[str, str | None]]:
     """Where the run is, how it came about, how to look further and how to train it again."""
     started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started)) if run.started is not None else None
-    attempt = f", attempt {run.attempt}, after as many interruptions" if run.attempt else ""
-    seeds = f"{run.seed}{attempt}" if run.seed is not None else None
     return [
         ("started", f"{started}{f' on worker {run.worker}' if run.worker else ''}" if started else None),
-        ("seed", seeds),
+        ("seed", str(run.seed) if run.seed is not None else None),
         ("directory", shown_path(run.directory) if run.directory else None),
         ("TensorBoard", command("tensorboard", study.name, f"-t{run.number:04d}$", storage=storage)),
         ("again", run_again(study, run, used, storage=storage)),

@@ -131,6 +131,7 @@ class Coordinator:
         self._live[number] = Live(trial, worker, run.duration or 0.0)
         run.state, run.worker, run.seed = "RUNNING", worker, self.opened.search.seed(number)
         run.started, run.duration, run.reason = time.time(), None, None
+        run.revives = self.opened.search.revives(trial)
         run.snapshot = self.opened.snapshot.hash if self.opened.snapshot is not None else None
         ledger.put(run)
 

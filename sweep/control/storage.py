@@ -16,6 +16,7 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.store import RunRecord
+from sweep.words import counted
 
 RUNG_PREFIX = "completed_rung_"  # where Optuna's successive halving keeps a trial's value at a rung
 
@@ -207,7 +208,12 @@ class Ledger:
         """Have a run wait to be run again, after so many seconds of training; returns a copy of it."""
         with self._lock:
             run = self._runs[number]
-            run.attempt += run.state == "RUNNING"
+            if run.state == "RUNNING":
+                run.attempt += 1
+                run.interruptions = [
+                    *run.interruptions,
+                    f"after {counted(run.epoch, 'epoch')}: {reason or 'no reason'}",
+                ]
             run.state, run.reason, run.duration = "WAITING", reason, seconds
             self._changed.add(number)
             return copy.copy(run)

@@ -80,6 +80,8 @@ def trial_object(study: StudyRecord, run: RunRecord, epochs: Mapping[int, Mappin
         "epochs_planned": run.epochs,
         "seed": run.seed,
         "attempt": run.attempt,
+        "interruptions": run.interruptions,
+        "revives": run.revives,
         "worker": run.worker,
         "traceback": run.traceback,
         "epochs": [{"epoch": epoch, **_all_finite(values)} for epoch, values in sorted(epochs.items())],

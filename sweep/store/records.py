@@ -23,7 +23,9 @@ class RunRecord:
     """One trial's run.
 
     `epoch` counts finished epochs, `best_epoch` counts from 0; `started` is in Unix seconds, `duration` in seconds.
-    `name` is None until it is fixed: at `sweep.fit`, the first report or the end of the objective.
+    `name` is None until it is fixed: at `sweep.fit`, the first report or the end of the objective. `revives` is the
+    number of the pruned run that it goes on with, `interruptions` say after how many epochs each earlier attempt ended
+    and why.
     """
 
     number: int
@@ -47,6 +49,8 @@ class RunRecord:
     started: float | None = None
     duration: float | None = None
     snapshot: str | None = None
+    revives: int | None = None
+    interruptions: list[str] = field(default_factory=list)
 
     def row(self, study_id: int) -> dict[str, Any]:
         """The run as a row of `sweep_runs`."""
@@ -54,6 +58,7 @@ class RunRecord:
         row["study_id"] = study_id
         row["params"] = json.dumps(self.params)
         row["findings"] = json.dumps([found.as_dict() for found in self.findings]) if self.findings else None
+        row["interruptions"] = json.dumps(self.interruptions) if self.interruptions else None
         row["last"], row["last_kind"] = split_float(self.last)
         return {name: storable(value) if isinstance(value, str) else value for name, value in row.items()}
 
@@ -66,6 +71,7 @@ class RunRecord:
         values["findings"] = (
             [Finding.from_dict(item) for item in json.loads(values["findings"])] if values["findings"] else []
         )
+        values["interruptions"] = json.loads(values["interruptions"]) if values["interruptions"] else []
         values["last"] = join_float(values["last"], values.pop("last_kind"))
         return cls(**values)
 

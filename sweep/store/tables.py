@@ -59,6 +59,8 @@ runs = sa.Table(
     sa.Column("started", _Double),  # Unix seconds
     sa.Column("duration", _Double),  # seconds by the monotonic clock, all attempts that count
     sa.Column("snapshot", sa.String(64)),  # of `sweep_snapshots`
+    sa.Column("revives", sa.Integer),  # the pruned run that it goes on with
+    sa.Column("interruptions", sa.Text),  # JSON, list of how each earlier attempt ended; NULL if there was none
 )
 sa.Index("sweep_runs_name", runs.c.study_id, runs.c.name)
 

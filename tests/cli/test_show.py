@@ -27,7 +27,17 @@ def test_a_run_is_shown_whole(store, capsys, tmp_path):
     params = {"learning_rate": 0.1 + 0.2, "batch_size": 32, "dropout": 0.5}
     runs = [
         run(0, 0.25),
-        run(1, 0.5, params=params, state="PRUNED", reason="median: 0.5 is above 0.3", epoch=3, best_epoch=1, attempt=1),
+        run(
+            1,
+            0.5,
+            params=params,
+            state="PRUNED",
+            reason="median: 0.5 is above 0.3",
+            epoch=3,
+            best_epoch=1,
+            attempt=1,
+            interruptions=["after 2 epochs: its worker was killed"],
+        ),
     ]
     study = add_study(store, runs=runs, file=str(tmp_path / "diabetes.py"))
     add_epochs(
@@ -47,7 +57,9 @@ def test_a_run_is_shown_whole(store, capsys, tmp_path):
         "dropout drop 0.5 (not there)",
         "loss █▁▁ 2 0.9 2 0.9",
         "2 1.000 0.5000 best",
-        "seed 1001, attempt 1, after as many interruptions",
+        "attempts 1, after 2 epochs: its worker was killed",
+        "2, which came to its end",
+        "seed 1001",
         "directory /somewhere/runs/diabetes/dnn-lr=0.30000000000000004-bs=32-drop=0.5-t0001",
         "TensorBoard sweep tensorboard diabetes '-t0001$'",
         "again sweep start diabetes.py --enqueue dnn-lr=0.30000000000000004-bs=32-drop=0.5-t0001",
@@ -103,3 +115,10 @@ def test_every_finding_is_shown_with_its_evidence_and_remedy(store, capsys):
     lines = [" ".join(line.split()) for line in show(capsys, "0").out.splitlines()]
     assert "finding dead-relu since epoch 3: all 4 units are zero; lower the rate" in lines
     assert "data-leak since epoch 1: 9% of rows; split" in lines
+
+
+def test_a_run_that_was_revived_names_the_one_that_goes_on_and_that_one_names_it(store, capsys):
+    add_study(store, runs=[run(0, 0.5, state="PRUNED"), run(1, 0.25, revives=0)])
+    assert "by t0001, which went on from its checkpoint" in " ".join(show(capsys, "0").out.split())
+    assert "revives t0000, whose checkpoint it went on from" in " ".join(show(capsys, "1").out.split())
+    assert json.loads(show(capsys, "1", "--json").out)["revives"] == 0

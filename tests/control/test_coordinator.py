@@ -606,6 +606,7 @@ def test_a_pruned_run_is_revived_once_as_a_trial_more_that_starts_where_it_stopp
         worker.desk.start("0", 1, "mlp", "32", 10)
         worker.resume(0, 2.0)
         assert house.run(1).directory != first["directory"]
+        assert house.run(1).revives == 0
         assert worker.epoch(1, 2.0)["verdict"] == "go", "it is shielded"
         worker.end(value=2.0)
         worker.train()

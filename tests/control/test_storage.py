@@ -184,6 +184,7 @@ def test_a_run_that_waits_keeps_its_epochs_and_says_why_and_how_long_it_has_trai
     run = ledger.wait(1, "why", 2.5)
     assert (run.state, run.attempt, run.reason, run.duration) == ("WAITING", 1, "why", 2.5)
     assert (run.epoch, run.best) == (3, 1.0)
+    assert run.interruptions == ["after 3 epochs: why"]
 
 
 def test_an_attempt_counts_once_however_often_the_run_is_put_back(ledger):

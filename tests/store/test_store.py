@@ -59,6 +59,8 @@ def test_a_run_is_read_as_it_was_written(store):
             worker="0",
             attempt=2,
             epochs=60,
+            revives=0,
+            interruptions=["after 1 epoch: é"],
         ),
         RunRecord(2, params={"a": None, "b": True, "c": 2**70, "d": 0.1, "e": "日本", "f": math.inf}, last=-math.inf),
     ]

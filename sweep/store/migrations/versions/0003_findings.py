@@ -1,4 +1,4 @@
-"""All findings of a run, with their evidence, in place of the text of one."""
+"""All findings of a run in place of the text of one; which run it revives, and how its earlier attempts ended."""
 
 import json
 
@@ -10,8 +10,13 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Replace the column of runs; a text `kind: evidence; remedy` becomes one finding."""
-    op.add_column("sweep_runs", sa.Column("findings", sa.Text))
+    """Add the columns, and replace that of one finding: a text `kind: evidence; remedy` becomes one finding."""
+    for column in (
+        sa.Column("findings", sa.Text),
+        sa.Column("revives", sa.Integer),
+        sa.Column("interruptions", sa.Text),
+    ):
+        op.add_column("sweep_runs", column)
     runs = sa.table(
         "sweep_runs", sa.column("study_id"), sa.column("number"), sa.column("finding"), sa.column("findings")
     )
