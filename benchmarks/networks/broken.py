@@ -31,7 +31,7 @@ def of_classes(loss, last, out=4, optimizer="adam", targets=lambda labels: label
 
     def make():
         x, labels = classes()
-        return compiled(mlp(16, (32, 32), out, last, **layer), optimizer, loss), split(x, targets(labels))
+        return compiled(mlp(16, (32, 32), out, last, **layer), _anew(optimizer), loss), split(x, targets(labels))
 
     return make
 
