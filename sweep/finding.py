@@ -77,7 +77,8 @@ class Finding:
 
     def as_dict(self) -> dict[str, Any]:
         """The finding as JSON can hold it; what says nothing is left out."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        plain = {**vars(self), "picture": None if self.picture is None else vars(self.picture)}
+        return {name: value for name, value in plain.items() if value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Finding":

@@ -17,7 +17,7 @@ GROWTH_BYTES = 330 * 1024**2
 """A worker whose resident memory has grown by more since it was warm is to be relieved. The programs that are kept,
 which XLA compiles as they recur, take 12 MB each and up to some 250 MB in all, and then no more."""
 
-THAWED_TRIALS = 16
+THAWED_TRIALS = 50
 """Every so many trials garbage is looked for among all objects, and programs that are no longer kept are given back."""
 
 _seeds: set[int] = set()

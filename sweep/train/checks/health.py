@@ -85,6 +85,7 @@ class Health:
         self._always: list[Finding] = []
         self._seen: list[Finding] = []  # with the sample, when it was last looked at
         self._signals: signals.Signals | None = None
+        self._gradients: list[Finding] = []
         self._moves = Moves()
         self._frozen: tuple[int, frozenset[str]] = (-1, frozenset())
         self._since: dict[tuple[str, str | None], int] = {}
@@ -180,7 +181,9 @@ class Health:
         if not any(item.severe for item in found):
             found += self._no_better(losses)
         if found and self._x is not None and self._y is not None and not _falls(losses):
-            found += signals.gradient_findings(model, tags, self._x, self._y)
+            if self._epochs <= CLOSELY or self._epochs % 10 == 0:  # they take longer than all the rest
+                self._gradients = signals.gradient_findings(model, tags, self._x, self._y)
+            found += self._gradients
         return found
 
     def _no_better(self, losses: list[float]) -> list[Finding]:
