@@ -75,6 +75,8 @@ class Oracle:
         assert sorted(self._runs) == sorted(self._trials) == list(range(trials)), "C: each number once"
         self._epochs_are_contiguous()
         assert self._study.owner is None, "E: no lock is left"
+        reasons = [str(run.reason) for run in self._runs.values() if run.state == "FAIL"]
+        assert all("killed by SIGKILL 3 times" in reason for reason in reasons), "a trial fails by its third kill alone"
         self._the_best_is_the_best()
 
     def _nothing_acknowledged_is_lost(self) -> None:
