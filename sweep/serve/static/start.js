@@ -47,7 +47,7 @@ form?.addEventListener("submit", async (event) => {
   button.disabled = true;
   $("start-wrong").hidden = true;
   $("starting").textContent = "starting: a worker is loading the study file";
-  $("starting").classList.add("waiting");
+  $("starting").classList.add("turning");
   try {
     const { start } = await ask("/api/starts", { method: "POST", body: settings() });
     await started(start);
@@ -55,7 +55,7 @@ form?.addEventListener("submit", async (event) => {
     $("start-wrong").textContent = error.problem ? said(error.problem) : error.message;
     $("start-wrong").hidden = false;
     $("starting").textContent = "";
-    $("starting").classList.remove("waiting");
+    $("starting").classList.remove("turning");
     button.disabled = false;
   }
 });
