@@ -155,6 +155,15 @@ class Starter:
         if len(running) >= MOST:
             raise Busy(f"one service runs at most {MOST} studies", str(len(running)), "stop one first")
 
+    def check_none(self, name: str) -> None:
+        """Refuse what must not happen to a study while a process that starts it, or goes on with it, is there.
+
+        Raises:
+            Conflict: there is one, though the study may not be in the store, or may have no owner yet.
+        """
+        if any(begun.study == name and begun.process.poll() is None for begun in self.starts()):
+            raise Conflict("a study that is removed is not being started", name, "stop it first")
+
     def _spawn(self, file: Path, name: str, arguments: list[str], log: Path) -> Start:
         # The database's URL may hold a password, and the process list shows arguments.
         environment = {key: value for key, value in os.environ.items() if key != "SWEEP_TOKEN"}

@@ -13,6 +13,7 @@ from sweep.serve import starter as starter_module
 from sweep.serve.problems import Busy, Conflict
 from sweep.serve.settings import ServeSettings
 from sweep.serve.starter import LOG, OPTIONS, Options, Starter
+from tests.serve.asking import Client
 from tests.store_builder import add_study, build_store, run
 
 PLAIN = """
@@ -119,6 +120,21 @@ def test_a_study_goes_on_with_the_options_of_its_last_start(sleeping):
         "sampler": "random", "pruner": "median", "seed": 3, "fixed": {"x": 0.5},
         "keep": "best:2", "retries": None, "trial_timeout": None,
     }  # fmt: skip
+
+
+def test_a_study_that_is_being_started_is_not_removed(sleeping, tmp_path):
+    starter, file, store = sleeping
+    folder = Client(store, tmp_path)
+    folder.service.starter = starter
+    study = add_study(store, "plain", [run(0)])
+    begun = starter.go_on(file, study, 9)
+    assert folder.ask("DELETE", "/api/studies/plain", params={"confirm": "plain"}).status_code == 409
+    assert store.find_study("plain") is not None
+    begun.process.kill()
+    begun.process.wait()
+    assert folder.ask("DELETE", "/api/studies/plain", params={"confirm": "plain"}).status_code == 200
+    assert store.find_study("plain") is None
+    folder.close()
 
 
 def test_neither_the_database_nor_the_token_is_on_the_command_line(sleeping, monkeypatch):

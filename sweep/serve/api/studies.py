@@ -95,6 +95,7 @@ async def delete_study(
         raise Refusal("a study is removed when its name is given once more", repr(confirm), f"confirm={record.name}")
     if service.liveness.of(record):
         raise Conflict("a study that is removed must not be running", record.name, "stop it first")
+    await run_in_threadpool(service.starter.check_none, record.name)
     await service.boards.stop(record.study_id)
     folder = await run_in_threadpool(remove_study, service.store, record, service.settings.logdir)
     return {"study": record.name, "removed": True, "directory": str(folder) if folder is not None else None}
