@@ -18,8 +18,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sweep.control.opening import check_total
 from sweep.declaration import STUDY_NAME
 from sweep.names import Value, format_value
+from sweep.read.runs import finished
 from sweep.serve.problems import Busy, Conflict
 from sweep.serve.settings import ServeSettings
 from sweep.specs import make_pruner, make_sampler
@@ -124,13 +126,15 @@ class Starter:
         Raises:
             Conflict: the study is being started already.
             Busy: too many studies run.
-            SweepError: there is no such sampler or pruner.
+            SweepError: there is no such sampler or pruner, or the study has more trials than it is to have in all.
         """
         if options.sampler is not None:
             make_sampler(options.sampler, options.seed)
         if options.pruner is not None:
             make_pruner(options.pruner)
         name = options.name or (file.stem if STUDY_NAME.fullmatch(file.stem) else "study")
+        if (study := self._store.find_study(name)) is not None:
+            check_total(name, options.trials, finished(self._store.counts(study.study_id)))
         with self._lock:
             self._check(name)
             folder = self._settings.logdir.absolute() / name

@@ -122,6 +122,15 @@ def test_a_study_goes_on_with_the_options_of_its_last_start(sleeping):
     }  # fmt: skip
 
 
+def test_a_total_below_the_trials_that_are_done_is_refused_before_a_process_begins(sleeping):
+    starter, file, store = sleeping
+    add_study(store, "plain", [run(0), run(1), run(2, state="PRUNED"), run(3, state="RUNNING")])
+    with pytest.raises(SweepError, match="got 2 for plain, which has 3; give more than 3"):
+        starter.start(file, Options(trials=2))
+    assert starter.starts() == []
+    assert starter.start(file, Options(trials=3)).study == "plain"
+
+
 def test_a_study_that_is_being_started_is_not_removed(sleeping, tmp_path):
     starter, file, store = sleeping
     folder = Client(store, tmp_path)
