@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep.control.opening import check_total
-from sweep.declaration import STUDY_NAME
 from sweep.names import Value, format_value
 from sweep.read.runs import finished
+from sweep.serve.files import default_name
 from sweep.serve.problems import Busy, Conflict
 from sweep.serve.settings import ServeSettings
 from sweep.specs import make_pruner, make_sampler
@@ -31,7 +31,7 @@ from sweep.store.lease import this_host
 MOST = 32
 """Coordinators that one service may have running."""
 
-KEPT_OPTIONS = ("epochs", "workers", "timeout", "keep", "retries", "trial_timeout")
+KEPT_OPTIONS = ("epochs", "workers", "timeout", "broken", "keep", "retries", "trial_timeout")
 """Of the last start, with which a study goes on; the rest stands in the store."""
 
 KEPT = 100  # starts that are remembered
@@ -50,6 +50,7 @@ class Options:
     workers: int | None = None
     sampler: str | None = None
     pruner: str | None = None
+    broken: str | None = None
     seed: int | None = None
     keep: str | None = None
     retries: int | None = None
@@ -132,7 +133,7 @@ class Starter:
             make_sampler(options.sampler, options.seed)
         if options.pruner is not None:
             make_pruner(options.pruner)
-        name = options.name or (file.stem if STUDY_NAME.fullmatch(file.stem) else "study")
+        name = options.name or default_name(file)
         if (study := self._store.find_study(name)) is not None:
             check_total(name, options.trials, finished(self._store.counts(study.study_id)))
         with self._lock:

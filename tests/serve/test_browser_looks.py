@@ -17,7 +17,8 @@ def address(tmp_path_factory):
     add_example(store)
     waiting = run(1, state="WAITING", epoch=3, reason="interrupted")
     add_study(store, "small", [run(0, 0.5), waiting, run(2, state="FAIL", epoch=0, epochs=9999)])
-    with served(create_app(ServeSettings(str(store.url), folder / "runs"), store)) as address:
+    (folder / "small.py").write_text("study = sweep.Study(train, trials=5)\n")
+    with served(create_app(ServeSettings(str(store.url), folder / "runs", studies=folder), store)) as address:
         yield address
 
 
@@ -27,3 +28,17 @@ def test_a_run_that_waits_has_no_spinner_and_says_that_it_is_run_again(opened, a
     assert row.evaluate("row => getComputedStyle(row, '::before').content") == "none"
     assert row.locator(".c-reason").inner_text() == "to be run again: interrupted"
     assert "ended" not in page.inner_text("#heads")
+
+
+def test_the_start_page_tells_of_a_study_of_that_name_and_its_error_goes_with_its_cause(opened, address):
+    page = opened(f"{address}/start?file=small.py")
+    page.wait_for_selector("#preview [data-refused]")  # it imports nothing
+    assert page.is_disabled("#start-now")
+    assert "small exists: 2 of 30 trials" in page.inner_text("#standing")
+    assert page.get_attribute("[name=trials]", "min") == "2"
+    page.fill("[name=name]", "other")
+    page.wait_for_selector("#standing .reason", state="detached")
+    assert page.get_attribute("[name=trials]", "min") == "1"
+    page.evaluate("document.querySelector('#start-wrong').hidden = false")
+    page.fill("[name=trials]", "3")
+    assert page.is_hidden("#start-wrong")

@@ -5,10 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
+from optuna.distributions import CategoricalDistribution, distribution_to_json
 
+from sweep.control.preview import Preview
 from sweep.finding import Finding, Picture
 from sweep.serve.choosing import CURVES
 from sweep.serve.pages_study import FIRST_ROWS
+from sweep.serve.starting import LONGEST, choices_of
 from tests.serve.asking import Client
 from tests.store_builder import add_example, add_study, build_store, run
 
@@ -166,6 +169,39 @@ def test_study_files_are_shown_with_their_docstring_and_never_run(client):
     assert "Wine by its chemistry." in page
     assert 'data-preview="/start/preview?file=wine.py"' in page
     assert "secret.py" not in page
+
+
+def test_a_study_that_is_there_already_is_told_of_before_its_file_is_started(tmp_path):
+    (tmp_path / "plain.py").write_text('most = 7\nstudy = sweep.Study(train, trials=most, epochs=9, pruner="nop")\n')
+    store = build_store(tmp_path)
+    add_study(store, "plain", [run(0), run(1)], trials=2)
+    there = Client(store, tmp_path, studies=tmp_path)
+    page = there.get("/start", file="plain.py").text
+    assert "exists: 2 of 2 trials, finished; starting goes on with it" in page
+    assert 'data-done="2"' in page
+    for field in ('placeholder="7"', 'placeholder="9"', 'placeholder="nop"', 'placeholder="tpe"'):
+        assert field in page
+    assert there.get("/start/standing", name="other").text.strip() == ""
+    answer = there.post("/api/starts", file="plain.py", trials=1)
+    assert (answer.status_code, answer.json()["got"]) == (422, "1 for plain, which has 2")
+    there.close()
+
+
+def test_a_file_that_is_no_python_cannot_be_started(client):
+    page = client.get("/start", file="broken.py").text
+    assert "This study file is refused" in page
+    assert 'id="start-now"' not in page
+    answer = client.post("/api/starts", file="broken.py")
+    assert (answer.status_code, answer.json()["rule"]) == (422, "a study file must be valid Python")
+
+
+def test_choices_are_shown_as_they_are_and_sent_as_their_values():
+    choices = ["nan", "none", True, None, 0.5, "long " * 40]
+    space = {"words": [distribution_to_json(CategoricalDistribution(choices))]}
+    shown = choices_of(Preview(space=space, keys={"words": "words"}))[0]
+    assert shown.domain.startswith("nan, none, true, none, 0.5, long long")
+    assert len(shown.options[-1].text) == LONGEST
+    assert [json.loads(option.json) for option in shown.options] == choices
 
 
 def test_a_figure_without_runs_or_without_optuna_says_so(client, tmp_path):

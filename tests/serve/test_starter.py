@@ -117,7 +117,7 @@ def test_a_study_goes_on_with_the_options_of_its_last_start(sleeping):
     kept = json.loads((begun.log.parent / OPTIONS).read_text())
     assert kept == {
         "name": "plain", "trials": 9, "epochs": 7, "timeout": None, "workers": None,
-        "sampler": "random", "pruner": "median", "seed": 3, "fixed": {"x": 0.5},
+        "sampler": "random", "pruner": "median", "broken": None, "seed": 3, "fixed": {"x": 0.5},
         "keep": "best:2", "retries": None, "trial_timeout": None,
     }  # fmt: skip
 

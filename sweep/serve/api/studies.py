@@ -14,7 +14,7 @@ from sweep.read.report import study_object
 from sweep.serve.api.parameters import StudyName
 from sweep.serve.api.starts import start_object
 from sweep.serve.context import Service, ServiceDependency
-from sweep.serve.files import find_file
+from sweep.serve.files import startable
 from sweep.serve.problems import Conflict, Refusal
 from sweep.store import StudyRecord
 
@@ -74,7 +74,7 @@ def go_on(study: StudyName, service: ServiceDependency, options: GoingOn | None 
     if service.liveness.of(record):
         raise Conflict("a study that goes on has stopped", f"{record.name}, which is running")
     file = Path(record.declaration.get("file") or "")
-    path = find_file(service.settings.studies, file.name) if file.name else None
+    path = startable(service.settings.studies, file.name).path if file.name else None
     if path is None or path != file.resolve():
         raise Conflict(
             "a study goes on from a file in the service's folder", str(file), "go on with sweep start where the file is"
