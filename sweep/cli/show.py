@@ -65,7 +65,7 @@ def _findings(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> lis
     if best is not None and best.number == run.number:
         numbers.append("the best run of its study")
     elif best is not None and (value := run_value(study, best)) is not None:
-        numbers.append(f"the best run is t{best.number:04d} with {short_number(value)}")
+        numbers.append(f"the best complete run is t{best.number:04d} with {short_number(value)}")
     return [
         (study.declaration["objective"][0], ", ".join(numbers) or None),
         ("reason", run.reason and one_line(run.reason)),

@@ -14,7 +14,7 @@ from sweep.serve.context import Choice
 from sweep.serve.matching import Matcher
 from sweep.serve.snapshots import Snapshot, Snapshots
 from sweep.serve.views import course
-from sweep.store import RunRecord, Store
+from sweep.store import RunRecord, Store, StudyRecord
 
 CURVES = 240  # that are drawn at once
 _DIGITS = 6
@@ -95,6 +95,8 @@ def curves(
         "metric": metric,
         "metrics": metrics,
         "best": snapshot.best.number if snapshot.best else None,
+        "better": _better_end(study, metric),
+        "chosen": len(runs),
         "matched": sum(run.epoch > 0 for run in runs),
         "runs": [
             {
@@ -106,6 +108,12 @@ def curves(
             for run in drawn
         ],
     }
+
+
+def _better_end(study: StudyRecord, metric: str) -> str | None:
+    """Whether low or high values of a metric are the better ones, which is known of objectives alone."""
+    directions = dict(zip(study.declaration["objective"], study.declaration["direction"], strict=True))
+    return {"minimize": "low", "maximize": "high"}.get(directions.get(metric, ""))
 
 
 def _drawn(snapshot: Snapshot, runs: Sequence[RunRecord], always: Sequence[int]) -> list[RunRecord]:

@@ -6,7 +6,6 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from sweep.errors import FilterError
-from sweep.read.runs import maximizes
 from sweep.serve.choosing import Chosen, choose, curves, parse_choice
 from sweep.serve.context import Choice, Service, ServiceDependency
 from sweep.serve.figures import KINDS
@@ -53,7 +52,6 @@ def study_page(request: Request, name: str, service: ServiceDependency, pages: P
         kinds=KINDS,
         states=STATES,
         tensorboard=tensorboard_link(snapshot.study, choice, runs),
-        maximize=maximizes(snapshot.study),
     )
 
 

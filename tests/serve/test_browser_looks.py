@@ -24,9 +24,9 @@ def address(tmp_path_factory):
 
 def test_a_run_that_waits_has_no_spinner_and_says_that_it_is_run_again(opened, address):
     page = ready(opened(f"{address}/studies/small"))
-    row = page.locator("tr[data-number='1']")
-    assert row.evaluate("row => getComputedStyle(row, '::before').content") == "none"
-    assert row.locator(".c-reason").inner_text() == "to be run again: interrupted"
+    before = "getComputedStyle(document.querySelector('tr[data-number=\"1\"]'), '::before').content"
+    assert page.evaluate(before) == "none"
+    assert page.locator("tr[data-number='1'] .c-reason").inner_text() == "to be run again: interrupted"
     assert "ended" not in page.inner_text("#heads")
 
 
@@ -42,3 +42,63 @@ def test_the_start_page_tells_of_a_study_of_that_name_and_its_error_goes_with_it
     page.evaluate("document.querySelector('#start-wrong').hidden = false")
     page.fill("[name=trials]", "3")
     assert page.is_hidden("#start-wrong")
+
+
+CURVES = """async given => {
+    const { Curves } = await import("/static/curves.js");
+    const curves = Object.assign(new Curves(document.getElementById("curves")), given.set);
+    curves.whole = new Set(given.whole || []);
+    curves.show(given);
+    await new Promise(requestAnimationFrame);
+    await new Promise(requestAnimationFrame);
+    return [curves.scale.low, curves.scale.high, curves.scale.epochs];
+}"""
+MANY = {"number": 0, "state": "complete", "values": [50.0, 9.0, *[2.0, 2.1] * 24, 0.1]}
+
+
+@pytest.mark.parametrize(("better", "shown"), [("low", [0.1, 9.0]), ("high", [2.0, 50.0]), (None, [2.0, 9.0])])
+def test_the_end_with_the_better_values_is_never_cut_off(opened, address, better, shown):
+    page = ready(opened(f"{address}/studies/small"))
+    within = "async given => (await import('/static/axes.js')).within(...given)"
+    assert page.evaluate(within, [sorted([50.0, 9.0, *[2.0, 2.1] * 24, 0.1]), better]) == shown
+
+
+def test_a_pruned_runs_picture_covers_its_values_its_threshold_and_twice_its_epochs(opened, address):
+    page = ready(opened(f"{address}/studies/small"))
+    own = {"number": 1, "state": "pruned", "values": [80.0, 70.0, 60.0]}
+    given = {"runs": [MANY, own], "best": 0, "better": "low", "whole": [1]}
+    given["set"] = {"threshold": {"value": 90.0, "epoch": 3}, "upTo": 6}
+    low, high, epochs = page.evaluate(CURVES, given)
+    assert (low < 2.0, high > 90.0, epochs) == (True, True, 6)
+    page = ready(opened(f"{address}/studies/diabetes/runs/3"))
+    assert page.is_visible("#all-epochs")
+    page = ready(opened(f"{address}/studies/diabetes/runs/0"))
+    assert page.is_hidden("#all-epochs")
+
+
+def test_the_best_and_each_selected_run_have_a_colour_of_their_own(opened, address):
+    page = ready(opened(f"{address}/studies/diabetes?select=0,2"))
+    shades = page.evaluate("""[0, 2].map(number => {
+        const row = document.querySelector(`tr[data-number="${number}"]`);
+        return getComputedStyle(row).getPropertyValue("--series");
+    })""")
+    best = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--best')")
+    complete = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--complete')")
+    assert len({*shades, best, complete}) == 4
+
+
+def test_a_picture_without_curves_says_why(opened, address):
+    said = """async () => {
+        const written = [], fill = CanvasRenderingContext2D.prototype.fillText;
+        CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+            written.push(text);
+            fill.call(this, text, ...place);
+        };
+        dispatchEvent(new PopStateEvent("popstate"));
+        while (!written.length) await new Promise(resolve => setTimeout(resolve, 20));
+        return written[0];
+    }"""
+    page = ready(opened(f"{address}/studies/diabetes?filter=nothing"))
+    assert page.evaluate(said) == "No run matches"
+    page = ready(opened(f"{address}/studies/small/runs/2"))
+    assert "It ended before its first epoch." in page.inner_text("main")

@@ -1,6 +1,7 @@
 // A study's page: the address says which runs are shown, and everything on the page follows the address.
 
-import { Curves, controls, shortNumber } from "/static/curves.js";
+import { shortNumber } from "/static/axes.js";
+import { Curves, controls } from "/static/curves.js";
 import { confirm, copyButtons, prune, text, toast } from "/static/dialogs.js";
 import { Figures } from "/static/figures.js";
 import { ask, latest, paced } from "/static/request.js";
@@ -68,6 +69,7 @@ const loadCurves = latest(async (signal) => {
   const asked = new URLSearchParams({ ...good, metric: chart.metric(), numbers: [...table.picked].slice(0, MOST_COMPARED).join(",") });
   const given = await ask(`${address}/curves?${asked}`, { signal });
   chart.fill(given);
+  curves.empty = given.chosen || !Object.keys(good).length ? "No epoch has ended yet" : "No run matches";
   curves.front = new Set(table.picked);
   curves.show(given);
   const drawn = given.runs.length;

@@ -119,6 +119,7 @@ export class Table {
       row.classList.toggle("picked", this.picked.has(number));
       row.classList.toggle("at", number === this.at || number === hovered);
       row.querySelector("input").checked = this.picked.has(number);
+      row.dataset.series = this.picked.has(number) ? [...this.picked].indexOf(number) % 8 : ""; // its curve's colour
     }
   }
 
