@@ -117,7 +117,8 @@ def study_figure(name: str, kind: str, service: ServiceDependency, pages: PagesD
     if kind not in KINDS:
         raise NotFound("a figure is one of a study's", repr(kind), ", ".join(KINDS))
     snapshot = service.snapshots.of(service.study(name))
-    return Response(pages.figures.of(snapshot, kind), media_type="application/json")
+    running = service.liveness.of(snapshot.study)
+    return Response(pages.figures.of(snapshot, kind, running=running), media_type="application/json")
 
 
 def _numbers(text: str) -> list[int]:
