@@ -97,6 +97,19 @@ def test_a_part_of_a_name_filters_by_it_and_the_back_button_undoes_it(opened, ex
     assert page.input_value("#filter") == ""
 
 
+def test_a_part_of_a_name_is_reached_and_pressed_by_keyboard(opened, example):
+    page = ready(opened(f"{example}/studies/diabetes"))
+    assert page.locator("#rows [role=button][tabindex='0']").count() == 0
+    page.focus("tr[data-number='2'] a.number")
+    parts = page.locator("tr[data-number='2'] [role=button][tabindex='0']")
+    assert parts.count() == page.locator("#rows [role=button][tabindex='0']").count() > 2
+    page.keyboard.press("Shift+Tab")
+    pattern = page.evaluate("document.activeElement.dataset.filter")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**?filter=*")
+    assert page.input_value("#filter") == pattern
+
+
 def test_a_link_keeps_filter_sort_and_selection(opened, example):
     page = ready(opened(f"{example}/studies/diabetes?filter=%5Ednn&state=pruned&sort=best&select=3,5"))
     assert page.get_attribute(".c-best[aria-sort]", "aria-sort") == "ascending"

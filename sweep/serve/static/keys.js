@@ -3,12 +3,19 @@
 export function keyboard(keys) {
   document.addEventListener("keydown", (event) => {
     const target = event.target;
-    if (event.metaKey || event.ctrlKey || event.altKey || document.querySelector("dialog[open]")) return;
-    if (target.matches("input:not([type=checkbox]), select, textarea")) return;
-    if (event.key === "Enter" && target.closest("a, button")) return;
+    if ((event.key === "Enter" || event.key === " ") && target.matches("[role=button]")) return press(event);
+    if (event.metaKey || event.ctrlKey || event.altKey || document.querySelector("dialog[open]")) return undefined;
+    if (target.matches("input:not([type=checkbox]), select, textarea")) return undefined;
+    if (event.key === "Enter" && target.closest("a, button, [role=button]")) return undefined;
     const work = keys[event.key];
-    if (!work) return;
+    if (!work) return undefined;
     event.preventDefault();
-    work();
+    return work();
   });
+}
+
+// What stands for a button, such as a part of a run's name, is pressed as one is.
+function press(event) {
+  event.preventDefault();
+  event.target.dispatchEvent(new MouseEvent("click", { bubbles: true, shiftKey: event.shiftKey }));
 }
