@@ -1,12 +1,14 @@
 """Which of a study's runs a page shows, and their curves."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sweep.errors import FilterError
-from sweep.read.runs import parse_states
+from sweep.names import short_number
+from sweep.read.runs import key_table, maximizes, parse_states, run_value
 from sweep.read.sorting import Metrics, sort_runs
 from sweep.read.where import compile_where
 from sweep.serve.cells import number_of
@@ -69,6 +71,24 @@ def choose(matcher: Matcher, snapshots: Snapshots, snapshot: Snapshot, choice: C
     if choice.sort and choice.sort != "number":
         runs = sort_runs(snapshot.study, runs, choice.sort, metrics)
     return Chosen(runs)
+
+
+def condition_example(study: StudyRecord, best: RunRecord | None) -> str:
+    """A condition that could be asked of a study: by a parameter and the objective, as its best run has them."""
+    if best is None:
+        return "state = 'running'"
+    objective = study.declaration["objective"][0]
+    keys = key_table(study)
+    numbers = {name: value for name, value in best.params.items() if isinstance(value, float)}
+    first = next(((_named(keys.key(name) or name), value) for name, value in numbers.items()), None)
+    parts = [f"{first[0]} < {short_number(first[1])}"] if first else []
+    if (value := run_value(study, best)) is not None:
+        parts.append(f"{_named(objective)} {'>' if maximizes(study) else '<'} {short_number(value)}")
+    return " and ".join(parts) or "state = 'complete'"
+
+
+def _named(name: str) -> str:
+    return name if re.fullmatch(r"[^\W\d][\w./]*", name) else f"`{name}`"
 
 
 def _matching(matcher: Matcher, runs: list[RunRecord], pattern: str) -> list[RunRecord]:

@@ -16,7 +16,9 @@ def address(tmp_path_factory):
     store = build_store(folder)
     add_example(store)
     waiting = run(1, state="WAITING", epoch=3, reason="interrupted")
-    add_study(store, "small", [run(0, 0.5), waiting, run(2, state="FAIL", epoch=0, epochs=9999)])
+    add_study(
+        store, "small", [run(0, 0.5), waiting, run(2, state="FAIL", epoch=0), run(3, 0.4, epoch=8888, epochs=9999)]
+    )
     (folder / "small.py").write_text("study = sweep.Study(train, trials=5)\n")
     with served(create_app(ServeSettings(str(store.url), folder / "runs", studies=folder), store)) as address:
         yield address
@@ -30,12 +32,20 @@ def test_a_run_that_waits_has_no_spinner_and_says_that_it_is_run_again(opened, a
     assert "ended" not in page.inner_text("#heads")
 
 
+@pytest.mark.parametrize("width", [1400, 500])
+def test_epochs_of_four_digits_are_not_cut_off(opened, address, width):
+    page = ready(opened(f"{address}/studies/small", width=width))
+    cut = "[...document.querySelectorAll('#rows .c-epoch')].filter(cell => cell.scrollWidth > cell.clientWidth).length"
+    assert page.inner_text("tr[data-number='3'] .c-epoch") == "8888/9999"
+    assert page.evaluate(cut) == 0
+
+
 def test_the_start_page_tells_of_a_study_of_that_name_and_its_error_goes_with_its_cause(opened, address):
     page = opened(f"{address}/start?file=small.py")
     page.wait_for_selector("#preview [data-refused]")  # it imports nothing
     assert page.is_disabled("#start-now")
-    assert "small exists: 2 of 30 trials" in page.inner_text("#standing")
-    assert page.get_attribute("[name=trials]", "min") == "2"
+    assert "small exists: 3 of 30 trials" in page.inner_text("#standing")
+    assert page.get_attribute("[name=trials]", "min") == "3"
     page.fill("[name=name]", "other")
     page.wait_for_selector("#standing .reason", state="detached")
     assert page.get_attribute("[name=trials]", "min") == "1"

@@ -1,5 +1,6 @@
 """The pages as they are served: what they show, what they refuse, and that whatever is shown is escaped."""
 
+import html
 import json
 import re
 from pathlib import Path
@@ -104,6 +105,22 @@ def test_what_is_wrong_is_marked_at_its_place(client, query, field, parts):
     assert page.status_code == 200
     assert "<mark>" in page.text
     assert page.text.count('<tr data-number="') == 30
+
+
+def test_what_is_wrong_with_a_condition_is_said_once_with_what_to_do(client):
+    said = client.get("/studies/diabetes/rows", where="lr <").json()["said"]
+    assert said == "a name or a value should stand at character 5, its end"
+    said = client.get("/studies/diabetes/rows", where="state = pruned").json()["said"]
+    assert said.endswith("got 'pruned' at character 9; put it in quotes: 'pruned'")
+    said = client.get("/studies/diabetes/rows", where="zzzzzz < 1").json()["said"]
+    assert "learning_rate (lr)" in said
+
+
+def test_the_box_for_a_condition_shows_one_that_this_study_takes(client):
+    page = client.get("/studies/diabetes").text
+    example = html.unescape(re.search(r'id="where"[^>]* placeholder="([^"]*)"', page)[1])
+    assert re.fullmatch(r"lr < 0\.\d+ and val_loss < \d+\.\d+", example)
+    assert client.get("/studies/diabetes/rows", where=example).status_code == 200
 
 
 @pytest.mark.parametrize("query", [{"sort": "nonsense"}, {"state": "done"}, {"from": "-1"}, {"count": "100000"}])
@@ -226,7 +243,7 @@ def test_names_parameters_reasons_and_tracebacks_are_escaped(tmp_path):
         page = there.ask("GET", path, headers=PAGE)
         assert page.status_code == 200
         assert "<script>alert" not in page.text, path
-    assert all("<script>alert" not in html for _, html in rows(there, "s")["rows"])
+    assert all("<script>alert" not in row for _, row in rows(there, "s")["rows"])
     for query in ({"filter": EVIL}, {"where": EVIL}, {"sort": EVIL}):
         assert "<script>alert" not in there.ask("GET", "/studies/s", params=query, headers=PAGE).text
     there.close()
@@ -277,7 +294,7 @@ def test_findings_are_shown_in_the_study_in_its_table_and_with_their_picture_on_
     page = there.ask("GET", "/studies/s", headers=PAGE).text
     assert re.search(r"3 of 7 runs had symmetric-neurons", page)
     assert "where=finding+%3D+%27symmetric-neurons%27" in page
-    assert [html.count('class="mark"') for _, html in rows(there, "s")["rows"]] == [1, 1, 1, 0, 0, 0, 0, 0]
+    assert [row.count('class="mark"') for _, row in rows(there, "s")["rows"]] == [1, 1, 1, 0, 0, 0, 0, 0]
     assert there.get("/studies/s", where="finding = 'symmetric-neurons'").text.count('<tr data-number="') == 3
     shown = there.ask("GET", "/studies/s/runs/0", headers=PAGE).text
     for text in ("all 2 units are alike", "Initialise at random.", "since epoch 1, in dense, certain, severe"):
