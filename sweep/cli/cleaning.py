@@ -11,6 +11,7 @@ from sweep.control.removal import remove_study
 from sweep.errors import SweepError
 from sweep.read.runs import select_runs
 from sweep.store import FINISHED, Store
+from sweep.store.remote import RemoteStore
 
 
 def remove_one(store: Store, name: str, logdir: str, *, yes: bool, dry_run: bool) -> None:
@@ -21,12 +22,17 @@ def remove_one(store: Store, name: str, logdir: str, *, yes: bool, dry_run: bool
     """
     study = named_study(store, name)
     count = sum(store.counts(study.study_id).values())
-    print_whole(f"{study.name}: {count} runs, {shown_size(size(Path(study.directory)))} in {study.directory}")
+    taken = f"at {store.server}" if isinstance(store, RemoteStore) else shown_size(size(Path(study.directory)))
+    print_whole(f"{study.name}: {count} runs, {taken} in {study.directory}")
     if dry_run:
         remark("would be removed, from the database and the disk")
         return
     confirm(f"Remove {study.name} with its {count} runs, for good?", yes=yes)
-    folder = remove_study(store, study, Path(logdir))
+    if isinstance(store, RemoteStore):
+        folder: object = store.remove_study(study.name)
+        logdir = f"the log directory of {store.server}"
+    else:
+        folder = remove_study(store, study, Path(logdir))
     say(f"{study.name} is removed{'' if folder else f'; {study.directory} is not in {logdir}, and was left'}")
 
 
