@@ -218,6 +218,10 @@ def test_somebody_with_the_token_logs_in(serving, opened, tmp_path):
     page.click("button")
     page.wait_for_url("**/studies/diabetes?filter=%5Ednn")
     ready(page).wait_for_selector("#rows tr[data-number]")
+    page.click("text=Log out")
+    page.wait_for_url("**/login")
+    page.goto(f"{address}/studies/diabetes")
+    page.wait_for_url("**/login?next=*")
 
 
 @pytest.mark.slow

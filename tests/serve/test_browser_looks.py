@@ -112,3 +112,10 @@ def test_a_picture_without_curves_says_why(opened, address):
     assert page.evaluate(said) == "No run matches"
     page = ready(opened(f"{address}/studies/small/runs/2"))
     assert "It ended before its first epoch." in page.inner_text("main")
+
+
+@pytest.mark.parametrize("width", [1400, 500])
+def test_the_list_of_studies_shows_the_pruned_share(opened, address, width):
+    page = ready(opened(f"{address}/", width=width))
+    shown = page.locator(".s-pruned, .narrow").filter(has_text="%").locator("visible=true").all_inner_texts()
+    assert [text.strip(" ,").removesuffix(" pruned") for text in shown] == ["0 %", "46 %"]

@@ -181,6 +181,29 @@ def test_what_is_not_there_is_said_on_a_page(client, path):
     assert '<section class="empty">' in answer.text
 
 
+def test_a_page_of_what_is_wrong_speaks_of_no_api(client):
+    for path, query in (
+        ("/studies/nope", {}),
+        ("/start", {"file": "x.py"}),
+        ("/studies/diabetes/rows", {"from": "-1"}),
+    ):
+        page = client.ask("GET", path, params=query, headers=PAGE).text
+        assert "<h1>" in page
+        assert "/api/" not in page.split("<main")[1], path
+
+
+def test_a_method_that_an_address_does_not_take_is_answered_with_those_that_it_does(client):
+    problem = client.ask("PUT", "/api/studies").json()
+    assert (problem["status"], problem["got"], problem["remedy"]) == (405, "PUT /api/studies", "ask by GET")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/start", "/start?file=wine.py", "/studies/diabetes/compare?runs=1,2", "/api/docs"]
+)
+def test_a_page_has_one_heading_of_the_first_order(client, path):
+    assert client.get(path).text.count("<h1") == 1
+
+
 def test_study_files_are_shown_with_their_docstring_and_never_run(client):
     page = client.get("/start", file="wine.py").text
     assert "Wine by its chemistry." in page
