@@ -201,7 +201,7 @@ def test_a_method_that_an_address_does_not_take_is_answered_with_those_that_it_d
     "path", ["/", "/start", "/start?file=wine.py", "/studies/diabetes/compare?runs=1,2", "/api/docs"]
 )
 def test_a_page_has_one_heading_of_the_first_order(client, path):
-    assert client.get(path).text.count("<h1") == 1
+    assert client.ask("GET", path).text.count("<h1") == 1
 
 
 def test_study_files_are_shown_with_their_docstring_and_never_run(client):
