@@ -11,7 +11,7 @@ from tests.serve.browsing import SOME_SECONDS
 from tests.serve.serving import served
 from tests.store_builder import add_example, build_store
 
-HARMLESS = re.compile(r"Applying inline style|status of 422")  # what Plotly has for maps; a filter that is being typed
+HARMLESS = re.compile(r"status of 422")  # a filter that is being typed
 
 
 @pytest.fixture(scope="module")
