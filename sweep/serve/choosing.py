@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweep.errors import FilterError
-from sweep.names import short_number
 from sweep.read.runs import key_table, maximizes, parse_states, run_value
 from sweep.read.sorting import Metrics, sort_runs
 from sweep.read.where import compile_where
@@ -74,16 +73,17 @@ def choose(matcher: Matcher, snapshots: Snapshots, snapshot: Snapshot, choice: C
 
 
 def condition_example(study: StudyRecord, best: RunRecord | None) -> str:
-    """A condition that could be asked of a study: by a parameter and the objective, as its best run has them."""
+    """A condition that could be asked of a study: by a parameter and the objective, near what its best run has."""
     if best is None:
         return "state = 'running'"
     objective = study.declaration["objective"][0]
     keys = key_table(study)
     numbers = {name: value for name, value in best.params.items() if isinstance(value, float)}
     first = next(((_named(keys.key(name) or name), value) for name, value in numbers.items()), None)
-    parts = [f"{first[0]} < {short_number(first[1])}"] if first else []
+    parts = [f"{first[0]} < {1.5 * first[1]:.2g}"] if first else []
     if (value := run_value(study, best)) is not None:
-        parts.append(f"{_named(objective)} {'>' if maximizes(study) else '<'} {short_number(value)}")
+        sign, room = (">", -0.1) if maximizes(study) else ("<", 0.1)
+        parts.append(f"{_named(objective)} {sign} {value + room * abs(value):.2g}")
     return " and ".join(parts) or "state = 'complete'"
 
 

@@ -119,8 +119,8 @@ def test_what_is_wrong_with_a_condition_is_said_once_with_what_to_do(client):
 def test_the_box_for_a_condition_shows_one_that_this_study_takes(client):
     page = client.get("/studies/diabetes").text
     example = html.unescape(re.search(r'id="where"[^>]* placeholder="([^"]*)"', page)[1])
-    assert re.fullmatch(r"lr < 0\.\d+ and val_loss < \d+\.\d+", example)
-    assert client.get("/studies/diabetes/rows", where=example).status_code == 200
+    assert re.fullmatch(r"lr < 0\.\d+ and val_loss < \d+", example)
+    assert rows(client, where=example)["matched"] > 0
 
 
 @pytest.mark.parametrize("query", [{"sort": "nonsense"}, {"state": "done"}, {"from": "-1"}, {"count": "100000"}])
