@@ -62,5 +62,5 @@ def error_page(request: Request, problem: dict[str, Any]) -> Response:
     if "/api/" in said["rule"]:
         said["rule"] = "the address of a page holds what that page takes"
     if "/api/" in said["remedy"] or status == 405:
-        said["remedy"] = "go on from the list of studies"
+        said["remedy"] = ""  # the page has a button
     return show(request, "error.html", status=status, title=TITLES.get(status, "This did not work"), problem=said)
