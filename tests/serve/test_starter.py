@@ -44,7 +44,11 @@ def house(tmp_path):
 
 def test_options_are_those_of_sweep_start_with_values_as_names_have_them():
     options = Options(
-        trials=5, sampler="grid(x=[1, 2])", broken="report", seed=0, fixed={"lr": 0.01, "opt": "a b=c", "aug": True, "n": None}
+        trials=5,
+        sampler="grid(x=[1, 2])",
+        broken="report",
+        seed=0,
+        fixed={"lr": 0.01, "opt": "a b=c", "aug": True, "n": None},
     )
     assert options.arguments() == [
         "--trials=5",
