@@ -90,7 +90,8 @@ def test_a_module_imports_only_what_stands_below_it(module):
 
 
 def test_modules_are_under_300_lines():
-    lines = {str(module.relative_to(PACKAGE)): len(module.read_text().splitlines()) for module in MODULES}
+    every = [*MODULES, *(PACKAGE / "serve" / "static").glob("*.js")]
+    lines = {str(module.relative_to(PACKAGE)): len(module.read_text().splitlines()) for module in every}
     assert {module: count for module, count in lines.items() if count >= 300} == {}
 
 

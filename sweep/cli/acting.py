@@ -8,7 +8,7 @@ from sweep.cli.tables import runs_grid
 from sweep.cli.target import Target, check_running, named_run, named_study
 from sweep.control.revival import has_checkpoint, queue_revival
 from sweep.errors import SweepError
-from sweep.read.commands import command, run_again, shown_path
+from sweep.read.commands import run_again, start_command
 from sweep.read.runs import finished, select_runs
 from sweep.read.studies import is_running
 from sweep.store import RunRecord, Store, StudyRecord
@@ -82,8 +82,7 @@ def revive_run(store: Store, words: Sequence[str], storage: str) -> None:
         raise SweepError("a run is revived at a service while its study runs", f"{study.name}, which has ended")
     queue_revival(store, study, run)
     total = max(study.declaration["trials"], sum(store.counts(study.study_id).values())) + 1
-    file = shown_path(study.declaration.get("file") or "FILE")
-    again = command("start", file, "--name", study.name, "--trials", str(total), storage=storage)
+    again = start_command(study, "--trials", str(total), storage=storage)
     say(f"{run.name} will go on in a new trial when the study does: {again}")
 
 
@@ -108,5 +107,5 @@ def stop_study(store: Store, name: str | None, storage: str) -> None:
     study = named_study(store, name)
     check_running(store, study, "stop")
     store.command(study.study_id, "stop", reason=BY_HAND)
-    again = command("start", shown_path(study.declaration.get("file") or "FILE"), storage=storage)
+    again = start_command(study, storage=storage)
     say(f"{study.name} will stop after the running epochs; go on with: {again}")

@@ -19,6 +19,7 @@ def rm(
     dry_run: DryRun = False,
     storage: options.Storage = options.DEFAULT_STORAGE,
     logdir: options.Logdir = options.DEFAULT_LOGDIR,
+    server: options.Server = None,
 ) -> None:
     """Remove a study.
 
@@ -30,7 +31,7 @@ def rm(
     """
     from sweep.cli.cleaning import remove_one
 
-    with options.opened(storage) as store:
+    with options.opened(options.place(storage, server)) as store:
         remove_one(store, study, logdir, keep_files=keep_files, yes=yes, dry_run=dry_run)
 
 

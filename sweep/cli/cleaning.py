@@ -10,7 +10,8 @@ from sweep.control.disk import KINDS, bytes_of, files, remove, size
 from sweep.control.removal import folder_to_remove, remove_study
 from sweep.errors import SweepError
 from sweep.read.runs import select_runs
-from sweep.store import FINISHED, Store
+from sweep.store import FINISHED, Store, StudyRecord
+from sweep.store.remote import RemoteStore
 from sweep.words import counted
 
 
@@ -21,6 +22,9 @@ def remove_one(store: Store, name: str, logdir: str, *, keep_files: bool, yes: b
         SweepError: it runs, another database has its folder too, or nobody can be asked.
     """
     study = named_study(store, name)
+    if isinstance(store, RemoteStore):
+        _remove_there(store, study, keep_files=keep_files, yes=yes, dry_run=dry_run)
+        return
     runs = counted(sum(store.counts(study.study_id).values()), "run")
     print_whole(f"{study.name}: {runs}, {shown_size(size(Path(study.directory)))} in {study.directory}")
     folder = None if keep_files else folder_to_remove(store, study, Path(logdir))
@@ -35,6 +39,20 @@ def remove_one(store: Store, name: str, logdir: str, *, keep_files: bool, yes: b
         say(f"{study.name} is removed; {study.directory} was left")
     else:
         say(f"{study.name} is removed; {study.directory} is not in {logdir}, and was left")
+
+
+def _remove_there(store: RemoteStore, study: StudyRecord, *, keep_files: bool, yes: bool, dry_run: bool) -> None:
+    """Have a service remove a study, with its folder where that stands in the service's log directory."""
+    if keep_files:
+        raise SweepError("--keep-files is for a database", f"the service {store.server}", "name it with --storage")
+    runs = counted(sum(store.counts(study.study_id).values()), "run")
+    print_whole(f"{study.name}: {runs}, at {store.server} in {study.directory}")
+    if dry_run:
+        remark("would be removed, from the database and the disk there")
+        return
+    confirm(f"Remove {study.name} with its {runs}, for good?", yes=yes)
+    left = "" if store.remove_study(study.name) else f"; {study.directory} is not in its log directory, and was left"
+    say(f"{study.name} is removed{left}")
 
 
 def clean_runs(

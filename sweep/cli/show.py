@@ -10,7 +10,7 @@ from sweep.cli.output import on_terminal, print_whole, print_wrapped, say, show_
 from sweep.cli.tables import STATE_STYLES, one_line
 from sweep.cli.target import named_run
 from sweep.names import format_value, short_number
-from sweep.read.commands import command, run_again, shown_path
+from sweep.read.commands import command, rerun_command, run_again, shown_path
 from sweep.read.durations import duration
 from sweep.read.report import trial_object
 from sweep.read.runs import best_run, finished, key_table, run_value
@@ -19,7 +19,7 @@ from sweep.words import counted
 
 LAST_EPOCHS = 5
 _LABEL = 12
-_TO_COPY = ("directory", "TensorBoard", "again")
+_TO_COPY = ("directory", "TensorBoard", "again", "reproduce")
 
 Epochs = Mapping[int, Mapping[str, float]]
 
@@ -68,7 +68,7 @@ def _findings(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> lis
     if best is not None and best.number == run.number:
         numbers.append("the best run of its study")
     elif best is not None and (value := run_value(study, best)) is not None:
-        numbers.append(f"the best run is t{best.number:04d} with {short_number(value)}")
+        numbers.append(f"the best complete run is t{best.number:04d} with {short_number(value)}")
     return [
         (study.declaration["objective"][0], ", ".join(numbers) or None),
         ("reason", run.reason and one_line(run.reason)),
@@ -154,6 +154,7 @@ def _provenance(study: StudyRecord, run: RunRecord, used: int, storage: str) -> 
         ("directory", shown_path(run.directory) if run.directory else None),
         ("TensorBoard", command("tensorboard", study.name, f"-t{run.number:04d}$", storage=storage)),
         ("again", run_again(study, run, used, storage=storage)),
+        ("reproduce", rerun_command(study, run, storage=storage)),
     ]
 
 

@@ -13,7 +13,7 @@ from sweep.read.commands import command
 from sweep.store.remote import RemoteStore
 
 POLL_SECONDS = 0.5
-OPTIONS = ("name", "trials", "epochs", "timeout", "workers", "sampler", "pruner", "seed")
+OPTIONS = ("name", "trials", "epochs", "timeout", "workers", "sampler", "pruner", "broken", "seed")
 
 
 def start_there(

@@ -17,7 +17,7 @@ from sweep.control.storage import Ledger
 from sweep.control.writer import StudyWriter
 from sweep.declaration import Declaration, Value
 from sweep.errors import StudyError
-from sweep.store import Store, StudyRecord
+from sweep.store import FINISHED, Store, StudyRecord
 from sweep.store.database import has_schema, parse_url
 from sweep.store.lease import new_owner
 
@@ -88,6 +88,7 @@ def _open(declaration: Declaration, settings: Settings, store: Store | None, rec
     if store and record:
         _check_same(record, declaration)
         standing = read_standing(store, record)
+    declaration = _counting(declaration, settings, standing)
     search = Search(
         declaration,
         fixed=settings.fixed,
@@ -142,6 +143,31 @@ def _check_same(record: StudyRecord, declaration: Declaration) -> None:
                 ", ".join(now),
                 f"start it under a new name: --name {record.name}-2",
             )
+
+
+def check_total(name: str, trials: int | None, done: int) -> None:
+    """Refuse a total of trials below those that a study has: it would only take trials that are done out of its budget.
+
+    Raises:
+        StudyError: `trials` are given and fewer than `done`.
+    """
+    if trials is not None and trials < done:
+        raise StudyError(
+            "a study's total of trials counts those that are done",
+            f"{trials} for {name}, which has {done}",
+            f"give more than {done} to train more, or another --name to begin anew",
+        )
+
+
+def _counting(declaration: Declaration, settings: Settings, standing: Standing) -> Declaration:
+    """The declaration with a total of no less than is done, as where it was raised once and the file still has less.
+
+    Raises:
+        StudyError: the settings themselves ask for less.
+    """
+    done = sum(run.state in FINISHED for run in standing.runs)
+    check_total(declaration.name, settings.trials, done)
+    return declaration.replaced(trials=max(declaration.trials, done))
 
 
 def _seeded(declaration: Declaration, record: StudyRecord | None) -> Declaration:

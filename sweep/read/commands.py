@@ -36,7 +36,27 @@ def run_again(study: "StudyRecord", run: "RunRecord", finished: int, *, storage:
         return None
     trials = study.declaration["trials"]
     budget = ["--trials", str(finished + 1)] if finished >= trials else []
-    return command("start", shown_path(file), "--enqueue", run.name, *budget, storage=storage)
+    return start_command(study, "--enqueue", run.name, *budget, storage=storage)
+
+
+def start_command(study: "StudyRecord", *words: str, storage: str) -> str:
+    """The command that starts a study once more: it names the study where its file alone would mean another one."""
+    file = study.declaration.get("file") or "FILE"
+    name = [] if Path(file).stem == study.name else ["--name", study.name]
+    return command("start", shown_path(file), *name, *words, storage=storage)
+
+
+def rerun_command(study: "StudyRecord", run: "RunRecord", *, storage: str) -> str | None:
+    """The command that repeats a run exactly: its seed, its parameters, its study file as it was.
+
+    None where that cannot be: it has not ended, it went on from another's checkpoint, nothing of its study file is kept,
+    or its database is out of reach.
+    """
+    ended = run.state not in ("RUNNING", "WAITING") and run.revives is None
+    kept = ended and run.snapshot is not None and run.seed is not None
+    if not kept or storage.startswith(("http://", "https://")):
+        return None
+    return command("rerun", study.name, f"t{run.number:04d}", storage=storage)
 
 
 def shown_path(path: str) -> str:

@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,13 +78,15 @@ def find_quantity(study: StudyRecord, name: str, metrics: Callable[[], Metrics])
     parameters = {**{keys.key(parameter): parameter for parameter in study.keys}, **{key: key for key in study.keys}}
     if name in parameters:
         return Quantity(lambda run: run.params.get(parameters[name], ABSENT))
-    raise _unknown(name, [*PROPERTIES, *objectives, *sorted(known), *study.keys], keys)
+    raise _unknown(name, [*PROPERTIES, *objectives, *sorted(known)], keys, study.keys)
 
 
-def _unknown(name: str, known: Sequence[str], keys: KeyTable) -> SweepError:
-    names = list(dict.fromkeys(known))
+def _unknown(name: str, known: Sequence[str], keys: KeyTable, parameters: Iterable[str]) -> SweepError:
+    short = {parameter: keys.key(parameter) for parameter in parameters if parameter not in known}
+    names = list(dict.fromkeys([*known, *short, *filter(None, short.values())]))
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    remedy = f"did you mean {near[0]}?" if near else f"one of {', '.join(names)}"
+    listed = [f"{parameter} ({key})" if key not in ("", parameter) else parameter for parameter, key in short.items()]
+    remedy = f"did you mean {near[0]}?" if near else f"one of {', '.join([*dict.fromkeys(known), *listed])}"
     return SweepError("a name is a metric, a parameter or a property", repr(name), remedy)
 
 

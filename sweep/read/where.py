@@ -185,7 +185,7 @@ class _Parser:
             return self._among(left, negated=negated)
         tests = []
         while sign := self._take(*_SIGNS):
-            right = self._operand()
+            right = self._operand(compared=True)
             tests.append(comparison(left, _SIGNS[sign.kind], right))
             left = right
         if not tests:
@@ -205,11 +205,11 @@ class _Parser:
 
         return among
 
-    def _operand(self) -> Operand:
+    def _operand(self, *, compared: bool = False) -> Operand:
         token = self._next
         if token.kind == "quoted" or (token.kind == "word" and token.text.lower() not in _CONSTANTS):
             self._place += 1
-            return self._quantity(token)
+            return self._quantity(token, compared=compared)
         return Constant(self._literal())
 
     def _literal(self) -> Any:
@@ -224,7 +224,8 @@ class _Parser:
             _refuse(self._text, f"a value should stand, and a text is quoted: {token.text!r}", token.position)
         return _CONSTANTS[token.text.lower()]
 
-    def _quantity(self, token: _Token) -> Operand:
+    def _quantity(self, token: _Token, *, compared: bool) -> Operand:
+        """What a name stands for; behind a sign a word that names nothing may be meant as a text."""
         name = token.text.strip("`")
         if name == "finding":
             return lambda run: frozenset(found.kind for found in run.findings)
@@ -234,7 +235,7 @@ class _Parser:
             raise FilterError(
                 f"a condition names {', '.join(PROPERTIES[:4])}, a metric or a parameter, and texts are quoted",
                 f"{name!r} at character {token.position + 1}",
-                error.remedy,
+                f"put it in quotes: '{name}'" if compared and token.kind == "word" else error.remedy,
                 position=token.position,
             ) from None
         # Properties and metrics that are None are not there; a parameter may be None.
@@ -253,5 +254,5 @@ def _number(text: str) -> int | float:
 
 def _refuse(text: str, reason: str, position: int) -> NoReturn:
     there = f" ({text[position]!r})" if position < len(text) else ", its end"
-    got = f"{text!r}: {reason} at character {position + 1}{there}"
+    got = f"{text!r}, {reason} at character {position + 1}{there}"
     raise FilterError("a condition is such as lr < 0.01 and state = 'complete'", got, position=position)

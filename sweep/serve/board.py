@@ -1,14 +1,16 @@
 """TensorBoard behind the login: one process a study on a port of this host alone, started on demand, ended when idle.
 
 The address that is asked is always our own process's, never taken from a request. TensorBoard's flags are not given
-away, and its pages may be framed by ours alone.
+away, a stub is in their stead, and its pages may be framed by ours alone.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import anyio
@@ -27,8 +29,19 @@ IDLE_SECONDS = 15 * 60.0
 MOST = 8
 """TensorBoards that run at once; one takes 80 to 700 MB."""
 
-FORBIDDEN = "data/environment"
-"""What TensorBoard answers with its flags, paths among them."""
+ENVIRONMENT = "data/environment"
+"""What TensorBoard answers with its log directory and flags. Its page shows nothing without an answer: see `STUB`."""
+
+STUB: Mapping[str, Any] = {
+    "version": version("tensorboard"),
+    "data_location": "",
+    "window_title": "",
+    "experiment_name": "",
+    "experiment_description": "",
+    "creation_time": 0,
+    "debug": {},
+}
+"""What the service answers in its stead: all that the page asks for, and nothing of this machine."""
 
 _ASKED = ("accept", "accept-encoding", "accept-language", "content-type", "if-none-match", "if-modified-since", "range")
 _ANSWERED = (
@@ -132,7 +145,10 @@ def framed(policy: str) -> str:
 
 
 def is_forbidden(path: str) -> bool:
-    """Whether a path may not be asked of TensorBoard: what gives its flags away, and what is no plain path."""
+    """Whether a path may not be asked of TensorBoard: what gives its flags away, and what is no plain path.
+
+    That holds for every spelling of `ENVIRONMENT`; the plain one is answered with the stub before it is asked.
+    """
     parts = [part for part in path.split("/") if part]
     odd = any(part in (".", "..") for part in parts) or not path.isprintable() or "\\" in path or "%" in path
-    return odd or "/".join(parts[:2]).lower() == FORBIDDEN
+    return odd or "/".join(parts[:2]).lower() == ENVIRONMENT

@@ -1,12 +1,13 @@
 """Which of a study's runs a page shows, and their curves."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sweep.errors import FilterError
-from sweep.read.runs import parse_states
+from sweep.read.runs import key_table, maximizes, parse_states, run_value
 from sweep.read.sorting import Metrics, sort_runs
 from sweep.read.where import compile_where
 from sweep.serve.cells import number_of
@@ -14,7 +15,7 @@ from sweep.serve.context import Choice
 from sweep.serve.matching import Matcher
 from sweep.serve.snapshots import Snapshot, Snapshots
 from sweep.serve.views import course
-from sweep.store import RunRecord, Store
+from sweep.store import RunRecord, Store, StudyRecord
 
 CURVES = 240  # that are drawn at once
 _DIGITS = 6
@@ -71,6 +72,25 @@ def choose(matcher: Matcher, snapshots: Snapshots, snapshot: Snapshot, choice: C
     return Chosen(runs)
 
 
+def condition_example(study: StudyRecord, best: RunRecord | None) -> str:
+    """A condition that could be asked of a study: by a parameter and the objective, near what its best run has."""
+    if best is None:
+        return "state = 'running'"
+    objective = study.declaration["objective"][0]
+    keys = key_table(study)
+    numbers = {name: value for name, value in best.params.items() if isinstance(value, float)}
+    first = next(((_named(keys.key(name) or name), value) for name, value in numbers.items()), None)
+    parts = [f"{first[0]} < {1.5 * first[1]:.2g}"] if first else []
+    if (value := run_value(study, best)) is not None:
+        sign, room = (">", -0.1) if maximizes(study) else ("<", 0.1)
+        parts.append(f"{_named(objective)} {sign} {value + room * abs(value):.2g}")
+    return " and ".join(parts) or "state = 'complete'"
+
+
+def _named(name: str) -> str:
+    return name if re.fullmatch(r"[^\W\d][\w./]*", name) else f"`{name}`"
+
+
 def _matching(matcher: Matcher, runs: list[RunRecord], pattern: str) -> list[RunRecord]:
     found = matcher.match(pattern, [run.name for run in runs if run.name is not None])
     return [run for run in runs if run.name is not None and found.matches(run.name)]
@@ -95,6 +115,8 @@ def curves(
         "metric": metric,
         "metrics": metrics,
         "best": snapshot.best.number if snapshot.best else None,
+        "better": _better_end(study, metric),
+        "chosen": len(runs),
         "matched": sum(run.epoch > 0 for run in runs),
         "runs": [
             {
@@ -106,6 +128,12 @@ def curves(
             for run in drawn
         ],
     }
+
+
+def _better_end(study: StudyRecord, metric: str) -> str | None:
+    """Whether low or high values of a metric are the better ones, which is known of objectives alone."""
+    directions = dict(zip(study.declaration["objective"], study.declaration["direction"], strict=True))
+    return {"minimize": "low", "maximize": "high"}.get(directions.get(metric, ""))
 
 
 def _drawn(snapshot: Snapshot, runs: Sequence[RunRecord], always: Sequence[int]) -> list[RunRecord]:

@@ -42,13 +42,18 @@ class Figures:
         self._kept: OrderedDict[tuple[int, float, str], _Made] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, snapshot: Snapshot, kind: str) -> str:
-        """A figure as JSON with `data` and `layout`, or with a `message` that says why there is none."""
+    def of(self, snapshot: Snapshot, kind: str, *, running: bool) -> str:
+        """A figure as JSON with `data` and `layout`, or with a `message` that says why there is none.
+
+        Args:
+            running: whether the study is, so that the next figure will have what this one lacks.
+        """
         study = snapshot.study
         key, ended = (study.study_id, study.created, kind), finished(snapshot.counts)
         with self._lock:
             made = self._kept.get(key)
-            old = made is None or (made.finished != ended and time.monotonic() - made.at > SECONDS)
+            late = made is not None and time.monotonic() - made.at > SECONDS
+            old = made is not None and made.finished != ended and (late or not running)
             if made is None or old:
                 made = _Made(self._make(snapshot, kind), ended, time.monotonic())
                 self._kept[key] = made

@@ -1,11 +1,14 @@
 """The study files that may be started: those in the operator's folder, which are read but never imported here."""
 
 import ast
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from sweep.declaration import STUDY_NAME
 from sweep.errors import SweepError
-from sweep.serve.problems import Conflict, NotFound
+from sweep.serve.problems import Conflict, NotFound, Refusal
 from sweep.study import check_file
 
 _LARGEST = 1 << 20  # bytes of a study file whose docstring is read
@@ -13,12 +16,31 @@ _LARGEST = 1 << 20  # bytes of a study file whose docstring is read
 
 @dataclass(frozen=True)
 class StudyFile:
-    """A study file: its name in the folder, its docstring, and what is wrong with it, if it is no valid Python."""
+    """A study file.
+
+    Attributes:
+        name: its name in the folder.
+        doc: its docstring.
+        problem: what is wrong with it, if it is no valid Python.
+        declared: what it gives `sweep.Study` by name, as far as that is a plain value which can be read off.
+    """
 
     name: str
     path: Path
     doc: str
     problem: str | None = None
+    declared: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def study(self) -> str:
+        """The name that its study has where no other one is given."""
+        name = self.declared.get("name")
+        return name if isinstance(name, str) and STUDY_NAME.fullmatch(name) else default_name(self.path)
+
+
+def default_name(path: Path) -> str:
+    """The name of a study whose file gives it none."""
+    return path.stem if STUDY_NAME.fullmatch(path.stem) else "study"
 
 
 def list_files(folder: Path | None) -> list[StudyFile]:
@@ -51,6 +73,19 @@ def find_file(folder: Path | None, name: str) -> Path:
     raise NotFound("a study file is one of the service's folder", repr(name), "GET /api/files lists them")
 
 
+def startable(folder: Path | None, name: str) -> StudyFile:
+    """The study file called `name`, which a worker may load.
+
+    Raises:
+        Conflict, NotFound: see `find_file`.
+        Refusal: it is no valid Python, so that no worker need try.
+    """
+    file = read_file(folder, name)
+    if file.problem is not None:
+        raise Refusal("a study file must be valid Python", f"{name}: {file.problem}", "correct it, then start it")
+    return file
+
+
 def read_file(folder: Path | None, name: str) -> StudyFile:
     """A study file as it can be read without running it.
 
@@ -62,9 +97,33 @@ def read_file(folder: Path | None, name: str) -> StudyFile:
         check_file(path)
         if path.stat().st_size > _LARGEST:
             return StudyFile(name, path, "", "larger than 1 MiB")
-        doc = ast.get_docstring(ast.parse(path.read_bytes())) or ""
+        tree = ast.parse(path.read_bytes())
+        doc, declared = ast.get_docstring(tree) or "", _declared(tree)
     except SweepError as error:
         return StudyFile(name, path, "", error.got)
     except (OSError, ValueError, RecursionError, MemoryError) as error:
         return StudyFile(name, path, "", type(error).__name__)
-    return StudyFile(name, path, doc)
+    return StudyFile(name, path, doc, declared=declared)
+
+
+def _declared(tree: ast.Module) -> dict[str, Any]:
+    """The plain values among the arguments by name of the last call of `Study`, also where the module names them."""
+    known = {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _called(node) == "Study"]
+    found = {}
+    for each in calls[-1].keywords if calls else []:
+        if each.arg and isinstance(each.value, ast.Constant):
+            found[each.arg] = each.value.value
+        elif each.arg and isinstance(each.value, ast.Name) and each.value.id in known:
+            found[each.arg] = known[each.value.id]
+    return found
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")

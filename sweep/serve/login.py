@@ -7,6 +7,7 @@ from sweep.serve.auth import COOKIE, LOGIN, is_token, session
 from sweep.serve.context import ServiceDependency
 
 DAYS = 30
+LOGOUT = "/logout"
 
 router = APIRouter(include_in_schema=False)
 
@@ -31,6 +32,14 @@ async def log_in(request: Request, service: ServiceDependency) -> Response:
         answer.set_cookie(
             COOKIE, session(service.settings.token), DAYS * 86400, httponly=True, samesite="strict", secure=secure
         )
+    return answer
+
+
+@router.post(LOGOUT)
+def log_out(request: Request, service: ServiceDependency) -> Response:
+    """Take the cookie away, and lead to where one logs in."""
+    answer = RedirectResponse(LOGIN if service.settings.token is not None else "/", 303)
+    answer.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=request.url.scheme == "https")
     return answer
 
 

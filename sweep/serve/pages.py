@@ -13,6 +13,16 @@ from sweep.serve.shown import show
 from sweep.serve.views import summary
 
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+TITLES = {
+    404: "There is nothing here",
+    405: "This is not a page",
+    409: "Not as things stand",
+    413: "That is too much",
+    422: "This cannot be shown",
+    503: "Not just now",
+}
+"""What pages say of a request that is refused."""
+
 A_DAY = {"Cache-Control": "max-age=86400"}
 
 router = APIRouter(include_in_schema=False)
@@ -46,5 +56,11 @@ def plotly_script() -> Response:
 
 
 def error_page(request: Request, problem: dict[str, Any]) -> Response:
-    """A page that says what was wrong, and what to do."""
-    return show(request, "error.html", status=problem["status"], problem=problem)
+    """A page that says what was wrong, and what to do, to somebody who knows of no API."""
+    status = problem["status"]
+    said = {name: problem.get(name, "") for name in ("rule", "got", "remedy")}
+    if "/api/" in said["rule"]:
+        said["rule"] = "the address of a page holds what that page takes"
+    if "/api/" in said["remedy"] or status == 405:
+        said["remedy"] = ""  # the page has a button
+    return show(request, "error.html", status=status, title=TITLES.get(status, "This did not work"), problem=said)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from sweep.errors import SweepError
-from sweep.read.commands import run_again, shown_path
+from sweep.read.commands import rerun_command, run_again, shown_path
 from sweep.read.runs import finished, run_value
 from sweep.read.tensorboard import graph_link, links
 from sweep.serve import cells
@@ -47,6 +47,7 @@ def run_page(request: Request, name: str, text: str, service: ServiceDependency,
         epochs=_last_epochs(run, epochs),
         metrics=list(dict.fromkeys(name for values in epochs.values() for name in values)),
         threshold=threshold(run),
+        reproduce=rerun_command(study, run, storage=service.settings.storage),
         again=run_again(study, run, finished(snapshot.counts), storage=service.settings.storage),
         directory=shown_path(run.directory) if run.directory else None,
         started=cells.moment(run.started),

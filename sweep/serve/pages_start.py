@@ -6,10 +6,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from sweep.errors import SweepError
-from sweep.serve.context import ServiceDependency
+from sweep.read.studies import Standing
+from sweep.serve.context import Service, ServiceDependency
 from sweep.serve.files import find_file, list_files, read_file
 from sweep.serve.shown import show
-from sweep.serve.starting import choices_of, examples_of
+from sweep.serve.starting import choices_of, examples_of, placeholders
 from sweep.specs import PRUNERS, SAMPLERS
 
 router = APIRouter(include_in_schema=False)
@@ -20,15 +21,30 @@ FileName = Annotated[str, Query(max_length=255)]
 def start_page(request: Request, service: ServiceDependency, file: FileName = "") -> HTMLResponse:
     """The study files there are, and for one of them what can be said without running it."""
     folder = service.settings.studies
+    read = read_file(folder, file) if file else None
     return show(
         request,
         "start.html",
         files=list_files(folder),
-        chosen=read_file(folder, file) if file else None,
+        chosen=read,
+        standing=standing_of(service, read.study) if read else None,
+        given=placeholders(read.declared) if read else {},
         folder=folder,
         samplers=SAMPLERS,
         pruners=PRUNERS,
     )
+
+
+@router.get("/start/standing")
+def start_standing(request: Request, service: ServiceDependency, name: FileName) -> HTMLResponse:
+    """What is said of a name that a study has already: that starting goes on with it; empty where none has it."""
+    return show(request, "_standing.html", standing=standing_of(service, name))
+
+
+def standing_of(service: Service, name: str) -> Standing | None:
+    """How the study of that name stands, if there is one."""
+    study = service.store.find_study(name) if name.isprintable() else None
+    return service.standing(study) if study is not None else None
 
 
 @router.get("/start/preview")

@@ -6,8 +6,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from sweep.errors import FilterError
-from sweep.read.runs import maximizes
-from sweep.serve.choosing import Chosen, choose, curves, parse_choice
+from sweep.serve.choosing import Chosen, choose, condition_example, curves, parse_choice
 from sweep.serve.context import Choice, Service, ServiceDependency
 from sweep.serve.figures import KINDS
 from sweep.serve.problems import NotFound
@@ -50,10 +49,10 @@ def study_page(request: Request, name: str, service: ServiceDependency, pages: P
         matched=len(runs),
         total=len(snapshot.runs),
         wrong=_wrong(chosen, choice),
+        example=condition_example(snapshot.study, snapshot.best),
         kinds=KINDS,
         states=STATES,
         tensorboard=tensorboard_link(snapshot.study, choice, runs),
-        maximize=maximizes(snapshot.study),
     )
 
 
@@ -119,7 +118,8 @@ def study_figure(name: str, kind: str, service: ServiceDependency, pages: PagesD
     if kind not in KINDS:
         raise NotFound("a figure is one of a study's", repr(kind), ", ".join(KINDS))
     snapshot = service.snapshots.of(service.study(name))
-    return Response(pages.figures.of(snapshot, kind), media_type="application/json")
+    running = service.liveness.of(snapshot.study)
+    return Response(pages.figures.of(snapshot, kind, running=running), media_type="application/json")
 
 
 def _numbers(text: str) -> list[int]:
@@ -138,5 +138,7 @@ def _wrong(chosen: Chosen, choice: Choice) -> dict[str, Any] | None:
     text = choice.filter if chosen.field == "filter" else choice.where
     at = error.position if error.position is not None else len(text)
     parts = [text[:at], text[at : at + 1], text[at + 1 :]]
-    said = (error.got or "").removeprefix(f"{text!r}, ") or error.rule
+    got = error.got or ""
+    placed = got.removeprefix(f"{text!r}, ")  # what was typed stands before what is said of it
+    said = placed if placed != got else f"{error.rule}: got {got}" if got else error.rule
     return {"field": chosen.field, "said": f"{said}; {error.remedy}" if error.remedy else said, "parts": parts}

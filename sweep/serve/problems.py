@@ -137,6 +137,10 @@ def _http(request: Request, error: Exception) -> Response:
         raise error
     if error.status_code == 404:
         problem = document(404, "an address is one of the service's", request.url.path)
+    elif error.status_code == 405:
+        takes = (error.headers or {}).get("Allow", "another method")
+        got = f"{request.method} {request.url.path}"
+        problem = document(405, "an address is asked by a method that it takes", got, f"ask by {takes}")
     else:
         problem = document(error.status_code, str(error.detail))
     return respond(request, problem, dict(error.headers or {}))

@@ -52,5 +52,6 @@ def show(request: Request, template: str, status: int = 200, **context: Any) -> 
     """A template filled; nobody keeps a copy, since what it shows moves."""
     service = pages_of(request).service
     headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control": "no-store"}
+    context["guarded"] = service.settings.token is not None
     response: HTMLResponse = service.templates.TemplateResponse(request, template, context, status, headers)
     return response

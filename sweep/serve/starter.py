@@ -18,8 +18,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sweep.declaration import STUDY_NAME
+from sweep.control.opening import check_total
 from sweep.names import Value, format_value
+from sweep.read.runs import finished
+from sweep.serve.files import default_name
 from sweep.serve.problems import Busy, Conflict
 from sweep.serve.settings import ServeSettings
 from sweep.specs import make_pruner, make_sampler
@@ -29,7 +31,7 @@ from sweep.store.lease import this_host
 MOST = 32
 """Coordinators that one service may have running."""
 
-KEPT_OPTIONS = ("epochs", "workers", "timeout", "keep", "retries", "trial_timeout")
+KEPT_OPTIONS = ("epochs", "workers", "timeout", "broken", "keep", "retries", "trial_timeout")
 """Of the last start, with which a study goes on; the rest stands in the store."""
 
 KEPT = 100  # starts that are remembered
@@ -48,6 +50,7 @@ class Options:
     workers: int | None = None
     sampler: str | None = None
     pruner: str | None = None
+    broken: str | None = None
     seed: int | None = None
     keep: str | None = None
     retries: int | None = None
@@ -124,13 +127,15 @@ class Starter:
         Raises:
             Conflict: the study is being started already.
             Busy: too many studies run.
-            SweepError: there is no such sampler or pruner.
+            SweepError: there is no such sampler or pruner, or the study has more trials than it is to have in all.
         """
         if options.sampler is not None:
             make_sampler(options.sampler, options.seed)
         if options.pruner is not None:
             make_pruner(options.pruner)
-        name = options.name or (file.stem if STUDY_NAME.fullmatch(file.stem) else "study")
+        name = options.name or default_name(file)
+        if (study := self._store.find_study(name)) is not None:
+            check_total(name, options.trials, finished(self._store.counts(study.study_id)))
         with self._lock:
             self._check(name)
             folder = self._settings.logdir.absolute() / name
@@ -154,6 +159,15 @@ class Starter:
             raise Conflict("a study is started once", f"{name}, which has been", "stop it first, or give another name")
         if len(running) >= MOST:
             raise Busy(f"one service runs at most {MOST} studies", str(len(running)), "stop one first")
+
+    def check_none(self, name: str) -> None:
+        """Refuse what must not happen to a study while a process that starts it, or goes on with it, is there.
+
+        Raises:
+            Conflict: there is one, though the study may not be in the store, or may have no owner yet.
+        """
+        if any(begun.study == name and begun.process.poll() is None for begun in self.starts()):
+            raise Conflict("a study that is removed is not being started", name, "stop it first")
 
     def _spawn(self, file: Path, name: str, arguments: list[str], log: Path) -> Start:
         # The database's URL may hold a password, and the process list shows arguments.

@@ -140,7 +140,7 @@ COLUMNS = (
     ("last", "last", "last"),
     ("best", "best", "best"),
     ("time", "time", "duration"),
-    ("reason", "why it ended", ""),
+    ("reason", "why", ""),
 )
 
 
@@ -174,8 +174,11 @@ class Row:
 
     @property
     def reason(self) -> str:
-        """Why the run ended, in a line."""
-        return " ".join((self.run.reason or "").split())
+        """Why the run ended, in a line; of one that waits, that it is run again, and why."""
+        said = " ".join((self.run.reason or "").split())
+        if self.run.state != "WAITING":
+            return said
+        return f"to be run again: {said}" if said else "to be run again"
 
     @property
     def mark(self) -> str:

@@ -92,7 +92,14 @@ class RemoteStore(Store):
         study = self._study(self.ask(self._path(study_id)))
         return study.owner, study.beat
 
-    def ask(self, path: str, body: Any = None) -> Any:
+    def remove_study(self, name: str) -> str | None:
+        """Have the service remove a study with its runs; the folder that went with it, if one did."""
+        path = f"/api/studies/{quote(name, safe='')}?{urlencode({'confirm': name})}"
+        removed: dict[str, Any] = self.ask(path, method="DELETE")
+        folder: str | None = removed["directory"]
+        return folder
+
+    def ask(self, path: str, body: Any = None, *, method: str | None = None) -> Any:
         """What the service answers at a path, read from JSON; `body` is sent as JSON, if there is one.
 
         Raises:
@@ -105,7 +112,7 @@ class RemoteStore(Store):
         data = None
         if body is not None:
             data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
-        request = urllib.request.Request(f"{self.server}{path}", data, headers)
+        request = urllib.request.Request(f"{self.server}{path}", data, headers, method=method)
         try:
             with urllib.request.build_opener(_Straight).open(request, timeout=SECONDS) as answer:
                 return json.load(answer)

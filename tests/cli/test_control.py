@@ -74,6 +74,12 @@ def test_a_running_study_is_asked_to_stop(store, running, capsys):
     assert "go on with: sweep start /somewhere/studies/diabetes.py" in capsys.readouterr().err
 
 
+def test_a_study_under_another_name_than_its_files_goes_on_under_it(store, capsys):
+    add_study(store, "second", owner=Owner(this_host(), os.getpid(), "token"))
+    assert sweep(["stop", "second"]) == 0
+    assert "go on with: sweep start /somewhere/studies/diabetes.py --name second" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", [["stop", "wine"], ["prune", "wine", ".", "--yes"]])
 def test_a_study_that_nobody_runs_is_given_no_command(store, capsys, arguments):
     add_study(store, "wine", [run(0, state="RUNNING")])

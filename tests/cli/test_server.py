@@ -138,3 +138,17 @@ def test_a_server_that_does_not_answer_is_one_line(monkeypatch, capsys, server):
     assert said.startswith("sweep: ")
     assert said.count("\n") == 1
     assert "word" not in said
+
+
+def test_a_study_is_removed_by_the_service(service, monkeypatch, capsys):
+    url, store = service
+    add_example(store, "gone")
+    monkeypatch.setenv("SWEEP_TOKEN", TOKEN)
+    monkeypatch.setenv("SWEEP_SERVER", url)
+    assert sweep(["rm", "gone", "--dry-run"]) == 0
+    assert store.find_study("gone") is not None
+    assert sweep(["rm", "gone", "--yes"]) == 0
+    assert store.find_study("gone") is None
+    assert "gone is removed" in capsys.readouterr().err
+    assert sweep(["rm", "wine", "--yes"]) == 2
+    assert "must not be running" in capsys.readouterr().err

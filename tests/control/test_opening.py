@@ -1,5 +1,6 @@
 """Opening a study: what the command line says instead, what is refused, and what stands from before."""
 
+import dataclasses
 import os
 
 import optuna
@@ -63,6 +64,22 @@ def test_a_study_that_is_opened_is_given_up_when_it_cannot_be(tmp_path):
     second = open_study(declare(), settings)
     second.close(refused=True)
     open_study(declare(), settings).close(refused=False)
+
+
+def test_a_total_below_the_trials_that_are_done_is_refused_and_a_files_is_raised(tmp_path, storage_url):
+    with a_study(storage_url) as study:
+        for _ in range(3):
+            trial = study.ask()
+            study.ledger.update(trial.number, state="COMPLETE")
+            study.search.tell(trial, TrialState.COMPLETE, [1.0])
+        study.writer.flush()
+        study.writer.release()
+    settings = Settings(storage=storage_url, logdir=str(tmp_path / "runs"), trials=2)
+    with pytest.raises(StudyError, match="got 2 for study, which has 3; give more than 3"):
+        open_study(declare(), settings)
+    opened = open_study(declare(trials=2), dataclasses.replace(settings, trials=None))
+    assert (opened.budget, opened.declaration.trials) == (3, 3)
+    opened.close(refused=True)
 
 
 def test_trials_stand_without_a_gap_in_their_numbers():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweep.read.commands import command, run_again, shown_path
+from sweep.read.commands import command, rerun_command, run_again, shown_path
 from tests.store_builder import add_study, build_store, run
 
 DEFAULT = "sqlite:///sweep.db"
@@ -31,13 +31,26 @@ def test_a_pattern_is_quoted_for_the_shell(store):
 def test_a_run_of_a_study_that_goes_on_is_enqueued(store, tmp_path):
     study = add_study(store, runs=[run(0)], file=str(tmp_path / "studies/wine.py"))
     again = run_again(study, store.runs(study.study_id)[0], 1, storage=DEFAULT)
-    assert again == "sweep start studies/wine.py --enqueue dnn-lr=0.001-bs=32-t0000"
+    assert again == "sweep start studies/wine.py --name diabetes --enqueue dnn-lr=0.001-bs=32-t0000"
 
 
 def test_a_run_of_a_finished_study_needs_one_trial_more(store, tmp_path):
     study = add_study(store, runs=[run(0)], file=str(tmp_path / "wine.py"), trials=30)
     again = run_again(study, store.runs(study.study_id)[0], 30, storage=DEFAULT)
-    assert again == "sweep start wine.py --enqueue dnn-lr=0.001-bs=32-t0000 --trials 31"
+    assert again == "sweep start wine.py --name diabetes --enqueue dnn-lr=0.001-bs=32-t0000 --trials 31"
+
+
+def test_a_study_that_is_called_as_its_file_needs_no_name(store, tmp_path):
+    study = add_study(store, "wine", [run(0)], file=str(tmp_path / "wine.py"))
+    again = run_again(study, store.runs(study.study_id)[0], 1, storage=DEFAULT)
+    assert again == "sweep start wine.py --enqueue dnn-lr=0.001-bs=32-t0000"
+
+
+def test_a_run_is_reproduced_from_its_snapshot(store):
+    study = add_study(store, runs=[run(0, snapshot="0" * 64), run(1), run(2, state="RUNNING", snapshot="0" * 64)])
+    said = [rerun_command(study, each, storage=DEFAULT) for each in store.runs(study.study_id)]
+    assert said == ["sweep rerun diabetes t0000", None, None]
+    assert rerun_command(study, store.runs(study.study_id)[0], storage="http://host:8080") is None
 
 
 def test_a_run_of_a_notebook_has_no_such_command(store):

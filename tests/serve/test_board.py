@@ -6,7 +6,7 @@ import pytest
 from sweep.events import RunWriter
 from sweep.serve import board
 from sweep.serve.app import create_app
-from sweep.serve.board import framed, is_forbidden
+from sweep.serve.board import STUB, framed, is_forbidden
 from sweep.serve.context import ServeSettings
 from tests.serve.asking import TOKEN
 from tests.serve.serving import served
@@ -88,12 +88,26 @@ def test_tensorboard_is_started_asked_and_started_again_when_it_has_died(service
     assert own.boards.running == 1
 
 
+@pytest.mark.parametrize(
+    "path", ["data/environment", "data/%65nvironment", "data%2Fenvironment", "data/environment?x=1"]
+)
+def test_its_page_is_told_of_an_environment_that_says_nothing_of_this_machine(service, path):
+    answer = service[0].get(f"/tensorboard/diabetes/{path}")
+    assert (answer.status_code, answer.json()) == (200, dict(STUB))
+    assert (STUB["data_location"], STUB["debug"]) == ("", {})
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("path", ["data/environment", "data%2Fenvironment", "data/%65nvironment", "data//environment/"])
-def test_its_flags_are_not_given_away_whatever_they_are_asked_by(service, path):
-    client = service[0]
-    assert client.get(f"/tensorboard/diabetes/{path}").status_code == 404
-    assert client.get("/tensorboard/diabetes/data/runs", headers={"authorization": ""}).status_code == 401
+@pytest.mark.parametrize(
+    "path", ["data//environment/", "data/environment/", "DATA/environment", "data/Environment", "data/environment%2F"]
+)
+def test_other_spellings_of_its_environment_are_refused(service, path):
+    assert service[0].get(f"/tensorboard/diabetes/{path}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["data/environment", "data/runs"])
+def test_nothing_of_it_is_given_without_the_token(service, path):
+    assert service[0].get(f"/tensorboard/diabetes/{path}", headers={"authorization": ""}).status_code == 401
 
 
 @pytest.mark.slow

@@ -1,9 +1,5 @@
 """The pages in Chromium, as a person uses them: started, watched, filtered, pruned, compared, opened in TensorBoard."""
 
-import contextlib
-import os
-import re
-import shutil
 import time
 from pathlib import Path
 from urllib.parse import unquote
@@ -13,16 +9,10 @@ import pytest
 from sweep.serve.app import create_app
 from sweep.serve.context import ServeSettings
 from tests.serve.asking import TOKEN
+from tests.serve.browsing import SOME_SECONDS, fits, ready, shown, until
 from tests.serve.optuna_study import add_optuna_study
 from tests.serve.serving import served
 from tests.store_builder import add_example, build_store
-
-CHROMIUM = os.environ.get("SWEEP_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-SOME_SECONDS = 120_000  # milliseconds within which what is waited for comes on a busy machine
-HARMLESS = re.compile(r"Applying inline style|status of 422")  # what Plotly has for maps; a filter that is being typed
-
-if CHROMIUM is None and os.environ.get("SWEEP_REQUIRE_ALL") != "1":
-    pytest.skip("there is no Chromium", allow_module_level=True)
 
 SLOW_STUDY = '''
 """A dnn against an mlp, slowly enough to be watched."""
@@ -57,44 +47,6 @@ study = sweep.Study(train, objective="val_loss", direction="minimize", trials=6,
 
 
 @pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def serving():
-    """Serves an application until the windows that show it are closed."""
-    with contextlib.ExitStack() as stack:
-        yield lambda settings, store: stack.enter_context(served(create_app(settings, store)))
-
-
-@pytest.fixture
-def opened(browser, serving):
-    """Opens an address in a window of its own; what goes wrong in it fails the test."""
-    contexts, wrong = [], []
-
-    def opening(address, *, width=1400, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        context.set_default_timeout(SOME_SECONDS)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda said: said.type == "error" and wrong.append(said.text))
-        page.goto(address)
-        return page
-
-    yield opening
-    for context in contexts:
-        context.close()
-    assert [text for text in wrong if not HARMLESS.search(text)] == []
-
-
-@pytest.fixture(scope="module")
 def example(tmp_path_factory):
     folder = tmp_path_factory.mktemp("browser")
     store = build_store(folder)
@@ -102,29 +54,6 @@ def example(tmp_path_factory):
     add_example(store, "wide", count=2000)
     with served(create_app(ServeSettings(str(store.url), folder / "runs"), store)) as address:
         yield address
-
-
-def ready(page):
-    page.wait_for_selector("html[data-ready]")
-    return page
-
-
-def until(page, expression):
-    """Waits until an expression holds; the page's policy lets Playwright's own way of doing so not in."""
-    deadline = time.monotonic() + SOME_SECONDS / 1000
-    while not page.evaluate(expression):
-        if time.monotonic() > deadline:
-            pytest.fail(f"it did not come about: {expression}")
-        page.wait_for_timeout(50)
-
-
-def shown(page):
-    """The names in the table, as far as they are in sight."""
-    return page.eval_on_selector_all("#rows tr[data-number] .name", "names => names.map(name => name.textContent)")
-
-
-def fits(page):
-    return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_what_is_typed_filters_and_a_wrong_pattern_keeps_what_was_shown(opened, example):
@@ -166,6 +95,19 @@ def test_a_part_of_a_name_filters_by_it_and_the_back_button_undoes_it(opened, ex
     page.go_back()
     until(page, "document.querySelector('#count').textContent.startsWith('30 ')")
     assert page.input_value("#filter") == ""
+
+
+def test_a_part_of_a_name_is_reached_and_pressed_by_keyboard(opened, example):
+    page = ready(opened(f"{example}/studies/diabetes"))
+    assert page.locator("#rows [role=button][tabindex='0']").count() == 0
+    page.focus("tr[data-number='2'] a.number")
+    parts = page.locator("tr[data-number='2'] [role=button][tabindex='0']")
+    assert parts.count() == page.locator("#rows [role=button][tabindex='0']").count() > 2
+    page.keyboard.press("Shift+Tab")
+    pattern = page.evaluate("document.activeElement.dataset.filter")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**?filter=*")
+    assert page.input_value("#filter") == pattern
 
 
 def test_a_link_keeps_filter_sort_and_selection(opened, example):
@@ -276,6 +218,10 @@ def test_somebody_with_the_token_logs_in(serving, opened, tmp_path):
     page.click("button")
     page.wait_for_url("**/studies/diabetes?filter=%5Ednn")
     ready(page).wait_for_selector("#rows tr[data-number]")
+    page.click("text=Log out")
+    page.wait_for_url("**/login")
+    page.goto(f"{address}/studies/diabetes")
+    page.wait_for_url("**/login?next=*")
 
 
 @pytest.mark.slow

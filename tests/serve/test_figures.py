@@ -23,7 +23,7 @@ def store(tmp_path_factory):
 
 
 def figure(store, study, kind):
-    return json.loads(Figures(store).of(Snapshots(store).of(store.study(study)), kind))
+    return json.loads(Figures(store).of(Snapshots(store).of(store.study(study)), kind, running=False))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -71,5 +71,17 @@ def test_a_figure_is_made_once_until_a_run_ends(store, monkeypatch):
     monkeypatch.setattr(Figures, "_make", lambda self, snapshot, kind: made.append(kind) or "{}")
     figures, snapshot = Figures(store), Snapshots(store).of(store.study("both"))
     for _ in range(3):
-        figures.of(snapshot, "history")
+        figures.of(snapshot, "history", running=True)
     assert made == ["history"]
+
+
+def test_while_a_study_runs_its_figure_may_be_some_seconds_old_and_after_its_end_not(store, monkeypatch):
+    made = []
+    monkeypatch.setattr(Figures, "_make", lambda self, snapshot, kind: made.append(kind) or "{}")
+    figures, snapshot = Figures(store), Snapshots(store).of(store.study("both"))
+    figures.of(snapshot, "history", running=True)
+    snapshot.counts = {"COMPLETE": 9}
+    figures.of(snapshot, "history", running=True)
+    assert len(made) == 1
+    figures.of(snapshot, "history", running=False)
+    assert len(made) == 2

@@ -1,14 +1,18 @@
 """The pages as they are served: what they show, what they refuse, and that whatever is shown is escaped."""
 
+import html
 import json
 import re
 from pathlib import Path
 
 import pytest
+from optuna.distributions import CategoricalDistribution, distribution_to_json
 
+from sweep.control.preview import Preview
 from sweep.finding import Finding, Picture
 from sweep.serve.choosing import CURVES
 from sweep.serve.pages_study import FIRST_ROWS
+from sweep.serve.starting import LONGEST, choices_of
 from tests.serve.asking import Client
 from tests.store_builder import add_example, add_study, build_store, run
 
@@ -103,6 +107,22 @@ def test_what_is_wrong_is_marked_at_its_place(client, query, field, parts):
     assert page.text.count('<tr data-number="') == 30
 
 
+def test_what_is_wrong_with_a_condition_is_said_once_with_what_to_do(client):
+    said = client.get("/studies/diabetes/rows", where="lr <").json()["said"]
+    assert said == "a name or a value should stand at character 5, its end"
+    said = client.get("/studies/diabetes/rows", where="state = pruned").json()["said"]
+    assert said.endswith("got 'pruned' at character 9; put it in quotes: 'pruned'")
+    said = client.get("/studies/diabetes/rows", where="zzzzzz < 1").json()["said"]
+    assert "learning_rate (lr)" in said
+
+
+def test_the_box_for_a_condition_shows_one_that_this_study_takes(client):
+    page = client.get("/studies/diabetes").text
+    example = html.unescape(re.search(r'id="where"[^>]* placeholder="([^"]*)"', page)[1])
+    assert re.fullmatch(r"lr < 0\.\d+ and val_loss < \d+", example)
+    assert rows(client, where=example)["matched"] > 0
+
+
 @pytest.mark.parametrize("query", [{"sort": "nonsense"}, {"state": "done"}, {"from": "-1"}, {"count": "100000"}])
 def test_what_cannot_be_shown_is_refused(client, query):
     assert client.get("/studies/diabetes/rows", **query).status_code == 422
@@ -161,11 +181,67 @@ def test_what_is_not_there_is_said_on_a_page(client, path):
     assert '<section class="empty">' in answer.text
 
 
+def test_a_page_of_what_is_wrong_speaks_of_no_api(client):
+    for path, query in (
+        ("/studies/nope", {}),
+        ("/start", {"file": "x.py"}),
+        ("/studies/diabetes/rows", {"from": "-1"}),
+    ):
+        page = client.ask("GET", path, params=query, headers=PAGE).text
+        assert "<h1>" in page
+        assert "/api/" not in page.split("<main")[1], path
+
+
+def test_a_method_that_an_address_does_not_take_is_answered_with_those_that_it_does(client):
+    problem = client.ask("PUT", "/api/studies").json()
+    assert (problem["status"], problem["got"], problem["remedy"]) == (405, "PUT /api/studies", "ask by GET")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/start", "/start?file=wine.py", "/studies/diabetes/compare?runs=1,2", "/api/docs"]
+)
+def test_a_page_has_one_heading_of_the_first_order(client, path):
+    assert client.ask("GET", path).text.count("<h1") == 1
+
+
 def test_study_files_are_shown_with_their_docstring_and_never_run(client):
     page = client.get("/start", file="wine.py").text
     assert "Wine by its chemistry." in page
     assert 'data-preview="/start/preview?file=wine.py"' in page
     assert "secret.py" not in page
+
+
+def test_a_study_that_is_there_already_is_told_of_before_its_file_is_started(tmp_path):
+    (tmp_path / "plain.py").write_text('most = 7\nstudy = sweep.Study(train, trials=most, epochs=9, pruner="nop")\n')
+    store = build_store(tmp_path)
+    add_study(store, "plain", [run(0), run(1)], trials=2)
+    there = Client(store, tmp_path, studies=tmp_path)
+    page = there.get("/start", file="plain.py").text
+    assert "exists: 2 of 2 trials, finished; starting goes on with it" in page
+    assert 'data-done="2"' in page
+    for field in ('placeholder="7"', 'placeholder="9"', 'placeholder="nop"', 'placeholder="tpe"'):
+        assert field in page
+    assert there.get("/start/standing", name="other").text.strip() == ""
+    answer = there.post("/api/starts", file="plain.py", trials=1)
+    assert (answer.status_code, answer.json()["got"]) == (422, "1 for plain, which has 2")
+    there.close()
+
+
+def test_a_file_that_is_no_python_cannot_be_started(client):
+    page = client.get("/start", file="broken.py").text
+    assert "This study file is refused" in page
+    assert 'id="start-now"' not in page
+    answer = client.post("/api/starts", file="broken.py")
+    assert (answer.status_code, answer.json()["rule"]) == (422, "a study file must be valid Python")
+
+
+def test_choices_are_shown_as_they_are_and_sent_as_their_values():
+    choices = ["nan", "none", True, None, 0.5, "long " * 40]
+    space = {"words": [distribution_to_json(CategoricalDistribution(choices))]}
+    shown = choices_of(Preview(space=space, keys={"words": "words"}))[0]
+    assert shown.domain.startswith("nan, none, true, none, 0.5, long long")
+    assert len(shown.options[-1].text) == LONGEST
+    assert [json.loads(option.json) for option in shown.options] == choices
 
 
 def test_a_figure_without_runs_or_without_optuna_says_so(client, tmp_path):
@@ -190,7 +266,7 @@ def test_names_parameters_reasons_and_tracebacks_are_escaped(tmp_path):
         page = there.ask("GET", path, headers=PAGE)
         assert page.status_code == 200
         assert "<script>alert" not in page.text, path
-    assert all("<script>alert" not in html for _, html in rows(there, "s")["rows"])
+    assert all("<script>alert" not in row for _, row in rows(there, "s")["rows"])
     for query in ({"filter": EVIL}, {"where": EVIL}, {"sort": EVIL}):
         assert "<script>alert" not in there.ask("GET", "/studies/s", params=query, headers=PAGE).text
     there.close()
@@ -241,7 +317,7 @@ def test_findings_are_shown_in_the_study_in_its_table_and_with_their_picture_on_
     page = there.ask("GET", "/studies/s", headers=PAGE).text
     assert re.search(r"3 of 7 runs had symmetric-neurons", page)
     assert "where=finding+%3D+%27symmetric-neurons%27" in page
-    assert [html.count('class="mark"') for _, html in rows(there, "s")["rows"]] == [1, 1, 1, 0, 0, 0, 0, 0]
+    assert [row.count('class="mark"') for _, row in rows(there, "s")["rows"]] == [1, 1, 1, 0, 0, 0, 0, 0]
     assert there.get("/studies/s", where="finding = 'symmetric-neurons'").text.count('<tr data-number="') == 3
     shown = there.ask("GET", "/studies/s/runs/0", headers=PAGE).text
     for text in ("all 2 units are alike", "Initialise at random.", "since epoch 1, in dense, certain, severe"):

@@ -13,6 +13,7 @@ from sweep.serve import starter as starter_module
 from sweep.serve.problems import Busy, Conflict
 from sweep.serve.settings import ServeSettings
 from sweep.serve.starter import LOG, OPTIONS, Options, Starter
+from tests.serve.asking import Client
 from tests.store_builder import add_study, build_store, run
 
 PLAIN = """
@@ -43,11 +44,16 @@ def house(tmp_path):
 
 def test_options_are_those_of_sweep_start_with_values_as_names_have_them():
     options = Options(
-        trials=5, sampler="grid(x=[1, 2])", seed=0, fixed={"lr": 0.01, "opt": "a b=c", "aug": True, "n": None}
+        trials=5,
+        sampler="grid(x=[1, 2])",
+        broken="report",
+        seed=0,
+        fixed={"lr": 0.01, "opt": "a b=c", "aug": True, "n": None},
     )
     assert options.arguments() == [
         "--trials=5",
         "--sampler=grid(x=[1, 2])",
+        "--broken=report",
         "--seed=0",
         "--set=lr=0.01",
         "--set=opt=a~20b~3dc",
@@ -116,9 +122,33 @@ def test_a_study_goes_on_with_the_options_of_its_last_start(sleeping):
     kept = json.loads((begun.log.parent / OPTIONS).read_text())
     assert kept == {
         "name": "plain", "trials": 9, "epochs": 7, "timeout": None, "workers": None,
-        "sampler": "random", "pruner": "median", "seed": 3, "fixed": {"x": 0.5},
+        "sampler": "random", "pruner": "median", "broken": None, "seed": 3, "fixed": {"x": 0.5},
         "keep": "best:2", "retries": None, "trial_timeout": None,
     }  # fmt: skip
+
+
+def test_a_total_below_the_trials_that_are_done_is_refused_before_a_process_begins(sleeping):
+    starter, file, store = sleeping
+    add_study(store, "plain", [run(0), run(1), run(2, state="PRUNED"), run(3, state="RUNNING")])
+    with pytest.raises(SweepError, match="got 2 for plain, which has 3; give more than 3"):
+        starter.start(file, Options(trials=2))
+    assert starter.starts() == []
+    assert starter.start(file, Options(trials=3)).study == "plain"
+
+
+def test_a_study_that_is_being_started_is_not_removed(sleeping, tmp_path):
+    starter, file, store = sleeping
+    folder = Client(store, tmp_path)
+    folder.service.starter = starter
+    study = add_study(store, "plain", [run(0)])
+    begun = starter.go_on(file, study, 9)
+    assert folder.ask("DELETE", "/api/studies/plain", params={"confirm": "plain"}).status_code == 409
+    assert store.find_study("plain") is not None
+    begun.process.kill()
+    begun.process.wait()
+    assert folder.ask("DELETE", "/api/studies/plain", params={"confirm": "plain"}).status_code == 200
+    assert store.find_study("plain") is None
+    folder.close()
 
 
 def test_neither_the_database_nor_the_token_is_on_the_command_line(sleeping, monkeypatch):

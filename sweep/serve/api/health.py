@@ -8,7 +8,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
 from sweep.serve.context import ServiceDependency
+from sweep.serve.describing import routes_of
 from sweep.serve.metrics import MEDIA_TYPE, measure
+from sweep.serve.shown import show
 
 router = APIRouter(tags=["service"])
 
@@ -28,6 +30,6 @@ def metrics(service: ServiceDependency) -> Response:
 
 
 @router.get("/api/docs", include_in_schema=False)
-def docs(request: Request, service: ServiceDependency) -> HTMLResponse:
+def docs(request: Request) -> HTMLResponse:
     """The API's description as a page, without scripts; programs read /api/openapi.json."""
-    return service.templates.TemplateResponse(request, "docs.html", {"document": request.app.openapi()})
+    return show(request, "docs.html", routes=routes_of(request.app.openapi()))

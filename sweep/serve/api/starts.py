@@ -1,6 +1,6 @@
 """Study files, what they would train, and starting them."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
@@ -9,7 +9,7 @@ from sweep.declaration import STUDY_NAME
 from sweep.names import is_run_name
 from sweep.serve.api.parameters import FileName
 from sweep.serve.context import ServiceDependency
-from sweep.serve.files import StudyFile, find_file, list_files, read_file
+from sweep.serve.files import StudyFile, find_file, list_files, read_file, startable
 from sweep.serve.problems import NotFound
 from sweep.serve.starter import Options, Start
 
@@ -59,6 +59,7 @@ class Starting(BaseModel):
     workers: Annotated[int, Field(ge=1, le=512)] | None = None
     sampler: Spec | None = None
     pruner: Spec | None = None
+    broken: Literal["prune", "report", "ignore"] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
     keep: Annotated[str, StringConstraints(pattern=r"^(all|none|best:[1-9][0-9]{0,8})$")] | None = None
     retries: Annotated[int, Field(ge=0, le=100)] | None = None
@@ -95,9 +96,10 @@ def start(starting: Starting, service: ServiceDependency) -> dict[str, Any]:
     The answer comes at once; the study is in the store when its first run has begun, some seconds later. `GET
     /api/starts/{start}` says how it goes.
     """
-    path = find_file(service.settings.studies, starting.file)
+    file = startable(service.settings.studies, starting.file)
     options = starting.model_dump(exclude={"file", "enqueue"})
-    return start_object(service.starter.start(path, Options(**options), starting.enqueue))
+    options["name"] = options["name"] or (file.study if "name" in file.declared else None)
+    return start_object(service.starter.start(file.path, Options(**options), starting.enqueue))
 
 
 @router.get("/starts")

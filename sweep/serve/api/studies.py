@@ -14,7 +14,7 @@ from sweep.read.report import study_object
 from sweep.serve.api.parameters import StudyName
 from sweep.serve.api.starts import start_object
 from sweep.serve.context import Service, ServiceDependency
-from sweep.serve.files import find_file
+from sweep.serve.files import startable
 from sweep.serve.problems import Conflict, Refusal
 from sweep.store import StudyRecord
 
@@ -74,7 +74,7 @@ def go_on(study: StudyName, service: ServiceDependency, options: GoingOn | None 
     if service.liveness.of(record):
         raise Conflict("a study that goes on has stopped", f"{record.name}, which is running")
     file = Path(record.declaration.get("file") or "")
-    path = find_file(service.settings.studies, file.name) if file.name else None
+    path = startable(service.settings.studies, file.name).path if file.name else None
     if path is None or path != file.resolve():
         raise Conflict(
             "a study goes on from a file in the service's folder", str(file), "go on with sweep start where the file is"
@@ -95,6 +95,7 @@ async def delete_study(
         raise Refusal("a study is removed when its name is given once more", repr(confirm), f"confirm={record.name}")
     if service.liveness.of(record):
         raise Conflict("a study that is removed must not be running", record.name, "stop it first")
+    await run_in_threadpool(service.starter.check_none, record.name)
     await service.boards.stop(record.study_id)
     folder = await run_in_threadpool(remove_study, service.store, record, service.settings.logdir)
     return {"study": record.name, "removed": True, "directory": str(folder) if folder is not None else None}

@@ -3,10 +3,10 @@
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from sweep.serve.board import is_forbidden
+from sweep.serve.board import ENVIRONMENT, STUB, is_forbidden
 from sweep.serve.context import ServiceDependency
 from sweep.serve.problems import NotFound
 
@@ -26,7 +26,9 @@ def board_slash(request: Request, name: str, service: ServiceDependency) -> Resp
 @router.api_route("/tensorboard/{name}/{path:path}", methods=METHODS)
 async def board(request: Request, name: str, path: str, service: ServiceDependency) -> Response:
     """A study's TensorBoard."""
-    if is_forbidden(path):
+    if is_forbidden(path) and path != ENVIRONMENT:
         raise NotFound("an address is one of the service's", repr(path))
     study = await run_in_threadpool(service.study, name)
+    if path == ENVIRONMENT:
+        return JSONResponse(STUB)
     return await service.boards.ask(await service.boards.of(study), request, path)

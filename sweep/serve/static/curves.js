@@ -1,9 +1,13 @@
-// Many learning curves on one canvas: each run a line in the colour of its state, the one under the pointer in front.
+// Many learning curves on one canvas: each run a line in the colour of its state; in front, each in a colour of its own,
+// the best one, those that are selected, and the one under the pointer.
+
+import { nice, roomy, shortNumber, ticks, within } from "/static/axes.js";
 
 const LEFT = 52;
 const RIGHT = 14;
 const TOP = 8;
 const BOTTOM = 24;
+const SERIES = 8; // colours for those that are selected
 
 export class Curves {
   constructor(canvas, { onOpen = () => {}, onHover = () => {}, colour = null } = {}) {
@@ -14,6 +18,10 @@ export class Curves {
     this.hovered = null;
     this.logarithmic = false;
     this.threshold = null;
+    this.whole = new Set(); // runs whose values the axis covers in any case
+    this.upTo = null; // the last epoch that is shown; all if null
+    this.better = null; // at which end of the axis the better values are, if one knows: "low" or "high"
+    this.empty = "No epoch has ended yet";
     this.colour = colour;
     this.onOpen = onOpen;
     this.onHover = onHover;
@@ -25,9 +33,10 @@ export class Curves {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
 
-  show({ runs, best }) {
+  show({ runs, best, better = null }) {
     this.runs = runs;
     this.best = best;
+    this.better = better;
     this.draw();
   }
 
@@ -75,8 +84,8 @@ export class Curves {
     this.runs.forEach((run, place) => {
       if (this.#inFront(run)) this.#line(pen, run, this.#colour(run, place, get), run.number === this.hovered ? 2.6 : 1.9, 1);
     });
-    this.#threshold(pen, get);
     pen.restore();
+    this.#threshold(pen, width, get);
     this.#label(pen, width, get);
   }
 
@@ -85,27 +94,31 @@ export class Curves {
   }
 
   #colour(run, place, get) {
+    if (run.number === this.hovered) return get("ink");
     if (this.colour) return this.colour(run, place, get);
-    return get(run.state) || get("quiet");
+    if (this.front.has(run.number)) return get(`series-${[...this.front].indexOf(run.number) % SERIES}`);
+    return get(run.number === this.best ? "best" : run.state) || get("quiet");
   }
 
   #scale(width, height) {
-    const values = [];
-    let epochs = 1;
-    for (const run of this.runs) {
-      epochs = Math.max(epochs, run.values.length);
-      for (const value of run.values) if (value !== null && (!this.logarithmic || value > 0)) values.push(value);
-    }
+    const there = (value) => value !== null && (!this.logarithmic || value > 0);
+    const longest = Math.max(1, ...this.runs.map((run) => run.values.length));
+    const epochs = this.upTo ? Math.min(this.upTo, longest) : longest;
+    const values = this.runs.flatMap((run) => run.values.slice(0, epochs).filter(there)).sort((a, b) => a - b);
     if (!values.length) return null;
-    values.sort((a, b) => a - b);
     const map = this.logarithmic ? Math.log10 : (value) => value;
-    let [low, high] = within(values.map(map));
-    if (!(high > low)) [low, high] = [low - (Math.abs(low) || 1) * 0.05, low + (Math.abs(low) || 1) * 0.05];
-    const room = (high - low) * 0.06;
-    [low, high] = [low - room, high + room];
+    const must = this.runs.filter((run) => this.whole.has(run.number)).flatMap((run) => run.values.filter(there));
+    if (this.#limit() !== null && there(this.#limit())) must.push(this.#limit());
+    const ends = [...within(values.map(map), this.better), ...must.map(map)];
+    const [low, high] = roomy(Math.min(...ends), Math.max(...ends));
     const across = (width - LEFT - RIGHT) / Math.max(1, epochs - 1);
     const up = (height - TOP - BOTTOM) / (high - low);
     return { epochs, low, high, map, x: (epoch) => LEFT + epoch * across, y: (value) => height - BOTTOM - (map(value) - low) * up };
+  }
+
+  // The value of the threshold, where it is one of the metric that is shown.
+  #limit() {
+    return this.threshold && !this.threshold.hidden ? this.threshold.value : null;
   }
 
   #axes(pen, width, height, get) {
@@ -115,7 +128,7 @@ export class Curves {
     pen.fillStyle = get("quiet");
     pen.textAlign = "right";
     pen.textBaseline = "middle";
-    for (const tick of this.#ticks()) {
+    for (const tick of ticks(scale.low, scale.high, this.logarithmic)) {
       const y = Math.round(scale.y(tick)) + 0.5;
       pen.globalAlpha = 0.6;
       pen.beginPath();
@@ -131,25 +144,6 @@ export class Curves {
     for (let epoch = step; epoch <= scale.epochs; epoch += step) pen.fillText(String(epoch), scale.x(epoch - 1), height - BOTTOM + 7);
     pen.textAlign = "left";
     pen.fillText("epoch", 6, height - BOTTOM + 7);
-  }
-
-  #ticks() {
-    const { low, high } = this.scale;
-    if (!this.logarithmic) {
-      const step = nice((high - low) / 5);
-      const found = [];
-      for (let tick = Math.ceil(low / step) * step; tick <= high; tick += step) found.push(Number(tick.toPrecision(12)));
-      return found;
-    }
-    const found = [];
-    const factors = high - low > 2 ? [1] : high - low > 0.7 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9];
-    for (let power = Math.floor(low); power <= Math.ceil(high); power++) {
-      for (const factor of factors) {
-        const tick = Number((factor * 10 ** power).toPrecision(6));
-        if (Math.log10(tick) >= low && Math.log10(tick) <= high) found.push(tick);
-      }
-    }
-    return found;
   }
 
   #line(pen, run, colour, thickness, alpha) {
@@ -178,31 +172,27 @@ export class Curves {
     pen.globalAlpha = 1;
   }
 
-  #threshold(pen, get) {
-    if (!this.threshold || this.threshold.hidden) return;
-    const { scale } = this;
-    const [x, y] = [scale.x(this.threshold.epoch - 1), scale.y(this.threshold.value)];
-    pen.strokeStyle = pen.fillStyle = get("fail");
+  // A dashed line over the whole width; what it is stands in the legend, where it lies over no curve.
+  #threshold(pen, width, get) {
+    if (this.#limit() === null || (this.logarithmic && this.#limit() <= 0)) return;
+    pen.strokeStyle = get("fail");
     pen.lineWidth = 1.5;
     pen.setLineDash([4, 3]);
     pen.beginPath();
-    pen.moveTo(LEFT, y);
-    pen.lineTo(Math.max(x + 60, LEFT + 120), y);
+    pen.moveTo(LEFT, this.scale.y(this.#limit()));
+    pen.lineTo(width - RIGHT, this.scale.y(this.#limit()));
     pen.stroke();
     pen.setLineDash([]);
-    pen.textAlign = "left";
-    pen.textBaseline = "bottom";
-    pen.fillText(`threshold ${shortNumber(this.threshold.value)} at epoch ${this.threshold.epoch}`, Math.max(x + 66, LEFT + 126), y + 5);
   }
 
   #label(pen, width, get) {
     const run = this.runs.find((one) => one.number === this.hovered);
     if (!run) return;
     const last = run.values.findLast((value) => value !== null);
-    const text = `${run.name}  ${last === undefined ? "" : shortNumber(last)}`;
+    const said = `${run.name}  ${last === undefined ? "" : shortNumber(last)}`;
     pen.font = `11px ${get("mono")}`;
     const room = width - LEFT - RIGHT - 12;
-    const long = Math.min(room, pen.measureText(text).width);
+    const long = Math.min(room, pen.measureText(said).width);
     pen.fillStyle = get("panel");
     pen.globalAlpha = 0.92;
     pen.fillRect(width - RIGHT - long - 12, TOP, long + 12, 20);
@@ -210,14 +200,14 @@ export class Curves {
     pen.fillStyle = get("ink");
     pen.textAlign = "right";
     pen.textBaseline = "middle";
-    pen.fillText(text, width - RIGHT - 6, TOP + 10, room);
+    pen.fillText(said, width - RIGHT - 6, TOP + 10, room);
   }
 
   #nothing(pen, width, height, colour) {
     pen.fillStyle = colour;
     pen.font = `13px ${getComputedStyle(document.documentElement).getPropertyValue("--sans")}`;
     pen.textAlign = "center";
-    pen.fillText(this.runs.length ? "No value of this metric yet" : "No epoch has ended yet", width / 2, height / 2);
+    pen.fillText(this.runs.length ? "No value of this metric yet" : this.empty, width / 2, height / 2);
   }
 
   #point(event) {
@@ -248,26 +238,6 @@ export class Curves {
     event.preventDefault();
     event.stopPropagation();
   }
-}
-
-// The range of sorted values, without the outermost 3 % at an end where these lie far away, as first epochs do.
-function within(values) {
-  const [least, most] = [values[0], values.at(-1)];
-  const low = values[Math.floor((values.length - 1) * 0.03)];
-  const high = values[Math.ceil((values.length - 1) * 0.97)];
-  const far = (high - low) * 0.25;
-  return [low - least > far ? low : least, most - high > far ? high : most];
-}
-
-function nice(step) {
-  const power = 10 ** Math.floor(Math.log10(step));
-  return [1, 2, 5, 10].find((factor) => factor * power >= step) * power;
-}
-
-export function shortNumber(value) {
-  if (value === 0) return "0";
-  const size = Math.abs(value);
-  return size >= 1e6 || size < 1e-4 ? value.toExponential(2).replace("e+", "e") : String(Number(value.toPrecision(4)));
 }
 
 // The boxes above a canvas: which metric, and whether by logarithm.

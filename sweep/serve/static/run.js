@@ -1,5 +1,6 @@
 // A run's page: its curve among its rivals', and what changes while it trains.
 
+import { shortNumber } from "/static/axes.js";
 import { Curves, controls } from "/static/curves.js";
 import { copyButtons, prune } from "/static/dialogs.js";
 import { ask, latest, paced } from "/static/request.js";
@@ -12,13 +13,27 @@ const canvas = document.getElementById("curves");
 
 const curves = new Curves(canvas, { onOpen: (other) => location.assign(`${study}/runs/${other}`), colour });
 const chart = controls(curves, () => load());
-if (page.dataset.threshold) curves.threshold = { value: Number(page.dataset.threshold), epoch: Number(page.dataset.epoch) };
-curves.front = new Set([number]);
+curves.front = curves.whole = new Set([number]);
+if (["fail", "pruned"].includes(page.dataset.state) && !Number(page.dataset.epoch)) curves.empty = "It ended before its first epoch";
+const all = document.getElementById("all-epochs");
+all.addEventListener("change", () => measure(page.dataset));
+
+// A pruned run is shown until twice the epochs that it had, so that one sees why.
+function measure({ threshold, epoch, state }) {
+  curves.threshold = threshold ? { ...curves.threshold, value: Number(threshold), epoch: Number(epoch) } : null;
+  document.getElementById("limit").hidden = !threshold;
+  document.getElementById("limit-said").textContent = threshold ? `threshold ${shortNumber(Number(threshold))} at epoch ${epoch}` : "";
+  all.parentElement.hidden = state !== "pruned";
+  curves.upTo = state === "pruned" && !all.checked ? Math.max(4, 2 * Number(epoch)) : null;
+  curves.draw();
+}
+
+measure(page.dataset);
 document.querySelector(".legend .swatch").classList.add(page.dataset.state === "complete" ? "own" : page.dataset.state);
 
 function colour(run, place, get) {
   if (run.number === number) return run.state === "complete" ? get("link") : get(run.state) || get("ink");
-  return run.number === curves.best ? get("complete") : get("faint");
+  return run.number === curves.best ? get("best") : get("faint");
 }
 
 const load = latest(async (signal) => {
@@ -39,7 +54,8 @@ const again = paced(1000, async () => {
   }
   const now = fresh.getElementById("run");
   document.title = fresh.title;
-  if (now.dataset.threshold) curves.threshold = { value: Number(now.dataset.threshold), epoch: Number(now.dataset.epoch) };
+  Object.assign(page.dataset, { threshold: now.dataset.threshold, epoch: now.dataset.epoch, state: now.dataset.state });
+  measure(page.dataset);
   await load();
   if (now.dataset.state !== "running" && now.dataset.state !== "waiting") stream?.close();
 });

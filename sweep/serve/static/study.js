@@ -1,8 +1,12 @@
 // A study's page: the address says which runs are shown, and everything on the page follows the address.
 
-import { Curves, controls, shortNumber } from "/static/curves.js";
-import { confirm, copyButtons, prune, text, toast } from "/static/dialogs.js";
+import { actionsOf } from "/static/actions.js";
+import { shortNumber } from "/static/axes.js";
+import { Curves, controls } from "/static/curves.js";
+import { copyButtons, text, toast } from "/static/dialogs.js";
 import { Figures } from "/static/figures.js";
+import { Filters } from "/static/filters.js";
+import { keyboard } from "/static/keys.js";
 import { ask, latest, paced } from "/static/request.js";
 import { Tab } from "/static/tab.js";
 import { Table } from "/static/table.js";
@@ -10,8 +14,7 @@ import { Table } from "/static/table.js";
 const $ = (id) => document.getElementById(id);
 const page = $("study");
 const { name, address, api } = page.dataset;
-const TYPING = 70; // milliseconds after a key before the service is asked
-const SETTLED = 900; // milliseconds after which what was typed is a step of the browser's history
+const ENDED = 1500; // milliseconds after a study's end after which what is slow to follow is asked for once more
 const MOST_COMPARED = 8;
 const KEPT = ["filter", "where", "state", "sort"];
 
@@ -51,6 +54,8 @@ function go(changes, { step = true } = {}) {
   history[step ? "pushState" : "replaceState"](null, "", target);
 }
 
+const filters = new Filters($("filters"), $("wrong"), { go, refresh: () => refresh() });
+
 function open(number) {
   location.assign(`${address}/runs/${number}`);
 }
@@ -68,6 +73,7 @@ const loadCurves = latest(async (signal) => {
   const asked = new URLSearchParams({ ...good, metric: chart.metric(), numbers: [...table.picked].slice(0, MOST_COMPARED).join(",") });
   const given = await ask(`${address}/curves?${asked}`, { signal });
   chart.fill(given);
+  curves.empty = given.chosen || !Object.keys(good).length ? "No epoch has ended yet" : "No run matches";
   curves.front = new Set(table.picked);
   curves.show(given);
   const drawn = given.runs.length;
@@ -75,7 +81,7 @@ const loadCurves = latest(async (signal) => {
 });
 
 function show(given) {
-  right();
+  filters.right();
   table.show(given);
   $("count").textContent = `${given.matched.toLocaleString("en")} of ${given.total.toLocaleString("en")} runs`;
   if (given.summary !== shownSummary) $("summary").innerHTML = shownSummary = given.summary;
@@ -87,10 +93,17 @@ function show(given) {
   const better = given.best !== null && best !== null && given.best !== best;
   if (better) toast(`New best: ${shortNumber(given.best)}`);
   const moved = given.used !== used || given.state !== state;
+  if (state === "running" && given.state !== "running") setTimeout(ended, ENDED);
   [best, state, used] = [given.best, given.state, given.used];
   tab.show({ used, trials: given.trials, state, best: best === null ? "" : shortNumber(best), isNew: better });
   if (moved) figures.load().catch(() => {});
   if (state === "running") listen();
+}
+
+// What was asked for while the last run ended may lack it.
+function ended() {
+  figures.load().catch(() => {});
+  loadCurves().catch(() => {});
 }
 
 function nothing({ total }) {
@@ -103,77 +116,20 @@ function nothing({ total }) {
   line.replaceChildren("No run matches. ", button);
 }
 
-// A wrong filter keeps what is shown, and marks the place.
-function wrong({ field, parts, said }) {
-  const line = $("wrong");
-  const code = text("code", parts[0]);
-  code.append(text("mark", parts[1] || " "), parts[2]);
-  line.replaceChildren(code, ` ${said}. The last runs that matched are still shown.`);
-  line.hidden = false;
-  for (const box of [$("filter"), $("where")]) box.toggleAttribute("aria-invalid", box.id === field);
-  $(field)?.setAttribute("aria-invalid", "true");
-}
-
-function right() {
-  $("wrong").hidden = true;
-  for (const box of [$("filter"), $("where")]) box.removeAttribute("aria-invalid");
-}
-
 async function refresh({ alsoCurves = true } = {}) {
   try {
     await loadRows();
     if (alsoCurves) await loadCurves();
   } catch (error) {
-    if (error.problem?.parts) wrong(error.problem);
+    if (error.problem?.parts) filters.wrong(error.problem);
     else if (error.status) toast(error.message);
   }
-}
-
-// What is typed
-
-let typing = null;
-let settling = null;
-let written = location.href; // where the browser's history stands
-
-function typed() {
-  const filters = { filter: $("filter").value, where: $("where").value };
-  clearTimeout(typing);
-  clearTimeout(settling);
-  typing = setTimeout(() => {
-    go(filters, { step: location.href === written });
-    refresh();
-  }, TYPING);
-  settling = setTimeout(() => (written = location.href), SETTLED);
-}
-
-for (const box of [$("filter"), $("where")]) {
-  box.addEventListener("input", typed);
-  box.addEventListener("keydown", (event) => event.key === "Escape" && box.blur());
-}
-$("filters").addEventListener("submit", (event) => {
-  event.preventDefault();
-  typed();
-});
-
-function filterBy(pattern, within) {
-  const box = $("filter");
-  box.value = within && box.value ? both(box.value, pattern) : pattern;
-  written = location.href;
-  typed();
-}
-
-// A pattern that finds what two patterns find, wherever in the name each does.
-function both(first, second) {
-  const looking = (pattern) => `(?=.*(?:${pattern}))`;
-  return /^\^(\(\?=\.\*\(\?:.*\)\))+$/.test(first) ? first + looking(second) : `^${looking(first)}${looking(second)}`;
 }
 
 // The address has changed without us: the back button.
 addEventListener("popstate", () => {
   const given = query();
-  $("filter").value = given.get("filter") || "";
-  $("where").value = given.get("where") || "";
-  written = location.href;
+  filters.set(given.get("filter") || "", given.get("where") || "");
   select();
   figures.choose(given.get("figure"), false).catch(() => {});
   refresh();
@@ -184,11 +140,10 @@ addEventListener("popstate", () => {
 document.addEventListener("click", (event) => {
   const target = event.target;
   const part = target.closest("[data-filter]");
-  if (part) return filterBy(part.dataset.filter, event.shiftKey);
+  if (part) return filters.by(part.dataset.filter, event.shiftKey);
   if (target.closest("[data-clear]")) {
-    for (const box of [$("filter"), $("where")]) box.value = "";
     go({ filter: "", where: "", state: "" });
-    written = location.href;
+    filters.set("", "");
     return refresh();
   }
   const action = target.closest("[data-action]")?.dataset.action;
@@ -198,7 +153,7 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   const given = new URL(link.href).searchParams;
   go({ sort: given.get("sort") || "", state: given.get("state") || "" });
-  written = location.href;
+  filters.settle();
   return refresh({ alsoCurves: "state" in link.dataset });
 });
 
@@ -244,66 +199,24 @@ $("unselect").addEventListener("click", () => {
 
 // What is done to the study
 
-function pruneMatching() {
-  const { filter, where } = choice();
-  prune(api, filter || where ? { filter: filter || "", where: where || "" } : { filter: "." }, () => refresh());
-}
-
-const actions = {
-  stop: () =>
-    confirm({
-      title: `Stop ${name}?`,
-      body: [text("p", "It ends after the running epochs. What is running is run again when the study goes on.")],
-      yes: "Stop",
-      work: async () => {
-        await ask(`${api}/stop`, { method: "POST" });
-        toast("It stops after the running epochs");
-      },
-    }),
-  resume: () => {
-    const trials = document.createElement("input");
-    Object.assign(trials, { type: "number", min: 1, value: state === "finished" ? 2 * used : "", placeholder: "as before" });
-    const label = text("label", "trials in all");
-    label.append(trials);
-    confirm({
-      title: state === "finished" ? `Train more trials of ${name}?` : `Go on with ${name}?`,
-      body: [text("p", "It goes on with the options it was started with; earlier trials count."), label],
-      yes: "Go on",
-      work: async () => {
-        await ask(`${api}/go-on`, { method: "POST", body: trials.value ? { trials: Number(trials.value) } : {} });
-        toast("Starting; the first run begins in some seconds");
-        listen();
-        for (const wait of [2000, 5000, 9000, 14000]) setTimeout(refresh, wait);
-      },
-    });
+const actions = actionsOf({
+  name,
+  api,
+  choice,
+  now: () => ({ state, used }),
+  refresh: () => refresh(),
+  begun: () => {
+    listen();
+    for (const wait of [2000, 5000, 9000, 14000]) setTimeout(refresh, wait);
   },
-  delete: () => {
-    const again = document.createElement("input");
-    again.autocomplete = "off";
-    again.spellcheck = false;
-    const label = text("label", `Write ${name} to confirm`);
-    label.append(again);
-    const button = confirm({
-      title: `Delete ${name}?`,
-      body: [text("p", `All its runs are removed from the store, and their event files. This cannot be undone.`), label],
-      yes: "Delete for ever",
-      danger: true,
-      ready: false,
-      work: async () => {
-        await ask(`${api}?confirm=${encodeURIComponent(again.value)}`, { method: "DELETE" });
-        location.assign("/");
-      },
-    });
-    again.addEventListener("input", () => (button.disabled = again.value !== name));
-  },
-};
+});
 
-$("prune").addEventListener("click", pruneMatching);
+$("prune").addEventListener("click", actions.prune);
 $("keys").addEventListener("click", () => $("help").showModal());
 
 // Keys
 
-const keys = {
+keyboard({
   "/": () => focus($("filter")),
   w: () => focus($("where")),
   j: () => table.step(1),
@@ -314,25 +227,14 @@ const keys = {
   x: () => table.at !== null && table.pick(table.at),
   c: compare,
   t: () => $("tensorboard").click(),
-  p: () => $("prune").disabled || pruneMatching(),
+  p: () => $("prune").disabled || actions.prune(),
   "?": () => $("help").showModal(),
-};
+});
 
 function focus(box) {
   box.focus();
   box.select();
 }
-
-document.addEventListener("keydown", (event) => {
-  const target = event.target;
-  if (event.metaKey || event.ctrlKey || event.altKey || document.querySelector("dialog[open]")) return;
-  if (target.matches("input:not([type=checkbox]), select, textarea")) return;
-  if (event.key === "Enter" && target.closest("a, button")) return;
-  const work = keys[event.key];
-  if (!work) return;
-  event.preventDefault();
-  work();
-});
 
 // What moves by itself
 

@@ -20,6 +20,7 @@ export class Table {
     this.below = space();
     addEventListener("scroll", () => this.#moved(), { passive: true });
     addEventListener("resize", () => this.#moved());
+    this.body.addEventListener("focusin", (event) => this.#reached(this.#numberOf(event.target)));
     this.body.addEventListener("change", (event) => event.target.matches("input[type=checkbox]") && this.pick(this.#numberOf(event.target)));
   }
 
@@ -118,8 +119,18 @@ export class Table {
       const number = Number(row.dataset.number);
       row.classList.toggle("picked", this.picked.has(number));
       row.classList.toggle("at", number === this.at || number === hovered);
+      // Of all rows only the one at the keyboard's place is gone through by Tab, part by part.
+      for (const part of row.querySelectorAll("[role=button], input")) part.tabIndex = number === this.at ? 0 : -1;
       row.querySelector("input").checked = this.picked.has(number);
+      row.dataset.series = this.picked.has(number) ? [...this.picked].indexOf(number) % 8 : ""; // its curve's colour
     }
+  }
+
+  #reached(number) {
+    if (number === this.at) return;
+    this.at = number;
+    this.mark();
+    this.onAt(number);
   }
 
   // Moves the keyboard's place by so many rows, and into sight.
@@ -131,6 +142,7 @@ export class Table {
     this.onAt(this.at);
     const row = this.row(this.at);
     if (!row) return;
+    if (this.body.contains(document.activeElement)) row.querySelector("a")?.focus({ preventScroll: true });
     const { top, bottom } = row.getBoundingClientRect();
     const under = (this.table.tHead.getBoundingClientRect().bottom || 0) + 4;
     if (top < under) scrollBy(0, top - under - 60);

@@ -154,6 +154,10 @@ def test_the_description_names_every_route_and_is_a_page_without_scripts(client)
     assert "<script" not in page
     for path in described["paths"]:
         assert path in page
+    assert '<link rel="stylesheet" href="/static/sweep.css">' in page
+    assert "text of at most 255 characters" in page
+    assert "anyOf" not in page
+    assert "`" not in page
 
 
 def test_a_database_that_is_away_is_answered_by_503_without_its_name(own):
