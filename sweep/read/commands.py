@@ -49,8 +49,8 @@ def start_command(study: "StudyRecord", *words: str, storage: str) -> str:
 def rerun_command(study: "StudyRecord", run: "RunRecord", *, storage: str) -> str | None:
     """The command that repeats a run exactly: its seed, its parameters, its study file as it was.
 
-    None where that cannot be: it has not ended, it went on from another's checkpoint, nothing of its study file is kept,
-    or its database is out of reach.
+    None where that cannot be: it has not ended, it went on from another's checkpoint, nothing of its study file is
+    kept, or its database is out of reach.
     """
     ended = run.state not in ("RUNNING", "WAITING") and run.revives is None
     kept = ended and run.snapshot is not None and run.seed is not None

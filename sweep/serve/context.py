@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from fastapi.templating import Jinja2Templates
 
 from sweep.read.runs import Selection, run_number, select_runs
-from sweep.read.studies import Standing, study_state
+from sweep.read.studies import Standing, counts_now, study_state
 from sweep.serve.board import Boards
 from sweep.serve.liveness import Liveness
 from sweep.serve.matching import Matcher
@@ -79,8 +79,9 @@ class Service:
     def standing(self, study: StudyRecord) -> Standing:
         """How a study stands."""
         snapshot = self.snapshots.of(study)
-        state = study_state(study, snapshot.counts, running=self.liveness.of(study))
-        return Standing(study, state, snapshot.counts, snapshot.best)
+        running = self.liveness.of(study)
+        counts = counts_now(snapshot.counts, running=running)
+        return Standing(study, study_state(study, counts, running=running), counts, snapshot.best)
 
     def standings(self) -> list[Standing]:
         """How all studies stand, the oldest first."""

@@ -28,8 +28,10 @@ def picture(rows: Sequence[Sequence[float]], label: str) -> Markup:
 def _kind(number: float) -> str:
     if not math.isfinite(number):
         return "missing"
+    if number == 0:
+        return "zero"
     return "negative" if number < 0 else "positive"
 
 
 def _share(number: float, size: float) -> float:
-    return 1.0 if not math.isfinite(number) else 0.06 + 0.94 * abs(number) / size
+    return 1.0 if number == 0 or not math.isfinite(number) else 0.06 + 0.94 * abs(number) / size

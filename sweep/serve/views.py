@@ -13,7 +13,7 @@ from sweep.finding import mark
 from sweep.read.edges import Edge, edges
 from sweep.read.findings import Common
 from sweep.read.runs import finished, run_value
-from sweep.read.studies import study_state
+from sweep.read.studies import counts_now, study_state
 from sweep.read.tensorboard import links
 from sweep.serve import cells
 from sweep.serve.context import Choice
@@ -97,7 +97,7 @@ class Summary:
 
 def summary(snapshot: Snapshot, *, running: bool) -> Summary:
     """A study at a glance."""
-    study, counts, best = snapshot.study, snapshot.counts, snapshot.best
+    study, counts, best = snapshot.study, counts_now(snapshot.counts, running=running), snapshot.best
     declared = study.declaration
     pairs = zip(declared["direction"], declared["objective"], strict=True)
     used = finished(counts)

@@ -34,7 +34,7 @@ def test_the_first_page_lists_the_studies_with_progress_and_best(client):
     page = client.get("/").text
     assert 'href="/studies/diabetes"' in page
     assert "28 of 30" in page
-    assert "2 running" in page
+    assert "2 running" not in page, "its coordinator is gone"
 
 
 def test_without_a_study_the_first_page_says_how_to_start_one(tmp_path):
@@ -323,4 +323,16 @@ def test_findings_are_shown_in_the_study_in_its_table_and_with_their_picture_on_
     for text in ("all 2 units are alike", "Initialise at random.", "since epoch 1, in dense, certain, severe"):
         assert text in shown
     assert shown.count('<svg width="22" height="11"') == 2
+    there.close()
+
+
+def test_a_run_tells_of_its_attempts_and_of_the_run_that_it_revives(tmp_path):
+    store = build_store(tmp_path)
+    told = run(1, 0.25, revives=0, interruptions=["after 3 epochs: its worker was killed"], attempt=1)
+    add_study(store, "s", [run(0, 0.5, state="PRUNED"), told])
+    there = Client(store, tmp_path)
+    old, new = (there.ask("GET", f"/studies/s/runs/{number}", headers=PAGE).text for number in (0, 1))
+    assert 'by <a href="/studies/s/runs/1">t0001</a>' in old
+    assert '<a href="/studies/s/runs/0">t0000</a>, whose checkpoint' in new
+    assert "<li>after 3 epochs: its worker was killed</li><li>which came to its end</li>" in new
     there.close()

@@ -41,7 +41,7 @@ def test_one_study_says_what_its_file_declares(client):
         "Disease progression.",
     )
     assert study["keys"]["learning_rate"] == "lr"
-    assert study["counts"]["RUNNING"] == 2
+    assert study["counts"]["WAITING"] == 2
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "jsonl"])
@@ -144,7 +144,7 @@ def test_health_and_metrics(client):
     assert client.get("/api/health").json()["status"] == "ok"
     measured = client.get("/metrics").text
     assert 'sweep_studies{state="stopped"} 1.0' in measured
-    assert 'sweep_runs{state="RUNNING",study="diabetes"} 2.0' in measured
+    assert 'sweep_runs{state="WAITING",study="diabetes"} 2.0' in measured
     assert 'sweep_best{objective="val_loss",study="diabetes"}' in measured
 
 
