@@ -29,7 +29,7 @@ def writer(house):
 
 
 def test_epochs_are_written_behind(house, storage_url):
-    house.desk.epoch("0", 0, 0, {"loss": 1.0}, None)
+    house.desk.epoch("0", 0, 0, {"loss": 1.0}, None, None)
     wait_for(lambda: house.stored(0).epoch == 1)
     assert optunas_trials(storage_url)[0].intermediate_values == {0: 1.0}
 
@@ -57,7 +57,7 @@ def test_a_trial_that_somebody_else_ends_is_taken_from_its_worker(house, storage
 
 def test_a_database_that_refuses_is_said_once_and_tried_again(house):
     with Commits(writer(house).store.engine).refused():
-        house.desk.epoch("0", 0, 0, {"loss": 1.0}, None)
+        house.desk.epoch("0", 0, 0, {"loss": 1.0}, None, None)
         wait_for(lambda: house.heard.messages)
         time.sleep(0.3)
     (said,) = house.heard.messages
@@ -73,7 +73,7 @@ def test_connections_that_the_server_ends_are_made_again(tmp_path, postgresql):
         house.keeper.start()
         engine = sa.create_engine(parse_url(url), poolclass=sa.NullPool)
         for epoch in range(3):
-            house.desk.epoch("0", 0, epoch, {"loss": 1.0}, None)
+            house.desk.epoch("0", 0, epoch, {"loss": 1.0}, None, None)
             with engine.connect() as connection:
                 connection.execute(sa.text(f"{others} AND pid <> pg_backend_pid()"))
         house.desk.end("0", 0, "COMPLETE", [1.0], None, None)

@@ -14,36 +14,7 @@ from tests.serve.optuna_study import add_optuna_study
 from tests.serve.serving import served
 from tests.store_builder import add_example, build_store
 
-SLOW_STUDY = '''
-"""A dnn against an mlp, slowly enough to be watched."""
-import time
-
-import keras
-import numpy as np
-import sweep
-
-x = np.linspace(-1, 1, 64, dtype="float32").reshape(-1, 1)
-
-
-class Slowly(keras.callbacks.Callback):
-    def on_epoch_end(self, epoch, logs=None):
-        time.sleep(0.25)
-
-
-def train(trial):
-    family = trial.suggest_categorical("family", ["mlp", "dnn"])
-    width = trial.suggest_int("width", 2, 8)
-    inputs = keras.Input((1,))
-    hidden = keras.layers.Dense(width, activation="relu")(inputs)
-    hidden = keras.layers.Dense(width, activation="relu")(hidden) if family == "dnn" else hidden
-    model = keras.Model(inputs, keras.layers.Dense(1)(hidden), name=family)
-    model.compile(keras.optimizers.Adam(trial.suggest_float("learning_rate", 1e-3, 1e-1, log=True)), loss="mse")
-    data = {"validation_data": (x, x**2), "batch_size": 16, "callbacks": [Slowly()]}
-    return sweep.fit(trial, model, x, x**2, **data)
-
-
-study = sweep.Study(train, objective="val_loss", direction="minimize", trials=6, epochs=40, pruner="nop", seed=1)
-'''
+STUDIES = Path(__file__).parents[2] / "studies"
 
 
 @pytest.fixture(scope="module")
@@ -230,21 +201,23 @@ def test_a_study_is_started_watched_filtered_pruned_and_seen_in_tensorboard(
     serving, opened, tmp_path, monkeypatch, width
 ):
     monkeypatch.chdir(tmp_path)
-    folder = Path(tmp_path, "studies")
-    folder.mkdir()
-    (folder / "slowly.py").write_text(SLOW_STUDY)
     store = build_store(tmp_path)
-    address = serving(ServeSettings(str(store.url), tmp_path / "runs", studies=folder), store)
+    address = serving(ServeSettings(str(store.url), tmp_path / "runs", studies=STUDIES), store)
     page = ready(opened(f"{address}/", width=width))
     page.click("text=Start a study >> nth=0")
-    page.click("text=slowly.py")
-    page.fill("[name=trials]", "4")
-    page.fill("[name=workers]", "2")
+    page.click("text=diabetes.py")
+    for name, value in {
+        "trials": "4",
+        "epochs": "100000",
+        "workers": "2",
+        "pruner": "nop",
+    }.items():  # till it is stopped
+        page.fill(f"[name={name}]", value)
     page.click("#start-now")
-    page.wait_for_url("**/studies/slowly")
+    page.wait_for_url("**/studies/diabetes")
     ready(page)
     page.wait_for_selector("#rows tr.running .epochs")
-    until(page, "document.title.includes('/4 slowly')")
+    until(page, "document.title.includes('/4 diabetes')")
     _prunes_one_of_its_runs(page)
     _filters_and_opens_tensorboard(page)
     assert fits(page)
