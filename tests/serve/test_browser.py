@@ -77,8 +77,23 @@ def test_a_part_of_a_name_is_reached_and_pressed_by_keyboard(opened, example):
     page.keyboard.press("Shift+Tab")
     pattern = page.evaluate("document.activeElement.dataset.filter")
     page.keyboard.press("Enter")
-    page.wait_for_url("**?filter=*")
+    until(page, "new URLSearchParams(location.search).has('filter')")
     assert page.input_value("#filter") == pattern
+
+
+def test_a_row_that_is_drawn_anew_keeps_the_focus(opened, example):
+    def changed(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, body=answer.text().replace("c-reason", "c-reason anew"))
+
+    page = ready(opened(f"{example}/studies/diabetes"))
+    page.route("**/rows?**", changed)
+    page.focus("tr[data-number='2'] a.number")
+    page.evaluate(
+        "{ const box = document.querySelector('#filter'); box.value = 't000'; box.dispatchEvent(new Event('input')) }"
+    )
+    page.wait_for_selector("tr[data-number='2'] .anew", state="attached")
+    assert page.evaluate("document.activeElement.closest('tr')?.dataset.number") == "2"
 
 
 def test_a_link_keeps_filter_sort_and_selection(opened, example):

@@ -59,9 +59,21 @@ export class Table {
       return there && this.html.get(number) === text ? there : this.#make(number, text);
     });
     this.html = html;
+    const focused = this.#focused();
     this.#exchange(made);
     this.#place();
     this.mark();
+    // A row that is another one now, as those that came with the page are after the first answer, keeps the focus.
+    if (focused && !this.body.contains(document.activeElement)) {
+      const row = this.row(focused.number);
+      if (row) focusable(row)[focused.place]?.focus({ preventScroll: true });
+    }
+  }
+
+  // Which part of which row has the focus, if one has.
+  #focused() {
+    const row = this.body.contains(document.activeElement) ? document.activeElement.closest("tr[data-number]") : null;
+    return row && { number: row.dataset.number, place: focusable(row).indexOf(document.activeElement) };
   }
 
   #make(number, text) {
@@ -148,6 +160,10 @@ export class Table {
     if (top < under) scrollBy(0, top - under - 60);
     else if (bottom > innerHeight - 8) scrollBy(0, bottom - innerHeight + 80);
   }
+}
+
+function focusable(row) {
+  return [...row.querySelectorAll("a, input, [role=button]")];
 }
 
 function space() {
