@@ -65,7 +65,7 @@ def runs_grid(
     """
     is_best = [best is not None and run.number == best.number for run in runs]
     columns = [
-        Column("", [BEST_MARK if mark else "" for mark in is_best], keep=90, style="bold green"),
+        Column("", [BEST_MARK if marked else "" for marked in is_best], keep=90, style="bold green"),
         Column("run", [f"t{run.number:04d}" for run in runs]),
         Column("state", [run.state for run in runs], keep=98),
         Column("epoch", [_epoch(run) for run in runs], right=True, keep=60),
@@ -82,7 +82,7 @@ def runs_grid(
     columns.append(Column("reason", [one_line(run.reason or "") for run in runs], keep=55, shrink=16))
     columns = [column for column in columns if any(column.cells) or not runs]
     states = {("state", place): STATE_STYLES.get(run.state, "") for place, run in enumerate(runs)}
-    return Grid(columns, ["bold" if mark else "" for mark in is_best], states)
+    return Grid(columns, ["bold" if marked else "" for marked in is_best], states)
 
 
 def _parameter_columns(study: StudyRecord, runs: Sequence[RunRecord]) -> list[Column]:

@@ -12,6 +12,7 @@ from sweep.finding import Finding
 from sweep.train import compiled
 from sweep.train.checks.health import Health, Material
 from sweep.train.graphs import weight_tags, weights
+from sweep.train.run import numbers
 
 EPOCHS = 3
 
@@ -87,8 +88,8 @@ class Watching(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Look at the epoch."""
-        for name, value in (logs or {}).items():
-            self._history.setdefault(name, []).append(float(np.asarray(value)))
+        for name, value in numbers(logs or {}).items():
+            self._history.setdefault(name, []).append(value)
         tags = weight_tags(self.model)
         self.findings = self._health.check(self.model, epoch, weights(self.model, tags), self._history)
         if any(found.kind == "not-a-number" for found in self.findings):

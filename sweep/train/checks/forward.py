@@ -13,12 +13,25 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
+
+def sigmoid(values: Array) -> Array:
+    """Numbers between 0 and 1; nothing overflows."""
+    return 0.5 * (1 + np.tanh(0.5 * values))
+
+
+def softmax(values: Array) -> Array:
+    """Shares of the last axis that add up to 1."""
+    powers = np.exp(values - values.max(axis=-1, keepdims=True))
+    shares: Array = powers / powers.sum(axis=-1, keepdims=True)
+    return shares
+
+
 _ACTIVATIONS: dict[Any, Callable[[Array], Array]] = {
     keras.activations.linear: lambda values: values,
     keras.activations.relu: lambda values: np.maximum(values, 0),
     keras.activations.tanh: np.tanh,
-    keras.activations.sigmoid: lambda values: 0.5 * (1 + np.tanh(0.5 * values)),
-    keras.activations.softmax: lambda values: softmax(values),
+    keras.activations.sigmoid: sigmoid,
+    keras.activations.softmax: softmax,
 }
 _PASSED = (keras.layers.InputLayer, keras.layers.Dropout)
 
@@ -99,10 +112,3 @@ def _is_relu(operation: Any) -> bool:
     if isinstance(operation, keras.layers.ReLU):
         return not operation.negative_slope and not operation.threshold
     return getattr(operation, "activation", None) in (keras.activations.relu, keras.activations.relu6)
-
-
-def softmax(values: Array) -> Array:
-    """Shares of the last axis that add up to 1."""
-    powers = np.exp(values - values.max(axis=-1, keepdims=True))
-    shares: Array = powers / powers.sum(axis=-1, keepdims=True)
-    return shares

@@ -35,7 +35,6 @@ POOR, NO_BETTER = 0.9, 0.98
 
 LATE = 10  # epochs after which a network that is hardly better than a constant underfits
 
-
 CAUSES = frozenset({"symmetric-neurons", "dead-relu"})
 EFFECTS = frozenset(
     {"stuck-loss", "vanishing-gradients", "learning-rate-too-low", "worse-than-constant", "underfitting"}
@@ -109,17 +108,13 @@ class Health:
             return self._settled([*broken, *self._always], epoch, looked=True)
         frozen = self._frozen_tags(model, weights)
         moves = self._moves.follow(weights, frozen)
-        losses = list(history.get("loss", []))[-self._epochs :]
+        losses, rates = list(history.get("loss", []))[-self._epochs :], history.get("learning_rate", [])
         looks = self._looks()
         if looks:
             self._signals = (
                 signals.look(model, weights, self._x, self._y, self._problem) if self._x is not None else None
             )
-            self._seen = [
-                *copied(weights, frozen),
-                *self._about_signals(model, weights, losses, moves, history.get("learning_rate", [])),
-            ]
-        rate = history.get("learning_rate", [])
+            self._seen = [*copied(weights, frozen), *self._about_signals(model, weights, losses, moves, rates)]
         worse = self._signals.worse if self._signals is not None and looks else None
         causes = [*symmetric(weights, frozen), *self._seen]
         if any(item.severe and item.kind in CAUSES for item in causes):
@@ -128,7 +123,7 @@ class Health:
             *self._always,
             *causes,
             *curves.exploding(losses),
-            *curves.too_fast(losses, list(moves.values()), rate[-1] if rate else None, worse),
+            *curves.too_fast(losses, list(moves.values()), rates[-1] if rates else None, worse),
             *curves.overfitting(history, self._direction, self._objective),
         ]
         return self._settled(found, epoch, looked=looks)
@@ -266,7 +261,7 @@ def _stuck(
     return [*found, Finding("stuck-loss", evidence, remedy, severe=True, confidence="likely")]
 
 
-_latest: tuple[Sequence[weakref.ref[Any]], Facts] | None = None
+_latest: tuple[Sequence[weakref.ref[Any] | None], Facts] | None = None
 
 
 def _facts(material: Material) -> Facts:
@@ -274,11 +269,15 @@ def _facts(material: Material) -> Facts:
     global _latest
     parts = keras.tree.flatten((material.x, material.y, material.validation))
     known = _latest[0] if _latest is not None else ()
-    if _latest and len(known) == len(parts) and all(ref() is part for ref, part in zip(known, parts, strict=True)):
+    if _latest and len(known) == len(parts) and all(map(_is, known, parts)):
         return _latest[1]
     facts = data.look(material.x, material.y, material.validation)
     try:
-        _latest = [weakref.ref(part) for part in parts], facts
-    except TypeError:  # None and the like have no references
+        _latest = [None if part is None else weakref.ref(part) for part in parts], facts
+    except TypeError:  # lists' numbers and the like have no references
         _latest = None
     return facts
+
+
+def _is(known: weakref.ref[Any] | None, part: Any) -> bool:
+    return part is None if known is None else part is not None and known() is part

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from sweep.train.checks.forward import softmax
+from sweep.train.checks.forward import sigmoid, softmax
 
 Array = np.ndarray[Any, Any]
 
@@ -58,7 +58,7 @@ class Problem:
         if wanted.size != given.size:
             return None
         if self.logits and self.activation not in ("softmax", "sigmoid"):  # of which Keras takes what went in
-            given = 0.5 * (1 + np.tanh(0.5 * given)) if self.kind == "binary" else softmax(given)
+            given = sigmoid(given) if self.kind == "binary" else softmax(given)
         return given, wanted.reshape(given.shape).astype(np.float64)
 
     def cost(self, outputs: Array, targets: Array) -> float:

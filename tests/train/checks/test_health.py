@@ -90,6 +90,9 @@ def test_the_data_are_looked_at_once_for_the_same_arrays(monkeypatch):
         health(x, y, x).begin(network())
     health(x.copy(), y, x).begin(network())
     assert len(looks) == 2
+    for _ in range(3):
+        health(x, y).begin(network())
+    assert len(looks) == 3, "without data to validate with as well"
 
 
 def test_the_sample_goes_through_in_the_first_epochs_and_then_ever_less_often(monkeypatch):
