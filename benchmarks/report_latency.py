@@ -99,7 +99,7 @@ def measure(create: Callable[[str], str], trials: int, epochs: int) -> list[floa
             for epoch in range(epochs):
                 metrics = {"loss": 0.5, "val_loss": 0.5, "val_mae": 0.25, "learning_rate": 0.001}
                 began = time.perf_counter()
-                link.call("epoch", number=number, epoch=epoch, metrics=metrics, finding=None)
+                link.call("epoch", number=number, epoch=epoch, metrics=metrics, findings=None, broken=None)
                 waited.append(time.perf_counter() - began)
                 time.sleep(0.002)  # an epoch takes its time
             link.call("end", number=number, state="COMPLETE", values=[0.5], reason=None, traceback=None)
