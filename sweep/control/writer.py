@@ -58,6 +58,7 @@ class StudyWriter:
         self._latest: Snapshot | None = None
         self._file = _file_identity(store.url)
         self._lock = threading.Lock()
+        self._begun = self._done = 0  # flushes, counted: the last that has begun, and the last that has succeeded
 
     def describe(
         self,
@@ -83,35 +84,43 @@ class StudyWriter:
             self._snapshots.append(snapshot)
 
     def flush(self) -> None:
-        """Write everything that changed. Returns once it is committed.
+        """Write everything that changed. Returns once it is committed; of many threads that wait, one writes for all.
 
         Raises:
             LeaseLost: the study is gone, or not ours any more.
             sqlalchemy.exc.DBAPIError: the database refused; nothing is lost, and the next flush tries again.
         """
+        begun = self._begun
         with self._lock:
-            described = self._described
-            changes = self._ledger.take()  # first: a run may be behind its trial, and never before it
-            snapshots, attributes = self._storage.take()
-            new = list(self._snapshots)
-            if not (snapshots or attributes or changes or new) and described == self._written:
+            if self._done > begun:  # one that began after this call has written what it is for
                 return
-            try:
-                with writing(self.store.engine) as connection:
-                    self._hold(connection, described)
-                    kept = [{"hash": snapshot.hash, "content": snapshot.as_text()} for snapshot in new]
-                    upsert(connection, snapshot_table, ["hash"], kept)
-                    self._trials.write(connection, snapshots)
-                    now = self._write_attributes(connection) if attributes else self._attributes
-                    self._write_changes(connection, changes)
-            except BaseException:
-                self._trials.failed(snapshots)
-                self._storage.mark(snapshots, attributes)
-                self._ledger.give_back(changes)
-                raise
-            self._trials.written(snapshots)
-            self._written, self._attributes = described, now
-            del self._snapshots[: len(new)]
+            self._begun += 1
+            self._write_changed()
+            self._done = self._begun
+
+    def _write_changed(self) -> None:
+        described = self._described
+        changes = self._ledger.take()  # first: a run may be behind its trial, and never before it
+        snapshots, attributes = self._storage.take()
+        new = list(self._snapshots)
+        if not (snapshots or attributes or changes or new) and described == self._written:
+            return
+        try:
+            with writing(self.store.engine) as connection:
+                self._hold(connection, described)
+                kept = [{"hash": snapshot.hash, "content": snapshot.as_text()} for snapshot in new]
+                upsert(connection, snapshot_table, ["hash"], kept)
+                self._trials.write(connection, snapshots)
+                now = self._write_attributes(connection) if attributes else self._attributes
+                self._write_changes(connection, changes)
+        except BaseException:
+            self._trials.failed(snapshots)
+            self._storage.mark(snapshots, attributes)
+            self._ledger.give_back(changes)
+            raise
+        self._trials.written(snapshots)
+        self._written, self._attributes = described, now
+        del self._snapshots[: len(new)]
 
     def beat(self) -> None:
         """Show that this coordinator lives."""

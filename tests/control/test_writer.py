@@ -1,6 +1,10 @@
 """What a coordinator writes stands in Optuna's tables and ours once, whatever becomes of its transactions."""
 
+import itertools
 import math
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import optuna
 import pytest
@@ -102,6 +106,74 @@ def test_a_flush_without_changes_writes_nothing(study):
     beat = study.store.owner(study.record.study_id)[1]
     study.writer.flush()
     assert study.store.owner(study.record.study_id)[1] == beat
+
+
+class Watched:
+    """A lock that says how many wait for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[int] = []
+
+    def __enter__(self) -> None:
+        self._waiting.append(threading.get_ident())
+        self._lock.acquire()
+        self._waiting.remove(threading.get_ident())
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.release()
+
+    def wait_for(self, waiting: int) -> None:
+        while len(self._waiting) < waiting:
+            time.sleep(0.001)
+
+
+def flushed_at_once(study: Memory, monkeypatch: pytest.MonkeyPatch) -> list[BaseException | None]:
+    """Eight threads end a trial each and flush, all while another one holds the writer; what each has raised.
+
+    A ninth trial reports an epoch whenever what changed was taken.
+    """
+    ending, ninth, steps, lock = [train(study) for _ in range(8)], study.ask(), itertools.count(), Watched()
+    study.writer.flush()
+    take = study.search.storage.take
+
+    def take_and_report() -> object:
+        taken = take()
+        study.search.report(ninth, next(steps), 0.5)
+        return taken
+
+    def end(trial: optuna.Trial) -> None:
+        study.search.tell(trial, TrialState.COMPLETE, [0.5])
+        study.writer.flush()
+
+    monkeypatch.setattr(study.search.storage, "take", take_and_report)
+    monkeypatch.setattr(study.writer, "_lock", lock)
+    with ThreadPoolExecutor(8) as threads:
+        with lock:
+            ends = [threads.submit(end, trial) for trial in ending]
+            lock.wait_for(8)
+        return [end.exception() for end in ends]
+
+
+def test_of_many_threads_that_flush_at_once_one_writes_for_all(storage_url, study, monkeypatch):
+    before = study.store.owner(study.record.study_id)[1]
+    assert flushed_at_once(study, monkeypatch) == [None] * 8
+    assert study.store.owner(study.record.study_id)[1] == before + 2  # the trials' beginnings, and their ends
+    assert [trial.state.name for trial in optunas_trials(storage_url)] == ["COMPLETE"] * 8 + ["RUNNING"]
+
+
+def test_a_flush_that_fails_is_nobody_elses(storage_url, study, monkeypatch):
+    write, failures = study.writer._write_changed, iter([sa.exc.OperationalError("", {}, Exception())])
+
+    def refused_once() -> None:
+        if study.search.study.trials[0].state.is_finished() and (failure := next(failures, None)):
+            raise failure
+        write()
+
+    monkeypatch.setattr(study.writer, "_write_changed", refused_once)
+    raised = flushed_at_once(study, monkeypatch)
+    assert [type(error) for error in raised if error is not None] == [sa.exc.OperationalError]
+    assert [trial.state.name for trial in optunas_trials(storage_url)] == ["COMPLETE"] * 8 + ["RUNNING"]
 
 
 @pytest.mark.parametrize("how", ["refused", "unanswered"])
