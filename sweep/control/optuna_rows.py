@@ -31,12 +31,16 @@ Rows = list[dict[str, Any]]
 
 def upsert(connection: sa.Connection, table: Any, keys: Sequence[str], rows: Rows) -> None:
     """Insert rows, or overwrite those with the same `keys`; writing the same rows twice leaves them once."""
-    if not rows:
-        return
-    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+    if rows:
+        connection.execute(_upsert(connection.dialect.name, table, tuple(keys), tuple(rows[0])), rows)
+
+
+@lru_cache(maxsize=64)  # making the statement takes longer than a few rows
+def _upsert(dialect_name: str, table: Any, keys: tuple[str, ...], columns: tuple[str, ...]) -> Any:
+    dialect: Any = postgresql if dialect_name == "postgresql" else sqlite
     insert = dialect.insert(table)
-    rest = {name: insert.excluded[name] for name in rows[0] if name not in keys}
-    connection.execute(insert.on_conflict_do_update(index_elements=list(keys), set_=rest), rows)
+    rest = {name: insert.excluded[name] for name in columns if name not in keys}
+    return insert.on_conflict_do_update(index_elements=list(keys), set_=rest)
 
 
 class TrialWriter:
