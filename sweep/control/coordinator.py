@@ -154,8 +154,7 @@ class Coordinator:
         """How many new trials may still begin."""
         if self.opened.search.exhausted:
             return 0
-        begun = sum(trial.state != TrialState.WAITING for trial in self.opened.search.trials())
-        return self.opened.budget - begun
+        return self.opened.budget - self.opened.search.storage.begun()
 
     def _check_finished(self) -> None:
         with self.lock:

@@ -10,8 +10,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from optuna.trial import TrialState
-
 from sweep.control.coordinator import Coordinator
 from sweep.control.gpus import choose
 from sweep.control.keeper import Keeper
@@ -110,7 +108,7 @@ def _wait(coordinator: Coordinator) -> None:
 
 def workers_for(opened: Opened, most: int) -> int:
     """How many workers a study wants and can use; `most` where it does not say."""
-    unbegun = opened.budget - sum(trial.state != TrialState.WAITING for trial in opened.search.trials())
+    unbegun = opened.budget - opened.search.storage.begun()
     return min(opened.declaration.workers or most, max(0, unbegun) + len(opened.unfinished))
 
 

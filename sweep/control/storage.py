@@ -71,6 +71,11 @@ class WriteBehindStorage(InMemoryStorage):
         for key, value in system.items():
             super().set_study_system_attr(STUDY_ID, key, value)
 
+    def begun(self) -> int:
+        """How many trials have begun; others may be queued."""
+        with self._lock:
+            return self.get_n_trials(STUDY_ID) - self.get_n_trials(STUDY_ID, TrialState.WAITING)
+
     def wait(self, trial_id: int) -> None:
         """Have a running trial wait to be run again."""
         self.disguise(trial_id, TrialState.WAITING)

@@ -104,6 +104,19 @@ def test_a_trial_that_is_run_again_has_waited_and_forgets_its_epochs_and_rungs_a
     assert (snapshot.user_attrs, snapshot.system_attrs) == ({"a": 1}, {"grid_id": 3})
 
 
+def test_trials_that_are_queued_have_not_begun(storage, study):
+    trials = [study.ask() for _ in range(3)]
+    assert storage.begun() == 3
+    study.enqueue_trial({"x": 0.5})
+    study.enqueue_trial({"x": 0.25})
+    assert storage.begun() == 3
+    study.tell(trials[1], 1.0)
+    storage.wait(0)  # it has begun, and will be run again
+    assert storage.begun() == 3
+    study.ask()
+    assert (storage.begun(), len(study.trials)) == (4, 5)
+
+
 def test_threads_lose_no_mark(storage, study):
     trials = [study.ask() for _ in range(4)]
     seen: dict[int, int] = {}
