@@ -45,6 +45,7 @@ class Coordinator:
         self.finished = threading.Event()  # set when nothing runs and nothing will
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
+        self._turn = threading.Condition(self.lock)  # of those that could have a new trial, each to wake the next
         self.when_opened: Callable[[Opened], None] = lambda opened: None  # called before any worker has a trial
         self.relieve: Callable[[str], str | None] = lambda worker: None  # starts another in its place, and names it
         self.end_worker: Callable[[str], None] = lambda worker: None  # with all that it started
@@ -101,10 +102,12 @@ class Coordinator:
         """A trial for a worker, as soon as there is one; None when it is not needed any more."""
         with self.changed:
             while not self._may_begin():
+                if not self._asking:
+                    self._turn.notify()  # nobody else can have one either: let the next see it
                 if self._over() or worker in self.departed:
                     self._check_finished()
                     return None
-                self.changed.wait(timeout=0.5)
+                (self._turn if self._asking else self.changed).wait(timeout=5.0)  # thousands may wait here
             if worker in self.departed:
                 return None
             number = self._again.popleft() if self._again else None
@@ -116,9 +119,9 @@ class Coordinator:
                 self._begin(trial, worker)
                 return self._live.get(trial.number)
         finally:
-            with self.changed:
+            with self.lock:
                 self._asking -= 1
-                self.changed.notify_all()
+                self._turn.notify()
 
     def _begin(self, trial: optuna.Trial, worker: str) -> None:
         """Give a trial to a worker; back into the queue with it if the worker is gone meanwhile."""
@@ -126,6 +129,7 @@ class Coordinator:
         if worker in self.departed:
             self.opened.search.storage.wait(trial._trial_id)
             self._again.appendleft(number)
+            self.changed.notify_all()
             return
         run = ledger.find(number) or RunRecord(number)
         self._live[number] = Live(trial, worker, run.duration or 0.0)

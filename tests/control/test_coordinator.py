@@ -4,6 +4,7 @@ import itertools
 import math
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -152,6 +153,26 @@ def test_many_workers_share_a_budget(tmp_path):
         assert sorted(itertools.chain(*threads.map(work, range(8)))) == list(range(40))
         assert len({house.stored(number).name for number in range(40)}) == 40
         assert house.coordinator.finished.is_set()
+
+
+def test_of_many_workers_that_ask_at_once_each_wakes_the_next(tmp_path, monkeypatch):
+    looks = []
+    with a_house(tmp_path, trials=40) as house, ThreadPoolExecutor(40) as threads:
+        workers, coordinator = [house.worker(str(name)) for name in range(40)], house.coordinator
+        may_begin, ask = coordinator._may_begin, coordinator.opened.search.ask
+
+        def slowly() -> optuna.Trial:
+            time.sleep(0.01)
+            return ask()
+
+        monkeypatch.setattr(coordinator, "_may_begin", lambda: looks.append(None) or may_begin())
+        monkeypatch.setattr(coordinator.opened.search, "ask", slowly)
+        with coordinator.opened.search._sampling:  # the first is being sampled, and the others wait
+            answers = [threads.submit(worker.ask) for worker in workers]
+            while len(looks) < 40:
+                time.sleep(0.001)
+        assert sorted(answer.result(30)["number"] for answer in answers) == list(range(40))
+    assert len(looks) < 400  # were all woken whenever one has its trial, they would look 800 times
 
 
 def test_a_grid_ends_the_study_with_each_point_once(tmp_path):
