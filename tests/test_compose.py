@@ -40,7 +40,7 @@ def test_the_dockerfile_has_nothing_that_its_linter_minds():
 
 
 def test_every_variable_that_must_be_set_is_in_the_example_of_the_env_file_and_has_no_value_there():
-    asked = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
+    asked = set(re.findall(r"\$\{(\w+):[?-]", (ROOT / "docker-compose.yml").read_text()))
     shown = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
     assert shown == dict.fromkeys(asked, "")
     ignored = subprocess.run(["git", "check-ignore", "--quiet", ".env"], cwd=ROOT, check=False).returncode
@@ -70,7 +70,9 @@ def test_the_image_has_what_the_services_need():
     for copied in re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE):
         assert all((ROOT / source).exists() for source in copied.split())
     extras = set(re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
-    wanted = [*re.findall(r"EXTRAS=(\S+)", dockerfile), SERVICES["serve-gpu"]["build"]["args"]["EXTRAS"]]
+    asked = [service["build"]["args"]["EXTRAS"] for service in SERVICES.values() if "args" in service.get("build", ())]
+    wanted = [*re.findall(r"EXTRAS=(\S+)", dockerfile), *asked]
+    assert len(asked) == 3
     assert all(set(several.split(",")) <= extras for several in wanted)
 
 
@@ -177,3 +179,78 @@ def test_the_services_own_command_runs_a_study_on_postgresql(service):
 
     wait_for(lambda: [run["state"] for run in runs()] == ["COMPLETE"] * 6)
     assert wait_for(lambda: service.ask("/api/studies/tiny")["state"] == "finished")
+
+
+class Node:
+    """A service of the cluster, run as a program of this machine."""
+
+    def __init__(self, name: str, port: int, environment: dict[str, str]) -> None:
+        self._service = SERVICES[name]
+        self._port = port
+        self._environment = environment
+        self._process = subprocess.Popen(
+            self._here(self._service["command"]), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def _here(self, command: list[str]) -> list[str]:
+        assert command[0] == "ray"
+        words = [word.replace("ray-head", "127.0.0.1").replace("6379", str(self._port)) for word in command[1:]]
+        return [str(Path(sys.executable).parent / "ray"), *words]
+
+    def is_healthy(self) -> bool:
+        """Whether the command of its health check says so."""
+        kind, *command = self._service["healthcheck"]["test"]
+        assert kind == "CMD"
+        there = subprocess.run(self._here(command), env=self._environment, check=False, capture_output=True)
+        return there.returncode == 0
+
+    def close(self) -> None:
+        """End it as Docker does."""
+        self._process.terminate()
+        self._process.wait(60)
+
+
+@pytest.fixture
+def cluster(tmp_path, postgresql):
+    composed = SERVICES["ray-head"]["environment"]
+    assert SERVICES["ray-worker"]["environment"] == composed
+    made = SERVICES["db"]["environment"]
+    postgresql.execute(f"CREATE ROLE {made['POSTGRES_USER']} LOGIN")
+    postgresql.execute(f"CREATE DATABASE {made['POSTGRES_DB']} OWNER {made['POSTGRES_USER']} TEMPLATE template0")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SWEEP_", "RAY_"))}
+    environment = {
+        **kept,
+        **composed,
+        "SWEEP_STORAGE": on_this_machine(composed["SWEEP_STORAGE"], postgresql),
+        "SWEEP_LOGDIR": str(tmp_path / "runs"),
+        "RAY_ADDRESS": composed["RAY_ADDRESS"].replace("ray-head", "127.0.0.1").replace("6379", str(port)),
+        "RAY_AUTH_TOKEN": TOKEN,
+        "PYTHONPATH": str(ROOT),
+    }
+    nodes = [Node("ray-head", port, environment)]
+    try:
+        wait_for(nodes[0].is_healthy)
+        nodes.append(Node("ray-worker", port, environment))
+        yield environment
+    finally:
+        for node in reversed(nodes):
+            node.close()
+        postgresql.execute(f"DROP DATABASE {made['POSTGRES_DB']} WITH (FORCE)")
+        postgresql.execute(f"DROP ROLE {made['POSTGRES_USER']}")
+
+
+@pytest.mark.slow
+def test_the_command_for_the_cluster_runs_a_study_on_its_nodes(tmp_path, cluster):
+    (tmp_path / "studies").mkdir()
+    study = TINY.format(body=ONE_EPOCH, settings="trials=6, workers=2, seed=7")
+    (tmp_path / "studies" / "wine.py").write_text(study)
+    said = re.findall(r"exec ray-head sweep (.+)$", (ROOT / "docker-compose.yml").read_text(), re.MULTILINE)
+    assert len(said) == 1
+    command = [sys.executable, "-m", "sweep", *said[0].split()]
+    done = subprocess.run(command, cwd=tmp_path, env=cluster, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 of 6 trials: 6 complete" in done.stdout
+    assert len(list((tmp_path / "runs" / "wine").glob("*/events*"))) == 6
