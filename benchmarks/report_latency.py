@@ -26,6 +26,7 @@ from sweep.control.coordinator import Coordinator
 from sweep.control.opening import Settings
 from sweep.control.start import running
 from sweep.declaration import Declaration
+from sweep.protocol import PROTOCOL
 from sweep.store import RunRecord
 from sweep.train.link import Link
 
@@ -89,7 +90,7 @@ def measure(create: Callable[[str], str], trials: int, epochs: int) -> list[floa
         settings = Settings(storage=create(folder), logdir=f"{folder}/runs")
         with running(Coordinator(settings)) as engaged, Client(engaged.server.address, family="AF_UNIX") as connection:
             link = Link(connection, "0")
-            link.call("hello", declaration=declaration().as_dict())
+            link.call("hello", protocol=PROTOCOL, declaration=declaration().as_dict())
             fill(engaged.coordinator, trials)
             number = link.call("ask")["number"]
             link.call("suggest", number=number, name="x", distribution=distribution_to_json(SPACE))
