@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sweep.control.ray import Cluster
     from sweep.errors import SweepError
     from sweep.keras_tuner import from_keras_tuner
     from sweep.study import Study
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
     from sweep.train.fit import fit
     from sweep.train.weights import load
 
-__all__ = ["Study", "SweepError", "callbacks", "check", "fit", "from_keras_tuner", "load"]
+__all__ = ["Cluster", "Study", "SweepError", "callbacks", "check", "fit", "from_keras_tuner", "load"]
 
 _HOMES = {
+    "Cluster": "sweep.control.ray",
     "Study": "sweep.study",
     "SweepError": "sweep.errors",
     "callbacks": "sweep.train.callbacks",

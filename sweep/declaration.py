@@ -68,6 +68,12 @@ class Declaration:
         known = {item.name for item in dataclasses.fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in known})
 
+    def at(self, file: Path | None) -> "Declaration":
+        """The declaration as of the file here, where a worker has loaded a copy elsewhere; None leaves it."""
+        if file is None or str(file) == self.file:
+            return self
+        return dataclasses.replace(self, file=str(file), commit=commit(file.parent))
+
     def replaced(self, **overrides: Any) -> "Declaration":
         """The declaration with every override that is not None.
 

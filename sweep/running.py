@@ -28,6 +28,8 @@ def run_study(study: Study, **overrides: Any) -> optuna.Study:
             f"workers={settings.workers} and no such file",
             "leave workers out: this process trains",
         )
+    if here and settings.cluster is not None:
+        raise StudyError("workers on a cluster load a study from its file", "a study that this process is to train")
     if settings.fixed or settings.enqueue:
         settings = _checked(study, settings, here=here)
     with _display(console(), str(study.file or study.name)) as watcher:

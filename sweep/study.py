@@ -138,7 +138,7 @@ class Study:
         Args:
             overrides: what `sweep start` takes as options: `trials`, `epochs`, `timeout`, `workers`, `sampler`,
                 `pruner`, `broken`, `seed`, `fixed` (a dict), `enqueue` (a list of dicts), `keep`, `storage`, `logdir`,
-                `name`.
+                `name`, and `cluster`, a `sweep.Cluster` that workers run on.
 
         Raises:
             SweepError: an argument, the study or the database is not as it must be.

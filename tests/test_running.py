@@ -58,6 +58,15 @@ def test_a_script_runs_its_study_in_workers_and_shows_what_happens(tmp_path):
     assert "[4/4]" in said
 
 
+@pytest.mark.slow
+def test_a_script_runs_its_study_on_a_cluster(tmp_path):
+    said, status = run(tmp_path, SCRIPT + RUN.format(arguments="cluster=sweep.Cluster(), workers=2"))
+    assert status == 0, said
+    own = next(line.split()[2] for line in said.splitlines() if line.startswith("best"))
+    assert len(trials(tmp_path)) == 4
+    assert int(own) not in processes(tmp_path)
+
+
 def test_no_workers_means_this_process(tmp_path):
     said, status = run(tmp_path, SCRIPT + RUN.format(arguments="workers=0"))
     assert status == 0, said

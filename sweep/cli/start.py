@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from sweep.cli import options
+from sweep.cli import on_ray, options
 
 Set = Annotated[
     list[str] | None,
@@ -95,6 +95,13 @@ def start(
             help="Run this at the end and after five failures in a row, with SWEEP_MESSAGE and SWEEP_EVENT set.",
         ),
     ] = None,
+    on: on_ray.On = "here",
+    address: on_ray.Address = None,
+    gpus_per_worker: on_ray.Gpus = None,
+    cpus_per_worker: on_ray.Cpus = 1.0,
+    resources: on_ray.Resources = None,
+    shared_logdir: on_ray.Shared = False,
+    dashboard: on_ray.Dashboard = False,
     server: options.Server = None,
 ) -> None:
     """Train a study, or go on with it.
@@ -104,6 +111,7 @@ def start(
 
     \b
     Example: sweep start studies/diabetes.py --trials 50 --pruner 'median(n_startup_trials=5)'
+             sweep start studies/diabetes.py --on ray --address HOST:6379 --workers 64 --gpus-per-worker 0.5
              sweep start studies/diabetes.py --detach --notify 'mail -s "$SWEEP_MESSAGE" me@example.org </dev/null'
     """
     from sweep.cli.starting import Showing, run
@@ -125,6 +133,15 @@ def start(
         keep=keep,
         retries=retries,
         trial_timeout=seconds(trial_timeout) if trial_timeout is not None else None,
+        cluster=on_ray.cluster_of(
+            on,
+            address,
+            gpus_per_worker,
+            cpus_per_worker,
+            resources or [],
+            shared=shared_logdir,
+            dashboard=dashboard,
+        ),
     )
     if server is not None:
         from sweep.cli.starting_there import start_there

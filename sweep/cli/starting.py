@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from sweep.cli import on_ray
 from sweep.cli.choices import choose
 from sweep.cli.detaching import outliving_the_terminal
 from sweep.cli.display import LiveDisplay, PlainDisplay
@@ -50,6 +51,7 @@ class CommandLine:
             value = getattr(given, name)
             if value != getattr(Settings, name):
                 words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+        words += on_ray.words(given.cluster)
         for text in self.fixed:
             words += ["--set", text]
         if given.logdir != os.environ.get("SWEEP_LOGDIR", DEFAULT_LOGDIR):

@@ -28,6 +28,8 @@ def start_there(
         raise SweepError("--from is for a study that is started here", "--server", "give the run names with --enqueue")
     if settings.gpus is not None or settings.per_gpu != Settings.per_gpu:
         raise SweepError("GPUs are chosen where the study is started", "--server")
+    if settings.cluster is not None:
+        raise SweepError("a study on Ray is started on a node of the cluster, not at a service", "--on ray --server")
     store = RemoteStore(server)
     asked = {name: value for name in OPTIONS if (value := getattr(settings, name)) is not None}
     for name in ("keep", "retries", "trial_timeout"):

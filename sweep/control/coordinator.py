@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 import optuna
 from optuna.trial import TrialState
@@ -38,6 +39,7 @@ class Coordinator:
         self.settings = settings
         self.watcher: Watcher = watcher if watcher is not None else Silent()
         self.preview = preview
+        self.file: Path | None = None  # the study's, where workers load a copy of it
         self.error: SweepError | None = None
         self.crash: BaseException | None = None  # a fault of ours
         self.stopped: str | None = None  # why no new trial begins, if so
@@ -85,11 +87,10 @@ class Coordinator:
                 if declaration.hash != self.opened.declaration.hash:
                     raise StudyError("a study file stays as it is while its study runs", "another", "start it again")
                 return
-            self._opened = open_study(declaration, self.settings, preview=self.preview)
+            self._opened = open_study(declaration.at(self.file), self.settings, preview=self.preview)
             self._opened.snapshot = snapshot
             self._again.extend(self._opened.unfinished)
-            seconds = self.opened.declaration.timeout
-            self._deadline = time.monotonic() + seconds if seconds else math.inf
+            self._deadline = time.monotonic() + (self.opened.declaration.timeout or math.inf)
             self.watcher.opened(self._opened.opening())
             if snapshot is not None and snapshot.warning is not None:
                 self.watcher.message(snapshot.warning)
@@ -113,8 +114,7 @@ class Coordinator:
             number = self._again.popleft() if self._again else None
             self._asking += 1
         try:
-            search = self.opened.search
-            trial = search.ask() if number is None else search.again(number)  # the sampler's time
+            trial = self.opened.search.ask() if number is None else self.opened.search.again(number)
             with self.changed:
                 self._begin(trial, worker)
                 return self._live.get(trial.number)

@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 from sweep.control.keeping import Keeping
 from sweep.control.lease import claim, find_study
 from sweep.control.opened import Opened
+from sweep.control.ray import Cluster
 from sweep.control.search import Search
 from sweep.control.standing import Standing, read_standing
 from sweep.control.storage import Ledger
@@ -30,7 +31,7 @@ class Settings:
     parameters' domains have. `logdir` is the folder that holds a folder for each study. `gpus` are those to train on,
     `per_gpu` how many workers share one. `keep` is whose weights stay: `best:N`, `all` or `none`. A trial that raises
     is tried again `retries` times; it has failed where its worker says nothing for `trial_timeout` seconds.
-    `trial_seed` is the seed of every trial, in place of one for each.
+    `trial_seed` is the seed of every trial, in place of one for each. `cluster` is where workers run, if not here.
     """
 
     storage: str = "sqlite:///sweep.db"
@@ -50,6 +51,7 @@ class Settings:
     retries: int = 0
     trial_timeout: float | None = None
     trial_seed: int | None = None
+    cluster: Cluster | None = None
     fixed: Mapping[str, Value] = field(default_factory=dict)
     enqueue: Sequence[Mapping[str, Value]] = ()
 

@@ -11,7 +11,8 @@ from optuna.distributions import json_to_distribution
 
 from sweep.control.coordinator import Coordinator
 from sweep.control.domains import coerce, describe, known_parameter
-from sweep.control.local import LocalExecutor
+from sweep.control.executor import Executor
+from sweep.control.local import Local
 from sweep.control.opening import Settings
 from sweep.control.progress import Opening, Silent
 from sweep.control.start import Engaged, running, work_here
@@ -105,7 +106,7 @@ def preview(file: str, *, examples: int = EXAMPLES, seconds: float | None = None
     path = check_file(file)
 
     def train(engaged: Engaged) -> None:
-        executor = LocalExecutor(str(path), engaged.server.address, 1, engaged.when_ended())
+        executor = Executor(Local(str(path), engaged.server.address), 1, engaged.when_ended())
         executor.start()
         try:
             if not engaged.coordinator.finished.wait(seconds):

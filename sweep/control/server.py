@@ -15,7 +15,15 @@ from typing import Any
 from sweep.control.coordinator import Coordinator
 from sweep.control.desk import Desk
 from sweep.control.live import Fenced
+from sweep.declaration import versions
 from sweep.errors import SweepError
+from sweep.protocol import check_protocol
+
+OPERATIONS = (
+    *("hello", "ask", "suggest", "start", "resume", "epoch"),
+    *("report", "should_prune", "attribute", "imported", "end"),
+)
+"""What workers say; each is a method of `Desk`. A change of them is one of `sweep.protocol`."""
 
 _log = logging.getLogger(__name__)
 
@@ -30,13 +38,7 @@ class Server:
         self.address = str(self._listener.address)
         self._closed = False
         self._served: dict[str, threading.Event] = {}
-        self._methods: dict[str, Callable[..., dict[str, Any]]] = {
-            name: getattr(desk, name)
-            for name in (
-                *("hello", "ask", "suggest", "start", "resume", "epoch"),
-                *("report", "should_prune", "attribute", "imported", "end"),
-            )
-        }
+        self._methods: dict[str, Callable[..., dict[str, Any]]] = {name: getattr(desk, name) for name in OPERATIONS}
 
     def start(self) -> None:
         """Accept workers from now on, in a thread of its own."""
@@ -98,6 +100,9 @@ class Server:
             self._coordinator.refuse(error)
             return {}
         try:
+            if operation == "hello":
+                theirs = message["declaration"].get("versions", {})
+                check_protocol(message.pop("protocol", None), theirs, versions())
             return self._methods[operation](**message)
         except Fenced as error:
             return {"fenced": str(error)}

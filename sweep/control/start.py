@@ -11,13 +11,15 @@ from types import FrameType
 from typing import Any
 
 from sweep.control.coordinator import Coordinator
+from sweep.control.executor import Ending, Executor, Place
 from sweep.control.gpus import choose
 from sweep.control.keeper import Keeper
 from sweep.control.keeping import Keeping
-from sweep.control.local import LocalExecutor, default_workers
+from sweep.control.local import Local
 from sweep.control.opened import Opened
 from sweep.control.opening import Settings, check_writable
 from sweep.control.progress import Watcher
+from sweep.control.ray import OnRay
 from sweep.control.recovery import Recovery
 from sweep.control.server import Server
 from sweep.errors import StudyError, SweepError
@@ -47,13 +49,13 @@ class Engaged:
     server: Server
     recovery: Recovery
 
-    def when_ended(self) -> Callable[[str, str, bool, str], bool]:
+    def when_ended(self) -> Callable[[str, Ending], bool]:
         """What an executor calls when a worker process has ended."""
         coordinator, server = self.coordinator, self.server
         unheard: list[str] = []  # since one was heard for the last time
         heard = 0
 
-        def ended(worker: str, how: str, killed: bool, output: str) -> bool:
+        def ended(worker: str, ending: Ending) -> bool:
             nonlocal heard
             coordinator.depart(worker)
             server.wait_served(worker, seconds=60.0)
@@ -61,13 +63,13 @@ class Engaged:
                 heard = server.heard
                 unheard.clear()
             if server.said_hello(worker):
-                self.recovery.gone(worker, how, killed=killed)
+                self.recovery.gone(worker, ending.how, killed=ending.killed)
             elif coordinator.error is None and not coordinator.finished.is_set():
                 unheard.append(worker)
-                most = UNHEARD_LATER if coordinator.is_open and killed else UNHEARD
-                if len(unheard) >= most or not (killed or coordinator.is_open):
-                    last = output.strip().rpartition("\n")[2] or "nothing"
-                    got = f"one that {'was ' if killed else ''}{how}; it printed last: {last}"
+                most = UNHEARD_LATER if coordinator.is_open and ending.killed else UNHEARD
+                if len(unheard) >= most or not (ending.killed or coordinator.is_open):
+                    last = ending.output.strip().rpartition("\n")[2] or "nothing"
+                    got = f"one that {'was ' if ending.killed else ''}{ending.how}; it printed last: {last}"
                     coordinator.refuse(SweepError("a worker must load the study file", got))
             return coordinator.error is None and coordinator.stopped is None and not coordinator.finished.is_set()
 
@@ -84,20 +86,37 @@ def start_file(file: str, settings: Settings, watcher: Watcher | None = None) ->
     _check(settings)
     with running(Coordinator(settings, watcher)) as engaged:
         coordinator = engaged.coordinator
-        devices = choose(settings.gpus, coordinator.watcher.message)
-        most = default_workers(devices, settings.per_gpu)
-        count = settings.workers if settings.workers is not None else most
-        executor = LocalExecutor(str(path), engaged.server.address, count, engaged.when_ended(), devices)
-        coordinator.when_opened = lambda opened: executor.resize(workers_for(opened, most))
+        coordinator.file = path
+        place = _place(engaged, str(path))
+        executor = Executor(place, settings.workers or place.most, engaged.when_ended())
+        coordinator.when_opened = lambda opened: executor.resize(workers_for(opened, settings.workers or place.most))
         coordinator.relieve = executor.relieve
         coordinator.end_worker = executor.end_worker
         with _signals(coordinator, executor.kill) as received:
             executor.start()
+            place.when_room = lambda: _use_room(engaged, executor, place)
+            place.when_room()  # it may have changed since
             try:
                 _wait(coordinator)
             finally:
                 executor.close(LEAVE_SECONDS, busy=engaged.server.said_hello)
     return _outcome(coordinator, received)
+
+
+def _place(engaged: Engaged, file: str) -> Place:
+    """Where the workers of a study file are to run."""
+    coordinator, address = engaged.coordinator, engaged.server.address
+    settings, say = coordinator.settings, coordinator.watcher.message
+    if settings.cluster is not None:
+        return OnRay(file, address, settings.logdir, settings.cluster, say=say, refuse=coordinator.refuse)
+    return Local(file, address, choose(settings.gpus, say), settings.per_gpu)
+
+
+def _use_room(engaged: Engaged, executor: Executor, place: Place) -> None:
+    """Have as many workers as there is room for by now, where nobody said how many there are to be."""
+    coordinator = engaged.coordinator
+    if coordinator.settings.workers is None:
+        executor.grow(workers_for(coordinator.opened, place.most) if coordinator.is_open else place.most)
 
 
 def _wait(coordinator: Coordinator) -> None:
@@ -153,6 +172,10 @@ def _check(settings: Settings) -> None:
         count = getattr(settings, name)
         if count is not None and count < least:
             raise StudyError(f"{name} is a whole number of at least {least}", repr(count))
+    if settings.cluster is not None and (settings.gpus is not None or settings.per_gpu != Settings.per_gpu):
+        raise StudyError("on Ray a worker's share of a GPU is --gpus-per-worker", "--gpus or --per-gpu")
+    if settings.cluster is not None and settings.workers == 0:
+        raise StudyError("on Ray there is at least one worker", "--workers 0")
     if settings.seed is not None and not 0 <= settings.seed < 2**32:
         raise StudyError("a seed is a whole number from 0 to 4294967295", repr(settings.seed))
 

@@ -26,6 +26,7 @@ from typing import Any
 import optuna
 
 from sweep.errors import SweepError
+from sweep.protocol import PROTOCOL
 from sweep.snapshot import Imports
 from sweep.store.records import OUT_OF_MEMORY
 from sweep.study import Study, load
@@ -60,10 +61,8 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
             link.refuse(error)
             return
         imports = Imports(study.file)
-        snapshot = imports.snapshot
-        welcome = link.call(
-            "hello", declaration=declaration, snapshot=snapshot.as_text() if snapshot is not None else None
-        )
+        snapshot = imports.snapshot.as_text() if imports.snapshot is not None else None
+        welcome = link.call("hello", protocol=PROTOCOL, declaration=declaration, snapshot=snapshot)
         if _speaks_of_keras(study.file):
             import keras  # noqa: F401  # before the first trial, which is seeded and previewed as the others are
         growth, trained = Growth(), 0
@@ -205,16 +204,20 @@ def _end_with(parent: int) -> None:
     os._exit(3)
 
 
+def _connected(address: str) -> Connection:
+    return Connection(int(address)) if address.isdigit() else Client(address, family="AF_UNIX")
+
+
 def main() -> None:
     """Run a worker as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", help="the study file")
-    parser.add_argument("--connect", required=True, help="the coordinator's address")
+    parser.add_argument("--connect", required=True, help="the coordinator's socket: its path, or an open descriptor")
     parser.add_argument("--worker", required=True, help="this worker's name")
     arguments = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    with Client(arguments.connect, family="AF_UNIX") as connection:
+    with _connected(arguments.connect) as connection:
         work(connection, arguments.worker, lambda: load(arguments.file), own_process=True)
     atexit._run_exitfuncs()  # the study's own; TensorFlow, which takes seconds to take itself apart, is left out
     sys.stdout.flush()

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TypeVar
@@ -82,10 +82,10 @@ class Folder:
         if body is not None:
             (path / "tiny.py").write_text(TINY.format(body=body, settings=settings))
 
-    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run a `sweep` command to its end."""
+    def command(self, *words: str, before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+        """Run a `sweep` command to its end, by the command `before`, if any."""
         return subprocess.run(
-            [sys.executable, "-m", "sweep", *words],
+            [*before, sys.executable, "-m", "sweep", *words],
             cwd=self.path,
             env=self._environment(),
             capture_output=True,
@@ -94,9 +94,9 @@ class Folder:
             check=False,
         )
 
-    def start(self, *options: str) -> subprocess.CompletedProcess[str]:
+    def start(self, *options: str, before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
         """Run `sweep start` to its end."""
-        return self.command("start", "tiny.py", *options)
+        return self.command("start", "tiny.py", *options, before=before)
 
     @contextmanager
     def started(self, *options: str) -> Iterator["Started"]:

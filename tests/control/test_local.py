@@ -7,7 +7,8 @@ import psutil
 import pytest
 
 from sweep.control import local
-from sweep.control.local import LocalExecutor
+from sweep.control.executor import Ending, Executor
+from sweep.control.local import Local
 from tests.control.started import lives, wait_for
 
 
@@ -15,13 +16,13 @@ class Ends:
     """How workers ended; `again` says whether another takes the place."""
 
     def __init__(self, again: int = 0) -> None:
-        self.heard: list[tuple[str, str, bool, str]] = []
+        self.heard: list[tuple[str, Ending]] = []
         self._again = again
         self._lock = threading.Lock()
 
-    def __call__(self, worker: str, how: str, killed: bool, output: str) -> bool:
+    def __call__(self, worker: str, ending: Ending) -> bool:
         with self._lock:
-            self.heard.append((worker, how, killed, output))
+            self.heard.append((worker, ending))
             return len(self.heard) <= self._again
 
 
@@ -34,7 +35,7 @@ def waiting(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.executable", str(program))
 
 
-def below(executor: LocalExecutor) -> list[psutil.Process]:
+def below(executor: Executor) -> list[psutil.Process]:
     """All processes of an executor's workers."""
     return [process for child in psutil.Process().children() for process in [child, *child.children()]]
 
@@ -45,28 +46,28 @@ def test_a_worker_that_ends_is_replaced_as_long_as_it_is_wanted(tmp_path, monkey
     program.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(program))
     ends = Ends(again=2)
-    executor = LocalExecutor("study.py", "nowhere", 1, ends)
+    executor = Executor(Local("study.py", "nowhere"), 1, ends)
     executor.start()
     wait_for(lambda: len(ends.heard) == 3)
     executor.close(0.0)
-    assert ends.heard == [(str(number), "left with exit status 3", False, "one\ntwo") for number in range(3)]
+    assert ends.heard == [(str(number), Ending("left with exit status 3", False, "one\ntwo")) for number in range(3)]
 
 
 def test_a_killed_worker_takes_its_children_with_it(waiting):
     ends = Ends()
-    executor = LocalExecutor("study.py", "nowhere", 1, ends)
+    executor = Executor(Local("study.py", "nowhere"), 1, ends)
     executor.start()
     processes = wait_for(lambda: len(below(executor)) >= 3 and below(executor))
     processes[0].kill()
     wait_for(lambda: ends.heard)
-    assert ends.heard[0][:3] == ("0", "killed by SIGKILL", True)
+    assert ends.heard[0] == ("0", Ending("killed by SIGKILL", True, "loading"))
     wait_for(lambda: not any(lives(process) for process in processes[1:]))
     executor.close(0.0)
 
 
 @pytest.mark.parametrize("busy", [True, False])
 def test_closing_leaves_no_process_and_waits_for_idle_ones_not_at_all(waiting, busy):
-    executor = LocalExecutor("study.py", "nowhere", 3, Ends())
+    executor = Executor(Local("study.py", "nowhere"), 3, Ends())
     executor.start()
     processes = wait_for(lambda: len(below(executor)) >= 9 and below(executor))
     executor.close(0.1 if busy else 3600.0, busy=lambda worker: busy)
@@ -75,7 +76,7 @@ def test_closing_leaves_no_process_and_waits_for_idle_ones_not_at_all(waiting, b
 
 def test_workers_too_many_end_without_a_word_and_those_missing_begin(waiting):
     ends = Ends()
-    executor = LocalExecutor("study.py", "nowhere", 3, ends)
+    executor = Executor(Local("study.py", "nowhere"), 3, ends)
     executor.start()
     for count in (3, 1, 2):
         executor.resize(count)
@@ -85,7 +86,7 @@ def test_workers_too_many_end_without_a_word_and_those_missing_begin(waiting):
 
 
 def test_a_closed_executor_starts_nobody(waiting):
-    executor = LocalExecutor("study.py", "nowhere", 2, Ends())
+    executor = Executor(Local("study.py", "nowhere"), 2, Ends())
     executor.kill()
     executor.start()
     executor.close(0.0)
@@ -105,31 +106,37 @@ def test_a_closed_executor_starts_nobody(waiting):
     ],
 )
 def test_how_a_worker_ended_is_said_in_words(code, words):
-    assert local._how(code) == words
+    assert local.how(code) == words
 
 
-def test_without_gpus_a_worker_has_one_thread_and_what_the_user_set_stands(tmp_path, monkeypatch):
+def test_without_gpus_a_worker_has_one_thread_and_what_the_user_set_stands(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "5")
-    environment = local._environment(0, 2, [], tmp_path)
+    place = Local("study.py", "nowhere", [])
+    environment = place._environment(0, 2)
     assert (environment["OMP_NUM_THREADS"], environment["TF_NUM_INTRAOP_THREADS"]) == ("1", "5")
-    assert "OMP_NUM_THREADS" not in local._environment(0, 1, [], tmp_path)
+    assert "OMP_NUM_THREADS" not in place._environment(0, 1)
+    place.close()
 
 
-def test_each_worker_has_its_gpu(tmp_path):
-    given = [local._environment(slot, 4, ["0", "3"], tmp_path) for slot in range(4)]
+def test_each_worker_has_its_gpu():
+    place = Local("study.py", "nowhere", ["0", "3"])
+    given = [place._environment(slot, 4) for slot in range(4)]
+    place.close()
     assert [environment["CUDA_VISIBLE_DEVICES"] for environment in given] == ["0", "3", "0", "3"]
     assert {environment["TF_FORCE_GPU_ALLOW_GROWTH"] for environment in given} == {"true"}
 
 
-def test_there_are_so_many_workers_a_gpu_and_else_one_a_core():
-    assert local.default_workers(["0", "3"], 2) == 4
-    assert local.default_workers([], 2) == local.cores()
+def test_there_is_room_for_so_many_workers_a_gpu_and_else_for_one_a_core():
+    with_gpus, without = Local("study.py", "nowhere", ["0", "3"], 2), Local("study.py", "nowhere", [], 2)
+    assert (with_gpus.most, without.most) == (4, local.cores())
+    with_gpus.close()
+    without.close()
 
 
 def test_a_worker_is_relieved_in_its_slot_and_only_one_takes_its_place(waiting):
     ends = Ends(again=10)
-    executor = LocalExecutor("study.py", "nowhere", 1, ends)
+    executor = Executor(Local("study.py", "nowhere"), 1, ends)
     executor.start()
     (old,) = wait_for(lambda: psutil.Process().children())
     assert executor.relieve("0") == "1"

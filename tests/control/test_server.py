@@ -9,7 +9,9 @@ import pytest
 from optuna.distributions import distribution_to_json
 
 from sweep.control.start import Engaged, running
+from sweep.declaration import versions
 from sweep.errors import StudyError
+from sweep.protocol import PROTOCOL
 from sweep.train.link import Fenced, Link, Refused
 from tests.control.memory import declare
 from tests.control.started import wait_for
@@ -38,7 +40,7 @@ def connected(engaged: Engaged):
 def said_hello(connection) -> Link:
     """Worker 0, which has declared the study."""
     link = Link(connection, "0")
-    link.call("hello", declaration=declare().as_dict())
+    link.call("hello", protocol=PROTOCOL, declaration=declare().as_dict())
     return link
 
 
@@ -51,6 +53,16 @@ def test_a_trial_goes_over_the_connection(link):
     assert link.receive()["verdict"] == "prune"
     ended = link.call("end", number=number, state="PRUNED", values=None, reason="why", traceback=None)
     assert ended == {"state": "PRUNED", "reason": "why"}
+
+
+@pytest.mark.parametrize("spoken", [{}, {"protocol": PROTOCOL + 1}])
+def test_a_worker_of_another_protocol_is_refused_with_both_versions(engaged, spoken):
+    declaration = declare().as_dict() | {"versions": {"sweep": "0.0.9"}}
+    with connected(engaged) as connection, pytest.raises(Refused):
+        Link(connection, "0").call("hello", declaration=declaration, unheard_of=1, **spoken)
+    said = str(engaged.coordinator.error)
+    assert f"protocol, {PROTOCOL} of sweep {versions()['sweep']}: got {spoken.get('protocol')} of sweep 0.0.9" in said
+    assert not engaged.coordinator.is_open
 
 
 def test_a_worker_is_told_that_it_is_fenced(link):

@@ -1,0 +1,118 @@
+"""What one worker says, carried to the coordinator and back, with its files where its node does not see them."""
+
+import errno
+import json
+import time
+from collections.abc import Iterable
+from multiprocessing.connection import Client
+from pathlib import Path
+from typing import Any, Protocol
+
+import ray
+from ray.exceptions import ActorUnavailableError, RayError
+
+from sweep.cluster.files import Piece, earlier, lay
+from sweep.errors import SweepError
+
+PLACES = ("directory", "log")
+"""What in an answer is a path below the log directory."""
+RETRY_SECONDS = 1.0
+
+
+class Told(Protocol):
+    """Who is told of what happens to workers."""
+
+    def tell(self, news: str, **content: Any) -> None: ...
+    def say(self, text: str) -> None: ...
+    def refuse(self, error: SweepError) -> None: ...
+
+
+def ask(method: Any, *arguments: Any, **named: Any) -> Any:
+    """An actor's answer; asked again while its node is out of reach.
+
+    Raises:
+        ray.exceptions.RayError: the actor is gone, or it failed.
+    """
+    while True:
+        try:
+            return ray.get(method.remote(*arguments, **named))
+        except ActorUnavailableError:
+            time.sleep(RETRY_SECONDS)
+
+
+class Carrier:
+    """Carries for one worker.
+
+    Args:
+        worker: its name.
+        berth: its actor.
+        address: the coordinator's socket.
+        logdir: the log directory here.
+        folder: stands for it on the worker's node; None where the node sees it.
+        told: is told where files cannot be laid into it.
+    """
+
+    def __init__(self, worker: str, berth: Any, address: str, logdir: Path, folder: str | None, told: Told) -> None:
+        self._worker = worker
+        self._berth = berth
+        self._address = address
+        self._logdir = logdir
+        self._folder = folder
+        self._told = told
+        self._turn = -1
+
+    def carry(self) -> None:
+        """Carry until the worker, or the coordinator, is gone."""
+        try:
+            with Client(self._address, family="AF_UNIX") as coordinator:
+                answer = None
+                while (message := self._fetch(answer)) is not None:
+                    coordinator.send_bytes(message)
+                    answer = self._adapted(message, coordinator.recv_bytes())
+        except RayError:  # its berth is gone, which is seen where it is waited for
+            return
+        except (EOFError, OSError, ValueError):  # the coordinator is gone, or files cannot be laid
+            self._berth.kill.remote(self._worker)
+
+    def _fetch(self, answer: bytes | None) -> bytes | None:
+        """What the worker says next, when all files that it has written by then are here; None at its end."""
+        parcel = self._exchange(answer)
+        message: bytes | None = parcel.message
+        self._lay(parcel.pieces)
+        while parcel.more:
+            parcel = self._exchange(None)
+            self._lay(parcel.pieces)
+        return message
+
+    def _exchange(self, answer: bytes | None) -> Any:
+        self._turn += 1
+        return ask(self._berth.exchange, self._worker, self._turn, answer)
+
+    def _lay(self, pieces: Iterable[Piece]) -> None:
+        try:
+            for piece in pieces:
+                lay(self._logdir, piece)
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            rule = "a study needs room on the disk" if full else "the log directory must be one that can be written"
+            self._told.refuse(SweepError(rule, f"{error.strerror} at {error.filename or self._logdir}"))
+            raise
+
+    def _adapted(self, message: bytes, answer: bytes) -> bytes:
+        """An answer with the paths as they are on the worker's node, which is given what it goes on from."""
+        if self._folder is None:
+            return answer
+        said, content = json.loads(message), json.loads(answer)
+        if said["op"] == "ask":
+            self._give(content.get("directory"))
+        for name in PLACES:
+            path = content.get(name)
+            if path is not None and Path(path).is_relative_to(self._logdir):
+                content[name] = str(self._folder / Path(path).relative_to(self._logdir))
+        return json.dumps(content).encode()
+
+    def _give(self, directory: str | None) -> None:
+        """Lay before the worker what an earlier attempt has left."""
+        ask(self._berth.receive, self._worker, [], anew=True)
+        for piece in earlier(self._logdir, Path(directory)) if directory is not None else ():
+            ask(self._berth.receive, self._worker, [piece], anew=False)

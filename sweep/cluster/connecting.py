@@ -1,0 +1,93 @@
+"""Ray itself: reached at its address, or started here; its nodes and what they have."""
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from sweep.control.ray import Cluster
+from sweep.errors import SweepError
+
+NOT_SHIPPED = ("/.?*", "**/__pycache__", "*.db", "*.db-wal", "*.db-shm", "/venv", "/env", "/node_modules")
+"""What of a study's folder stays here, as Git would write it: hidden files, environments and databases."""
+PATIENCE = 5.0  # seconds for an address to answer
+
+
+def connect(cluster: Cluster, folder: Path, logdir: Path) -> None:
+    """Connect this process to a cluster, or start one on this machine; its workers have a copy of a folder.
+
+    Raises:
+        SweepError: the cluster cannot be reached or does not let us in, or the folder is more than Ray ships.
+    """
+    if cluster.address is not None:
+        _knock(cluster.address)
+    excluded = [*NOT_SHIPPED, *([f"/{logdir.relative_to(folder)}"] if logdir.is_relative_to(folder) else [])]
+    own: dict[str, Any] = {"include_dashboard": cluster.dashboard} if cluster.address is None else {}
+    try:
+        ray.init(
+            address=cluster.address or "local",
+            runtime_env={"working_dir": str(folder), "excludes": excluded},
+            log_to_driver=False,
+            namespace=f"sweep-{os.getpid()}",
+            **own,
+        )
+    except Exception as error:  # Ray raises many kinds, some of them its own
+        raise _refusal(error, cluster) from error
+
+
+def _knock(address: str) -> None:
+    """See that somebody answers, where Ray would try for a minute.
+
+    Raises:
+        SweepError: nobody does, or it is no address.
+    """
+    host, colon, port = address.rpartition(":")
+    if "://" in address or not (host and colon and port.isdigit() and int(port) < 2**16):
+        raise SweepError("--address is HOST:PORT of the cluster's head", repr(address), "e.g. head.example.org:6379")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+    except OSError as error:
+        got = f"{address}: {error.strerror or error}"
+        raise SweepError("the Ray cluster must be reached", got, "see that its head runs: ray status") from None
+
+
+def _refusal(error: Exception, cluster: Cluster) -> SweepError:
+    """Why Ray could not be had, in a line."""
+    said = " ".join(f"{error} {error.__cause__ or ''}".split())
+    kind = type(error).__name__
+    where = cluster.address or "this machine"
+    if kind == "AuthenticationError":
+        remedy = "give its token in RAY_AUTH_TOKEN or ~/.ray/auth_token, or set RAY_AUTH_MODE=disabled if it has none"
+        return SweepError(f"the Ray cluster at {where} must let you in", said.partition(". ")[0], remedy)
+    if "No node info found" in said:
+        remedy = f"run here first: ray start --address={where} --num-cpus=0"
+        return SweepError("sweep start --on ray runs on a node of the cluster", "no node on this machine", remedy)
+    if "Failed to connect to" in said:
+        remedy = "see that it is the head of a Ray cluster, and that RAY_AUTH_TOKEN or ~/.ray/auth_token is its token"
+        return SweepError(f"the Ray cluster at {where} must let you in", str(error), remedy)
+    return SweepError(f"Ray must start or answer at {where}", f"{kind}: {said[:400]}")
+
+
+def nodes() -> list[Mapping[str, Any]]:
+    """The nodes that are alive, as Ray describes them."""
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def needs(cluster: Cluster) -> dict[str, float]:
+    """What a worker takes, by Ray's names; a GPU where the cluster has some, unless it is said otherwise."""
+    gpus = cluster.gpus
+    if gpus is None:
+        gpus = 1.0 if any(node["Resources"].get("GPU", 0) >= 1 for node in nodes()) else 0.0
+    taken = {"CPU": cluster.cpus, "GPU": gpus, **cluster.resources}
+    return {name: amount for name, amount in taken.items() if amount > 0}
+
+
+def room(taken: Mapping[str, float]) -> int:
+    """How many workers the cluster's nodes have room for, whatever else runs on them."""
+    return sum(
+        min((int(node["Resources"].get(name, 0.0) / amount + 1e-9) for name, amount in taken.items()), default=1)
+        for node in nodes()
+    )

@@ -1,0 +1,31 @@
+"""The version of what workers and their coordinator say to each other.
+
+A worker says it with its first message. On one machine both are the same program; on a cluster a node may have another
+version of sweep, and two that would misunderstand each other do not begin. It is raised with every change of a message
+or an answer.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sweep.errors import StudyError
+
+PROTOCOL = 1
+
+
+def check_protocol(spoken: Any, theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
+    """See that a worker speaks the coordinator's protocol.
+
+    Args:
+        spoken: the worker's protocol; None from one that has none to say.
+        theirs, ours: the versions of packages there and here.
+
+    Raises:
+        StudyError: it does not.
+    """
+    if spoken != PROTOCOL:
+        raise StudyError(
+            f"a worker must speak the coordinator's protocol, {PROTOCOL} of sweep {ours.get('sweep', '?')}",
+            f"{spoken} of sweep {theirs.get('sweep', '?')}",
+            "install the same sweep on every node",
+        )
