@@ -9,9 +9,7 @@ import typer
 from sweep.control.ray import Cluster
 from sweep.errors import StudyError, SweepError
 
-PANEL = "On a Ray cluster"
-
-On = Annotated[str, typer.Option(metavar="WHERE", help="Where workers run: here, or ray.", rich_help_panel=PANEL)]
+On = Annotated[str, typer.Option(metavar="WHERE", help="Where workers run: here, or ray.")]
 Address = Annotated[
     str | None,
     typer.Option(
@@ -19,7 +17,6 @@ Address = Annotated[
         envvar="RAY_ADDRESS",
         help="The head of the cluster. [default: Ray is started here]",
         show_default=False,
-        rich_help_panel=PANEL,
     ),
 ]
 Gpus = Annotated[
@@ -29,12 +26,9 @@ Gpus = Annotated[
         metavar="N",
         help="GPUs of a worker, or a part of one. [default: 1 where the cluster has some]",
         show_default=False,
-        rich_help_panel=PANEL,
     ),
 ]
-Cpus = Annotated[
-    float, typer.Option("--cpus-per-worker", metavar="N", help="Cores of a worker.", rich_help_panel=PANEL)
-]
+Cpus = Annotated[float, typer.Option("--cpus-per-worker", metavar="N", help="Cores of a worker.")]
 Resources = Annotated[
     list[str] | None,
     typer.Option(
@@ -42,7 +36,6 @@ Resources = Annotated[
         metavar="NAME=N",
         help="Another resource that a worker takes of its node. Repeatable.",
         show_default=False,
-        rich_help_panel=PANEL,
     ),
 ]
 Shared = Annotated[
@@ -50,12 +43,11 @@ Shared = Annotated[
     typer.Option(
         "--shared-logdir",
         help="Refuse unless every node sees the log directory; else workers bring their files where one does not.",
-        rich_help_panel=PANEL,
     ),
 ]
 Dashboard = Annotated[
     bool,
-    typer.Option("--dashboard", help="Start Ray's dashboard with a Ray that is started here.", rich_help_panel=PANEL),
+    typer.Option("--dashboard", help="Start Ray's dashboard with a Ray that is started here."),
 ]
 
 
