@@ -8,11 +8,10 @@ from typing import Any
 
 import ray
 
+from sweep.cluster.shipping import stays
 from sweep.control.ray import Cluster
 from sweep.errors import SweepError
 
-NOT_SHIPPED = ("/.?*", "**/__pycache__", "*.db", "*.db-wal", "*.db-shm", "/venv", "/env", "/node_modules")
-"""What of a study's folder stays here, as Git would write it: hidden files, environments and databases."""
 PATIENCE = 5.0  # seconds for an address to answer
 
 
@@ -24,7 +23,7 @@ def connect(cluster: Cluster, folder: Path, logdir: Path) -> None:
     """
     if cluster.address is not None:
         _knock(cluster.address)
-    excluded = [*NOT_SHIPPED, *([f"/{logdir.relative_to(folder)}"] if logdir.is_relative_to(folder) else [])]
+    excluded = stays(folder, logdir)
     own: dict[str, Any] = {"include_dashboard": cluster.dashboard} if cluster.address is None else {}
     try:
         ray.init(

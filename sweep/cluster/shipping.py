@@ -1,0 +1,42 @@
+"""What of a study's folder is shipped to the nodes."""
+
+import fnmatch
+import os
+from pathlib import Path
+
+from sweep.errors import SweepError
+
+MOST = 500_000_000
+"""Bytes of a folder; Ray keeps what it ships in its head's memory, and takes no more than 512 MiB."""
+
+_STAYS = (".?*", "__pycache__", "*.db", "*.db-wal", "*.db-shm", "node_modules")
+
+
+def stays(folder: Path, logdir: Path) -> list[str]:
+    """What of a folder is not shipped, as Git's patterns: hidden files, databases, environments, the log directory.
+
+    Raises:
+        SweepError: the rest is more than `MOST`, which Ray would pack up before it says so.
+    """
+    patterns, size = list(_STAYS), 0
+    for path, folders, names in os.walk(folder, followlinks=True):  # as Ray does; a link that leads back adds up
+        here = Path(path)
+        for name in list(folders):
+            below = here / name
+            if below == logdir or (below / "pyvenv.cfg").exists():
+                patterns.append(f"/{below.relative_to(folder).as_posix()}")
+                folders.remove(name)
+            elif _stays(name):
+                folders.remove(name)
+        size += sum((here / name).stat().st_size for name in names if not _stays(name) and (here / name).exists())
+        if size > MOST:
+            raise SweepError(
+                f"a study's folder is shipped to the nodes, at most {MOST / 1e6:g} MB of it",
+                f"more in {folder}",
+                "have the study file in a folder of its own, and data on a path that all nodes see",
+            )
+    return patterns
+
+
+def _stays(name: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _STAYS)
