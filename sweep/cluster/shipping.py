@@ -16,10 +16,10 @@ def stays(folder: Path, logdir: Path) -> list[str]:
     """What of a folder is not shipped, as Git's patterns: hidden files, databases, environments, the log directory.
 
     Raises:
-        SweepError: the rest is more than `MOST`, which Ray would pack up before it says so.
+        SweepError: the rest is more than `MOST`, which Ray would pack before it says so, or a link in it has no end.
     """
     patterns, size = list(_STAYS), 0
-    for path, folders, names in os.walk(folder, followlinks=True):  # as Ray does; a link that leads back adds up
+    for path, folders, names in os.walk(folder, followlinks=True):  # as Ray does
         here = Path(path)
         for name in list(folders):
             below = here / name
@@ -28,6 +28,8 @@ def stays(folder: Path, logdir: Path) -> list[str]:
                 folders.remove(name)
             elif _stays(name):
                 folders.remove(name)
+            elif below.is_symlink() and here.resolve().is_relative_to(below.resolve()):
+                raise SweepError("a study's folder is shipped to the nodes", f"a link that leads back, {below}")
         size += sum((here / name).stat().st_size for name in names if not _stays(name) and (here / name).exists())
         if size > MOST:
             raise SweepError(

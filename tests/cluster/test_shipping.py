@@ -30,7 +30,12 @@ def test_a_folder_that_is_too_large_is_refused_and_what_stays_is_not_counted(tmp
         stays(tmp_path, tmp_path / "runs")
 
 
-def test_a_link_that_leads_back_comes_to_an_end(tmp_path):
-    fill(tmp_path, ["wine.py"])
-    (tmp_path / "back").symlink_to(tmp_path)
-    stays(tmp_path, tmp_path / "runs")
+def test_a_link_that_leads_back_is_refused_and_another_is_followed(tmp_path):
+    study = tmp_path / "study"
+    fill(study, ["wine.py", "below/a.py"])
+    fill(tmp_path, ["data/a.csv"])
+    (study / "data").symlink_to(tmp_path / "data")
+    stays(study, tmp_path / "runs")
+    (study / "below" / "back").symlink_to(study)
+    with pytest.raises(SweepError, match="got a link that leads back, .*/below/back"):
+        stays(study, tmp_path / "runs")
