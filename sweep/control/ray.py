@@ -120,6 +120,7 @@ class OnRay:
         self._remotes: dict[str, Remote] = {}
         self._lock = threading.Lock()
         self._closed = False
+        self._gone = False  # the driver
         self._folder = Path(tempfile.mkdtemp(prefix="sweep-"))
         ours, theirs = Pipe()
         self._line = ours
@@ -143,9 +144,11 @@ class OnRay:
         remote = Remote(lambda: self._tell(order="kill", worker=worker))
         with self._lock:
             self._remotes[worker] = remote
-        self._tell(order="launch", worker=worker, slot=slot)
-        if self._driver.poll() is not None:
+            gone = self._gone
+        if gone:
             self._all_lost()
+        else:
+            self._tell(order="launch", worker=worker, slot=slot)
         return remote
 
     def close(self) -> None:
@@ -199,5 +202,8 @@ class OnRay:
             remote.end(ending)
 
     def _all_lost(self) -> None:
-        for worker in list(self._remotes):
+        with self._lock:
+            self._gone = True
+            workers = list(self._remotes)
+        for worker in workers:
             self._end(worker, Ending("lost with its cluster", True, ""))
