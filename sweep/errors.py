@@ -4,6 +4,11 @@ The command line prints such an error as that one line and exits with status 2. 
 and keeps its traceback.
 """
 
+import errno
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What an `OSError` says by its `errno` where there is no room on the disk, or for this user."""
+
 
 class SweepError(Exception):
     """Something a user gave or asked for that cannot be.

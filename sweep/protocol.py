@@ -8,24 +8,25 @@ or an answer.
 from collections.abc import Mapping
 from typing import Any
 
+from sweep.declaration import versions
 from sweep.errors import StudyError
 
 PROTOCOL = 1
 
 
-def check_protocol(spoken: Any, theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
+def check_protocol(spoken: Any, theirs: Mapping[str, str]) -> None:
     """See that a worker speaks the coordinator's protocol.
 
     Args:
         spoken: the worker's protocol; None from one that has none to say.
-        theirs, ours: the versions of packages there and here.
+        theirs: the versions of packages there.
 
     Raises:
         StudyError: it does not.
     """
     if spoken != PROTOCOL:
         raise StudyError(
-            f"a worker must speak the coordinator's protocol, {PROTOCOL} of sweep {ours.get('sweep', '?')}",
+            f"a worker must speak the coordinator's protocol, {PROTOCOL} of sweep {versions().get('sweep', '?')}",
             f"{spoken} of sweep {theirs.get('sweep', '?')}",
             "install the same sweep on every node",
         )

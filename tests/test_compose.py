@@ -135,17 +135,23 @@ class Service:
 
 
 @pytest.fixture
-def service(tmp_path, postgresql):
+def made(postgresql):
+    """The role and the database that the file's PostgreSQL makes for itself, on a server of this test."""
+    names = SERVICES["db"]["environment"]
+    postgresql.execute(f"CREATE ROLE {names['POSTGRES_USER']} LOGIN")
+    postgresql.execute(f"CREATE DATABASE {names['POSTGRES_DB']} OWNER {names['POSTGRES_USER']} TEMPLATE template0")
+    yield postgresql
+    postgresql.execute(f"DROP DATABASE {names['POSTGRES_DB']} WITH (FORCE)")
+    postgresql.execute(f"DROP ROLE {names['POSTGRES_USER']}")
+
+
+@pytest.fixture
+def service(tmp_path, made):
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "tiny.py").write_text(TINY.format(body=ONE_EPOCH, settings="trials=6, workers=2, seed=7"))
-    made = SERVICES["db"]["environment"]
-    postgresql.execute(f"CREATE ROLE {made['POSTGRES_USER']} LOGIN")
-    postgresql.execute(f"CREATE DATABASE {made['POSTGRES_DB']} OWNER {made['POSTGRES_USER']} TEMPLATE template0")
-    service = Service(tmp_path, on_this_machine(SERVICES["serve"]["environment"]["SWEEP_STORAGE"], postgresql))
+    service = Service(tmp_path, on_this_machine(SERVICES["serve"]["environment"]["SWEEP_STORAGE"], made))
     yield service
     service.close()
-    postgresql.execute(f"DROP DATABASE {made['POSTGRES_DB']} WITH (FORCE)")
-    postgresql.execute(f"DROP ROLE {made['POSTGRES_USER']}")
 
 
 def on_this_machine(url: str, server: PostgreSQL) -> str:
@@ -211,12 +217,9 @@ class Node:
 
 
 @pytest.fixture
-def cluster(tmp_path, postgresql):
+def cluster(tmp_path, made):
     composed = SERVICES["ray-head"]["environment"]
     assert SERVICES["ray-worker"]["environment"] == composed
-    made = SERVICES["db"]["environment"]
-    postgresql.execute(f"CREATE ROLE {made['POSTGRES_USER']} LOGIN")
-    postgresql.execute(f"CREATE DATABASE {made['POSTGRES_DB']} OWNER {made['POSTGRES_USER']} TEMPLATE template0")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -224,7 +227,7 @@ def cluster(tmp_path, postgresql):
     environment = {
         **kept,
         **composed,
-        "SWEEP_STORAGE": on_this_machine(composed["SWEEP_STORAGE"], postgresql),
+        "SWEEP_STORAGE": on_this_machine(composed["SWEEP_STORAGE"], made),
         "SWEEP_LOGDIR": str(tmp_path / "runs"),
         "RAY_ADDRESS": composed["RAY_ADDRESS"].replace("ray-head", "127.0.0.1").replace("6379", str(port)),
         "RAY_AUTH_TOKEN": TOKEN,
@@ -238,8 +241,6 @@ def cluster(tmp_path, postgresql):
     finally:
         for node in reversed(nodes):
             node.close()
-        postgresql.execute(f"DROP DATABASE {made['POSTGRES_DB']} WITH (FORCE)")
-        postgresql.execute(f"DROP ROLE {made['POSTGRES_USER']}")
 
 
 @pytest.mark.slow

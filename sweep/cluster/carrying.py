@@ -1,6 +1,5 @@
 """What one worker says, carried to the coordinator and back, with its files where its node does not see them."""
 
-import errno
 import json
 import time
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayError
 
 from sweep.cluster.files import Piece, earlier, lay
-from sweep.errors import SweepError
+from sweep.errors import DISK_FULL, SweepError
 
 PLACES = ("directory", "log")
 """What in an answer is a path below the log directory."""
@@ -93,7 +92,7 @@ class Carrier:
             for piece in pieces:
                 lay(self._logdir, piece)
         except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            full = error.errno in DISK_FULL
             rule = "a study needs room on the disk" if full else "the log directory must be one that can be written"
             self._told.refuse(SweepError(rule, f"{error.strerror} at {error.filename or self._logdir}"))
             raise

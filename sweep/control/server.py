@@ -15,7 +15,6 @@ from typing import Any
 from sweep.control.coordinator import Coordinator
 from sweep.control.desk import Desk
 from sweep.control.live import Fenced
-from sweep.declaration import versions
 from sweep.errors import SweepError
 from sweep.protocol import check_protocol
 
@@ -102,7 +101,7 @@ class Server:
         try:
             if operation == "hello":
                 theirs = message["declaration"].get("versions", {})
-                check_protocol(message.pop("protocol", None), theirs, versions())
+                check_protocol(message.pop("protocol", None), theirs)
             return self._methods[operation](**message)
         except Fenced as error:
             return {"fenced": str(error)}

@@ -8,7 +8,6 @@ do.
 
 import argparse
 import atexit
-import errno
 import os
 import re
 import signal
@@ -25,7 +24,7 @@ from typing import Any
 
 import optuna
 
-from sweep.errors import SweepError
+from sweep.errors import DISK_FULL, SweepError
 from sweep.protocol import PROTOCOL
 from sweep.snapshot import Imports
 from sweep.store.records import OUT_OF_MEMORY
@@ -36,8 +35,6 @@ from sweep.train.run import Interrupted, Requeued
 from sweep.train.trial import Previewed, WorkerTrial
 
 __all__ = ["Interrupted", "work"]
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _IMPORT = re.compile(rb"^\s*(?:import|from)\s[^\n]*\b(?:keras|tensorflow)\b", re.MULTILINE)
 
@@ -108,7 +105,7 @@ def _train(link: Link, study: Study, trial: WorkerTrial, imports: Imports, *, se
         trial.run.abandon()
         raise
     except BaseException as error:  # an exception, sys.exit, KeyboardInterrupt: the study's own
-        if isinstance(error, OSError) and error.errno in FULL:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
             _refuse_full_disk(link, trial, error)
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's

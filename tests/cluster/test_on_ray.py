@@ -13,7 +13,7 @@ import pytest
 from sweep import events
 from sweep.store import RunRecord
 from tests.control.oracle import JOURNAL, Oracle
-from tests.control.started import ONE_EPOCH, Folder, Started, wait_for
+from tests.control.started import MANY_EPOCHS, ONE_EPOCH, Folder, Started, wait_for
 from tests.ray_cluster import TOKEN, Nodes, OnCluster, cluster
 
 pytestmark = pytest.mark.slow
@@ -34,15 +34,11 @@ WHERE = """
     trial.report(x * x, 0)
     return x * x
 """
-EPOCHS = """
-    x = trial.suggest_float("x", -1, 1)
-    for epoch in range(8):
-        time.sleep(0.1)
-        trial.report(x * x + 1 / (epoch + 1), epoch)
-        if trial.should_prune():
-            raise optuna.TrialPruned
-    return x * x + 1 / (epoch + 1)
-"""
+EPOCHS = (
+    MANY_EPOCHS.replace("0.05", "0.1")
+    .replace("range(20)", "range(8)")
+    .replace("return x * x", "return x * x + 1 / (epoch + 1)")
+)
 
 
 def placed(path: Path, nodes: Nodes, body: str, settings: str, *options: str) -> OnCluster:
