@@ -120,6 +120,9 @@ class Berth:
 
     def leave(self) -> None:
         """Remove what workers have left on the node."""
+        for aboard in self._aboard.values():
+            if aboard.hold is not None:
+                aboard.hold.close()
         for folder in (self._folder, self._programs):
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -87,6 +87,11 @@ class Hold:
             if piece.ends:
                 self._versions[piece.path] = _version(path.stat())
 
+    def close(self) -> None:
+        """Let go of files that are collected in part."""
+        for path in list(self._reading):
+            self._forget(path)
+
     def _clear(self) -> None:
         for path in self._there():
             if not path.endswith(".log"):

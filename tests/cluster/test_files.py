@@ -156,6 +156,9 @@ class Bringing(RuleBasedStateMachine):
         self.here.mkdir()
         self.hold = Hold(self.there)
 
+    def teardown(self) -> None:
+        self.hold.close()
+
     names = st.sampled_from(["s/r/a.npz", "s/r/b.npz"])
     data = st.binary(min_size=1, max_size=25)
 
