@@ -24,7 +24,8 @@ class SweepError(Exception):
         self.got = got
         self.remedy = remedy
         line = rule if got is None else f"{rule}: got {got}"
-        super().__init__(line if remedy is None else f"{line}; {remedy}")
+        between = " " if line.endswith((".", "?", "!")) else "; "
+        super().__init__(line if remedy is None else f"{line}{between}{remedy}")
 
 
 class StudyError(SweepError):
