@@ -32,7 +32,7 @@ def weight_tags(model: keras.Model) -> list[str]:
     Keras counts the layers that a user left unnamed by process (`dense_4/kernel`); here they are counted by model, and
     in a nested model or layer by that one. Names that a user gave stay.
     """
-    automatic = {layer.name for layer in model._flatten_layers() if _is_automatic(layer)}
+    automatic = {layer.name for layer in model._flatten_layers() if is_automatic(layer)}
     counts: Counter[tuple[str, str]] = Counter()
     renamed = {"": ""}
 
@@ -57,8 +57,8 @@ def weight_tags(model: keras.Model) -> list[str]:
     return tags
 
 
-def _is_automatic(layer: Any) -> bool:
-    """Whether a layer has its class for its name, with or without Keras' count, as `dense_4` has."""
+def is_automatic(layer: Any) -> bool:
+    """Whether Keras named a layer after its class, with or without a count, such as `dense_4`."""
     stem = _SIDE.sub("", _COUNT.sub("", layer.name))
     return bool(stem.replace("_", "") == type(layer).__name__.replace("_", "").lower())
 
