@@ -8,6 +8,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 import sweep
 from sweep.errors import StudyError
 from sweep.keras_tuner import HyperParameters
+from sweep.keras_tuner.exploration import explore
+from sweep.keras_tuner.hyperparameters import Condition, scoped_name
+from tests.train.here import read
 
 
 def ask() -> optuna.Trial:
@@ -121,6 +124,203 @@ def test_a_parent_within_a_name_scope_is_named_without_it():
         hp.Choice("kind", ["resnet", "xception"])
         with hp.conditional_scope("kind", ["resnet"]):
             assert hp.Choice("depth", [50, 101]) == 50
+
+
+def choose(hp):
+    """Keras Tuner's own example of a conditional scope: one name, and other values under each condition."""
+    choice = hp.Choice("choice", [1, 2, 3])
+    with hp.conditional_scope("choice", [1, 3]):
+        low = hp.Choice("child", [4, 5, 6])
+    with hp.conditional_scope("choice", 2):
+        high = hp.Choice("child", [7, 8, 9])
+    return choice, low, high
+
+
+def guarded(hp):
+    """The same, where each scope is opened only if its condition holds."""
+    kind = hp.Choice("kind", ["a", "b", "c"])
+    if kind == "a":
+        return None
+    if kind == "b":
+        with hp.conditional_scope("kind", ["b"]):
+            return hp.Int("child", 1, 3)
+    with hp.conditional_scope("kind", ["c"]):
+        return hp.Float("child", 0.1, 0.2)
+
+
+def nested(hp):
+    """A clash that shows two conditions deep, in one branch through `parent_name`, and an unconditional name."""
+    hp.Choice("model", ["mlp", "cnn"])
+    with hp.conditional_scope("model", ["cnn"]):
+        hp.Choice("pool", ["max", "mean"])
+        with hp.conditional_scope("pool", ["mean"]):
+            hp.Int("size", 1, 8)
+    hp.Float("size", 0, 1, parent_name="model", parent_values=["mlp"])
+    hp.Int("units", 2, 4)
+
+
+def names_of(declare) -> dict[str, object]:
+    """Every parameter that trials of a search space have, with its distribution."""
+    name = explore(declare)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(30):  # Optuna refuses a name that has another distribution
+        declare(HyperParameters(study.ask(), name=name))
+    return {key: value for trial in study.trials for key, value in trial.distributions.items()}
+
+
+def test_one_name_with_other_values_in_another_scope_is_two_parameters_that_say_their_conditions():
+    assert names_of(choose) == {
+        "choice": CategoricalDistribution([1, 2, 3]),
+        "child[choice=1,3]": CategoricalDistribution([4, 5, 6]),
+        "child[choice=2]": CategoricalDistribution([7, 8, 9]),
+    }
+
+
+def test_integers_in_one_branch_and_floats_in_another_are_two_parameters():
+    assert names_of(guarded) == {
+        "kind": CategoricalDistribution(["a", "b", "c"]),
+        "child[kind=b]": IntDistribution(1, 3),
+        "child[kind=c]": FloatDistribution(0.1, 0.2),
+    }
+
+
+def test_nested_conditions_and_parent_names_are_told_apart_alike():
+    assert names_of(nested) == {
+        "model": CategoricalDistribution(["mlp", "cnn"]),
+        "pool": CategoricalDistribution(["max", "mean"]),
+        "size[model=cnn][pool=mean]": IntDistribution(1, 8),
+        "size[model=mlp]": FloatDistribution(0.0, 1.0),
+        "units": IntDistribution(2, 4),
+    }
+
+
+def test_a_name_that_optuna_can_have_twice_stays_as_it_was_in_studies_of_earlier_versions():
+    def declare(hp):
+        hp.Choice("model", ["mlp", "cnn", "rnn"])
+        with hp.conditional_scope("model", ["mlp"]):
+            hp.Int("units", 1, 8)
+            hp.Choice("act", ["relu", "tanh"])
+        with hp.conditional_scope("model", ["cnn"]):
+            hp.Int("units", 1, 64)
+            hp.Choice("act", ["relu", "tanh"])
+
+    assert set(names_of(declare)) == {"model", "units", "act"}
+
+
+def test_the_unconditional_parameter_of_a_name_keeps_it():
+    def declare(hp):
+        if hp.Boolean("deep"):
+            with hp.conditional_scope("deep", [True]):
+                hp.Choice("units", [64, 128])
+        else:
+            hp.Choice("units", [4, 8])
+            with hp.conditional_scope("deep", [False]):
+                hp.Boolean("wide")
+
+    assert set(names_of(declare)) == {"deep", "units", "units[deep=true]", "wide"}
+
+
+def test_the_values_are_found_by_the_name_that_was_declared():
+    for choice, child in ((1, 5), (2, 9), (3, 4)):
+        name = "child[choice=2]" if choice == 2 else "child[choice=1,3]"
+        hp = given(**{"choice": choice, name: child})
+        choose(hp)
+        assert hp.values == {"choice": choice, "child": child}
+        assert hp["child"] == hp.get("child") == child
+
+
+def test_texts_and_numbers_of_a_condition_are_told_apart():
+    assert scoped_name("p", (Condition("q", ("1", 1, True, "a,b]")),)) == "p[q=~31,1,true,a~2cb~5d]"
+
+
+@pytest.mark.parametrize(
+    "child",
+    [
+        lambda hp: hp.Int("a", 1, 2, parent_name="a", parent_values=[1]),
+        lambda hp: hp.Fixed("a", 1, parent_name="a", parent_values=[2]),
+    ],
+)
+def test_a_child_with_its_parents_name_is_refused(child):
+    hp = given(a=1)
+    hp.Choice("a", [1, 2])
+    with pytest.raises(StudyError, match=r"^Hyperparameter a depends on a parent of the same name\. Give the child"):
+        child(hp)
+
+
+def test_an_exploration_goes_on_where_values_do_not_go_together():
+    def declare(hp):
+        kind = hp.Choice("kind", ["a", "b", "c"])
+        if kind == "b":
+            raise ValueError("no b today")
+        with hp.conditional_scope("kind", ["a"]):
+            hp.Int("child", 1, 3)
+        with hp.conditional_scope("kind", ["c"]):
+            hp.Choice("child", ["x", "y"])
+
+    assert explore(declare)("child", (Condition("kind", ("c",)),)) == "child[kind=c]"
+
+
+def test_a_copy_has_the_values_and_gives_what_it_declares_its_default_without_a_parameter():
+    trial = optuna.trial.FixedTrial({"units": 16})
+    hp = HyperParameters(trial)
+    hp.Int("units", 8, 64)
+    copied = hp.copy()
+    assert copied.Int("units", 8, 64) == copied["units"] == 16
+    assert [
+        copied.Int("depth", 2, 5),
+        copied.Float("rate", 0.5, 1, default=0.75),
+        copied.Choice("act", ["relu", "tanh"]),
+        copied.Choice("norm", ["batch", None]),
+        copied.Boolean("bias", default=True),
+    ] == [2, 0.75, "relu", None, True]
+    assert hp.values == trial.params == {"units": 16}
+
+
+def test_an_untunable_hypermodel_builds_with_defaults():
+    class Untunable:
+        """What `kt.HyperModel(tunable=False)` does."""
+
+        def build(self, hp):
+            return hp.copy().Int("units", 8, 64)
+
+    hp = given()
+    assert Untunable().build(hp) == 8
+    assert hp.values == {}
+
+
+def test_activity_is_asked_for_by_name_or_parameter():
+    hp = given(model="cnn", filters=16)
+    hp.Choice("model", ["mlp", "cnn"])
+    hp.Int("units", 8, 64, parent_name="model", parent_values=["mlp"])
+    hp.Int("filters", 8, 64, parent_name="model", parent_values=["cnn"])
+    assert [hp.is_active(one) for one in hp.space] == [True, False, True]
+    assert [hp.is_active(name) for name in ("model", "units", "filters", "depth")] == [True, False, True, False]
+    with pytest.raises(ValueError, match="units is inactive; active are: model, filters"):
+        hp.get("units")
+
+
+def test_the_space_is_written_as_keras_tuner_writes_it_and_read_back():
+    hp = given(model="cnn", filters=16)
+    hp.Choice("model", ["mlp", "cnn"])
+    hp.Fixed("layers", 2)
+    hp.Int("filters", 8, 64, step=8, parent_name="model", parent_values=["cnn"])
+    assert [(one.name, one.default) for one in hp.space] == [("model", "mlp"), ("layers", 2), ("filters", 8)]
+    assert hp.space[2].min_value == 8
+    config = hp.get_config()
+    assert config["values"] == {"model": "cnn", "layers": 2, "filters": 16}
+    assert config["space"][2] == {
+        "class_name": "Int",
+        "config": {
+            "name": "filters",
+            "default": 8,
+            "conditions": [{"class_name": "Parent", "config": {"name": "model", "values": ["cnn"]}}],
+            "min_value": 8,
+            "max_value": 64,
+            "step": 8,
+            "sampling": "linear",
+        },
+    }
+    assert HyperParameters.from_config(config).get_config() == config
 
 
 @pytest.mark.parametrize(
@@ -274,3 +474,46 @@ def test_a_hypermodels_fit_that_trains_nothing_is_refused(tmp_path, rows):
 
     with pytest.raises(sweep.SweepError, match=r"fit calls model\.fit, or returns a number .* with val_loss: got None"):
         run(tmp_path, Idle(), rows, trials=1)
+
+
+class Scoped(Hyper):
+    """Has one name under two conditions, both where it builds and where it trains."""
+
+    def __init__(self):
+        super().__init__()
+        self.built = []
+
+    def build(self, hp):
+        import keras
+
+        _, low, high = choose(hp)
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(low or high), keras.layers.Dense(1)])
+        model.compile("adam", loss="mse")
+        self.built.append((model.layers[0].name, np.random.random()))
+        return model
+
+    def fit(self, hp, model, *args, **kwargs):
+        with hp.conditional_scope("choice", [1]):
+            small = hp.Choice("batch_size", [8, 16])
+        with hp.conditional_scope("choice", [2, 3]):
+            large = hp.Choice("batch_size", [32, 40])
+        return model.fit(*args, batch_size=small or large, epochs=1, **kwargs)
+
+
+def test_a_study_of_conditional_scopes_trains_every_branch_under_names_that_no_order_of_trials_changes(tmp_path, rows):
+    import keras
+
+    tuned, enqueue = Scoped(), [{"choice": 3}, {"choice": 2}, {"choice": 1}]
+    study = run(tmp_path, tuned, rows, trials=3, enqueue=enqueue)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 3
+    assert [sorted(trial.params) for trial in study.trials] == [
+        ["batch_size[choice=2,3]", "child[choice=1,3]", "choice"],
+        ["batch_size[choice=2,3]", "child[choice=2]", "choice"],
+        ["batch_size[choice=1]", "child[choice=1,3]", "choice"],
+    ]
+    seeds = [run.seed for run in read(f"sqlite:///{tmp_path / 'sweep.db'}", "tuned", tmp_path).runs]
+    began = []
+    for seed in seeds:
+        keras.utils.set_random_seed(seed)
+        began.append(("dense", np.random.random()))
+    assert tuned.built[-3:] == began  # the exploration before the first has left no trace

@@ -5,12 +5,13 @@ Importing this package imports no Keras.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from sweep.errors import StudyError
-from sweep.keras_tuner.hyperparameters import HyperParameters
+from sweep.keras_tuner.exploration import Unexplored, explore
+from sweep.keras_tuner.hyperparameters import Conditions, HyperParameters
 from sweep.study import Study
 
 if TYPE_CHECKING:
@@ -64,18 +65,65 @@ def from_keras_tuner(
     fit_settings = {name: value for name, value in given.items() if value is not None}
 
     def train(trial: "BaseTrial") -> Any:
-        from sweep.train.fit import fit
+        return _train(trial, build, build_model, names, (x, y), fit_settings, objective)
 
-        hp = HyperParameters(trial)
-        model = build_model(hp)
-        if not hasattr(build, "fit"):
-            return fit(trial, model, x, y, **fit_settings)
-        with _fit_through(model, lambda *args, **kwargs: fit(trial, model, *args, **kwargs)) as values:
-            result = build.fit(hp, model, x, y, callbacks=[], **fit_settings)
-        return _value(result, values, objective)
-
+    names: list[Callable[..., str]] = []  # found by this process, once they are needed
     train.__module__ = getattr(build, "__module__", "__main__")  # its file is the study's
     return Study(train, objective=objective, direction=direction, **settings)
+
+
+def _train(
+    trial: "BaseTrial",
+    build: Any,
+    build_model: Callable[..., Any],
+    names: list[Callable[..., str]],
+    data: tuple[Any, Any],
+    fit_settings: Mapping[str, Any],
+    objective: str,
+) -> Any:
+    """A trial's value. It begins again, before anything has trained, where names have to be found first."""
+    from sweep.train.beginning import begin
+    from sweep.train.fit import fit
+
+    def attempt() -> Any:
+        hp = HyperParameters(trial, name=names[0] if names else _unexplored)
+        model = build_model(hp)
+        if not hasattr(build, "fit"):
+            return fit(trial, model, *data, **fit_settings)
+        with _fit_through(model, lambda *args, **kwargs: fit(trial, model, *args, **kwargs)) as values:
+            result = build.fit(hp, model, *data, callbacks=[], **fit_settings)
+        return _value(result, values, objective)
+
+    def declare(hp: HyperParameters) -> None:
+        build_model(hp)
+        if hasattr(build, "fit"):
+            with suppress(_Used):
+                build.fit(hp, _Untrained(), *data, callbacks=[], **fit_settings)
+
+    try:
+        return attempt()
+    except Unexplored:
+        names.append(explore(declare))
+    begin(trial.seed)  # type: ignore[attr-defined]  # the exploration has drawn random numbers and named layers
+    return attempt()
+
+
+def _unexplored(name: str, conditions: Conditions) -> str:
+    raise Unexplored(name)
+
+
+class _Used(BaseException):
+    """A HyperModel's `fit` wants to use the model, and so has declared what it tunes."""
+
+
+class _Untrained:
+    """In the place of a model while a HyperModel's `fit` is explored: it trains nothing."""
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        raise _Used
+
+    def __getattr__(self, name: str) -> Any:
+        raise _Used
 
 
 @contextmanager
