@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sweep.train.callbacks import callbacks
     from sweep.train.checks.before import check
     from sweep.train.fit import fit
-    from sweep.train.weights import load
+    from sweep.train.loading import load
 
 __all__ = ["Cluster", "Study", "SweepError", "callbacks", "check", "fit", "from_keras_tuner", "load"]
 
@@ -26,7 +26,7 @@ _HOMES = {
     "check": "sweep.train.checks.before",
     "fit": "sweep.train.fit",
     "from_keras_tuner": "sweep.keras_tuner",
-    "load": "sweep.train.weights",
+    "load": "sweep.train.loading",
 }
 
 

@@ -1,12 +1,36 @@
 """Where a run's files lie: each study has a folder in the log directory, and each run a directory in it."""
 
+import re
 from pathlib import Path
 
 EVENTS = "events.out.tfevents."  # how the names of event files begin
-WEIGHTS = "weights.npz"  # of a run's best epoch
+WEIGHTS = "weights.npz"  # the kept model of a run's first training; weights-1.npz of its second
 CHECKPOINTS = "checkpoints"  # the folder of what a run can be continued from
+
+_WEIGHTS = re.compile(r"weights(?:-([0-9]+))?\.npz")
 
 
 def run_directory(logdir: Path, study: str, name: str) -> Path:
     """The directory of a run: each study has a log directory, and a TensorBoard, of its own."""
     return logdir / study / name
+
+
+def weights_file(directory: Path, training: int = 0) -> Path:
+    """The file with the kept model of one of a run's trainings, which are counted from 0."""
+    return directory / (WEIGHTS if training == 0 else f"weights-{training}.npz")
+
+
+def weights_files(directory: Path) -> list[Path]:
+    """Every file of kept models in a run's directory, by training; empty where there are none."""
+    found = ((_WEIGHTS.fullmatch(path.name), path) for path in directory.glob("weights*"))
+    return [path for _, path in sorted((int(match[1] or 0), path) for match, path in found if match)]
+
+
+def remove_weights(directory: Path) -> None:
+    """Remove the kept models of a run.
+
+    Raises:
+        OSError: one cannot be removed.
+    """
+    for path in weights_files(directory):
+        path.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ def save_best(store: Store, name: str | None, file: str) -> None:
     best = ranked[0]
     if best.directory is None or not (Path(best.directory) / WEIGHTS).is_file():
         raise SweepError("the weights of the best run must be kept", f"none of {best.name}", "see sweep start --keep")
-    command = [sys.executable, "-m", "sweep.train.weights", best.directory, file]
+    command = [sys.executable, "-m", "sweep.train.loading", best.directory, file]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         last = done.stderr.strip().rpartition("\n")[2].removeprefix("sweep: ")

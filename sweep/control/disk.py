@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from sweep.rundir import CHECKPOINTS, EVENTS, WEIGHTS
+from sweep.rundir import CHECKPOINTS, EVENTS, weights_files
 
 KINDS = ("checkpoints", "events", "weights")
 
@@ -27,8 +27,12 @@ def size(folder: Path) -> int:
 
 def files(run: Path, kinds: Iterable[str]) -> list[Path]:
     """A run's files and folders of some kinds."""
-    patterns = {"checkpoints": CHECKPOINTS, "events": f"{EVENTS}*", "weights": WEIGHTS}
-    return [path for kind in kinds for path in sorted(run.glob(patterns[kind]))]
+    found = {
+        "checkpoints": sorted(run.glob(CHECKPOINTS)),
+        "events": sorted(run.glob(f"{EVENTS}*")),
+        "weights": weights_files(run),
+    }
+    return [path for kind in kinds for path in found[kind]]
 
 
 def bytes_of(paths: Iterable[Path]) -> int:

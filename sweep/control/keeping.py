@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sweep.errors import StudyError
-from sweep.rundir import WEIGHTS
+from sweep.rundir import remove_weights
 from sweep.store import RunRecord
 
 _BEST = re.compile(r"best:([1-9][0-9]{0,8})")
@@ -43,5 +43,5 @@ class Keeping:
         best = set(ranked[-self.count :] if maximize else ranked[: self.count])
         for run in runs:
             if run.number in values and run.number not in best | self._removed and run.directory is not None:
-                (Path(run.directory) / WEIGHTS).unlink(missing_ok=True)
+                remove_weights(Path(run.directory))
                 self._removed.add(run.number)

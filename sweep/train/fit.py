@@ -20,6 +20,7 @@ import optuna
 
 from sweep.errors import StudyError, SweepError
 from sweep.train import compiled as epochs_loop
+from sweep.train.batches import FirstBatch
 from sweep.train.checkpoints import Checkpoint
 from sweep.train.checks import Health, Material
 from sweep.train.gradients import gradients_of
@@ -27,6 +28,7 @@ from sweep.train.metric_names import foresee
 from sweep.train.monitor import LEARNING_RATE, Gradients, Monitor
 from sweep.train.resuming import SECONDS, Saver, Unfit
 from sweep.train.run import Run
+from sweep.train.weights import complete
 
 _log = logging.getLogger(__name__)
 
@@ -98,6 +100,7 @@ def fit(
     run.trainings += 1
 
     material = Material.of(x, y, validation_data, validation_split)
+    first_batch = FirstBatch(x, validation_data, validation_split, batch_size)
     health = Health(material, direction=run.direction, objective=run.objective[0]) if run.broken != "ignore" else None
 
     def train(kept: Checkpoint | None) -> None:
@@ -116,12 +119,12 @@ def fit(
             _preview(monitor, model, x, y, epochs=last)
         epochs_loop.fit(
             model,
-            x,
+            first_batch.x,
             y,
             batch_size=batch_size,
             epochs=last,
             initial_epoch=_initial_epoch(kept, first, last),
-            validation_data=validation_data,
+            validation_data=first_batch.validation_data,
             validation_split=validation_split,
             callbacks=[*callbacks, monitor],
             compiled=compiled,
@@ -141,6 +144,8 @@ def fit(
         raise
     finally:
         run.fitting = False
+    if run.weights is not None:
+        run.weights = complete(model, run.weights, first_batch.inputs)
     run.leave(finished=run.epoch >= last)
     return run.value()
 

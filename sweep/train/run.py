@@ -19,7 +19,7 @@ from sweep import hparams
 from sweep.errors import StudyError
 from sweep.events import BEST_TAG, RUN_TAG, RunWriter, files, restart, run_text
 from sweep.finding import Finding
-from sweep.rundir import WEIGHTS
+from sweep.rundir import remove_weights
 from sweep.train.checkpoints import Checkpoint, newest
 from sweep.train.checkpoints import remove as remove_checkpoints
 from sweep.train.weights import Weights, save_weights
@@ -268,7 +268,7 @@ class Run:
         self.writer.close()
         self.writer = None
         if state == "FAIL" and self.directory is not None:
-            (self.directory / WEIGHTS).unlink(missing_ok=True)
+            remove_weights(self.directory)
         if state != "PRUNED" and self.directory is not None:  # which may have been by mistake
             remove_checkpoints(self.directory)
 

@@ -1,95 +1,173 @@
-"""The weights of a run's best epoch, and `sweep.load`, which gives the trained model back.
+"""What is kept of a trained model: the weights of the epoch that counts, and everything else that makes it a model.
 
-`RUN/weights.npz` holds the arrays in the order of `model.weights`, with their names, the epoch and the model's
-configuration as Keras writes it (`model.to_json`).
+`RUN/weights.npz` (`RUN/weights-1.npz` for a trial's second training, and so on) holds
+
+- the arrays of `model.weights`, in their order, with their names, their epoch and the model's configuration;
+- what a layer keeps beside its weights, as Keras' own saving has it (`save_own_variables`, `save_assets`): the
+  vocabulary of a `StringLookup`, whatever a layer of the user's own writes;
+- the inputs of the first validation batch, at most `ROWS` rows and `BYTES` bytes, with what the model predicted for
+  them in the worker. `sweep.load` and `sweep best --save` compare the model that comes back with that.
+
+Nothing of it is pickled.
 """
 
-import os
-import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import contextlib
+import dataclasses
+import random
+import tempfile
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.errors import StudyError
-from sweep.rundir import WEIGHTS
-from sweep.store import Store
+import numpy as np
+
+from sweep.rundir import weights_file
 from sweep.train.checkpoints import Array, load_arrays, save_arrays
 
 if TYPE_CHECKING:
     import keras
 
+ROWS = 32
+"""Rows of the first validation batch that are kept, at most."""
+
+BYTES = 256 * 1024
+"""Bytes of these rows, at most: of larger rows fewer are kept, and at least one."""
+
+LARGEST = 16 * 1024**2
+"""A single row, or a batch that only makes sense whole, is kept up to this many bytes."""
+
+_HOOKS = ("save_own_variables", "load_own_variables", "save_assets", "load_assets", "finalize_state")
+
 
 @dataclass(frozen=True)
 class Weights:
-    """A model's weights after an epoch.
+    """A model's weights after an epoch, and what `complete` adds to them.
 
     Attributes:
-        epoch: counted from 0.
+        epoch: within the training, counted from 0.
         arrays: in the order of `model.weights`.
         names: of them, as the histograms have them.
         config: the model as `model.to_json` writes it; None where it cannot be.
+        completed: whether `complete` has added the rest; it has not for runs of earlier versions.
+        functions: the user's own functions in the model (losses, activations) by name; True for one that its name
+            cannot find again, as it is a lambda or defined in another function.
+        states: what layers keep beside their weights, by the layer's place in the model, kind and name:
+            `3/assets/vocabulary.txt`, `3/variables/0`.
+        inputs: the first rows of the first validation batch; None where they are unknown.
+        predictions: the model's for `inputs`, with these weights.
+        unchecked: why there are no predictions, where there are none.
+        device: the kind of device that predicted, `CPU` or `GPU`.
     """
 
     epoch: int
     arrays: Sequence[Array]
     names: Sequence[str]
     config: str | None
+    completed: bool = False
+    functions: Mapping[str, bool] = field(default_factory=dict)
+    states: Mapping[str, Array] = field(default_factory=dict)
+    inputs: Any = None
+    predictions: Any = None
+    unchecked: str | None = None
+    device: str | None = None
 
     def about(self) -> dict[str, Any]:
-        """All but the arrays, as plain data."""
+        """The epoch, the names and the configuration, as plain data."""
         return {"epoch": self.epoch, "names": list(self.names), "config": self.config}
 
 
-def save_weights(run: Path, weights: Weights) -> None:
-    """Keep weights in a run's directory.
+def save_weights(run: Path, weights: Weights, training: int = 0) -> None:
+    """Keep the weights of one of a run's trainings in its directory.
 
     Raises:
         OSError: they cannot be written.
     """
     arrays = {f"{n:05}": array for n, array in enumerate(weights.arrays)}
-    save_arrays(run / WEIGHTS, arrays, weights.about(), sync=False)  # a trial a second must not wait for the disk
+    about = weights.about()
+    if weights.completed:
+        arrays |= {f"states/{name}": array for name, array in weights.states.items()}
+        about |= {name: getattr(weights, name) for name in ("completed", "functions", "unchecked", "device")}
+        about["inputs"] = pack(weights.inputs, "inputs", arrays)
+        about["predictions"] = pack(weights.predictions, "predictions", arrays)
+    # A trial a second must not wait for the disk.
+    save_arrays(weights_file(run, training), arrays, about, sync=False)
 
 
-def load_weights(run: Path) -> Weights | None:
-    """The weights that a run has kept, or None."""
-    found = load_arrays(run / WEIGHTS)
+def load_weights(run: Path, training: int = 0) -> Weights | None:
+    """The weights that a run has kept of one of its trainings, or None."""
+    found = load_arrays(weights_file(run, training))
     if found is None:
         return None
     arrays, about = found
-    return Weights(arrays=[arrays[name] for name in sorted(arrays)], **about)
+    for name in ("inputs", "predictions"):
+        about[name] = unpack(about.get(name), name, arrays)
+    states = {name.removeprefix("states/"): array for name, array in arrays.items() if name.startswith("states/")}
+    known = {one.name for one in dataclasses.fields(Weights)}
+    given = {name: value for name, value in about.items() if name in known}
+    return Weights(arrays=[arrays[name] for name in sorted(arrays) if name.isdigit()], states=states, **given)
 
 
-def load(run: str | Path, *, model: "keras.Model | None" = None, storage: str | None = None) -> "keras.Model":
-    """The trained model of a run, with the weights of its best epoch (`Study(value="last")`: of its last).
+def complete(model: "keras.Model", kept: Weights, batch: Any) -> Weights:
+    """Add to the weights of a training that has ended everything else that makes them a model again.
 
-        model = sweep.load("dnn-4x32_16-lr=0.00118-bs=32-t0017")
+    Whatever goes wrong is noted in `unchecked`, and never ends a trial.
 
     Args:
-        run: the run's name, or its directory.
-        model: takes the weights; needed where Keras cannot build the model from its configuration, as with a subclass
-            of your own that has none.
-        storage: the database that a name is looked up in; by default SWEEP_STORAGE, or `sqlite:///sweep.db`.
-
-    Returns:
-        The model, compiled if it was when it trained.
-
-    Raises:
-        StudyError: there is no such run, it has kept no weights, or the model is not theirs.
+        model: as the training left it; it is unchanged afterwards.
+        kept: the weights of the epoch that counts.
+        batch: the inputs of the first validation batch (without validation data, of the first training batch); None
+            where they are unknown.
     """
-    directory = _directory(run, storage)
-    weights = load_weights(directory)
-    if weights is None:
-        raise StudyError(
-            "sweep.load gives back the weights that a run has kept", f"none in {directory}", "see sweep start --keep"
-        )
-    if model is None:
-        model = _built(weights, directory)
-    wanted, there = shapes(model.weights), shapes(weights.arrays)
-    if wanted != there:
-        raise StudyError("the model must have the run's weights", f"shapes {wanted}, and the run has {there}")
-    assign(model.weights, weights.arrays)
-    return model
+    from sweep.train import graphs
+
+    config = kept.config if kept.config is not None else graphs.config(model)
+    if shapes(model.weights) != shapes(kept.arrays):  # a callback has changed the model since
+        return dataclasses.replace(kept, config=config)
+    states: dict[str, Array] = {}
+    with _unchanged(model):
+        assign(model.weights, kept.arrays)
+        finalize(model)
+        inputs, predictions, unchecked = _predictions(model, batch)
+        try:
+            states = _states(model)
+        except Exception as error:  # whatever a layer of the user's raises
+            unchecked = f"a layer cannot be saved ({_line(error)})"
+    finalize(model)
+    return dataclasses.replace(
+        kept,
+        config=config,
+        completed=True,
+        functions=_functions(model),
+        states=states,
+        inputs=inputs,
+        predictions=predictions,
+        unchecked=unchecked,
+        device=device(),
+    )
+
+
+def device() -> str:
+    """The kind of device that models predict on in this process: `CPU` or `GPU`, or what else the backend calls it."""
+    import keras
+
+    return "GPU" if keras.distribution.list_devices("gpu") else "CPU"
+
+
+def predict(model: "keras.Model", inputs: Any) -> Any:
+    """What a model predicts for inputs, as arrays in the structure of its outputs."""
+    import keras
+
+    def tensor(leaf: Array) -> Any:
+        return leaf if leaf.dtype.kind not in "SUO" else keras.ops.convert_to_tensor(leaf.tolist(), "string")
+
+    def array(output: Any) -> Array:
+        found = _array(output)
+        return found.astype(np.float32) if found.dtype.kind == "V" else found  # bfloat16
+
+    outputs = model(keras.tree.map_structure(tensor, inputs), training=False)
+    return keras.tree.map_structure(array, outputs)
 
 
 def shapes(several: Iterable[Any]) -> list[tuple[int, ...]]:
@@ -105,40 +183,218 @@ def assign(variables: Iterable[Any], arrays: Iterable[Array]) -> None:
         variable.assign(array.view(keras.ops.convert_to_numpy(variable).dtype) if array.dtype.kind == "V" else array)
 
 
-def _built(weights: Weights, directory: Path) -> "keras.Model":
+def finalize(model: "keras.Model") -> None:
+    """Have layers take over what they compute from their weights: an adapted `Normalization` reads its mean only then.
+
+    Other layers with a `finalize_state` get theirs from `load_own_variables`.
+    """
     import keras
 
-    got, remedy = "one that it cannot write", f"build it and give it: sweep.load({directory.name!r}, model=model)"
-    if weights.config is not None:
-        try:
-            return keras.models.model_from_json(weights.config)
-        except Exception as error:  # whatever a class of the user's raises, or one that is not there
-            got = f"{type(error).__name__}: {error}".partition("\n")[0]
-    raise StudyError("Keras builds a model from its configuration", got, remedy)
+    for layer in layers(model):
+        if isinstance(layer, keras.layers.Normalization) and layer.built:
+            layer.finalize_state()
 
 
-def _directory(run: str | Path, storage: str | None) -> Path:
-    if Path(run).is_dir():
-        return Path(run)
-    store = Store(storage or os.environ.get("SWEEP_STORAGE", "sqlite:///sweep.db"))
+def layers(model: "keras.Model") -> list[Any]:
+    """A model and all layers in it, also those of nested models, in an order that the architecture determines."""
+    return list(model._flatten_layers())
+
+
+def keeps_more(layer: Any) -> bool:
+    """Whether a layer has state beside its weights, or its own way of saving them, so that arrays alone may not do.
+
+    Keras' Dense, EinsumDense, Embedding and convolutions have one only for quantized kernels and LoRA, of which all
+    parts are weights.
+    """
+    import keras
+
+    plain = (
+        keras.layers.Layer,
+        keras.layers.Dense,
+        keras.layers.EinsumDense,
+        keras.layers.Embedding,
+        keras.layers.Conv1D,
+    )
+    for name in _HOOKS:
+        method = getattr(type(layer), name, None)
+        if method is not None and all(method is not getattr(kind, name, None) for kind in plain):
+            return True
+    return False
+
+
+class Entry(dict[str, Any]):
+    """What a layer saves its own variables into, and loads them from, as from Keras' files."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, _array(value))
+
+
+def pack(structure: Any, prefix: str, arrays: dict[str, Array]) -> Any:
+    """Put the arrays of nested dicts, lists and tuples into `arrays`; their structure as plain data."""
+    if structure is None:
+        return None
+    if isinstance(structure, Mapping):
+        return {"dict": {name: pack(part, f"{prefix}/{name}", arrays) for name, part in structure.items()}}
+    if isinstance(structure, list | tuple):
+        kind = "list" if isinstance(structure, list) else "tuple"
+        return {kind: [pack(part, f"{prefix}/{n}", arrays) for n, part in enumerate(structure)]}
+    arrays[prefix] = structure
+    return "array"
+
+
+def unpack(packed: Any, prefix: str, arrays: Mapping[str, Array]) -> Any:
+    """The inverse of `pack`."""
+    if packed is None:
+        return None
+    if packed == "array":
+        return arrays[prefix]
+    ((kind, parts),) = packed.items()
+    if kind == "dict":
+        return {name: unpack(part, f"{prefix}/{name}", arrays) for name, part in parts.items()}
+    several = [unpack(part, f"{prefix}/{n}", arrays) for n, part in enumerate(parts)]
+    return several if kind == "list" else tuple(several)
+
+
+@contextlib.contextmanager
+def _unchanged(model: "keras.Model") -> Iterator[None]:
+    """Give all of a model's variables, and Python's and NumPy's random states, their values back afterwards."""
+    variables = list(model.variables)
+    before = [_array(variable) for variable in variables]
+    python, numpy = random.getstate(), np.random.get_state()
     try:
-        runs = [found for study in store.studies() for found in store.runs(study.study_id) if found.name == str(run)]
+        yield
     finally:
-        store.close()
-    directories = [found.directory for found in runs if found.directory is not None]
-    if len(directories) != 1:
-        got = f"{run!r}" if not directories else f"{run!r}, which {len(directories)} studies have"
-        raise StudyError("sweep.load is given the name of one run, or its directory", got, "sweep runs lists them")
-    return Path(directories[0])
+        assign(variables, before)
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
-def main() -> None:
-    """`python -m sweep.train.weights RUN FILE`: save a run's model for those who load no Keras themselves."""
+def _predictions(model: "keras.Model", batch: Any) -> tuple[Any, Any, str | None]:
+    """The inputs that are kept, what the model predicts for them, and why not."""
+    import keras
+
+    if batch is None:
+        return None, None, "the first validation batch is unknown"
+    why = "the inputs are no arrays"
+    for inputs in _cuts(batch):
+        try:
+            predictions = predict(model, inputs)
+            leaves = keras.tree.flatten(predictions)
+            if any(leaf.dtype.kind not in "biufSU" for leaf in leaves):
+                why = "the predictions are no arrays"
+            elif not _is_plain(model) and not same(predictions, predict(model, inputs), 1e-5):
+                why = "the model predicts something else each time"
+            else:
+                return inputs, predictions, None
+        except Exception as error:  # a model without `call`, or whatever one of the user's raises
+            why = f"the model does not predict ({_line(error)})"
+    return None, None, why
+
+
+def _cuts(batch: Any) -> Iterator[Any]:
+    """The first rows of a batch; then all of it, for a model that needs it whole."""
+    import keras
+
     try:
-        load(Path(sys.argv[1])).save(sys.argv[2])
-    except (StudyError, ValueError, OSError) as error:
-        sys.exit(f"sweep: {error}")
+        whole = keras.tree.map_structure(lambda leaf: None if leaf is None else _array(leaf), batch)
+        leaves = [leaf for leaf in keras.tree.flatten(whole) if leaf is not None]
+    except Exception:  # ragged, sparse, or no arrays at all
+        return
+    if not leaves or any(leaf.dtype.kind not in "biufSU" or leaf.ndim == 0 for leaf in leaves):
+        return
+    rows = max(len(leaf) for leaf in leaves)
+    size = sum(leaf.nbytes for leaf in leaves)
+    count = max(1, min(rows, ROWS, BYTES * rows // max(1, size)))
+    if count < rows and size * count / rows <= LARGEST:
+        yield keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[:count].copy(), whole)
+    if size <= LARGEST:
+        yield whole
 
 
-if __name__ == "__main__":
-    main()
+def same(these: Any, those: Any, tolerance: float) -> bool:
+    """Whether two predictions are equal, as a share of the largest number of each output."""
+    return difference(these, those) <= tolerance
+
+
+def difference(these: Any, those: Any) -> float:
+    """How far two predictions are apart: the largest difference, as a share of the largest number of its output.
+
+    Infinite where their structures, shapes or numbers that are not finite differ.
+    """
+    import keras
+
+    mine, other = keras.tree.flatten(these), keras.tree.flatten(those)
+    if shapes(mine) != shapes(other):
+        return float("inf")
+    return max((_apart(left, right) for left, right in zip(mine, other, strict=True)), default=0.0)
+
+
+def _apart(left: Array, right: Array) -> float:
+    if left.dtype.kind in "SU" or right.dtype.kind in "SU":
+        return 0.0 if np.array_equal(left.astype("S"), right.astype("S")) else float("inf")
+    left, right = left.astype(np.float64), right.astype(np.float64)
+    finite = np.isfinite(right)
+    if not np.array_equal(left[~finite], right[~finite], equal_nan=True) or not np.isfinite(left[finite]).all():
+        return float("inf")
+    furthest = np.abs(left[finite] - right[finite]).max(initial=0.0)
+    return float(furthest / np.abs(right[finite]).max(initial=0.0)) if furthest > 0 else 0.0
+
+
+def _is_plain(model: "keras.Model") -> bool:
+    """Whether a model predicts the same each time: no layer of Keras' draws at random when it predicts."""
+    import keras
+
+    return all(
+        type(layer).__module__.partition(".")[0] == "keras" and not isinstance(layer, keras.layers.Lambda)
+        for layer in layers(model)
+    )
+
+
+def _states(model: "keras.Model") -> dict[str, Array]:
+    """What its layers keep beside their weights."""
+    found: dict[str, Array] = {}
+    for place, layer in enumerate(layers(model)):
+        if not keeps_more(layer):
+            continue
+        entry = Entry()
+        layer.save_own_variables(entry)
+        found |= {f"{place}/variables/{name}": array for name, array in entry.items()}
+        if not hasattr(layer, "save_assets"):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            layer.save_assets(folder)
+            for path in sorted(Path(folder).rglob("*")):
+                if path.is_file():
+                    name = f"{place}/assets/{path.relative_to(folder).as_posix()}"
+                    found[name] = np.frombuffer(path.read_bytes(), np.uint8)
+    return found
+
+
+def _functions(model: "keras.Model") -> dict[str, bool]:
+    """The user's own functions in a model by name; True for those that the name cannot find again."""
+    import keras
+
+    compiled = [getattr(model, "loss", None)]
+    metrics = getattr(model, "_compile_metrics", None)
+    compiled += [getattr(metrics, name, None) for name in ("_user_metrics", "_user_weighted_metrics")]
+    values = keras.tree.flatten(compiled)
+    values += [value for layer in layers(model) for value in vars(layer).values()]
+    return {
+        value.__name__: value.__name__ == "<lambda>" or "<locals>" in value.__qualname__
+        for value in values
+        if isinstance(value, types.FunctionType) and value.__module__.partition(".")[0] != "keras"
+    }
+
+
+def _array(value: Any) -> Array:
+    """A variable, tensor or array as an array that NumPy can write: strings as bytes."""
+    import keras
+
+    array = value if isinstance(value, np.ndarray) else np.asarray(keras.ops.convert_to_numpy(value))
+    if array.dtype.kind == "O":
+        array = np.array(array.tolist())
+    return array
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0]
