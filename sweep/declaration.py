@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import StudyError
+from sweep.objective import Objective
 from sweep.specs import prunes
 
 Value = None | bool | int | float | str
@@ -57,6 +58,11 @@ class Declaration:
 
     def __post_init__(self) -> None:
         _check_declaration(self)
+
+    @property
+    def objectives(self) -> list[Objective]:
+        """What the study optimises."""
+        return list(map(Objective, self.objective, self.direction))
 
     def as_dict(self) -> dict[str, Any]:
         """The declaration as JSON can hold it."""

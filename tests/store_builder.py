@@ -117,7 +117,7 @@ def add_all_epochs(store: Store, study: StudyRecord, epochs: Mapping[int, Sequen
 
 
 def run(number: int, best: float | None = None, **values: Any) -> RunRecord:
-    """A complete run with a name of its parameters, its last value its best; `values` overrides."""
+    """A complete run with a name of its parameters; its value and last epoch are its best; `values` overrides."""
     params = values.pop("params", {"learning_rate": round(0.001 * (number + 1), 3), "batch_size": 32})
     family = values.pop("family", "dnn")
     name = values.pop("name", encode(params, number=number, family=family, keys=KeyTable()))
@@ -132,6 +132,7 @@ def run(number: int, best: float | None = None, **values: Any) -> RunRecord:
         "seed": 1000 + number,
         "started": 1.7e9 + number,
         "duration": 10.0 + number,
+        "values": [best] if best is not None and values.get("state", "COMPLETE") == "COMPLETE" else None,
     }
     return RunRecord(number=number, name=name, family=family, params=params, **{**defaults, **values})
 
@@ -192,6 +193,7 @@ def _example_run(
         started=1.7e9 + number,
         duration=0.1 + length * 0.07,
     )
+    made.values = [best] if made.state == "COMPLETE" and best is not None else None
     return made, losses
 
 

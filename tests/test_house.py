@@ -14,6 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 GROUND = {
     "errors",
     "names",
+    "objective",
     "protocol",
     "architecture",
     "declaration",

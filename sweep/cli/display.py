@@ -1,6 +1,5 @@
 """What `sweep start` shows while it runs: a live table on a terminal, one plain line per event elsewhere."""
 
-import math
 import threading
 import time
 from collections import Counter
@@ -28,7 +27,10 @@ REFRESH_PER_SECOND = 4
 
 
 class Scoreboard:
-    """What is known of a running study: its running trials with their curves, counts of ends, the best. Thread-safe."""
+    """What is known of a running study: its running trials with their curves, counts of ends, the best. Thread-safe.
+
+    The counts are those of the whole study, earlier starts included.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -45,7 +47,8 @@ class Scoreboard:
         with self.lock:
             self.study = study
             self.began = time.monotonic()
-            for run in study.complete:
+            self.ends = study.counts
+            for run in study.ended:
                 self._is_best(run)
 
     def started(self, run: RunRecord) -> None:
@@ -70,29 +73,25 @@ class Scoreboard:
             if run.state not in FINISHED:
                 return False
             self.ends[run.state] += 1
-            return run.state == "COMPLETE" and self._is_best(run)
+            return self._is_best(run)
 
     def _is_best(self, run: RunRecord) -> bool:
-        """Whether a complete run is better than those before it; then it is the best."""
-        value, than = self.value(run), self.value(self.best) if self.best is not None else None
-        if self.study is None or self.study.value is None or value is None or not math.isfinite(value):
+        """Whether a run that has ended is better than those before it; then it is the best."""
+        if self.study is None or len(self.study.objectives) > 1:
             return False
-        better = than is None or (value > than if self.study.direction == "maximize" else value < than)
-        if better:
-            self.best = run
-        return better
-
-    def value(self, run: RunRecord) -> float | None:
-        """A run's value as its study counts it."""
-        return run.last if self.study is not None and self.study.value == "last" else run.best
+        before = [self.best] if self.best is not None else []
+        if run not in self.study.objectives[0].rank([*before, run])[:1]:
+            return False
+        self.best = run
+        return True
 
     def done(self) -> int:
         """How many trials of the study's total have ended, earlier starts included."""
-        return (self.study.finished if self.study else 0) + sum(self.ends.values())
+        return sum(self.ends.values())
 
     def seconds_left(self) -> float | None:
-        """An estimate from the pace so far; None until there is one."""
-        ended = sum(self.ends.values())
+        """An estimate from the pace of this start; None until there is one."""
+        ended = self.done() - len(self.study.ended) if self.study is not None else 0
         if self.study is None or not ended:
             return None
         left = max(0, self.study.trials - self.done())
@@ -150,18 +149,16 @@ class LiveDisplay:
             if board.running:
                 parts += [Text(), self._table(board, board.study)]
             if board.best is not None:
-                parts += [Text(), self._best_line(board, board.best, board.study)]
+                parts += [Text(), self._best_line(board.best, board.study)]
             return Group(*parts)
 
-    def _best_line(self, board: Scoreboard, best: RunRecord, study: Opening) -> Text:
-        """The best run so far, its parameters as in the table's columns."""
-        text = Text.assemble(
-            ("best  ", "dim"), (f"{study.objective} {number_cells([board.value(best)])[0]}", "bold green")
-        )
+    def _best_line(self, best: RunRecord, study: Opening) -> Text:
+        """The best run so far with its value, its parameters as in the table's columns."""
+        text = Text.assemble(("best  ", "dim"), (f"value {number_cells([best.value])[0]}", "bold green"))
         if self._names:
             return text.append(f"  {best.name}")
         text.append(f"  t{best.number:04d}")
-        for name in varying(study.keys, board.seen):
+        for name in varying(study.keys, self._board.seen):
             if name in best.params:
                 text.append(f"  {study.keys.key(name)} ", style="dim").append(
                     format_value(best.params[name]), style="cyan"
@@ -171,20 +168,39 @@ class LiveDisplay:
     def _table(self, board: Scoreboard, study: Opening) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
         runs = [board.running[number] for number in sorted(board.running)]
+        metric = study.objectives[0].name
         shown = [] if self._names else varying(study.keys, board.seen)
         columns = {
             "run": [run.name or "" if self._names else f"t{run.number:04d}" for run in runs],
             **{study.keys.key(name): _values(runs, name) for name in shown},
             "epoch": [f"{run.epoch}/{run.epochs}" if run.epochs else str(run.epoch) for run in runs],
-            study.objective: number_cells([run.last for run in runs]),
+            metric: number_cells([run.last for run in runs]),
             "": [sparkline(board.curves[run.number], SPARK_WIDTH) for run in runs],
         }
         for header in columns:
-            right = header in ("epoch", study.objective)
+            right = header in ("epoch", metric)
             table.add_column(header, no_wrap=True, justify="right" if right else "left", style="" if right else "cyan")
         for cells in zip(*columns.values(), strict=True):
             table.add_row(*(Text(cell) for cell in cells))
         return table
+
+
+def _result(run: RunRecord, study: Opening) -> str:
+    """What a run came to: its values if it is COMPLETE, else the objective at its last epoch."""
+    if run.values is not None:
+        names = [one.name for one in study.objectives] if len(study.objectives) > 1 else ["value"]
+        result = ", ".join(f"{name} {value:.5g}" for name, value in zip(names, run.values, strict=False))
+        return f"{result} (infeasible)" if run.feasible is False else result
+    return f"{study.objectives[0].name} {run.last:.5g}" if run.last is not None else ""
+
+
+def _so_far(study: Opening) -> str:
+    """How many trials of a study have ended, and how."""
+    total = counted(study.trials, "trial")
+    if not study.ended:
+        return f"0 of {total} done"
+    states = (("COMPLETE", "complete"), ("PRUNED", "pruned"), ("FAIL", "failed"))
+    return ", ".join(f"{study.counts[state]} {word}" for state, word in states if study.counts[state]) + f" of {total}"
 
 
 def _values(runs: Sequence[RunRecord], name: str) -> list[str]:
@@ -230,8 +246,7 @@ class PlainDisplay:
 
     def opened(self, study: Opening) -> None:
         self._board.opened(study)
-        done = f"{study.finished} of {counted(study.trials, 'trial')} done"
-        self._say(f"study {study.name}: {done}, runs in {study.directory}")
+        self._say(f"study {study.name}: {_so_far(study)}, runs in {study.directory}")
 
     def started(self, run: RunRecord) -> None:
         self._board.started(run)
@@ -244,8 +259,7 @@ class PlainDisplay:
         best = self._board.ended(run)
         state = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "WAITING": "queued again"}[run.state]
         study = self._board.study
-        counts = self._board.value(run)
-        value = "" if counts is None or study is None else f" {study.objective} {counts:.5g}"
+        value = f" {_result(run, study)}" if study is not None and _result(run, study) else ""
         reason = f": {run.reason}" if run.reason else ""
         count = f" [{self._board.done()}/{study.trials}]" if study is not None and run.state in FINISHED else ""
         self._say(

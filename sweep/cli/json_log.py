@@ -6,13 +6,15 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from sweep.control.progress import Opening
 from sweep.control.start import Outcome
 from sweep.errors import SweepError
+from sweep.objective import Objective
 from sweep.store import FINISHED, RunRecord
 
 FORMATS = ("text", "json")
@@ -37,7 +39,15 @@ def write_event(event: str, level: str = "info", **values: Any) -> None:
     sys.stderr.flush()
 
 
+def best_value(objectives: Sequence[Objective], runs: Iterable[RunRecord]) -> float | None:
+    """The value of the best run; None if there is none or the study has several objectives."""
+    ranked = objectives[0].rank(runs) if len(objectives) == 1 else []
+    return ranked[0].value if ranked else None
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -57,6 +67,8 @@ class JsonDisplay:
             outcome: how it stands, if it could be opened.
         """
         opened = outcome.opened if outcome is not None else None
+        runs = opened.ledger.runs() if opened is not None else []
+        best = best_value(opened.declaration.objectives, runs) if opened is not None else None
         write_event(
             "closed",
             "error" if state == "failed" else "info",
@@ -64,8 +76,9 @@ class JsonDisplay:
             state=state,
             reason=reason,
             trials=opened.budget if opened is not None else None,
-            finished=sum(run.state in FINISHED for run in opened.ledger.runs()) if opened is not None else None,
-            best=opened.search.best() if opened is not None and len(opened.declaration.objective) == 1 else None,
+            finished=sum(run.state in FINISHED for run in runs) if opened is not None else None,
+            counts=dict(Counter(run.state for run in runs)) if opened is not None else None,
+            best=best,
         )
 
     def __enter__(self) -> Self:
@@ -78,7 +91,14 @@ class JsonDisplay:
 
     def opened(self, study: Opening) -> None:
         self._study = study.name
-        write_event("opened", study=study.name, trials=study.trials, finished=study.finished, directory=study.directory)
+        write_event(
+            "opened",
+            study=study.name,
+            trials=study.trials,
+            finished=len(study.ended),
+            counts=dict(study.counts),
+            directory=study.directory,
+        )
 
     def started(self, run: RunRecord) -> None:
         write_event("started", **self._about(run), directory=run.directory, params=run.params)
@@ -95,6 +115,9 @@ class JsonDisplay:
             level,
             **self._about(run),
             state=run.state,
+            value=run.value,
+            values=run.values if run.values is not None and len(run.values) > 1 else None,
+            feasible=run.feasible,
             best=run.best,
             reason=run.reason,
             duration=round(run.duration, 3) if run.duration is not None else None,

@@ -13,7 +13,7 @@ from sweep.names import format_value, short_number
 from sweep.read.commands import command, rerun_command, run_again, shown_path
 from sweep.read.durations import duration
 from sweep.read.report import trial_object
-from sweep.read.runs import best_run, finished, key_table, run_value
+from sweep.read.runs import best_run, finished, key_table
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 from sweep.words import counted
 
@@ -67,8 +67,8 @@ def _findings(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> lis
     numbers += [f"last {short_number(run.last)}"] if run.last is not None else []
     if best is not None and best.number == run.number:
         numbers.append("the best run of its study")
-    elif best is not None and (value := run_value(study, best)) is not None:
-        numbers.append(f"the best complete run is t{best.number:04d} with {short_number(value)}")
+    elif best is not None and best.value is not None:
+        numbers.append(f"the best complete run is t{best.number:04d} with {short_number(best.value)}")
     return [
         (study.declaration["objective"][0], ", ".join(numbers) or None),
         ("reason", run.reason and one_line(run.reason)),

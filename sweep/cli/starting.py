@@ -12,7 +12,7 @@ from sweep.cli import on_ray
 from sweep.cli.choices import choose
 from sweep.cli.detaching import outliving_the_terminal
 from sweep.cli.display import LiveDisplay, PlainDisplay
-from sweep.cli.json_log import JsonDisplay, check_format, log_as_json
+from sweep.cli.json_log import JsonDisplay, best_value, check_format, log_as_json
 from sweep.cli.notifying import Notifier
 from sweep.cli.output import console, on_terminal, say, show_grid
 from sweep.cli.tables import constants_line, runs_grid
@@ -158,7 +158,7 @@ def _notify_end(notifier: Notifier, outcome: Outcome) -> None:
     if outcome.stopped is not None:
         notifier.notify("stopped", f"{said}, stopped by {outcome.stopped}")
         return
-    best = outcome.opened.search.best()
+    best = best_value(outcome.opened.declaration.objectives, runs)
     notifier.notify("finished", f"{said}, the best value is {best:.5g}" if best is not None else said)
 
 

@@ -7,7 +7,7 @@ from sweep.cli.display import LiveDisplay, PlainDisplay
 from sweep.cli.output import console, on_terminal, say
 from sweep.cli.target import check_running, named_study
 from sweep.control.progress import Opening, Watcher
-from sweep.read.runs import finished, key_table
+from sweep.read.runs import finished, key_table, objectives
 from sweep.read.studies import is_running, study_state
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 from sweep.words import counted
@@ -70,14 +70,11 @@ def _opening(study: StudyRecord, runs: Sequence[RunRecord]) -> Opening:
     declared = study.declaration
     return Opening(
         name=study.name,
-        objective=declared["objective"][0],
-        direction=declared["direction"][0],
+        objectives=objectives(study),
         trials=declared["trials"],
-        finished=sum(run.state in FINISHED for run in runs),
         epochs=declared.get("epochs"),
         workers=declared.get("workers"),
         directory=study.directory,
         keys=key_table(study),
-        value=(declared.get("value") or "best") if len(declared["objective"]) == 1 else None,
-        complete=[run for run in runs if run.state == "COMPLETE"],
+        ended=[run for run in runs if run.state in FINISHED],
     )

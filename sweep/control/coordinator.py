@@ -134,7 +134,7 @@ class Coordinator:
         run = ledger.find(number) or RunRecord(number)
         self._live[number] = Live(trial, worker, run.duration or 0.0)
         run.state, run.worker, run.seed = "RUNNING", worker, self.opened.search.seed(number)
-        run.started, run.duration, run.reason = time.time(), None, None
+        run.started, run.duration, run.reason, run.constraints = time.time(), None, None, {}
         run.revives = self.opened.search.revives(trial)
         run.snapshot = self.opened.snapshot.hash if self.opened.snapshot is not None else None
         ledger.put(run)
@@ -256,8 +256,7 @@ class Coordinator:
         if self.error is None or self.opened.kept:  # of a study that is refused at once nothing is kept
             self.opened.keep()
         if self._keeping.count is not None:
-            value, maximize = self.opened.declaration.value, self.opened.search.maximize
-            self._keeping.ended(self.opened.ledger.runs(), value=value, maximize=maximize)
+            self._keeping.ended(self.opened.ledger.runs(), self.opened.declaration.objectives[0])
         self.watcher.ended(run)
         self._check_finished()
 

@@ -192,6 +192,9 @@ class Desk:
             storage.set_trial_user_attr(trial._trial_id, key, value)
         else:
             storage.set_trial_system_attr(trial._trial_id, key, value)
+        if kind != "user":
+            ledger, constraints = self._coordinator.opened.ledger, storage.get_trial(trial._trial_id).constraints
+            ledger.update(number, constraints=dict(constraints))
         return {}
 
     def imported(self, worker: str, number: int, files: dict[str, str]) -> dict[str, Any]:
@@ -236,7 +239,7 @@ class Desk:
             opened.ledger.epoch(number, epoch, metrics)
             run = opened.ledger.run(number)
             best, best_epoch = run.best, run.best_epoch
-            if math.isfinite(value) and (best is None or (value > best if opened.search.maximize else value < best)):
+            if math.isfinite(value) and opened.declaration.objectives[0].better(value, best):
                 best, best_epoch = value, epoch
             run = opened.ledger.update(
                 number,

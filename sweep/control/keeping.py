@@ -1,18 +1,20 @@
 """Whose weights are kept: `sweep start --keep best:N`, `all` or `none`."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
+from sweep.control.revival import has_checkpoint
 from sweep.errors import StudyError
+from sweep.objective import Objective
 from sweep.rundir import remove_weights
-from sweep.store import RunRecord
+from sweep.store import FINISHED, RunRecord
 
 _BEST = re.compile(r"best:([1-9][0-9]{0,8})")
 
 
 class Keeping:
-    """Removes the weights of runs that are not among the best ones, as soon as there are better.
+    """Removes the weights of runs that are not among the best, as soon as there are better ones.
 
     Args:
         keep: `best:N`, `all` or `none`; with the latter two there is nothing to remove.
@@ -28,20 +30,22 @@ class Keeping:
         self.count = int(best[1]) if best is not None else None
         self._removed: set[int] = set()
 
-    def ended(self, runs: Iterable[RunRecord], *, value: str, maximize: bool) -> None:
-        """Remove what is no longer among the best.
+    def ended(self, runs: Sequence[RunRecord], objective: Objective) -> None:
+        """Remove the weights of runs that have ended and are not among the best COMPLETE ones.
+
+        A pruned run that can be revived keeps its own, since it may still become the best.
 
         Args:
-            runs: all of the study.
-            value: whether their `best` or their `last` decides.
-            maximize: whether a higher one is better.
+            runs: every run of the study.
+            objective: ranks them.
         """
         if self.count is None:
             return
-        values = {run.number: getattr(run, value) for run in runs if run.state in ("COMPLETE", "PRUNED")}
-        ranked = sorted((number for number in values if values[number] is not None), key=values.__getitem__)
-        best = set(ranked[-self.count :] if maximize else ranked[: self.count])
+        best = {run.number for run in objective.rank(runs)[: self.count]}
         for run in runs:
-            if run.number in values and run.number not in best | self._removed and run.directory is not None:
-                remove_weights(Path(run.directory))
-                self._removed.add(run.number)
+            if run.state not in FINISHED or run.number in best | self._removed or run.directory is None:
+                continue
+            if run.state == "PRUNED" and has_checkpoint(run):
+                continue
+            remove_weights(Path(run.directory))
+            self._removed.add(run.number)

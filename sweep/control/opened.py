@@ -81,16 +81,13 @@ class Opened:
         declaration, runs = self.declaration, self.ledger.runs()
         return Opening(
             name=declaration.name,
-            objective=declaration.objective[0],
-            direction=declaration.direction[0],
+            objectives=declaration.objectives,
             trials=self.budget,
-            finished=sum(run.state in FINISHED for run in runs),
             epochs=declaration.epochs,
             workers=declaration.workers,
             directory=self.directory,
             keys=self.search.keys,
-            value=declaration.value if len(declaration.objective) == 1 else None,
-            complete=[run for run in runs if run.state == "COMPLETE"],
+            ended=[run for run in runs if run.state in FINISHED],
         )
 
     def hold(self, store: Store) -> None:

@@ -1,10 +1,12 @@
 """What a running study tells those who watch it: the console, a notebook, a test."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from sweep.names import KeyTable
+from sweep.objective import Objective
 from sweep.store import RunRecord
 
 
@@ -32,19 +34,20 @@ class Opening:
     """The study a coordinator has opened: what a display says first."""
 
     name: str
-    objective: str
-    direction: str
+    objectives: Sequence[Objective]
     trials: int
-    finished: int
     epochs: int | None
     workers: int | None
     directory: str
     keys: KeyTable
     """The key table of its run names, which grows while it runs."""
-    value: str | None = "best"
-    """Which value of a run counts, its `best` or its `last`; None with several objectives, where no run is the best."""
-    complete: Sequence[RunRecord] = ()
-    """Its complete runs of earlier starts."""
+    ended: Sequence[RunRecord] = ()
+    """Its runs that ended in earlier starts."""
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many runs of earlier starts ended in each state."""
+        return Counter(run.state for run in self.ended)
 
 
 class Silent:

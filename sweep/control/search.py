@@ -113,16 +113,6 @@ class Search:
         waiting = any(trial.state == TrialState.WAITING for trial in self.trials())
         return len(begun) >= len(sampler._all_grids) and not waiting
 
-    @property
-    def maximize(self) -> bool:
-        """Whether a higher value of the first objective is better."""
-        return self.declaration.direction[0] == "maximize"
-
-    def best(self) -> float | None:
-        """The best value of a complete trial, of the first objective."""
-        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return (max if self.maximize else min)((trial.values[0] for trial in complete), default=None)
-
     def trials(self) -> list[FrozenTrial]:
         """All trials by number; not copies."""
         return self.study.get_trials(deepcopy=False)

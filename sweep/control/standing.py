@@ -73,5 +73,12 @@ def begin_again(search: Search, ledger: Ledger) -> list[int]:
                 ledger.wait(trial.number, run.reason)
             unended.append(trial.number)
         elif run is not None and trial.state.is_finished() and run.state not in FINISHED:
-            ledger.update(trial.number, state=trial.state.name, reason=ENDED_ELSEWHERE)
+            values = trial.values if trial.state == TrialState.COMPLETE else None
+            ledger.update(
+                trial.number,
+                state=trial.state.name,
+                reason=ENDED_ELSEWHERE,
+                values=values,
+                constraints=dict(trial.constraints),
+            )
     return unended

@@ -19,6 +19,7 @@ from sweep.store import RunRecord
 from sweep.words import counted
 
 RUNG_PREFIX = "completed_rung_"  # where Optuna's successive halving keeps a trial's value at a rung
+CONSTRAINT_PREFIX = "constraints:"  # where Optuna keeps a constraint that a trial has set
 
 
 STUDY_ID = 0  # of the one study that lives in a storage
@@ -103,7 +104,13 @@ class WriteBehindStorage(InMemoryStorage):
         self._mark(trial_id)
 
     def resume(self, trial_id: int) -> None:
-        """Run a trial again that waits for it."""
+        """Run a trial again that waits for it. It sets its constraints anew, and Optuna keeps those that are set."""
+        with self._lock:
+            trial = copy.copy(self.get_trial(trial_id))
+            trial.system_attrs = {
+                name: value for name, value in trial.system_attrs.items() if not name.startswith(CONSTRAINT_PREFIX)
+            }
+            self._set_trial(trial_id, trial)
         with self._marks:
             self._shown.pop(trial_id, None)
             self._changed.add(trial_id)
@@ -239,6 +246,8 @@ class Ledger:
             run = self._runs[trial.number]
             run.state, run.reason, run.traceback, run.duration = trial.state.name, reason, traceback, seconds
             run.params = dict(trial.params)
+            run.values = list(trial.values) if trial.state == TrialState.COMPLETE and trial.values else None
+            run.constraints = dict(trial.constraints)
             if run.epoch == 0:
                 run.last = value
             if run.best is None and value is not None and math.isfinite(value):

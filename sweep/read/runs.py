@@ -1,7 +1,6 @@
 """Which runs a study has: filtered, sorted, ranked, and one of them found by what a person calls it."""
 
 import difflib
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Protocol
 
 from sweep.errors import RunNameError, StoreError, SweepError
 from sweep.names import KeyTable, decode
+from sweep.objective import Objective
 from sweep.store import RunRecord, Store, StudyRecord
 
 STATES = ("WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL")
@@ -114,55 +114,48 @@ def select_runs(
     def metrics() -> Mapping[int, Mapping[str, float]]:
         return store.last_metrics(study.study_id)
 
-    condition = compile_where(where, study, metrics) if where is not None else None
     every = store.runs(study.study_id)
+    condition = compile_where(where, study, metrics, every) if where is not None else None
     runs = [run for run in every if not states or run.state in states]
     if pattern is not None:
         runs = [run for run in runs if run.name is not None and pattern.matches(run.name)]
     if condition is not None:
         runs = [run for run in runs if condition.matches(run)]
     if sort is not None:
-        runs = sort_runs(study, runs, sort, metrics)
+        runs = sort_runs(study, runs, sort, metrics, every)
     return Selection(study, runs, len(every))
 
 
-def run_value(study: StudyRecord, run: RunRecord) -> float | None:
-    """A run's value as its study counts it: that of its best epoch, or of its last; None if there is no finite one."""
-    value = run.last if study.declaration.get("value") == "last" else run.best
-    return value if value is not None and math.isfinite(value) else None
+def objectives(study: StudyRecord) -> list[Objective]:
+    """What a study optimises."""
+    return list(map(Objective, study.declaration["objective"], study.declaration["direction"]))
 
 
-def maximizes(study: StudyRecord) -> bool:
-    """Whether larger values of a study's (first) objective are better."""
-    return bool(study.declaration["direction"][0] == "maximize")
+def objective(study: StudyRecord) -> Objective:
+    """What a study optimises, the first of several."""
+    return objectives(study)[0]
 
 
 def rank(study: StudyRecord, runs: Iterable[RunRecord]) -> list[RunRecord]:
-    """The complete runs that have a finite value, best first, equal ones by number.
+    """The complete runs by their values, best first, equal ones by number.
 
-    As with Optuna's `best_trial`, a run that was pruned or failed is never the best.
+    As with Optuna's `best_trial`, a run that was pruned, failed or breaks a constraint is never the best.
 
     Raises:
         SweepError: the study has several objectives, so that no run is better than all others.
     """
-    objectives = study.declaration["objective"]
-    if len(objectives) > 1:
+    names = [one.name for one in objectives(study)]
+    if len(names) > 1:
         raise SweepError(
-            "best is one objective's word",
-            f"{study.name}, which has {', '.join(objectives)}",
-            f"sort by one: sweep runs {study.name} --state complete --sort {objectives[0]}",
+            f"Study {study.name} has several objectives, {', '.join(names)}, so no run is the best.",
+            remedy=f"Sort by one of them: sweep runs {study.name} --state complete --sort {names[0]}",
         )
-    sign = -1.0 if maximizes(study) else 1.0
-    valued = [(run_value(study, run), run) for run in runs if run.state == "COMPLETE"]
-    ranked = sorted((sign * value, run.number, run) for value, run in valued if value is not None)
-    return [run for _, _, run in ranked]
+    return objective(study).rank(runs)
 
 
 def best_run(study: StudyRecord, runs: Iterable[RunRecord]) -> RunRecord | None:
-    """The best complete run, or None if there is none or the study has several objectives."""
-    if len(study.declaration["objective"]) > 1:
-        return None
-    return next(iter(rank(study, runs)), None)
+    """The best run, as Optuna's `best_trial`; None if there is none or the study has several objectives."""
+    return next(iter(rank(study, runs)), None) if len(objectives(study)) == 1 else None
 
 
 def find_run(store: Store, text: str, study_name: str | None = None) -> tuple[StudyRecord, RunRecord]:

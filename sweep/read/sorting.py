@@ -8,13 +8,20 @@ from typing import Any
 
 from sweep.errors import SweepError
 from sweep.names import KeyTable, Value
-from sweep.read.runs import key_table, maximizes, run_value
+from sweep.read.runs import key_table, objective, objectives
 from sweep.store import RunRecord, StudyRecord
 
 Metrics = Mapping[int, Mapping[str, float]]
 """The last metrics of each run, by number."""
 
-PROPERTIES = ("number", "name", "state", "epoch", "best", "last", "duration", "started", "family")
+PROPERTIES = (
+    *("number", "name", "state", "epoch", "value", "best", "last", "feasible", "duration", "started", "family"),
+)
+YIELDING = frozenset({"value", "feasible", "mean", "sd", "n", "code"})
+"""Properties, of this version and the next, that give their name up to a parameter or metric called so."""
+
+OF_RUN = "run."
+"""What stands before a property's name, and always may, to tell it from a parameter or metric."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +31,14 @@ class Quantity:
     Attributes:
         value: a run's value; None if it has none, for a parameter `ABSENT`, since a parameter may be None.
         descends: whether the largest value is the best and comes first.
+        nullable: whether None is a value like others, as it is of a parameter.
+        ranks: whether its order is that of the best runs, in which infeasible ones come after the others.
     """
 
     value: Callable[[RunRecord], Any]
     descends: bool = False
+    nullable: bool = False
+    ranks: bool = False
 
 
 ABSENT: Any = object()
@@ -35,50 +46,104 @@ ABSENT: Any = object()
 
 
 def sort_runs(
-    study: StudyRecord, runs: Sequence[RunRecord], by: str, metrics: Callable[[], Metrics]
+    study: StudyRecord,
+    runs: Sequence[RunRecord],
+    by: str,
+    metrics: Callable[[], Metrics],
+    every: Sequence[RunRecord] | None = None,
 ) -> list[RunRecord]:
     """Runs sorted; equal ones stay in their order.
 
     Args:
-        by: a property (`number`, `epoch`, `best`, ...), a metric, or a parameter by its name or key. The objective,
-            `best` and `last` put the best run first, everything else the smallest. `-` in front turns it round.
+        by: a name as `find_quantity` takes it. The value, `best`, `last` and the objectives put the best run first,
+            everything else the smallest. `-` in front turns it round.
         metrics: gives the metrics, if they are needed.
+        every: all runs of the study, where `runs` are some.
 
     Raises:
         SweepError: there is nothing called so; the nearest is given.
     """
-    quantity = find_quantity(study, by.removeprefix("-"), metrics)
+    backwards = by.startswith("-")
+    quantity = find_quantity(study, by.removeprefix("-"), metrics, every if every is not None else runs)
     keyed = [(_sort_key(quantity.value(run)), run) for run in runs]
     known = [(key, run) for key, run in keyed if key is not None]
-    known.sort(key=lambda pair: pair[0], reverse=quantity.descends != by.startswith("-"))
+    known.sort(key=lambda pair: pair[0], reverse=quantity.descends != backwards)
+    if quantity.ranks:
+        known.sort(key=lambda pair: pair[1].feasible is False, reverse=backwards)
     return [run for _, run in known] + [run for key, run in keyed if key is None]
 
 
-def find_quantity(study: StudyRecord, name: str, metrics: Callable[[], Metrics]) -> Quantity:
-    """What a name stands for: a property, a metric at the last finished epoch, or a parameter by its name or key.
+def find_quantity(
+    study: StudyRecord, name: str, metrics: Callable[[], Metrics], runs: Sequence[RunRecord] = ()
+) -> Quantity:
+    """What a name stands for.
 
-    The objective is the run's value as its study counts it.
+    - a property: `value` is what `train` returned, `best` and `last` are the objective's best and last epoch. With
+      `run.` in front it is always the property; `value` and `feasible` alone are a parameter or metric called so.
+    - a metric at the last finished epoch; an objective that no epoch reports is its value.
+    - `best.NAME`, the objective at its best epoch. Of other metrics nobody has said whether high or low is better.
+    - `value.NAME`, what `train` returned for one of several objectives.
+    - `constraint.NAME`
+    - a parameter by its name or key.
+
+    Args:
+        runs: all of the study, which tell what constraints there are.
 
     Raises:
         SweepError: there is nothing called so; the nearest is given.
     """
-    objectives = study.declaration["objective"]
-    if objectives == [name]:
-        return Quantity(lambda run: run_value(study, run), maximizes(study))
-    if name in ("best", "last"):
-        return Quantity(lambda run: getattr(run, name), maximizes(study))
-    if name in PROPERTIES:
-        return Quantity(lambda run: getattr(run, name))
-    values = metrics()
+    if name.startswith(OF_RUN) and (plain := name.removeprefix(OF_RUN)) in PROPERTIES:
+        return _property(study, plain)
+    if name in PROPERTIES and name not in YIELDING:
+        return _property(study, name)
+    goals, values, keys = objectives(study), metrics(), key_table(study)
+    places = {goal.name: place for place, goal in enumerate(goals)}
     known = {metric for of_run in values.values() for metric in of_run}
     if name in known:
-        largest = name in objectives and study.declaration["direction"][objectives.index(name)] == "maximize"
+        largest = name in places and goals[places[name]].maximize
         return Quantity(lambda run: values.get(run.number, {}).get(name), largest)
-    keys = key_table(study)
     parameters = {**{keys.key(parameter): parameter for parameter in study.keys}, **{key: key for key in study.keys}}
     if name in parameters:
-        return Quantity(lambda run: run.params.get(parameters[name], ABSENT))
-    raise _unknown(name, [*PROPERTIES, *objectives, *sorted(known)], keys, study.keys)
+        return Quantity(lambda run: run.params.get(parameters[name], ABSENT), nullable=True)
+    if name in PROPERTIES:
+        return _property(study, name)
+    returned = name.removeprefix("value.")
+    if returned in places:
+        place = places[returned]
+        return Quantity(lambda run: run.values[place] if run.values else None, goals[place].maximize, ranks=place == 0)
+    if name.startswith("best."):
+        return _best(study, name.removeprefix("best."), known)
+    constraints = {constraint: None for run in runs for constraint in run.constraints}
+    constraint = name.removeprefix("constraint.")
+    if name.startswith("constraint.") and constraint in constraints:
+        return Quantity(lambda run: run.constraints.get(constraint))
+    of_constraints = [f"constraint.{constraint}" for constraint in constraints]
+    raise _unknown(name, [*PROPERTIES, *places, *sorted(known), *of_constraints], keys, study.keys)
+
+
+def _property(study: StudyRecord, name: str) -> Quantity:
+    if name in ("value", "best", "last"):
+        return Quantity(lambda run: getattr(run, name), objective(study).maximize, ranks=name == "value")
+    return Quantity(lambda run: getattr(run, name), descends=name == "feasible")
+
+
+def _best(study: StudyRecord, metric: str, known: Iterable[str]) -> Quantity:
+    """The objective at its best epoch.
+
+    Raises:
+        SweepError: it is another metric.
+    """
+    goal = objective(study)
+    if metric == goal.name:
+        return _property(study, "best")
+    if metric in known:
+        raise SweepError(
+            f"Only the objective has a best epoch, and {metric} is not the objective of {study.name}.",
+            remedy=f"Use best.{goal.name}, or {metric} for the last epoch.",
+        )
+    raise SweepError(
+        f"There is no metric {metric!r} in study {study.name}.", remedy=f"The objective's best is best.{goal.name}."
+    )
 
 
 def _unknown(name: str, known: Sequence[str], keys: KeyTable, parameters: Iterable[str]) -> SweepError:

@@ -6,12 +6,13 @@
     comparison = operand sign operand { sign operand } | operand [ "not" ] "in" "(" literal { "," literal } ")"
     sign       = "<" | "<=" | ">" | ">=" | "=" | "==" | "!="
     operand    = name | literal
-    name       = a parameter by its name or key, a metric, or number, name, state, epoch, best, last, duration, started,
-                 family, finding; in backquotes where it is no plain word
+    name       = a parameter by its name or key, a metric, or number, name, state, epoch, value, best, last, feasible,
+                 duration, started, family, finding; in backquotes where it is no plain word
     literal    = a number, also a duration such as 90s, 10m or 2h | "text" or 'text' | true | false | none | inf
 
-A metric is the one of the last finished epoch; the objective is the run's value as its study counts it. What a run does
-not have (a parameter that does not apply, a metric before the first epoch, NaN) fulfils no comparison, not even `!=`.
+A metric is the one of the last finished epoch, the objective as well. `best.NAME` is the objective at its best epoch,
+`value` what `train` returned, `constraint.NAME` a constraint, and `run.NAME` always the property. What a run does not
+have (a parameter that does not apply, a metric before the first epoch, NaN) fulfils no comparison, not even `!=`.
 A run has several findings: `finding = 'dead-relu'` holds where one is that, `!=` where none is. Numbers compare with
 numbers and texts with texts, ignoring case; values of different kinds are only ever unequal.
 """
@@ -26,7 +27,7 @@ from typing import Any, NoReturn
 
 from sweep.errors import FilterError, SweepError
 from sweep.read.comparisons import Constant, Operand, Sign, Test, compare, comparison, each, either, is_there
-from sweep.read.sorting import ABSENT, PROPERTIES, Metrics, find_quantity
+from sweep.read.sorting import ABSENT, OF_RUN, PROPERTIES, Metrics, Quantity, find_quantity
 from sweep.store import RunRecord, StudyRecord
 
 LONGEST = 1000
@@ -71,11 +72,14 @@ class Where:
         return self.text
 
 
-def compile_where(text: str, study: StudyRecord, metrics: Callable[[], Metrics]) -> Where:
+def compile_where(
+    text: str, study: StudyRecord, metrics: Callable[[], Metrics], runs: Sequence[RunRecord] = ()
+) -> Where:
     """The condition that a text says about a study's runs; every run fulfils the empty one.
 
     Args:
         metrics: gives the last metrics of each run by number, if they are needed.
+        runs: all of the study, which tell what constraints there are.
 
     Raises:
         FilterError: the text is no condition, or names what the study does not have; `position` is the place.
@@ -85,7 +89,8 @@ def compile_where(text: str, study: StudyRecord, metrics: Callable[[], Metrics])
     tokens = _tokens(text)
     if tokens[0].kind == "end":
         return Where(text, lambda run: True)
-    return Where(text, _Parser(text, tokens, study, metrics).whole())
+    find = functools.partial(find_quantity, study, metrics=metrics, runs=runs)
+    return Where(text, _Parser(text, tokens, find).whole())
 
 
 @dataclass(frozen=True)
@@ -114,11 +119,10 @@ def _tokens(text: str) -> list[_Token]:
 class _Parser:
     """Reads tokens from left to right; each method reads one rule of the grammar."""
 
-    def __init__(self, text: str, tokens: Sequence[_Token], study: StudyRecord, metrics: Callable[[], Metrics]) -> None:
+    def __init__(self, text: str, tokens: Sequence[_Token], find: Callable[[str], Quantity]) -> None:
         self._text = text
         self._tokens = tokens
-        self._study = study
-        self._metrics = metrics
+        self._find = find
         self._place = 0
         self._depth = 0
 
@@ -227,10 +231,10 @@ class _Parser:
     def _quantity(self, token: _Token, *, compared: bool) -> Operand:
         """What a name stands for; behind a sign a word that names nothing may be meant as a text."""
         name = token.text.strip("`")
-        if name == "finding":
+        if name in ("finding", f"{OF_RUN}finding"):
             return lambda run: frozenset(found.kind for found in run.findings)
         try:
-            value = find_quantity(self._study, name, self._metrics).value
+            quantity = self._find(name)
         except SweepError as error:
             raise FilterError(
                 f"a condition names {', '.join(PROPERTIES[:4])}, a metric or a parameter, and texts are quoted",
@@ -238,11 +242,8 @@ class _Parser:
                 f"put it in quotes: '{name}'" if compared and token.kind == "word" else error.remedy,
                 position=token.position,
             ) from None
-        # Properties and metrics that are None are not there; a parameter may be None.
-        return value if name in self._parameters() else lambda run: ABSENT if (got := value(run)) is None else got
-
-    def _parameters(self) -> set[str]:
-        return {*self._study.keys, *self._study.keys.values()} - set(PROPERTIES)
+        value = quantity.value
+        return value if quantity.nullable else lambda run: ABSENT if (got := value(run)) is None else got
 
 
 def _number(text: str) -> int | float:

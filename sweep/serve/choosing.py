@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweep.errors import FilterError
-from sweep.read.runs import key_table, maximizes, parse_states, run_value
+from sweep.read.runs import key_table, objective, objectives, parse_states
 from sweep.read.sorting import Metrics, sort_runs
 from sweep.read.where import compile_where
 from sweep.serve.cells import number_of
@@ -61,29 +61,28 @@ def choose(matcher: Matcher, snapshots: Snapshots, snapshot: Snapshot, choice: C
     runs = [run for run in snapshot.runs if not choice.states or run.state in choice.states]
     field = "where"
     try:
-        condition = compile_where(choice.where, snapshot.study, metrics)
+        condition = compile_where(choice.where, snapshot.study, metrics, snapshot.runs)
         runs = [run for run in runs if condition.matches(run)] if choice.where else runs
         field = "filter"
         runs = _matching(matcher, runs, choice.filter) if choice.filter else runs
     except FilterError as error:
         return Chosen([], error, field)
     if choice.sort and choice.sort != "number":
-        runs = sort_runs(snapshot.study, runs, choice.sort, metrics)
+        runs = sort_runs(snapshot.study, runs, choice.sort, metrics, snapshot.runs)
     return Chosen(runs)
 
 
 def condition_example(study: StudyRecord, best: RunRecord | None) -> str:
-    """A condition that could be asked of a study: by a parameter and the objective, near what its best run has."""
+    """A condition that could be asked of a study: by a parameter and the value, near what its best run has."""
     if best is None:
         return "state = 'running'"
-    objective = study.declaration["objective"][0]
     keys = key_table(study)
     numbers = {name: value for name, value in best.params.items() if isinstance(value, float)}
     first = next(((_named(keys.key(name) or name), value) for name, value in numbers.items()), None)
     parts = [f"{first[0]} < {1.5 * first[1]:.2g}"] if first else []
-    if (value := run_value(study, best)) is not None:
-        sign, room = (">", -0.1) if maximizes(study) else ("<", 0.1)
-        parts.append(f"{_named(objective)} {sign} {value + room * abs(value):.2g}")
+    if best.value is not None and math.isfinite(best.value):
+        sign, room = (">", -0.1) if objective(study).maximize else ("<", 0.1)
+        parts.append(f"value {sign} {best.value + room * abs(best.value):.2g}")
     return " and ".join(parts) or "state = 'complete'"
 
 
@@ -132,8 +131,7 @@ def curves(
 
 def _better_end(study: StudyRecord, metric: str) -> str | None:
     """Whether low or high values of a metric are the better ones, which is known of objectives alone."""
-    directions = dict(zip(study.declaration["objective"], study.declaration["direction"], strict=True))
-    return {"minimize": "low", "maximize": "high"}.get(directions.get(metric, ""))
+    return next(("high" if one.maximize else "low" for one in objectives(study) if one.name == metric), None)
 
 
 def _drawn(snapshot: Snapshot, runs: Sequence[RunRecord], always: Sequence[int]) -> list[RunRecord]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sweep.names import Value, format_value
-from sweep.read.runs import key_table, maximizes
+from sweep.read.runs import key_table, objective
 from sweep.serve import cells
 from sweep.store import RunRecord, StudyRecord
 
@@ -67,7 +67,8 @@ def comparison(study: StudyRecord, runs: Sequence[RunRecord], metrics: Mapping[i
     outcomes = [
         Line("state", [run.state.lower() for run in runs]),
         Line("epochs", [f"{run.epoch}{f' of {run.epochs}' if run.epochs else ''}" for run in runs]),
-        _outcome(study, runs),
+        _values(study, runs),
+        _numbers(f"best {objective(study).name}", [run.best for run in runs]),
         Line("best epoch", [str(run.best_epoch + 1) if run.best_epoch is not None else "" for run in runs]),
         *(_numbers(f"last {name}", [metrics.get(run.number, {}).get(name) for run in runs]) for name in names),
         Line("time", [cells.duration(run.duration) for run in runs]),
@@ -75,9 +76,12 @@ def comparison(study: StudyRecord, runs: Sequence[RunRecord], metrics: Mapping[i
     return Comparison(differing, same, outcomes)
 
 
-def _outcome(study: StudyRecord, runs: Sequence[RunRecord]) -> Line:
-    line = _numbers(f"best {study.declaration['objective'][0]}", [run.best for run in runs])
-    return replace(line, winner=line.highest if maximizes(study) else line.lowest)
+def _values(study: StudyRecord, runs: Sequence[RunRecord]) -> Line:
+    """What `train` returned; the winner is the best of those that may be called so."""
+    line = _numbers("value", [run.value for run in runs])
+    ranked = objective(study).rank(runs)
+    different = len({run.value for run in ranked}) > 1
+    return replace(line, winner=runs.index(ranked[0]) if different else None)
 
 
 def _ordered(study: StudyRecord, runs: Sequence[RunRecord]) -> list[str]:

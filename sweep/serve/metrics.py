@@ -7,7 +7,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from sweep.read.runs import STATES, run_value
+from sweep.read.runs import STATES
 from sweep.read.studies import Standing
 from sweep.serve.context import Service
 
@@ -54,9 +54,9 @@ def _runs(standings: list[Standing]) -> GaugeMetricFamily:
 
 
 def _best(standings: list[Standing]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily("sweep_best", "The best value of a study's objective.", labels=["study", "objective"])
+    family = GaugeMetricFamily("sweep_best", "The value of a study's best run.", labels=["study", "objective"])
     for standing in standings:
-        value = run_value(standing.study, standing.best) if standing.best is not None else None
+        value = standing.best.value if standing.best is not None else None
         if value is not None:
             family.add_metric([standing.study.name, standing.study.declaration["objective"][0]], value)
     return family

@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 
 from sweep.errors import SweepError
 from sweep.read.commands import rerun_command, run_again, shown_path
-from sweep.read.runs import finished, run_value
+from sweep.read.runs import finished
 from sweep.read.tensorboard import graph_link, links
 from sweep.serve import cells
 from sweep.serve.choosing import curves
@@ -42,7 +42,7 @@ def run_page(request: Request, name: str, text: str, service: ServiceDependency,
         row=rows(snapshot, [run], {})[0],
         run=run,
         best=snapshot.best,
-        best_value=run_value(study, snapshot.best) if snapshot.best else None,
+        best_value=snapshot.best.value if snapshot.best else None,
         differences=differences(study, run, snapshot.best),
         epochs=_last_epochs(run, epochs),
         metrics=list(dict.fromkeys(name for values in epochs.values() for name in values)),

@@ -5,6 +5,7 @@ were not finished at the last one and for those that are new. Whatever else a st
 deleted and begun again, differs in its counts and is read whole.
 """
 
+import math
 import threading
 import time
 from collections import Counter, OrderedDict
@@ -14,7 +15,7 @@ from functools import cached_property
 from itertools import accumulate
 
 from sweep.read.findings import Common, common_findings
-from sweep.read.runs import best_run, maximizes, run_value
+from sweep.read.runs import best_run, objective
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 
 KEPT = 16  # studies
@@ -44,10 +45,15 @@ class Snapshot:
 
     @cached_property
     def best_so_far(self) -> list[float]:
-        """The best value after each complete run that has one."""
-        values = [run_value(self.study, run) for run in self.runs if run.state == "COMPLETE"]
-        choose = max if maximizes(self.study) else min
-        return list(accumulate((value for value in values if value is not None), choose))
+        """The best finite value after each run that has one and may be the best, by number."""
+        goal = objective(self.study)
+        values = [run.value for run in self.runs if run.feasible is not False]
+        finite = [value for value in values if value is not None and math.isfinite(value)]
+
+        def better(best: float, value: float) -> float:
+            return value if goal.better(value, best) else best
+
+        return list(accumulate(finite, better))
 
     @cached_property
     def findings(self) -> list[Common]:

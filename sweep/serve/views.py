@@ -12,7 +12,7 @@ from markupsafe import Markup
 from sweep.finding import mark
 from sweep.read.edges import Edge, edges
 from sweep.read.findings import Common
-from sweep.read.runs import finished, run_value
+from sweep.read.runs import finished
 from sweep.read.studies import counts_now, study_state
 from sweep.read.tensorboard import links
 from sweep.serve import cells
@@ -107,7 +107,7 @@ def summary(snapshot: Snapshot, *, running: bool) -> Summary:
         counts=counts,
         progress=progress(study, counts),
         best=best,
-        best_value=run_value(study, best) if best else None,
+        best_value=best.value if best else None,
         goal=", ".join(f"{direction} {objective}" for direction, objective in pairs),
         pruned_share=round(100 * counts.get("PRUNED", 0) / used) if used else 0,
         spark=_best_so_far(snapshot),

@@ -1,7 +1,8 @@
 """A study and a run as they stand in our tables, and their rows."""
 
 import json
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from sweep.finding import Finding
@@ -18,9 +19,51 @@ OUT_OF_MEMORY = "out of memory"
 """How the reason of a run begins that failed for want of memory: samplers learn from it, and it is not tried again."""
 
 
+@dataclass(frozen=True)
+class Training:
+    """One model's epochs within a trial.
+
+    Attributes:
+        number: its place among the trainings of the trial, from 0.
+        label: what the user calls it, if anything.
+        judged: whether pruners judge its epochs.
+        first: the epoch of the run, from 0, at which it begins.
+        epochs: how many it has finished.
+        planned: how many it is to have.
+        architecture: that of its model, as in run names.
+        monitor: the metric that chooses its best epoch.
+        value: what the last `sweep.fit` call of it returned.
+        best_epoch: its epoch, from 0, whose weights are kept.
+    """
+
+    number: int
+    label: str | None = None
+    judged: bool = False
+    first: int = 0
+    epochs: int = 0
+    planned: int | None = None
+    architecture: str | None = None
+    monitor: str | None = None
+    value: float | None = None
+    best_epoch: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The training as JSON can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Training":
+        """The inverse of `as_dict`; names that this version does not know are skipped."""
+        known = {item.name for item in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
+
+
 @dataclass
 class RunRecord:
     """One trial's run.
+
+    `values` are what `train` returned, in the order of the study's objectives; only a COMPLETE run has them. `best` and
+    `last` are the objective's values at its best and its last epoch.
 
     `epoch` counts finished epochs, `best_epoch` counts from 0; `started` is in Unix seconds, `duration` in seconds.
     `name` is None until it is fixed: at `sweep.fit`, the first report or the end of the objective. `revives` is the
@@ -51,6 +94,19 @@ class RunRecord:
     snapshot: str | None = None
     revives: int | None = None
     interruptions: list[str] = field(default_factory=list)
+    values: list[float] | None = None
+    constraints: dict[str, float] = field(default_factory=dict)
+    trainings: list[Training] = field(default_factory=list)
+
+    @property
+    def value(self) -> float | None:
+        """What `train` returned, the first of several; None unless the run is COMPLETE."""
+        return self.values[0] if self.values else None
+
+    @property
+    def feasible(self) -> bool | None:
+        """Whether every constraint is met, that is 0 or less; None for a run without constraints."""
+        return all(value <= 0 for value in self.constraints.values()) if self.constraints else None
 
     def row(self, study_id: int) -> dict[str, Any]:
         """The run as a row of `sweep_runs`."""
@@ -59,6 +115,9 @@ class RunRecord:
         row["params"] = json.dumps(self.params)
         row["findings"] = json.dumps([found.as_dict() for found in self.findings]) if self.findings else None
         row["interruptions"] = json.dumps(self.interruptions) if self.interruptions else None
+        row["values"] = json.dumps(self.values) if self.values is not None else None
+        row["constraints"] = json.dumps(self.constraints) if self.constraints else None
+        row["trainings"] = json.dumps([one.as_dict() for one in self.trainings]) if self.trainings else None
         row["last"], row["last_kind"] = split_float(self.last)
         return {name: storable(value) if isinstance(value, str) else value for name, value in row.items()}
 
@@ -72,6 +131,9 @@ class RunRecord:
             [Finding.from_dict(item) for item in json.loads(values["findings"])] if values["findings"] else []
         )
         values["interruptions"] = json.loads(values["interruptions"]) if values["interruptions"] else []
+        values["values"] = json.loads(values["values"]) if values.get("values") else None
+        values["constraints"] = json.loads(values["constraints"]) if values.get("constraints") else {}
+        values["trainings"] = [Training.from_dict(item) for item in json.loads(values.get("trainings") or "[]")]
         values["last"] = join_float(values["last"], values.pop("last_kind"))
         return cls(**values)
 

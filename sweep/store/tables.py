@@ -61,6 +61,9 @@ runs = sa.Table(
     sa.Column("snapshot", sa.String(64)),  # of `sweep_snapshots`
     sa.Column("revives", sa.Integer),  # the pruned run that it goes on with
     sa.Column("interruptions", sa.Text),  # JSON, list of how each earlier attempt ended; NULL if there was none
+    sa.Column("values", sa.Text),  # JSON, list of what `train` returned, `Infinity` where it is; NULL unless COMPLETE
+    sa.Column("constraints", sa.Text),  # JSON, constraint name -> value, met where it is 0 or less; NULL if none
+    sa.Column("trainings", sa.Text),  # JSON, list of `sweep.store.Training`; NULL if none is known
 )
 sa.Index("sweep_runs_name", runs.c.study_id, runs.c.name)
 

@@ -9,17 +9,18 @@ from rich.console import Console
 from sweep.cli.display import LiveDisplay, PlainDisplay, Scoreboard, varying
 from sweep.control.progress import Opening
 from sweep.names import KeyTable
+from sweep.objective import Objective
 from sweep.store import RunRecord
 
 KEYS = KeyTable(table={"learning_rate": "lr", "batch_size": "bs", "family": ""})
 
 
-def opening(*, finished=0, direction="minimize"):
+def opening(*, direction="minimize", ended=()):
     """A study of 10 trials."""
-    return Opening("wine", "val_loss", direction, 10, finished, 60, 2, "/runs/wine", KEYS)
+    return Opening("wine", [Objective("val_loss", direction)], 10, 60, 2, "/runs/wine", KEYS, ended)
 
 
-def record(number, *, state="RUNNING", epoch=0, last=None, best=None, rate=0.01, reason=None):
+def record(number, *, state="RUNNING", epoch=0, last=None, value=None, rate=0.01, reason=None, constraints=None):
     """A run with a varying learning rate and a constant batch size."""
     return RunRecord(
         number,
@@ -29,8 +30,9 @@ def record(number, *, state="RUNNING", epoch=0, last=None, best=None, rate=0.01,
         epoch=epoch,
         epochs=60,
         last=last,
-        best=best,
         reason=reason,
+        values=[value] if value is not None else None,
+        constraints=constraints or {},
     )
 
 
@@ -55,7 +57,7 @@ def two_running(display):
     for number, rate in ((0, 0.01), (1, 0.002)):
         display.started(record(number, rate=rate))
     for epoch, value in enumerate([0.9, 0.7, 0.5], start=1):
-        display.epoch(record(1, epoch=epoch, last=value, best=value, rate=0.002), {"val_loss": value})
+        display.epoch(record(1, epoch=epoch, last=value, rate=0.002), {"val_loss": value})
 
 
 def test_before_the_study_is_known_the_file_is_said_to_load():
@@ -81,52 +83,63 @@ def test_names_are_shown_where_asked_for():
 def test_ends_are_counted_and_the_best_complete_run_is_shown():
     display, console, file = shown(LiveDisplay)
     two_running(display)
-    display.ended(record(0, state="PRUNED", best=0.1))
-    display.ended(record(1, state="COMPLETE", best=0.4, rate=0.002))
+    display.ended(record(0, state="PRUNED", last=0.1))
+    display.ended(record(1, state="COMPLETE", value=0.4, last=0.1, rate=0.002))
     text = rendered(display, console, file)
     assert "2 of 10 trials  1 complete  1 pruned  0 failed" in text
-    assert "val_loss 0.4000  t0001  lr 0.002" in text
+    assert "best  value 0.4000  t0001  lr 0.002" in text
 
 
 @pytest.mark.parametrize(("direction", "best"), [("minimize", 0), ("maximize", 1)])
 def test_the_best_is_by_the_studys_direction(direction, best):
     board = Scoreboard()
     board.opened(opening(direction=direction))
-    assert board.ended(record(0, state="COMPLETE", best=0.2))
-    assert board.ended(record(1, state="COMPLETE", best=0.8)) is (best == 1)
+    assert board.ended(record(0, state="COMPLETE", value=0.2))
+    assert board.ended(record(1, state="COMPLETE", value=0.8)) is (best == 1)
     assert board.best.number == best
 
 
 @pytest.mark.parametrize("display_class", [PlainDisplay, LiveDisplay])
-def test_the_best_of_a_study_that_goes_on_is_that_of_all_its_starts(display_class):
+def test_a_study_that_continues_is_counted_and_ranked_over_all_its_starts(display_class):
     display, console, file = shown(display_class)
-    before = [record(0, state="COMPLETE", best=0.3), record(1, state="COMPLETE", best=0.2)]
-    display.opened(dataclasses.replace(opening(finished=2), complete=before))
+    before = [record(0, state="COMPLETE", value=0.3), record(1, state="COMPLETE", value=0.2), record(2, state="PRUNED")]
+    display.opened(opening(ended=before))
     if display_class is LiveDisplay:
-        assert "val_loss 0.2000  t0001" in rendered(display, console, file)
-    display.ended(record(2, state="COMPLETE", best=0.25))
-    display.ended(record(3, state="COMPLETE", best=0.15))
+        assert "value 0.2000  t0001" in rendered(display, console, file)
+    else:
+        assert "study wine: 2 complete, 1 pruned of 10 trials, runs in /runs/wine" in file.getvalue()
+    display.ended(record(3, state="COMPLETE", value=0.25))
+    display.ended(record(4, state="COMPLETE", value=0.15))
     if display_class is LiveDisplay:
-        assert "val_loss 0.1500  t0003" in rendered(display, console, file)
+        text = rendered(display, console, file)
+        assert "value 0.1500  t0004" in text
+        assert "5 of 10 trials  4 complete  1 pruned  0 failed" in text
     else:
         worse, better = file.getvalue().splitlines()[-2:]
-        assert "val_loss 0.25 [3/10]" in worse
-        assert "val_loss 0.15 (best so far) [4/10]" in better
+        assert "value 0.25 [4/10]" in worse
+        assert "value 0.15 (best so far) [5/10]" in better
 
 
-def test_the_last_value_decides_where_the_study_says_so_and_nothing_where_it_has_several_objectives():
+def test_neither_an_infeasible_run_nor_one_of_several_objectives_is_the_best():
     board = Scoreboard()
-    board.opened(dataclasses.replace(opening(), value="last"))
-    assert board.ended(record(0, state="COMPLETE", best=0.1, last=0.5))
-    assert board.ended(record(1, state="COMPLETE", best=0.2, last=0.4))
-    assert not board.ended(record(2, state="COMPLETE", best=0.0, last=float("nan")))
-    board.opened(dataclasses.replace(opening(), value=None))
-    assert not board.ended(record(3, state="COMPLETE", best=0.0, last=0.0))
+    board.opened(opening())
+    assert not board.ended(record(0, state="COMPLETE", value=0.1, constraints={"size": 1.0}))
+    assert board.ended(record(1, state="COMPLETE", value=0.2, constraints={"size": 0.0}))
+    several = [Objective("val_loss"), Objective("size")]
+    board.opened(dataclasses.replace(opening(), objectives=several))
+    assert not board.ended(dataclasses.replace(record(2, state="COMPLETE"), values=[0.0, 1.0]))
+
+
+def test_the_values_of_several_objectives_are_named_and_an_infeasible_run_is_called_so():
+    display, _, file = shown(PlainDisplay)
+    display.opened(dataclasses.replace(opening(), objectives=[Objective("val_loss"), Objective("size")]))
+    display.ended(dataclasses.replace(record(2, state="COMPLETE"), values=[0.5, 33.0], constraints={"size": 1.0}))
+    assert file.getvalue().splitlines()[-1].endswith("after 0 epochs val_loss 0.5, size 33 (infeasible) [1/10]")
 
 
 def test_a_run_that_is_queued_again_has_not_ended():
     board = Scoreboard()
-    board.opened(opening(finished=3))
+    board.opened(opening(ended=[record(number, state="FAIL") for number in range(3)]))
     board.started(record(5))
     assert board.ended(record(5, state="WAITING")) is False
     assert (board.done(), dict(board.running), board.seconds_left()) == (3, {}, None)
@@ -142,8 +155,8 @@ def test_without_a_terminal_each_event_is_one_plain_line():
     display, _, file = shown(PlainDisplay)
     with display:
         two_running(display)
-        display.ended(record(1, state="COMPLETE", epoch=60, best=0.4, rate=0.002))
-        display.ended(record(0, state="PRUNED", epoch=2, best=0.9, reason="median: too high"))
+        display.ended(record(1, state="COMPLETE", epoch=60, value=0.4, last=0.6, rate=0.002))
+        display.ended(record(0, state="PRUNED", epoch=2, last=0.9, reason="median: too high"))
         display.ended(record(2, state="WAITING", epoch=1, reason="Ctrl-C"))
         display.ended(dataclasses.replace(record(3, state="WAITING", reason="its worker was killed"), name=None))
         display.message("stopping")
@@ -152,7 +165,7 @@ def test_without_a_terminal_each_event_is_one_plain_line():
         "study wine: 0 of 10 trials done, runs in /runs/wine",
         "started dnn-32-lr=0.01-bs=32-t0000",
         "started dnn-32-lr=0.002-bs=32-t0001",
-        "complete dnn-32-lr=0.002-bs=32-t0001 after 60 epochs val_loss 0.4 (best so far) [1/10]",
+        "complete dnn-32-lr=0.002-bs=32-t0001 after 60 epochs value 0.4 (best so far) [1/10]",
         "pruned dnn-32-lr=0.01-bs=32-t0000 after 2 epochs val_loss 0.9: median: too high [2/10]",
         "queued again dnn-32-lr=0.01-bs=32-t0002 after 1 epoch: Ctrl-C",
         "queued again t0003 after 0 epochs: its worker was killed",

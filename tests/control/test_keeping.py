@@ -1,22 +1,28 @@
 """Whose weights stay."""
 
+import math
+
 import pytest
 
 from sweep.control.keeping import Keeping
 from sweep.errors import StudyError
-from sweep.rundir import WEIGHTS
+from sweep.objective import Objective
+from sweep.rundir import CHECKPOINTS, WEIGHTS
 from sweep.store import RunRecord
 
+LOSS, SCORE = Objective("loss"), Objective("score", "maximize")
 
-def runs_in(folder, bests, states=None):
-    """Runs with weights, by their best values."""
+
+def runs_in(folder, values, states=None, **more):
+    """Runs with weights, by the values that they returned; their best epochs are in the opposite order."""
     made = []
-    for number, best in enumerate(bests):
+    for number, value in enumerate(values):
         directory = folder / str(number)
         directory.mkdir()
         (directory / WEIGHTS).write_bytes(b"")
         state = states[number] if states else "COMPLETE"
-        made.append(RunRecord(number, directory=str(directory), best=best, last=-(best or 0), state=state))
+        returned = [value] if state == "COMPLETE" else None
+        made.append(RunRecord(number, directory=str(directory), best=-value, values=returned, state=state, **more))
     return made
 
 
@@ -25,32 +31,53 @@ def left(folder):
 
 
 @pytest.mark.parametrize(
-    ("keep", "value", "maximize", "stay"),
+    ("keep", "objective", "stay"),
     [
-        ("best:2", "best", False, {1, 3}),
-        ("best:2", "best", True, {0, 2}),
-        ("best:1", "last", False, {0}),
-        ("best:9", "best", False, {0, 1, 2, 3}),
-        ("all", "best", False, {0, 1, 2, 3}),
+        ("best:2", LOSS, {1, 3}),
+        ("best:2", SCORE, {0, 2}),
+        ("best:9", LOSS, {0, 1, 2, 3}),
+        ("all", LOSS, {0, 1, 2, 3}),
+        ("none", LOSS, {0, 1, 2, 3}),
     ],
 )
-def test_the_best_ones_keep_theirs(tmp_path, keep, value, maximize, stay):
+def test_the_best_by_what_train_returned_keep_theirs(tmp_path, keep, objective, stay):
     runs = runs_in(tmp_path, [0.9, 0.1, 0.5, 0.2])
-    Keeping(keep).ended(runs, value=value, maximize=maximize)
+    Keeping(keep).ended(runs, objective)
     assert left(tmp_path) == stay
 
 
-def test_a_run_without_a_value_keeps_none_and_one_that_runs_keeps_its_own(tmp_path):
-    runs = runs_in(tmp_path, [0.5, None, 0.9, 0.1], ["COMPLETE", "PRUNED", "RUNNING", "PRUNED"])
-    Keeping("best:1").ended(runs, value="best", maximize=False)
-    assert left(tmp_path) == {2, 3}
+def test_a_pruned_or_failed_run_displaces_no_complete_one_and_keeps_nothing(tmp_path):
+    runs = runs_in(tmp_path, [0.5, 0.1, 0.2], ["COMPLETE", "PRUNED", "FAIL"])
+    Keeping("best:1").ended(runs, LOSS)
+    assert left(tmp_path) == {0}
+
+
+def test_a_run_that_may_still_become_the_best_keeps_its_own(tmp_path):
+    runs = runs_in(tmp_path, [0.5, 0.9, 0.9, 0.9], ["COMPLETE", "RUNNING", "WAITING", "PRUNED"])
+    (tmp_path / "3" / CHECKPOINTS).mkdir()
+    (tmp_path / "3" / CHECKPOINTS / "0-00000001.npz").write_bytes(b"")  # it can be revived
+    Keeping("best:1").ended(runs, LOSS)
+    assert left(tmp_path) == {0, 1, 2, 3}
+
+
+def test_an_infeasible_run_keeps_nothing(tmp_path):
+    runs = runs_in(tmp_path, [0.1, 0.5])
+    runs[0].constraints = {"size": 0.5}
+    Keeping("best:2").ended(runs, LOSS)
+    assert left(tmp_path) == {1}
+
+
+def test_ties_and_infinite_values_are_kept_in_the_order_of_the_ranking(tmp_path):
+    runs = runs_in(tmp_path, [math.inf, 0.5, 0.5, 0.5])
+    Keeping("best:2").ended(runs, LOSS)
+    assert left(tmp_path) == {1, 2}
 
 
 def test_a_better_one_takes_the_place_of_the_worst(tmp_path):
     keeping, runs = Keeping("best:1"), runs_in(tmp_path, [0.5, 0.4])
-    keeping.ended(runs[:1], value="best", maximize=False)
+    keeping.ended(runs[:1], LOSS)
     assert left(tmp_path) == {0, 1}
-    keeping.ended(runs, value="best", maximize=False)
+    keeping.ended(runs, LOSS)
     assert left(tmp_path) == {1}
 
 

@@ -78,22 +78,38 @@ def test_the_best_run_has_the_largest_value_where_that_is_the_direction(store):
     assert numbers(rank(study, store.runs(study.study_id))) == [1, 2, 0]
 
 
-def test_a_run_that_ended_with_nan_or_infinity_is_never_the_best(store):
-    runs = [run(0, math.nan), run(1, -math.inf), run(2, 1.0)]
-    study = add_study(store, runs=runs, value="last")
-    assert numbers(rank(study, store.runs(study.study_id))) == [2]
-
-
-def test_a_study_of_last_values_is_ranked_by_them(store):
-    study = add_study(store, runs=[run(0, 0.1, last=0.9), run(1, 0.2, last=0.3)], value="last")
+def test_runs_are_ranked_by_what_train_returned_and_not_by_their_epochs(store):
+    runs = [run(0, 0.1, values=[7.0]), run(1, 0.2, last=0.3, values=[0.5]), run(2, 0.0, values=None)]
+    study = add_study(store, runs=runs)
     assert numbers(rank(study, store.runs(study.study_id))) == [1, 0]
+
+
+def test_an_infinite_value_is_ranked_like_any_other(store):
+    runs = [run(0, values=[math.inf]), run(1, values=[-math.inf]), run(2, 1.0)]
+    study = add_study(store, runs=runs)
+    assert numbers(rank(study, store.runs(study.study_id))) == [1, 2, 0]
+
+
+def test_an_infeasible_run_is_never_the_best(store):
+    runs = [
+        run(0, 0.1, constraints={"size": 1.0, "time": -1.0}),
+        run(1, 0.3, constraints={"size": 0.0, "time": -1.0}),
+        run(2, 0.2),
+    ]
+    study = add_study(store, runs=runs)
+    kept = store.runs(study.study_id)
+    assert [one.feasible for one in kept] == [False, True, None]
+    assert numbers(rank(study, kept)) == [2, 1]
 
 
 def test_several_objectives_have_no_best_run(store):
     objectives = {"objective": ["loss", "size"], "direction": ["minimize", "minimize"]}
     study = add_study(store, runs=[run(0, 0.1)], **objectives)
     assert best_run(study, store.runs(study.study_id)) is None
-    with pytest.raises(SweepError, match="which has loss, size; sort by one"):
+    with pytest.raises(
+        SweepError,
+        match=r"Study diabetes has several objectives, loss, size, so no run is the best\. Sort by one of them",
+    ):
         rank(study, [])
 
 

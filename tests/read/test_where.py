@@ -17,12 +17,19 @@ KEYS = {"learning_rate": "lr", "batch_size": "bs", "optimizer": "opt", "aug": "a
 STUDY = StudyRecord(1, "diabetes", DECLARATION, KEYS, {}, "/somewhere", 0.0, None, 0)
 METRICS = {0: {"val_loss": 0.5, "val_mae": 0.4}, 1: {"val_mae": math.nan}}
 ADAM = {"learning_rate": 0.001, "batch_size": 32, "optimizer": "Adam", "aug": True, "l2": None, "odd name": 3}
-RUN = dataclasses.replace(run(0, 0.25, params=ADAM), duration=125.0, state="PRUNED", epoch=12)
+RUN = dataclasses.replace(
+    run(0, 0.25, params=ADAM),
+    duration=125.0,
+    state="PRUNED",
+    epoch=12,
+    values=[1.5],
+    constraints={"size": 2.0, "time": 0.0},
+)
 BARE = run(1, None, params={"batch_size": 64}, family="mlp", duration=None)
 
 
 def matches(text, of=RUN):
-    return compile_where(text, STUDY, lambda: METRICS).matches(of)
+    return compile_where(text, STUDY, lambda: METRICS, [RUN, BARE]).matches(of)
 
 
 @pytest.mark.parametrize(
@@ -37,8 +44,12 @@ def matches(text, of=RUN):
         "bs = 32",
         "bs == 32 and bs != 33",
         "val_mae < 0.6",
-        "val_loss = 0.25",
+        "val_loss = 0.5",
         "best < 0.3 or best > 100",
+        "best.val_loss = 0.25",
+        "value = 1.5 and run.value = 1.5 and value.val_loss = 1.5",
+        "feasible = false and run.feasible != true",
+        "constraint.size = 2 and constraint.time <= 0",
         "state = 'PRUNED'",
         'state = "pruned"',
         "epoch = 12",

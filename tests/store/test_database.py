@@ -250,14 +250,14 @@ def test_a_database_of_the_first_schema_is_migrated_with_all_that_is_in_it(stora
     study = add_study(store, runs=[run(0, 0.5)])
     with store.engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE sweep_runs DROP COLUMN snapshot"))
-        for column in ("findings", "revives", "interruptions"):
+        for column in ("findings", "revives", "interruptions", '"values"', "constraints", "trainings"):
             connection.execute(sa.text(f"ALTER TABLE sweep_runs DROP COLUMN {column}"))
         connection.execute(sa.text("ALTER TABLE sweep_runs ADD COLUMN finding TEXT"))
         connection.execute(sa.text("UPDATE sweep_runs SET finding = 'no symmetry breaking: all; do'"))
         connection.execute(sa.text("DROP TABLE sweep_snapshots"))
     store.close()
     set_revision(storage_url, "0001")
-    with pytest.raises(StoreError, match="must have schema 0003: got 0001"):
+    with pytest.raises(StoreError, match="must have schema 0004: got 0001"):
         Store(storage_url)
     store = Store(storage_url, create=True)
     (found,) = store.runs(study.study_id)

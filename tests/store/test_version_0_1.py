@@ -1,0 +1,105 @@
+"""A database that version 0.1 has left behind is migrated with everything in it, on SQLite and on PostgreSQL."""
+
+import math
+
+import optuna
+import pytest
+import sqlalchemy as sa
+from optuna.storages._rdb import models
+
+from sweep.control.checking import check_database
+from sweep.errors import StoreError
+from sweep.read.runs import best_run
+from sweep.store import Store, schema, tables
+from sweep.store.database import parse_url
+from tests.databases import optunas_own
+from tests.version_0_1 import unpack
+
+NEW = ('"values"', "constraints", "trainings")
+
+
+@pytest.fixture
+def old_url(request, empty_storage_url, tmp_path):
+    """The database of version 0.1, not migrated."""
+    source = unpack(tmp_path / "old")
+    if empty_storage_url.startswith("sqlite"):
+        return source
+    Store(empty_storage_url, create=True).close()
+    there, here = sa.create_engine(source), sa.create_engine(parse_url(empty_storage_url))
+    with there.connect() as read, here.begin() as write:
+        for column in NEW:
+            write.execute(sa.text(f"ALTER TABLE sweep_runs DROP COLUMN {column}"))
+        write.execute(sa.text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '0003'"))
+        for table in [*models.BaseModel.metadata.sorted_tables, *tables.metadata.sorted_tables]:
+            if table.name == "version_info":
+                continue
+            columns = [column for column in table.c if f'"{column.name}"' not in NEW and column.name not in NEW]
+            rows = [row._asdict() for row in read.execute(sa.select(*columns))]
+            if rows:
+                write.execute(sa.insert(table), rows)
+    there.dispose()
+    here.dispose()
+    return empty_storage_url
+
+
+@pytest.fixture
+def migrated(old_url):
+    """The database of version 0.1, migrated."""
+    with pytest.raises(StoreError, match="sweep db upgrade"):
+        Store(old_url)
+    store = Store(old_url, create=True)
+    yield store
+    store.close()
+
+
+def runs_of(store, name):
+    return store.runs(store.study(name).study_id)
+
+
+def test_complete_runs_have_what_train_returned_and_others_nothing(migrated):
+    assert [run.values for run in runs_of(migrated, "reporting")] == [
+        [5.0],
+        [5.0],
+        [1.258064],
+        [5.3264000000000005],
+        [5.368099999999999],
+    ]
+    pruning = [(run.state, run.value, run.last) for run in runs_of(migrated, "pruning")]
+    assert pruning == [
+        ("COMPLETE", 1.0, 2.0),
+        ("PRUNED", None, 9.0),  # its last report stands as a value in Optuna's tables
+        ("COMPLETE", 4.0, 5.0),
+        ("FAIL", None, 8.0),
+        ("COMPLETE", -math.inf, 7.0),
+        ("COMPLETE", 0.0, 1.0),
+        ("PRUNED", None, 9.0),
+    ]
+    assert runs_of(migrated, "two")[0].values[1] == 10.0
+    assert [run.state for run in runs_of(migrated, "stopped")] == ["COMPLETE", "WAITING"]
+    assert runs_of(migrated, "stopped")[1].values is None
+
+
+def test_constraints_are_taken_from_optunas_tables(migrated):
+    runs = runs_of(migrated, "constrained")
+    assert runs[0].constraints == {"weight": 0.5, "height": -2.5}
+    assert [run.feasible for run in runs] == [False, True, True, False]
+    assert runs_of(migrated, "reporting")[0].feasible is None
+
+
+def test_the_best_runs_are_optunas_best_trials_and_nothing_is_wrong(migrated):
+    with optunas_own(migrated.url.render_as_string(hide_password=False)) as storage:
+        for study in migrated.studies():
+            best = best_run(study, migrated.runs(study.study_id))
+            if study.name == "two":
+                assert best is None
+            else:
+                theirs = optuna.load_study(study_name=study.name, storage=storage).best_trial
+                assert (best.number, best.value) == (theirs.number, theirs.value), study.name
+    assert check_database(migrated) == []
+
+
+def test_migrating_twice_changes_nothing(migrated):
+    before = {study.name: migrated.runs(study.study_id) for study in migrated.studies()}
+    again = Store(migrated.url.render_as_string(hide_password=False), create=True)
+    assert {study.name: again.runs(study.study_id) for study in again.studies()} == before
+    again.close()
