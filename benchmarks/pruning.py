@@ -24,9 +24,9 @@ import optuna
 from nets import build, data
 
 import sweep
-from sweep.control.opening import Settings
 from sweep.control.progress import Silent
 from sweep.control.start import start_here
+from sweep.options import Settings
 from sweep.store import RunRecord
 
 PRUNERS = ("nop", "median", "hyperband")

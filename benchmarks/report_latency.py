@@ -23,9 +23,9 @@ from optuna.distributions import FloatDistribution, distribution_to_json
 from optuna.trial import TrialState, create_trial
 
 from sweep.control.coordinator import Coordinator
-from sweep.control.opening import Settings
 from sweep.control.start import running
 from sweep.declaration import Declaration
+from sweep.options import Settings
 from sweep.protocol import PROTOCOL
 from sweep.store import RunRecord
 from sweep.train.link import Link

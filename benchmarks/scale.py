@@ -29,9 +29,9 @@ from optuna.distributions import FloatDistribution, distribution_to_json
 from report_latency import databases, fill
 
 from sweep.control.coordinator import Coordinator
-from sweep.control.opening import Settings
 from sweep.control.start import running
 from sweep.declaration import Declaration
+from sweep.options import Settings
 from sweep.protocol import PROTOCOL
 from sweep.train.link import Fenced, Gone, Link, Refused
 

@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sweep.control.ray import Cluster
     from sweep.errors import SweepError
     from sweep.keras_tuner import from_keras_tuner
+    from sweep.options import Cluster
     from sweep.study import Study
     from sweep.train.callbacks import callbacks
     from sweep.train.checks.before import check
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Cluster", "Study", "SweepError", "callbacks", "check", "fit", "from_keras_tuner", "load"]
 
 _HOMES = {
-    "Cluster": "sweep.control.ray",
+    "Cluster": "sweep.options",
     "Study": "sweep.study",
     "SweepError": "sweep.errors",
     "callbacks": "sweep.train.callbacks",

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import importlib.metadata
-import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,15 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import StudyError
+from sweep.names import Value as Value
 from sweep.objective import Objective
+from sweep.options import OPTIONS
 from sweep.specs import prunes
 
-Value = None | bool | int | float | str
-
-BROKEN = ("prune", "report", "ignore")
-BROKEN_RULE = "what severe findings do is prune, report or ignore"
-
-STUDY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
 PACKAGES = ("sweep", "tensorflow", "keras", "optuna", "numpy", "tensorboard")
 
 
@@ -124,11 +119,8 @@ def commit(folder: Path) -> str | None:
 
 
 def _check_declaration(study: Declaration) -> None:
+    _check_options(study)
     _check_types(study)
-    if not STUDY_NAME.fullmatch(study.name):
-        raise StudyError(
-            "a study's name is up to 80 of A-Z a-z 0-9 . _ - and begins with none of . -", repr(study.name)
-        )
     if not study.objective or len(study.objective) != len(study.direction):
         raise StudyError("each objective has its direction", f"{study.objective} and {study.direction}")
     for direction in study.direction:
@@ -140,33 +132,24 @@ def _check_declaration(study: Declaration) -> None:
             f"pruner {study.pruner!r}",
             "use --pruner nop, or one objective",
         )
-    if study.timeout is not None and not study.timeout > 0:
-        raise StudyError("a timeout is a number of seconds above 0", repr(study.timeout))
     if study.value not in ("best", "last"):
         raise StudyError(
             "a trial's value is the best or the last epoch's", repr(study.value), 'value="best" or value="last"'
         )
-    if study.broken not in BROKEN:
-        raise StudyError(BROKEN_RULE, repr(study.broken), 'e.g. broken="report"')
     if study.precision not in ("auto", None):
         raise StudyError("precision is auto or None", repr(study.precision))
 
 
+def _check_options(study: Declaration) -> None:
+    """Check what a start can override by the same rules, and give it the same form: a timeout of "10m" is 600.0."""
+    for item in dataclasses.fields(study):
+        value = getattr(study, item.name)
+        if item.name in OPTIONS and not (value is None and item.default is None):
+            object.__setattr__(study, item.name, OPTIONS[item.name].declared(value))
+
+
 def _check_types(study: Declaration) -> None:
     """Refuse what is of another type than it must be, before anything is asked of it."""
-    for name, least in (("trials", 1), ("epochs", 1), ("workers", 0), ("seed", 0)):
-        count = getattr(study, name)
-        if count is None and name != "trials":
-            continue
-        if isinstance(count, bool) or not isinstance(count, int) or count < least:
-            remedy = "0 trains in this process" if name == "workers" else None
-            raise StudyError(f"{name} is a whole number of at least {least}", repr(count), remedy)
-    if isinstance(study.timeout, bool) or not isinstance(study.timeout, int | float | None):
-        raise StudyError("a timeout is a number of seconds above 0", repr(study.timeout))
-    for name, example in (("name", "wine"), ("sampler", "tpe(n_startup_trials=20)"), ("pruner", "median")):
-        text = getattr(study, name)
-        if not isinstance(text, str):
-            raise StudyError(f"a study's {name} is text", f"a {type(text).__name__}", f"e.g. {name}={example!r}")
     for name in ("objective", "direction"):
         if not all(isinstance(text, str) for text in getattr(study, name)):
             raise StudyError(f"a study's {name} is text, or a list of texts", repr(getattr(study, name)))

@@ -1,25 +1,24 @@
 """`Study.run`: the sweep of `sweep start` from a script or a notebook, with the same display."""
 
-import dataclasses
 import importlib.util
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
 from rich.console import Console
 
+from sweep.cli.choices import choose
 from sweep.cli.display import LiveDisplay, PlainDisplay
 from sweep.cli.output import console
-from sweep.control.opening import Settings
 from sweep.control.preview import preview, preview_here
 from sweep.control.start import start_file, start_here
 from sweep.errors import StudyError
+from sweep.options import Settings, from_keywords
 from sweep.study import Study
 
 
 def run_study(study: Study, **overrides: Any) -> optuna.Study:
     """Run a study; see `Study.run`."""
-    settings = settings_of(overrides)
+    settings = from_keywords(overrides)
     workers = settings.workers if settings.workers is not None else study.workers
     here = study.file is None or workers == 0
     if here and settings.workers:
@@ -30,37 +29,14 @@ def run_study(study: Study, **overrides: Any) -> optuna.Study:
         )
     if here and settings.cluster is not None:
         raise StudyError("workers on a cluster load a study from its file", "a study that this process is to train")
-    if settings.fixed or settings.enqueue:
-        settings = _checked(study, settings, here=here)
-    with _display(console(), str(study.file or study.name)) as watcher:
+    settings = choose(settings, lambda: preview_here(study) if here else preview(str(study.file)))
+    with _display(console(), str(study.file or study.name), settings) as watcher:
         outcome = start_here(study, settings, watcher) if here else start_file(str(study.file), settings, watcher)
     return outcome.opened.search.study
 
 
-def _display(screen: Console, file: str) -> LiveDisplay | PlainDisplay:
+def _display(screen: Console, file: str, settings: Settings) -> LiveDisplay | PlainDisplay:
     """The live display where there is a person: on a terminal, and in a notebook that can change what it has shown."""
     rich_can = importlib.util.find_spec("ipywidgets") is not None
     lives = rich_can if screen.is_jupyter else screen.is_terminal
-    return (LiveDisplay if lives else PlainDisplay)(screen, file, names=False)
-
-
-def settings_of(overrides: Mapping[str, Any]) -> Settings:
-    """Settings from keyword arguments.
-
-    Raises:
-        StudyError: there is no such setting.
-    """
-    there = {item.name for item in dataclasses.fields(Settings)}
-    unknown = sorted(overrides.keys() - there)
-    if unknown:
-        raise StudyError(f"a study is run with {', '.join(sorted(there))}", ", ".join(unknown))
-    return Settings(**{name: value for name, value in overrides.items() if value is not None})
-
-
-def _checked(study: Study, settings: Settings, *, here: bool) -> Settings:
-    """The settings with parameters as their domains have them."""
-    seen = preview_here(study) if here else preview(str(study.file))
-    sets: Sequence[Mapping[str, Any]] = settings.enqueue
-    return dataclasses.replace(
-        settings, fixed=seen.params(settings.fixed), enqueue=[seen.params(params) for params in sets]
-    )
+    return (LiveDisplay if lives else PlainDisplay)(screen, file, names=settings.names)

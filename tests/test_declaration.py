@@ -39,7 +39,7 @@ def test_overrides_replace_what_they_name_and_none_replaces_nothing():
 
 
 def test_overrides_are_checked_as_declarations_are():
-    with pytest.raises(StudyError, match="trials is a whole number of at least 1: got 0"):
+    with pytest.raises(StudyError, match="trials must be a whole number of at least 1, not 0"):
         WHOLE.replaced(trials=0)
 
 

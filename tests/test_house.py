@@ -18,6 +18,7 @@ GROUND = {
     "protocol",
     "architecture",
     "declaration",
+    "options",
     "study",
     "events",
     "finding",

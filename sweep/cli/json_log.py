@@ -13,22 +13,10 @@ from typing import Any, Self
 
 from sweep.control.progress import Opening
 from sweep.control.start import Outcome
-from sweep.errors import SweepError
 from sweep.objective import Objective
 from sweep.store import FINISHED, RunRecord
 
-FORMATS = ("text", "json")
 STAMP = "%Y-%m-%dT%H:%M:%SZ"
-
-
-def check_format(given: str) -> None:
-    """Refuse a format of logs that there is not.
-
-    Raises:
-        SweepError: it is none.
-    """
-    if given not in FORMATS:
-        raise SweepError(f"logs are {' or '.join(FORMATS)}", repr(given))
 
 
 def write_event(event: str, level: str = "info", **values: Any) -> None:

@@ -2,38 +2,49 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sweep.read.commands import DEFAULT_LOGDIR, DEFAULT_STORAGE
+from sweep.options import OPTIONS, Flag, Option
+
+DEFAULT_STORAGE: str = OPTIONS["storage"].default
+DEFAULT_LOGDIR: str = OPTIONS["logdir"].default
 
 if TYPE_CHECKING:
     from sweep.store import Store
 
-Storage = Annotated[
-    str,
-    typer.Option(
-        "--storage",
-        envvar="SWEEP_STORAGE",
-        metavar="URL",
-        help="The database, such as sqlite:///sweep.db or postgresql://user@host/sweep.",
-    ),
-]
+
+def described(option: Option, help: str | None = None) -> Any:
+    """An option of the table as typer's; `help` is another one than that of `sweep start`."""
+    unset = f" [default: {option.unset}]" if option.unset is not None and not option.declares else ""
+    return typer.Option(
+        option.flag,
+        envvar=option.envvar,
+        metavar=option.metavar or None,
+        help=(help or option.help) + unset,
+        show_default=option.default is not None and not isinstance(option.values, Flag) and not option.values.many,
+    )
+
+
+def typed(option: Option) -> tuple[Any, Any]:
+    """An option's annotation for typer, and its default. Every value is a text, which the table reads."""
+    about = described(option)
+    if isinstance(option.values, Flag):
+        return Annotated[bool, about], False
+    if option.values.many:
+        return Annotated[list[str], about], []
+    return Annotated[str | None, about], None if option.default is None else option.values.texts(option.default)[0]
+
+
+Storage = Annotated[str, described(OPTIONS["storage"])]
+Logdir = Annotated[str, described(OPTIONS["logdir"])]
+Names = Annotated[bool, described(OPTIONS["names"])]
+LogFormat = Annotated[str, described(OPTIONS["log_format"])]
 Server = Annotated[
     str | None,
-    typer.Option(
-        "--server",
-        envvar="SWEEP_SERVER",
-        metavar="URL",
-        show_default=False,
-        help="Ask a service (sweep serve) instead of a database; its token is read from SWEEP_TOKEN.",
-    ),
-]
-Logdir = Annotated[
-    str,
-    typer.Option(
-        "--logdir", envvar="SWEEP_LOGDIR", metavar="DIR", help="The log directory; each study has a folder in it."
+    described(
+        OPTIONS["server"], "Ask a service (sweep serve) instead of a database; its token is read from SWEEP_TOKEN."
     ),
 ]
 StudyName = Annotated[
@@ -62,10 +73,7 @@ Where = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON (NaN and infinity are null).")]
-LogFormat = Annotated[
-    str, typer.Option("--log-format", metavar="FORMAT", help="text, or json: an event a line on standard error.")
-]
-Names = Annotated[bool, typer.Option("--names", help="Show run names instead of parameters.")]
+
 
 __all__ = [
     "DEFAULT_LOGDIR",
@@ -80,8 +88,10 @@ __all__ = [
     "Storage",
     "StudyName",
     "Where",
+    "described",
     "opened",
     "place",
+    "typed",
 ]
 
 

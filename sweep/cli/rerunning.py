@@ -7,13 +7,13 @@ from pathlib import Path
 from sweep.cli.grid import Column, Grid
 from sweep.cli.output import print_whole, say, show_grid
 from sweep.cli.target import named_run
-from sweep.control.opening import Settings
 from sweep.control.progress import Silent
 from sweep.control.revival import ancestors
 from sweep.control.start import start_file
 from sweep.declaration import versions
 from sweep.errors import SweepError
 from sweep.names import short_number
+from sweep.options import Settings
 from sweep.read.differences import Comparison, compare
 from sweep.snapshot import Snapshot
 from sweep.store import RunRecord, Store, StudyRecord

@@ -49,10 +49,10 @@ def serve(
     Example: sweep serve --studies studies
              sweep serve --host 0.0.0.0 --studies studies     makes a token and prints it
     """
-    from sweep.cli.json_log import check_format, log_as_json
+    from sweep.cli.json_log import log_as_json
     from sweep.cli.serving import Address, run_service
+    from sweep.options import OPTIONS
 
-    check_format(log_format)
-    if log_format == "json":
+    if OPTIONS["log_format"].read(log_format) == "json":
         log_as_json()
     run_service(Address(host, port, allow_host or []), storage, logdir, studies, token)

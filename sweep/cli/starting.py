@@ -1,25 +1,24 @@
 """How `sweep start` runs a study: its display while it trains, and what it says at the end."""
 
 import dataclasses
-import os
 import signal
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
 
-from sweep.cli import on_ray
 from sweep.cli.choices import choose
 from sweep.cli.detaching import outliving_the_terminal
 from sweep.cli.display import LiveDisplay, PlainDisplay
-from sweep.cli.json_log import JsonDisplay, best_value, check_format, log_as_json
+from sweep.cli.json_log import JsonDisplay, best_value, log_as_json
 from sweep.cli.notifying import Notifier
 from sweep.cli.output import console, on_terminal, say, show_grid
 from sweep.cli.tables import constants_line, runs_grid
-from sweep.control.opening import Settings
+from sweep.control.preview import preview
 from sweep.control.start import Outcome, start_file, start_here
 from sweep.errors import SweepError
-from sweep.read.commands import DEFAULT_LOGDIR, command, shown_path
+from sweep.options import OPTIONS, Settings, words
+from sweep.read.commands import command, shown_path
 from sweep.read.findings import common_findings
 from sweep.read.runs import best_run, finished, rank
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
@@ -29,83 +28,38 @@ from sweep.words import counted
 SHOWN = 10  # runs of the closing table
 
 
-@dataclasses.dataclass(frozen=True)
-class CommandLine:
-    """What the user said: the study file, the settings, and `--set` as it was typed."""
+def again(file: str, settings: Settings, trials: int | None = None) -> str:
+    """The command that continues a study as it was started. What was to be tried first is in the study already.
 
-    file: str
-    settings: Settings
-    fixed: Sequence[str]
-
-    def again(self, trials: int | None = None) -> str:
-        """The command that goes on with the study as it was started; what was enqueued stands in it already."""
-        given = self.settings if trials is None else dataclasses.replace(self.settings, trials=trials)
-        words = ["start", shown_path(self.file)]
-        for name in ("trials", "timeout", "epochs", "workers", "sampler", "pruner", "broken", "seed", "name"):
-            value = getattr(given, name)
-            if value is not None:
-                words += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
-        if given.gpus is not None:
-            words += ["--gpus", ",".join(given.gpus)]
-        for name in ("per_gpu", "keep", "retries", "trial_timeout"):
-            value = getattr(given, name)
-            if value != getattr(Settings, name):
-                words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
-        words += on_ray.words(given.cluster)
-        for text in self.fixed:
-            words += ["--set", text]
-        if given.logdir != os.environ.get("SWEEP_LOGDIR", DEFAULT_LOGDIR):
-            words += ["--logdir", given.logdir]
-        return command(*words, storage=given.storage)
-
-
-@dataclasses.dataclass(frozen=True)
-class Showing:
-    """How a study is shown while it trains.
-
-    Attributes:
-        names: run names instead of parameters.
-        log_format: `text` or `json`.
-        notify: a command for the shell at the end and where trials fail one after another.
+    Args:
+        trials: another total than the one it was started with.
     """
-
-    names: bool = False
-    log_format: str = "text"
-    notify: str | None = None
-
-    def display(self, file: str) -> LiveDisplay | PlainDisplay | JsonDisplay:
-        """The display of a study file.
-
-        Raises:
-            SweepError: there is no such format.
-        """
-        check_format(self.log_format)
-        if self.log_format == "json":
-            log_as_json()
-            return JsonDisplay(file)
-        return (LiveDisplay if on_terminal() else PlainDisplay)(console(), file, names=self.names)
+    repeated = dataclasses.replace(settings, trials=trials or settings.trials)
+    names = [name for name, option in OPTIONS.items() if option.again != "never" and name != "storage"]
+    said = [word for pair in words(repeated, names) for word in pair if word is not None]
+    return command("start", shown_path(file), *said, storage=settings.storage)
 
 
-def run(
-    file: str,
-    settings: Settings,
-    fixed: Sequence[str],
-    enqueue: Sequence[str],
-    best_of: Sequence[str],
-    showing: Showing,
-) -> int:
+def display_of(file: str, settings: Settings) -> LiveDisplay | PlainDisplay | JsonDisplay:
+    """What shows a study while it trains."""
+    if settings.log_format == "json":
+        log_as_json()
+        return JsonDisplay(file)
+    return (LiveDisplay if on_terminal() else PlainDisplay)(console(), file, names=settings.names)
+
+
+def run(file: str, settings: Settings) -> int:
     """Run a study file and print how it went; returns the exit status."""
-    display = showing.display(file)
+    display = display_of(file, settings)
     check_file(file)
-    choices = choose(file, fixed, enqueue, best_of, storage=settings.storage)
-    settings = dataclasses.replace(settings, fixed=choices.fixed, enqueue=choices.enqueue)
-    notifier = Notifier(showing.notify, display) if showing.notify is not None else None
+    chosen = choose(settings, lambda: preview(file))
+    notifier = Notifier(settings.notify, display) if settings.notify is not None else None
     try:
         with outliving_the_terminal(), display:
             if settings.workers == 0:
-                outcome = start_here(load(file), settings, notifier or display)
+                outcome = start_here(load(file), chosen, notifier or display)
             else:
-                outcome = start_file(file, settings, notifier or display)
+                outcome = start_file(file, chosen, notifier or display)
     except KeyboardInterrupt:
         why = "stopped before the study was loaded; nothing was trained"
         if isinstance(display, JsonDisplay):
@@ -123,32 +77,32 @@ def run(
     if isinstance(display, JsonDisplay):
         display.closed("finished" if outcome.stopped is None else "stopped", outcome.stopped, outcome)
     else:
-        close(console(), outcome, CommandLine(file, settings, fixed), names=showing.names)
+        close(console(), outcome, file, settings)
     if notifier is not None:
         _notify_end(notifier, outcome)
     return 0 if outcome.signal is None else 128 + (signal.SIGINT if outcome.signal == signal.SIGINT else outcome.signal)
 
 
-def close(screen: Console, outcome: Outcome, line: CommandLine, *, names: bool) -> None:
+def close(screen: Console, outcome: Outcome, file: str, settings: Settings) -> None:
     """Print the best runs, what was pruned and what that spared, and where to look further."""
     name = outcome.opened.declaration.name
     if outcome.opened.writer is None:
         screen.print("nothing was trained", style="yellow")
         return
-    store = Store(line.settings.storage)
+    store = Store(settings.storage)
     try:
         study = store.study(name)
         runs = store.runs(study.study_id)
     finally:
         store.close()
-    _best_table(screen, study, runs, names=names)
+    _best_table(screen, study, runs, names=settings.names)
     for said in summary(study, runs, outcome):
         screen.print(said, markup=False, highlight=False, soft_wrap=True)
     screen.print()
-    further = _further(study, outcome, line)
-    width = max(len(words) for words, _ in further)
-    for words, what in further:
-        screen.print(Text.assemble("  ", (words.ljust(width), "bold"), "   ", (what, "dim")), soft_wrap=True)
+    further = _further(study, outcome, file, settings)
+    width = max(len(line) for line, _ in further)
+    for line, what in further:
+        screen.print(Text.assemble("  ", (line.ljust(width), "bold"), "   ", (what, "dim")), soft_wrap=True)
 
 
 def _notify_end(notifier: Notifier, outcome: Outcome) -> None:
@@ -201,11 +155,11 @@ def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> 
     return lines
 
 
-def _further(study: StudyRecord, outcome: Outcome, line: CommandLine) -> list[tuple[str, str]]:
+def _further(study: StudyRecord, outcome: Outcome, file: str, settings: Settings) -> list[tuple[str, str]]:
     done = sum(run.state in FINISHED for run in outcome.opened.ledger.runs())
     total = study.declaration["trials"]
-    first = (line.again(), "goes on") if done < total else (line.again(trials=2 * total), "trains more")
-    storage = line.settings.storage
+    first = (again(file, settings), "goes on") if done < total else (again(file, settings, 2 * total), "trains more")
+    storage = settings.storage
     return [
         *([] if done >= total and outcome.opened.search.exhausted else [first]),
         (command("runs", study.name, storage=storage), "lists all runs"),

@@ -9,8 +9,8 @@ from typing import Any
 import ray
 
 from sweep.cluster.shipping import stays
-from sweep.control.ray import Cluster
 from sweep.errors import SweepError
+from sweep.options import Cluster
 
 PATIENCE = 5.0  # seconds for an address to answer
 

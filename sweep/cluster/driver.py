@@ -21,8 +21,8 @@ import ray
 from sweep.cluster.connecting import connect, needs, nodes, room
 from sweep.cluster.crew import Crew
 from sweep.cluster.probe import Probe, probing, sees
-from sweep.control.ray import Cluster
 from sweep.errors import SweepError
+from sweep.options import Cluster
 from sweep.words import listed
 
 LOOK_SECONDS = 2.0  # between two looks at the nodes

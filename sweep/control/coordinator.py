@@ -18,10 +18,11 @@ from sweep.control.ending import Endings, ran_out
 from sweep.control.keeping import Keeping
 from sweep.control.live import Fenced, Live
 from sweep.control.opened import Opened
-from sweep.control.opening import Settings, open_study
+from sweep.control.opening import open_study
 from sweep.control.progress import Silent, Watcher
 from sweep.declaration import Declaration
 from sweep.errors import StudyError, SweepError
+from sweep.options import Settings
 from sweep.snapshot import Snapshot
 from sweep.store import RunRecord
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from sweep.control.folder import Hold, unmark
 from sweep.control.lease import LeaseLost, create_study, delete_study
@@ -18,14 +18,12 @@ from sweep.control.storage import Ledger
 from sweep.control.writer import StudyWriter
 from sweep.declaration import Declaration
 from sweep.errors import StudyError
+from sweep.options import Settings
 from sweep.snapshot import Snapshot
 from sweep.store import FINISHED, RunRecord, Store
 from sweep.store.database import REFUSES, sqlite_path
 from sweep.store.lease import new_owner
 from sweep.store.sqlite_file import remove_unused
-
-if TYPE_CHECKING:
-    from sweep.control.opening import Settings
 
 RETRY_SECONDS = 1.0
 
@@ -45,7 +43,7 @@ class Opened:
     def __init__(
         self,
         declaration: Declaration,
-        settings: "Settings",
+        settings: Settings,
         search: Search,
         ledger: Ledger,
         writer: StudyWriter | None = None,

@@ -3,63 +3,25 @@
 import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from optuna.trial import TrialState
 
 from sweep.control.keeping import Keeping
 from sweep.control.lease import claim, find_study
 from sweep.control.opened import Opened
-from sweep.control.ray import Cluster
 from sweep.control.search import Search
 from sweep.control.standing import Standing, read_standing
 from sweep.control.storage import Ledger
 from sweep.control.writer import StudyWriter
-from sweep.declaration import Declaration, Value
+from sweep.declaration import Declaration
 from sweep.errors import StudyError
+from sweep.names import Value
+from sweep.options import Settings
 from sweep.store import FINISHED, Store, StudyRecord
 from sweep.store.database import has_schema, parse_url
 from sweep.store.lease import new_owner
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Where a study is kept, and what the command line says instead of the study file. None leaves the file's word.
-
-    `fixed` keeps parameters at one value, `enqueue` puts parameters first in the queue; both with the values that the
-    parameters' domains have. `logdir` is the folder that holds a folder for each study. `gpus` are those to train on,
-    `per_gpu` how many workers share one. `keep` is whose weights stay: `best:N`, `all` or `none`. A trial that raises
-    is tried again `retries` times; it has failed where its worker says nothing for `trial_timeout` seconds.
-    `trial_seed` is the seed of every trial, in place of one for each. `cluster` is where workers run, if not here.
-    """
-
-    storage: str = "sqlite:///sweep.db"
-    logdir: str = "runs"
-    name: str | None = None
-    trials: int | None = None
-    epochs: int | None = None
-    timeout: float | None = None
-    workers: int | None = None
-    sampler: str | None = None
-    pruner: str | None = None
-    broken: str | None = None
-    seed: int | None = None
-    keep: str = "all"
-    gpus: Sequence[str] | None = None
-    per_gpu: int = 1
-    retries: int = 0
-    trial_timeout: float | None = None
-    trial_seed: int | None = None
-    cluster: Cluster | None = None
-    fixed: Mapping[str, Value] = field(default_factory=dict)
-    enqueue: Sequence[Mapping[str, Value]] = ()
-
-    def over(self, declaration: Declaration) -> Declaration:
-        """The declaration with what the command line says instead."""
-        names = ("name", "trials", "epochs", "timeout", "workers", "sampler", "pruner", "broken", "seed")
-        given = {name: getattr(self, name) for name in names}
-        return declaration.replaced(**given, force_epochs=self.epochs is not None)
 
 
 def open_study(declaration: Declaration, settings: Settings, *, preview: bool = False) -> Opened:
@@ -69,7 +31,7 @@ def open_study(declaration: Declaration, settings: Settings, *, preview: bool = 
         StudyError: it cannot go on as declared, is run by another coordinator, or its log directory cannot be written.
         StoreError: the database cannot be opened.
     """
-    declaration = settings.over(declaration)
+    declaration = overridden(declaration, settings)
     if preview:
         declaration = _seeded(declaration, None)
         return Opened(declaration, settings, Search(declaration), Ledger(), preview=True)
@@ -83,6 +45,11 @@ def open_study(declaration: Declaration, settings: Settings, *, preview: bool = 
         if store is not None:
             store.close()
         raise
+
+
+def overridden(declaration: Declaration, settings: Settings) -> Declaration:
+    """The declaration with what a start was given instead; epochs that were given hold whatever `sweep.fit` says."""
+    return declaration.replaced(**settings.declared(), force_epochs=settings.epochs is not None)
 
 
 def _open(declaration: Declaration, settings: Settings, store: Store | None, record: StudyRecord | None) -> Opened:
@@ -116,7 +83,8 @@ def _open(declaration: Declaration, settings: Settings, store: Store | None, rec
             writer.release()
             raise
     search.enqueue(declaration.enqueue)
-    search.enqueue(settings.enqueue, again=True)
+    # A start that names runs has looked up their parameters by now: see `sweep.cli.choices`.
+    search.enqueue(cast("Sequence[Mapping[str, Value]]", settings.enqueue), again=True)
     return opened
 
 

@@ -13,12 +13,12 @@ from sweep.control.coordinator import Coordinator
 from sweep.control.domains import coerce, describe, known_parameter
 from sweep.control.executor import Executor
 from sweep.control.local import Local
-from sweep.control.opening import Settings
 from sweep.control.progress import Opening, Silent
 from sweep.control.start import Engaged, running, work_here
 from sweep.declaration import Value
 from sweep.errors import StudyError
 from sweep.names import KeyTable, decode
+from sweep.options import Settings
 from sweep.store import RunRecord
 from sweep.study import Study, check_file
 

@@ -7,7 +7,6 @@ messages do not go that way, but from the driver into the coordinator's own sock
 
 import contextlib
 import dataclasses
-import importlib.util
 import json
 import os
 import shutil
@@ -15,14 +14,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
 from sweep.control.executor import Ending
-from sweep.errors import StudyError, SweepError
+from sweep.errors import SweepError
+from sweep.options import Cluster
 
 DEFAULTS = {
     "RAY_AUTH_MODE": "token",  # else anybody who reaches the cluster runs what they like on it
@@ -32,40 +31,6 @@ DEFAULTS = {
 """Ray's own settings by their environment variables, where the user has not set them."""
 
 CLOSE_SECONDS = 30.0  # for the driver to leave its cluster
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """A Ray cluster, and what a worker takes of it.
-
-    Attributes:
-        address: `HOST:PORT` of its head; None starts Ray on this machine.
-        cpus: cores of a worker.
-        gpus: GPUs of a worker, or a part of one; None is one where the cluster has GPUs.
-        resources: others, by the names that nodes were started with.
-        shared: refuse to begin unless every node sees the log directory.
-        dashboard: start Ray's dashboard with it.
-    """
-
-    address: str | None = None
-    cpus: float = 1.0
-    gpus: float | None = None
-    resources: Mapping[str, float] = field(default_factory=dict)
-    shared: bool = False
-    dashboard: bool = False
-
-    def __post_init__(self) -> None:
-        if importlib.util.find_spec("ray") is None:
-            raise StudyError("--on ray needs Ray", "none installed", "run: pip install 'sweep[ray]'")
-        amounts = {"--cpus-per-worker": self.cpus, "--gpus-per-worker": self.gpus or 0.0}
-        amounts.update({f"--resource {name}": amount for name, amount in self.resources.items()})
-        for name, amount in amounts.items():
-            if not 0.0 <= amount < float("inf"):
-                raise StudyError(f"{name} is a number of at least 0", repr(amount))
-            if amount > 1 and amount != int(amount):
-                raise StudyError(f"{name} is a whole number where it is more than 1, as Ray has it", repr(amount))
-        if self.dashboard and self.address is not None:
-            raise StudyError("--dashboard is for a Ray that is started here", f"--address {self.address}")
 
 
 class Remote:

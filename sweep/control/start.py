@@ -14,15 +14,15 @@ from sweep.control.coordinator import Coordinator
 from sweep.control.executor import Ending, Executor, Place
 from sweep.control.gpus import choose
 from sweep.control.keeper import Keeper
-from sweep.control.keeping import Keeping
 from sweep.control.local import Local
 from sweep.control.opened import Opened
-from sweep.control.opening import Settings, check_writable
+from sweep.control.opening import check_writable
 from sweep.control.progress import Watcher
 from sweep.control.ray import OnRay
 from sweep.control.recovery import Recovery
 from sweep.control.server import Server
-from sweep.errors import StudyError, SweepError
+from sweep.errors import SweepError
+from sweep.options import Settings
 from sweep.store.database import has_schema, parse_url
 from sweep.study import Study, check_file
 
@@ -166,18 +166,8 @@ def work_here(engaged: Engaged, study: Study) -> None:
 def _check(settings: Settings) -> None:
     """Refuse what can be refused before a worker has loaded the study, which takes seconds."""
     has_schema(parse_url(settings.storage))
-    Keeping(settings.keep)
     check_writable(Path(settings.logdir))
-    for name, least in (("trials", 1), ("epochs", 1), ("workers", 0), ("retries", 0), ("per_gpu", 1)):
-        count = getattr(settings, name)
-        if count is not None and count < least:
-            raise StudyError(f"{name} is a whole number of at least {least}", repr(count))
-    if settings.cluster is not None and (settings.gpus is not None or settings.per_gpu != Settings.per_gpu):
-        raise StudyError("on Ray a worker's share of a GPU is --gpus-per-worker", "--gpus or --per-gpu")
-    if settings.cluster is not None and settings.workers == 0:
-        raise StudyError("on Ray there is at least one worker", "--workers 0")
-    if settings.seed is not None and not 0 <= settings.seed < 2**32:
-        raise StudyError("a seed is a whole number from 0 to 4294967295", repr(settings.seed))
+    settings.check_specs()
 
 
 @contextlib.contextmanager

@@ -5,11 +5,10 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweep.options import OPTIONS
+
 if TYPE_CHECKING:
     from sweep.store import RunRecord, StudyRecord
-
-DEFAULT_STORAGE = "sqlite:///sweep.db"
-DEFAULT_LOGDIR = "runs"
 
 
 def command(*words: str, storage: str) -> str:
@@ -21,7 +20,7 @@ def command(*words: str, storage: str) -> str:
     line = " ".join(["sweep", *map(shlex.quote, words)])
     if storage.startswith(("http://", "https://")):
         return line if storage == os.environ.get("SWEEP_SERVER") else f"{line} --server {shlex.quote(storage)}"
-    usual = os.environ.get("SWEEP_STORAGE") or DEFAULT_STORAGE
+    usual = OPTIONS["storage"].usual
     return line if storage == usual else f"{line} --storage {shlex.quote(storage)}"
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sweep.declaration import STUDY_NAME
 from sweep.errors import SweepError
+from sweep.options import STUDY_NAME
 from sweep.serve.problems import Conflict, NotFound, Refusal
 from sweep.study import check_file
 

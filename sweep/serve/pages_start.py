@@ -1,5 +1,6 @@
 """The page that starts a study."""
 
+from itertools import groupby
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -10,8 +11,7 @@ from sweep.read.studies import Standing
 from sweep.serve.context import Service, ServiceDependency
 from sweep.serve.files import find_file, list_files, read_file
 from sweep.serve.shown import show
-from sweep.serve.starting import choices_of, examples_of, placeholders
-from sweep.specs import PRUNERS, SAMPLERS
+from sweep.serve.starting import choices_of, examples_of, fields_of
 
 router = APIRouter(include_in_schema=False)
 FileName = Annotated[str, Query(max_length=255)]
@@ -22,16 +22,16 @@ def start_page(request: Request, service: ServiceDependency, file: FileName = ""
     """The study files there are, and for one of them what can be said without running it."""
     folder = service.settings.studies
     read = read_file(folder, file) if file else None
+    fields = fields_of(read) if read else []
     return show(
         request,
         "start.html",
         files=list_files(folder),
         chosen=read,
         standing=standing_of(service, read.study) if read else None,
-        given=placeholders(read.declared) if read else {},
+        fields=[field for field in fields if not field.option.folded],
+        folded=groupby((field for field in fields if field.option.folded), key=lambda field: field.option.group),
         folder=folder,
-        samplers=SAMPLERS,
-        pruners=PRUNERS,
     )
 
 

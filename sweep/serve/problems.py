@@ -12,6 +12,9 @@ from starlette.exceptions import HTTPException
 from sweep.errors import FilterError, SweepError
 
 MEDIA_TYPE = "application/problem+json"
+OPTION_ERROR = "option"
+"""The type of an error in a request whose message is a sentence of `sweep.options`."""
+
 _LONGEST = 300  # characters of what was got
 
 
@@ -68,12 +71,11 @@ def status_of(error: SweepError) -> int:
 
 def document(status: int, rule: str, got: str | None = None, remedy: str | None = None, **more: Any) -> dict[str, Any]:
     """A problem document; `more` are members of its own."""
-    line = rule if got is None else f"{rule}: got {got}"
     parts = {
         "type": "about:blank",
         "title": http.HTTPStatus(status).phrase,
         "status": status,
-        "detail": _short(line if remedy is None else f"{line}; {remedy}", 2 * _LONGEST),
+        "detail": _short(str(SweepError(rule, got, remedy)), 2 * _LONGEST),
         "rule": rule,
         "got": got and _short(got),
         "remedy": remedy,
@@ -124,9 +126,11 @@ def _invalid(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
     found = [
-        {"where": ".".join(str(part) for part in item["loc"])[:_LONGEST], "rule": item["msg"]}
+        {"where": ".".join(str(part) for part in item["loc"])[:_LONGEST], "rule": _short(item["msg"], 2 * _LONGEST)}
         for item in error.errors()[:20]
     ]
+    if error.errors() and error.errors()[0]["type"] == OPTION_ERROR:  # it says itself which option is meant
+        return respond(request, document(422, found[0]["rule"], errors=found))
     first = found[0] if found else {"where": "the request", "rule": "it is not valid"}
     said = f"{first['where']}: {first['rule']}"
     return respond(request, document(422, "a request is as /api/docs describes it", said, errors=found))

@@ -4,6 +4,7 @@ It is `sweep start`, so that a study that the service has started and one from a
 it prints goes to `coordinator.log` in the study's folder; `start.json` there holds the options, for going on.
 """
 
+import errno
 import json
 import os
 import secrets
@@ -12,58 +13,35 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sweep.control.opening import check_total
-from sweep.names import Value, format_value
+from sweep.options import Settings, given, of_way, words
 from sweep.read.runs import finished
 from sweep.serve.files import default_name
-from sweep.serve.problems import Busy, Conflict
+from sweep.serve.problems import Busy, Conflict, Refusal
 from sweep.serve.settings import ServeSettings
-from sweep.specs import make_pruner, make_sampler
 from sweep.store import Store, StudyRecord
 from sweep.store.lease import this_host
 
 MOST = 32
 """Coordinators that one service may have running."""
 
-KEPT_OPTIONS = ("epochs", "workers", "timeout", "broken", "keep", "retries", "trial_timeout")
-"""Of the last start, with which a study goes on; the rest stands in the store."""
+MOST_WORKERS = 512
+"""Workers that one study may be given through a service."""
 
 KEPT = 100  # starts that are remembered
-LOG, OPTIONS = "coordinator.log", "start.json"
+LOG, KEPT_OPTIONS = "coordinator.log", "start.json"
 _TAIL = 4000  # characters of output that are shown
 
 
-@dataclass(frozen=True)
-class Options:
-    """What is said instead of the study file; None leaves the file's word. See `sweep start --help`."""
-
-    name: str | None = None
-    trials: int | None = None
-    epochs: int | None = None
-    timeout: float | None = None
-    workers: int | None = None
-    sampler: str | None = None
-    pruner: str | None = None
-    broken: str | None = None
-    seed: int | None = None
-    keep: str | None = None
-    retries: int | None = None
-    trial_timeout: float | None = None
-    fixed: Mapping[str, Value] = field(default_factory=dict)
-
-    def arguments(self) -> list[str]:
-        """The options as `sweep start` takes them."""
-        given = {name: value for name, value in asdict(self).items() if value is not None and name != "fixed"}
-        return [
-            *(f"--{name.replace('_', '-')}={value}" for name, value in given.items()),
-            *(f"--set={name}={format_value(value)}" for name, value in self.fixed.items()),
-        ]
+def arguments(settings: Settings) -> list[str]:
+    """The options of a start as `sweep start` takes them; parameters that are tried first go through a file."""
+    names = [name for name in of_way("api") if name != "enqueue"]
+    return [flag if text is None else f"{flag}={text}" for flag, text in words(settings, names)]
 
 
 @dataclass
@@ -117,37 +95,37 @@ class Starter:
         self._starts: dict[str, Start] = {}
         self._lock = threading.Lock()
 
-    def start(self, file: Path, options: Options, enqueue: Sequence[Mapping[str, Value] | str] = ()) -> Start:
-        """Start a study file, or go on with its study.
+    def start(self, file: Path, settings: Settings) -> Start:
+        """Start a study file, or continue its study.
 
         Args:
             file: from `sweep.serve.files.find_file`.
-            enqueue: what to try first: parameters, or run names of the study.
+            settings: of which the options count that a service can be given.
 
         Raises:
             Conflict: the study is being started already.
             Busy: too many studies run.
-            SweepError: there is no such sampler or pruner, or the study has more trials than it is to have in all.
+            SweepError: the sampler or pruner cannot be made, there are more workers than a service starts, or the
+                study has more trials than it is to have in all.
         """
-        if options.sampler is not None:
-            make_sampler(options.sampler, options.seed)
-        if options.pruner is not None:
-            make_pruner(options.pruner)
-        name = options.name or default_name(file)
+        settings.check_specs()
+        if (settings.workers or 0) > MOST_WORKERS:
+            raise Refusal(f"workers must be at most {MOST_WORKERS} at a service, not {settings.workers}.")
+        name = settings.name or default_name(file)
         if (study := self._store.find_study(name)) is not None:
-            check_total(name, options.trials, finished(self._store.counts(study.study_id)))
+            check_total(name, settings.trials, finished(self._store.counts(study.study_id)))
         with self._lock:
             self._check(name)
             folder = self._settings.logdir.absolute() / name
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / OPTIONS).write_text(json.dumps(asdict(options)))
-            arguments = options.arguments()
-            arguments += [f"--enqueue={name}" for name in enqueue if isinstance(name, str)]
-            if params := [dict(entry) for entry in enqueue if not isinstance(entry, str)]:
+            (folder / KEPT_OPTIONS).write_text(json.dumps(given(settings, "api")))
+            line = arguments(settings)
+            line += [f"--enqueue={run}" for run in settings.enqueue if isinstance(run, str)]
+            if params := [dict(each) for each in settings.enqueue if not isinstance(each, str)]:
                 queue = folder / "enqueue.json"
                 queue.write_text(json.dumps(params))
-                arguments.append(f"--enqueue=@{queue}")
-            begun = self._spawn(file, name, arguments, folder / LOG)
+                line.append(f"--enqueue=@{queue}")
+            begun = self._spawn(file, name, line, folder / LOG)
             self._starts[begun.identity] = begun
             for old in [key for key, past in self._starts.items() if past.process.poll() is not None][:-KEPT]:
                 del self._starts[old]
@@ -170,19 +148,26 @@ class Starter:
             raise Conflict("a study that is removed is not being started", name, "stop it first")
 
     def _spawn(self, file: Path, name: str, arguments: list[str], log: Path) -> Start:
-        # The database's URL may hold a password, and the process list shows arguments.
-        environment = {key: value for key, value in os.environ.items() if key != "SWEEP_TOKEN"}
+        # The database's URL may hold a password, and the process list shows arguments. A study that is started here
+        # is not to be started at another service, nor on the cluster of whoever runs this one.
+        hidden = ("SWEEP_TOKEN", "SWEEP_SERVER")
+        environment = {key: value for key, value in os.environ.items() if key not in hidden}
         environment["SWEEP_STORAGE"] = self._settings.storage
         environment["SWEEP_LOGDIR"] = str(self._settings.logdir.absolute())
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "sweep", "start", str(file), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=environment,
-                start_new_session=True,
-            )
+        try:
+            with log.open("ab") as output:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "sweep", "start", str(file), *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env=environment,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            if error.errno != errno.E2BIG:
+                raise
+            raise Refusal("The options are too long for a command line.") from None
         return Start(secrets.token_hex(6), file.name, name, log, time.time(), process)
 
     def starts(self) -> list[Start]:
@@ -202,7 +187,7 @@ class Starter:
         return next((begun for begun in self.starts() if begun.identity == identity), None)
 
     def go_on(self, file: Path, study: StudyRecord, trials: int | None) -> Start:
-        """Start a study again with the options of its last start here, or else with what the store says of it.
+        """Start a study again with the options of its last start here, and with what the store says of it.
 
         Args:
             trials: the new total; by default the one it has.
@@ -210,10 +195,12 @@ class Starter:
         Raises:
             SweepError: see `start`.
         """
-        declared = study.declaration
-        options: dict[str, Any] = {name: declared.get(name) for name in ("trials", "sampler", "pruner", "seed")}
+        kept: dict[str, Any] = {}
         with suppress(OSError, ValueError):
-            kept = json.loads((self._settings.logdir / study.name / OPTIONS).read_text())
-            options |= {name: kept.get(name) for name in KEPT_OPTIONS}
-            options["fixed"] = kept.get("fixed", {})
-        return self.start(file, Options(**options | {"name": study.name, "trials": trials or options["trials"]}))
+            kept = json.loads((self._settings.logdir / study.name / KEPT_OPTIONS).read_text())
+        options = {
+            name: (kept if option.again == "start" else study.declaration).get(name)
+            for name, option in of_way("api").items()
+            if option.again != "never"
+        }
+        return self.start(file, Settings(**options | {"name": study.name, "trials": trials or options["trials"]}))

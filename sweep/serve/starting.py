@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,24 +10,43 @@ from optuna.distributions import CategoricalDistribution, json_to_distribution
 from sweep.control.domains import describe
 from sweep.control.preview import Preview
 from sweep.names import Value
+from sweep.options import Option, Spec, of_way
 from sweep.serve import cells
+from sweep.serve.files import StudyFile
 
 LONGEST = 48  # characters of a choice that are shown
 
-DEFAULTS: Mapping[str, Any] = {
-    "trials": 20,
-    "epochs": "as fit has it",
-    "workers": "one a core",
-    "seed": "drawn",
-    "sampler": "tpe",
-    "pruner": "median",
-    "broken": "prune",
-}
-"""What a study file leaves open."""
+
+@dataclass(frozen=True)
+class Field:
+    """An option as the form has it: made from the table, and from what could be read off the study file.
+
+    Attributes:
+        kind: `number`, `text`, `choice`, `flag`, or `lines` (one value per line).
+        empty: what holds where it is left empty.
+        bounds: the attributes of the input element by which a browser judges it.
+        suggestions: texts to choose from, each with what it means.
+    """
+
+    option: Option
+    kind: str
+    empty: str
+    bounds: dict[str, Any]
+    suggestions: dict[str, str]
+
+    @property
+    def columns(self) -> str:
+        """The style that says how wide it is."""
+        return {"flag": "whole", "lines": "two"}.get(self.kind, "two" if self.kind == "text" and self.wide else "")
+
+    @property
+    def wide(self) -> bool:
+        """Whether its values are often longer than a word."""
+        return isinstance(self.option.values, Spec) or self.option.name == "name"
 
 
 @dataclass(frozen=True)
-class Option:
+class Choice:
     """A choice of a categorical parameter: its text, cut to what a person reads, and its value as JSON."""
 
     text: str
@@ -42,12 +60,31 @@ class ParameterChoice:
     name: str
     key: str
     domain: str
-    options: list[Option]
+    options: list[Choice]
 
 
-def placeholders(declared: Mapping[str, Any]) -> dict[str, Any]:
-    """What holds for each setting that is left empty; `declared` is what could be read off the file."""
-    return {**DEFAULTS, **{name: value for name, value in declared.items() if value is not None}}
+def fields_of(file: StudyFile) -> list[Field]:
+    """The form's fields, in the order of the table; `fixed` has its own beside the search space."""
+    return [_field(option, file) for name, option in of_way("api").items() if name != "fixed"]
+
+
+def _field(option: Option, file: StudyFile) -> Field:
+    declared = file.study if option.name == "name" else file.declared.get(option.name) if option.declares else None
+    unset = option.unset if option.default is None else str(option.default)
+    schema = option.values.schema()
+    schema = schema.get("anyOf", [schema])[-1]  # a time as a text
+    kind = {"integer": "number", "boolean": "flag", "array": "lines"}.get(schema["type"], "text")
+    bounds = {"min": schema.get("minimum"), "max": schema.get("maximum"), "pattern": schema.get("pattern")}
+    suggestions = getattr(option.values, "suggestions", {})
+    if "enum" in schema:
+        kind, suggestions = "choice", schema["enum"]
+    return Field(
+        option,
+        kind,
+        str(declared) if declared is not None else unset or "",
+        {name: bound for name, bound in bounds.items() if bound is not None},
+        suggestions if isinstance(suggestions, dict) else dict.fromkeys(suggestions, ""),
+    )
 
 
 def examples_of(seen: Preview) -> list[list[Any]]:
@@ -72,11 +109,11 @@ def _domain(seen: Preview, name: str) -> str:
     )
 
 
-def _options(seen: Preview, name: str) -> list[Option]:
+def _options(seen: Preview, name: str) -> list[Choice]:
     domains = [json_to_distribution(text) for text in seen.space[name]]
     if not all(isinstance(domain, CategoricalDistribution) for domain in domains):
         return []
-    listed = [Option(_text(choice), _json(choice)) for domain in domains for choice in getattr(domain, "choices", ())]
+    listed = [Choice(_text(choice), _json(choice)) for domain in domains for choice in getattr(domain, "choices", ())]
     return list(dict.fromkeys(listed))
 
 

@@ -19,10 +19,10 @@ import keras
 import optuna
 from optuna.distributions import BaseDistribution
 
-from sweep.declaration import BROKEN, BROKEN_RULE, STUDY_NAME
 from sweep.errors import StudyError
 from sweep.finding import Finding
 from sweep.names import KeyTable, encode
+from sweep.options import OPTIONS, STUDY_NAME
 from sweep.rundir import run_directory
 from sweep.train.checks import Health, Material
 from sweep.train.fit import sample_gradients
@@ -178,8 +178,7 @@ def callbacks(
     """
     if direction not in ("minimize", "maximize"):
         raise StudyError("a direction is minimize or maximize", repr(direction))
-    if broken not in BROKEN:
-        raise StudyError(BROKEN_RULE, repr(broken))
+    OPTIONS["broken"].declared(broken)
     study = trial.study
     if study.direction.name.lower() != direction:
         raise StudyError("the direction is that of the study", f"{direction} in one to {study.direction.name.lower()}")

@@ -5,9 +5,10 @@ import json
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
 
-from sweep.cli.choices import choose, read_choices
+from sweep.cli.choices import choose
 from sweep.control.preview import Preview
 from sweep.errors import SweepError
+from sweep.options import Settings, from_command_line
 from tests import store_builder
 
 SPACE = {
@@ -21,13 +22,18 @@ KEYS = {"learning_rate": "lr", "batch_size": "bs", "family": "", "width": "width
 SEEN = Preview("study", keys=KEYS, space={name: [distribution_to_json(domain)] for name, domain in SPACE.items()})
 
 
-def read(*, fixed=(), enqueue=(), best_of=(), storage="sqlite:///none.db"):
-    """The options read over `SPACE`."""
-    return read_choices(SEEN, fixed, enqueue, best_of, storage=storage)
+def read(seen=SEEN, *, fixed=(), enqueue=(), best_of=(), storage="sqlite:///none.db"):
+    """The options of a command line read over `SPACE`."""
+    given = {"--set": fixed, "--enqueue": enqueue, "--from": best_of}
+    settings = from_command_line({flag: list(texts) for flag, texts in given.items() if texts} | {"--storage": storage})
+    return choose(settings, lambda: seen)
 
 
 def test_nothing_said_needs_no_preview():
-    assert choose("missing.py", [], [], [], storage="sqlite:///none.db").enqueue == []
+    def never():
+        raise AssertionError("previewed")
+
+    assert choose(Settings(), never) == Settings()
 
 
 @pytest.mark.parametrize(
@@ -52,7 +58,7 @@ def test_a_parameter_is_fixed_by_its_name_or_key_with_the_type_its_domain_has(te
 
 def test_an_integer_for_a_continuous_parameter_is_a_float():
     seen = Preview("study", keys={"x": "x"}, space={"x": [distribution_to_json(FloatDistribution(0.0, 2.0))]})
-    value = read_choices(seen, ["x=1"], [], [], storage="").fixed["x"]
+    value = read(seen, fixed=["x=1"]).fixed["x"]
     assert (value, type(value)) == (1.0, float)
 
 
@@ -65,7 +71,7 @@ def test_an_integer_for_a_continuous_parameter_is_a_float():
         ("width=8.5", "width is one of [4, 64] log: got 8.5"),
         ("batch_size=7", "batch_size is one of 8, 16, 32: got 7"),
         ("warmup=1", "warmup is one of none, true, 0.5: got 1"),
-        ("width", "a parameter is given as name=value: got 'width'"),
+        ("width", "--set must be parameters by name, such as learning_rate=0.01, not 'width'."),
     ],
 )
 def test_what_cannot_be_fixed_is_refused_in_one_line(text, message):
@@ -76,7 +82,7 @@ def test_what_cannot_be_fixed_is_refused_in_one_line(text, message):
 
 
 def test_each_enqueue_is_one_parameter_set():
-    assert read(enqueue=["lr=0.01,bs=8", "width=5"]).enqueue == [
+    assert list(read(enqueue=["lr=0.01,bs=8", "width=5"]).enqueue) == [
         {"learning_rate": 0.01, "batch_size": 8},
         {"width": 5},
     ]
@@ -84,7 +90,7 @@ def test_each_enqueue_is_one_parameter_set():
 
 def test_a_run_name_is_enqueued_with_all_its_parameters():
     name = "dnn-4x32_16-lr=0.00118-bs=32-width=32-warmup=none-t0017"
-    assert read(enqueue=[name]).enqueue == [
+    assert list(read(enqueue=[name]).enqueue) == [
         {"learning_rate": 0.00118, "batch_size": 32, "width": 32, "warmup": None, "family": "dnn"}
     ]
 
@@ -97,7 +103,7 @@ def test_a_json_file_holds_a_parameter_set_or_a_list_or_what_sweep_runs_prints(t
         ([{"number": 3, "params": {"width": 9}}], [{"width": 9}]),
     ):
         path.write_text(json.dumps(held))
-        assert read(enqueue=[f"@{path}"]).enqueue == expected
+        assert list(read(enqueue=[f"@{path}"]).enqueue) == expected
 
 
 @pytest.mark.parametrize("text", ["", "[1, 2]", "3", "{"])
@@ -118,10 +124,13 @@ def test_the_best_runs_of_another_study_come_first_best(tmp_path):
     store.close()
     storage = f"sqlite:///{tmp_path / 'sweep.db'}"
     # The best has a learning rate outside the present domain, and `gone` is no parameter any more.
-    assert read(best_of=["old:best:3"], storage=storage).enqueue == [{"learning_rate": 0.02}, {"learning_rate": 0.01}]
+    assert list(read(best_of=["old:best:3"], storage=storage).enqueue) == [
+        {"learning_rate": 0.02},
+        {"learning_rate": 0.01},
+    ]
 
 
 @pytest.mark.parametrize("text", ["old", "old:best", "old:best:0", "old:worst:3", "old:best:x"])
 def test_what_is_not_study_best_n_is_refused(text):
-    with pytest.raises(SweepError, match="--from is STUDY:best:N"):
+    with pytest.raises(SweepError, match=r"^--from must be STUDY:best:N, such as diabetes:best:5, not"):
         read(best_of=[text])

@@ -64,7 +64,7 @@ def test_another_format_is_refused(tmp_path, monkeypatch, capsys):
     folder = Folder(tmp_path)
     monkeypatch.chdir(folder.path)
     assert sweep(["start", "tiny.py", "--log-format", "xml"]) == 2
-    assert "logs are text or json: got 'xml'" in capsys.readouterr().err
+    assert "--log-format must be text or json, not 'xml'" in capsys.readouterr().err
     assert sweep(["serve", "--log-format", "xml"]) == 2
 
 

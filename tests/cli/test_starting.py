@@ -2,32 +2,18 @@
 
 import pytest
 
-from sweep.cli.start import seconds
-from sweep.cli.starting import CommandLine
-from sweep.control.opening import Settings
-from sweep.errors import StudyError
+from sweep.cli.starting import again
+from sweep.options import Settings
 from tests.control.started import Folder
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"), [("90", 90.0), ("90s", 90.0), ("10m", 600.0), ("1.5h", 5400.0), ("2d", 172800.0)]
-)
-def test_a_time_is_a_number_with_its_unit(text, expected):
-    assert seconds(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "m", "-1", "0", "1x", "nan", "inf", "1 2"])
-def test_what_is_no_time_is_refused(text):
-    with pytest.raises(StudyError, match="a time is a number above 0"):
-        seconds(text)
 
 
 def test_the_command_that_goes_on_says_what_the_first_one_said(monkeypatch):
     monkeypatch.delenv("SWEEP_STORAGE", raising=False)
     monkeypatch.delenv("SWEEP_LOGDIR", raising=False)
-    settings = Settings(name="two", epochs=5, timeout=90.0, pruner="median(n_startup_trials=5)", seed=3)
-    line = CommandLine("studies/wine.py", settings, ["family=dnn"])
-    assert line.again(trials=60) == (
+    settings = Settings(
+        name="two", epochs=5, timeout=90.0, pruner="median(n_startup_trials=5)", seed=3, fixed={"family": "dnn"}
+    )
+    assert again("studies/wine.py", settings, 60) == (
         "sweep start studies/wine.py --trials 60 --timeout 90 --epochs 5 --pruner 'median(n_startup_trials=5)' "
         "--seed 3 --name two --set family=dnn"
     )
@@ -36,8 +22,10 @@ def test_the_command_that_goes_on_says_what_the_first_one_said(monkeypatch):
 def test_the_command_that_goes_on_names_a_database_and_log_directory_of_ones_own(monkeypatch):
     monkeypatch.delenv("SWEEP_STORAGE", raising=False)
     monkeypatch.delenv("SWEEP_LOGDIR", raising=False)
-    line = CommandLine("wine.py", Settings(storage="sqlite:///other.db", logdir="logs"), [])
-    assert line.again() == "sweep start wine.py --logdir logs --storage sqlite:///other.db"
+    assert (
+        again("wine.py", Settings(storage="sqlite:///other.db", logdir="logs"))
+        == "sweep start wine.py --logdir logs --storage sqlite:///other.db"
+    )
 
 
 @pytest.mark.slow

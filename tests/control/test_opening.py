@@ -7,16 +7,17 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sweep.control.opening import Settings, check_writable, open_study
+from sweep.control.opening import check_writable, open_study, overridden
 from sweep.control.standing import Standing
 from sweep.errors import StudyError
+from sweep.options import Settings
 from sweep.store import RunRecord
 from tests.control.memory import a_study, declare
 
 
 def test_what_the_command_line_says_stands_instead_of_the_files_word():
     declared = declare(trials=10, epochs=5, sampler="random")
-    said = Settings(trials=20, sampler="tpe", seed=3, name="other").over(declared)
+    said = overridden(declared, Settings(trials=20, sampler="tpe", seed=3, name="other"))
     assert (said.trials, said.epochs, said.sampler, said.seed, said.name) == (20, 5, "tpe", 3, "other")
 
 

@@ -10,9 +10,9 @@ from optuna.distributions import BaseDistribution, FloatDistribution, distributi
 from sweep.control.coordinator import Coordinator
 from sweep.control.desk import Desk
 from sweep.control.keeper import Keeper
-from sweep.control.opening import Settings
 from sweep.control.progress import Silent
 from sweep.control.recovery import Recovery
+from sweep.options import Settings
 from sweep.store import RunRecord
 from tests.control.memory import declare
 

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 import sweep
-from sweep.control.opening import Settings
 from sweep.control.start import start_here
+from sweep.options import Settings
 from sweep.store import RunRecord, Store, StudyRecord
 
 GENERATOR = np.random.default_rng(3)

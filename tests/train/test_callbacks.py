@@ -202,5 +202,5 @@ def test_a_broken_network_is_pruned_and_its_text_says_why(tmp_path):
     for broken, last in (("prune", 1), ("report", 5)):
         (trial,) = optimize(tmp_path / broken, fit=train, broken=broken).trials
         assert trial.last_step == last
-    with pytest.raises(StudyError, match="what severe findings do is prune, report or ignore"):
+    with pytest.raises(StudyError, match="broken must be prune, report or ignore"):
         optimize(tmp_path, broken="stop")

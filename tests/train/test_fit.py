@@ -491,7 +491,7 @@ def test_a_broken_run_goes_on_where_it_is_only_to_be_reported_or_ignored(tmp_pat
 def test_the_command_line_says_what_broken_runs_are_for(tmp_path):
     kept = run_study(lambda trial: fit(trial, broken_network(), epochs=4), tmp_path, settings={"broken": "report"})
     assert kept.run.state == "COMPLETE"
-    with pytest.raises(SweepError, match="what severe findings do is prune, report or ignore: got 'stop'"):
+    with pytest.raises(SweepError, match="broken must be prune, report or ignore, not 'stop'"):
         run_study(lambda trial: fit(trial, broken_network()), tmp_path, broken="stop")
 
 

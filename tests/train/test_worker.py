@@ -6,8 +6,8 @@ import numpy as np
 import optuna
 import pytest
 
-from sweep.control.opening import Settings
 from sweep.control.start import start_file
+from sweep.options import Settings
 from tests.train.here import network, read, run_study
 
 RANDOM = """

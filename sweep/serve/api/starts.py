@@ -1,23 +1,29 @@
 """Study files, what they would train, and starting them."""
 
-from typing import Annotated, Any, Literal
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Path
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+    create_model,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
-from sweep.declaration import STUDY_NAME
-from sweep.names import is_run_name
+from sweep.errors import SweepError
+from sweep.options import Option, Settings, check_names, of_way
 from sweep.serve.api.parameters import FileName
 from sweep.serve.context import ServiceDependency
 from sweep.serve.files import StudyFile, find_file, list_files, read_file, startable
-from sweep.serve.problems import NotFound
-from sweep.serve.starter import Options, Start
+from sweep.serve.problems import OPTION_ERROR, NotFound
+from sweep.serve.starter import Start
 
 router = APIRouter(prefix="/api", tags=["starting"])
-
-Value = bool | int | float | str | None
-Spec = Annotated[str, StringConstraints(max_length=500)]
-Parameters = Annotated[dict[Annotated[str, StringConstraints(max_length=255)], Value], Field(max_length=200)]
 
 
 @router.get("/files")
@@ -46,47 +52,43 @@ def preview_names(file: FileName, service: ServiceDependency) -> dict[str, Any]:
     }
 
 
-class Starting(BaseModel):
-    """A study file to start, and what is said instead of it; what is left out is as the file says."""
+def _field(option: Option) -> Any:
+    """An option in a request: judged by the table, and described by it."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    def check(value: Any) -> Any:
+        try:
+            return option.check(value)
+        except SweepError as error:
+            raise PydanticCustomError(OPTION_ERROR, "{said}", {"said": str(error)}) from None
+
+    schema = {"anyOf": [option.values.schema(), {"type": "null"}], "description": option.help}
+    return Annotated[Any, PlainValidator(check), WithJsonSchema(schema)], None
+
+
+class _Starting(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     file: Annotated[str, StringConstraints(max_length=255)]
-    name: Annotated[str, StringConstraints(max_length=80)] | None = None
-    trials: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    epochs: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    timeout: Annotated[float, Field(gt=0, le=1e9)] | None = None
-    workers: Annotated[int, Field(ge=1, le=512)] | None = None
-    sampler: Spec | None = None
-    pruner: Spec | None = None
-    broken: Literal["prune", "report", "ignore"] | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
-    keep: Annotated[str, StringConstraints(pattern=r"^(all|none|best:[1-9][0-9]{0,8})$")] | None = None
-    retries: Annotated[int, Field(ge=0, le=100)] | None = None
-    trial_timeout: Annotated[float, Field(gt=0, le=1e9)] | None = None
-    fixed: Parameters = {}
-    enqueue: Annotated[list[Parameters | str], Field(max_length=100)] = []
 
-    @field_validator("name")
+    @model_validator(mode="before")
     @classmethod
-    def _is_name(cls, name: str | None) -> str | None:
-        if name is not None and not STUDY_NAME.fullmatch(name):
-            raise ValueError("a study's name is up to 80 of A-Z a-z 0-9 . _ - and begins with none of . -")
-        return name
-
-    @field_validator("fixed", "enqueue")
-    @classmethod
-    def _is_text(cls, given: Any) -> Any:
-        """Parameters go to a command line and a file, which hold neither NUL nor what is no Unicode text."""
-        for params in given if isinstance(given, list) else [given]:
-            if isinstance(params, str) and not is_run_name(params):
-                raise ValueError("what is enqueued is parameters or a run name")
-            for text in [params] if isinstance(params, str) else [*params, *params.values()]:
-                if isinstance(text, str) and ("\0" in text or text.encode("utf-8", "replace").decode() != text):
-                    raise ValueError("a parameter's name and value are text")
-        if isinstance(given, dict) and any("=" in name for name in given):
-            raise ValueError("a parameter's name has no =")
+    def _has_known_names(cls, given: Any) -> Any:
+        try:
+            check_names([name for name in given if name != "file"] if isinstance(given, dict) else (), "api")
+        except SweepError as error:
+            raise PydanticCustomError(OPTION_ERROR, "{said}", {"said": str(error)}) from None
         return given
+
+
+if TYPE_CHECKING:
+    Starting = _Starting
+else:
+    Starting = create_model(
+        "Starting",
+        __base__=_Starting,
+        __doc__="A study file to start, and options; what is left out is as the file says.",
+        **{name: _field(option) for name, option in of_way("api").items()},
+    )
 
 
 @router.post("/starts", status_code=202)
@@ -97,9 +99,10 @@ def start(starting: Starting, service: ServiceDependency) -> dict[str, Any]:
     /api/starts/{start}` says how it goes.
     """
     file = startable(service.settings.studies, starting.file)
-    options = starting.model_dump(exclude={"file", "enqueue"})
-    options["name"] = options["name"] or (file.study if "name" in file.declared else None)
-    return start_object(service.starter.start(file.path, Options(**options), starting.enqueue))
+    settings = Settings(**starting.model_dump(exclude={"file"}))
+    if settings.name is None and "name" in file.declared:
+        settings = dataclasses.replace(settings, name=file.study)
+    return start_object(service.starter.start(file.path, settings))
 
 
 @router.get("/starts")

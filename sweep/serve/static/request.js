@@ -9,8 +9,7 @@ export class Refused extends Error {
 }
 
 export function said(problem) {
-  const got = problem.got ? `: got ${problem.got}` : "";
-  return problem.rule ? `${problem.rule}${got}${problem.remedy ? `; ${problem.remedy}` : ""}` : problem.detail || "it did not work";
+  return problem.detail || "it did not work";
 }
 
 export async function ask(address, { method = "GET", body, signal } = {}) {

@@ -33,7 +33,9 @@ const standing = latest(async (signal) => {
 });
 
 function least() {
-  form.elements.trials.min = Math.max(1, Number($("standing").querySelector("[data-done]")?.dataset.done || 1));
+  const field = form.elements.trials;
+  field.min = Math.max(1, Number($("standing").querySelector("[data-done]")?.dataset.done || 1));
+  field.dataset.expected = `a whole number of at least ${field.min}`;
 }
 
 // What was written for a parameter: a number, true, false or none where it reads as one, else text.
@@ -42,23 +44,27 @@ function value(text) {
   return { true: true, false: false, none: null }[text] ?? (text === "none" ? null : text);
 }
 
-const SECONDS = { s: 1, m: 60, h: 3600, d: 86400 };
-
+// What a field says, as the API takes it; undefined where it is left empty.
 function setting(field) {
+  if (field.type === "checkbox") return field.checked || undefined;
   const text = field.value.trim();
-  if ("time" in field.dataset) return parseFloat(text) * (SECONDS[text.at(-1)] || 1);
+  if (!text) return undefined;
+  if (field.matches("textarea")) return text.split("\n").map((line) => line.trim()).filter(Boolean);
   return field.type === "number" ? Number(text) : text;
 }
 
 function settings() {
-  const given = { file: form.dataset.file };
-  for (const field of form.querySelectorAll("input[name], select[name]")) {
-    if (field.value.trim()) given[field.name] = setting(field);
-  }
+  const given = { file: form.dataset.file }; // what is undefined is not sent
+  for (const field of form.querySelectorAll("[name]")) given[field.name] = setting(field);
   const fixed = [...form.querySelectorAll("[data-fixed]")].filter((field) => field.value.trim());
   const kept = (field) => (field.matches("select") ? JSON.parse(field.value) : value(field.value.trim()));
   if (fixed.length) given.fixed = Object.fromEntries(fixed.map((field) => [field.dataset.fixed, kept(field)]));
   return given;
+}
+
+function wrong(text) {
+  $("start-wrong").textContent = text;
+  $("start-wrong").hidden = false;
 }
 
 async function started(start) {
@@ -81,14 +87,24 @@ form?.addEventListener("submit", async (event) => {
     const { start } = await ask("/api/starts", { method: "POST", body: settings() });
     await started(start);
   } catch (error) {
-    $("start-wrong").textContent = error.problem ? said(error.problem) : error.message;
-    $("start-wrong").hidden = false;
+    wrong(error.problem ? said(error.problem) : error.message);
     $("starting").textContent = "";
     $("starting").classList.remove("turning");
     starting = false;
     button();
   }
 });
+// The browser finds some faults before the service does, and they read as the service's do.
+form?.addEventListener(
+  "invalid",
+  (event) => {
+    event.preventDefault();
+    const { name, value, dataset } = event.target;
+    if ($("start-wrong").hidden) wrong(`${name} must be ${dataset.expected}, not ${value ? JSON.stringify(value) : "that"}.`);
+  },
+  true,
+);
+$("start-now")?.addEventListener("click", () => ($("start-wrong").hidden = true));
 // What was wrong is no longer said once something is changed about it.
 form?.addEventListener("input", (event) => {
   $("start-wrong").hidden = true;

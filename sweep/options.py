@@ -1,0 +1,979 @@
+"""Every option of a start, once: its name, values, help, group, default, and where it can be given.
+
+`Settings` holds the values, and each of its fields describes itself as an `Option`. Everything else is made from these:
+the options of `sweep start` and the command that continues a study (`words`), the keyword arguments of `study.run`, the
+HTTP API's description, the fields of the start page, what `sweep start --server` sends, and the command that the
+service runs. To add an option, add a field here; whatever obeys it reads `settings.NAME`.
+"""
+
+import dataclasses
+import difflib
+import importlib.util
+import inspect
+import json
+import math
+import numbers
+import operator
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sweep.errors import StudyError, SweepError
+from sweep.names import Value, format_value, is_run_name, parse_value
+from sweep.specs import PRUNERS, SAMPLERS, Kind, make_pruner, make_sampler, parse
+
+Way = Literal["cli", "python", "api"]
+"""Where an option can be given: `sweep start`, `study.run`, and the service (its HTTP API, its page, `--server`)."""
+
+EVERYWHERE: frozenset[Way] = frozenset({"cli", "python", "api"})
+HERE: frozenset[Way] = frozenset({"cli", "python"})
+TERMINAL: frozenset[Way] = frozenset({"cli"})
+
+BROKEN = ("prune", "report", "ignore")
+STUDY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._\-]{0,79}")  # `\-` for browsers, which read it as well
+
+LONGEST = 10_000  # characters of a text
+SHOWN = 60  # characters of a wrong value that are repeated
+MOST = 1_000_000_000  # trials, or epochs: what every database holds as an integer
+
+
+class Unfit(Exception):
+    """A value that an option cannot have.
+
+    Attributes:
+        shown: what was given instead, perhaps only the part of it that is wrong.
+        hint: what to do about it, as a sentence, if more can be said than what is expected.
+    """
+
+    def __init__(self, value: Any, hint: str | None = None) -> None:
+        super().__init__()
+        self.shown = _shown(value)
+        self.hint = hint
+
+
+class Values:
+    """The values that an option takes; the base of the kinds below.
+
+    Attributes:
+        expected: completes "must be ...".
+        many: whether the option is repeated on a command line.
+    """
+
+    expected = "text"
+    many = False
+
+    def read(self, text: str) -> Any:
+        """What a text on a command line means; `check` judges it. Repeated options are given each of their texts."""
+        return text
+
+    def check(self, value: Any) -> Any:
+        """The value as `Settings` holds it.
+
+        Raises:
+            Unfit: it cannot be.
+        """
+        if not isinstance(value, str) or not is_text(value):
+            raise Unfit(value)
+        return value
+
+    def declared(self, value: Any) -> Any:
+        """The value as a declaration holds it: checked as far as that is right in every process that reads one.
+
+        Raises:
+            Unfit: it cannot be.
+        """
+        return self.check(value)
+
+    def texts(self, value: Any) -> list[str]:
+        """A checked value as a command line has it: a text for each use of the option."""
+        return [_number(value) if isinstance(value, float) else str(value)]
+
+    def schema(self) -> dict[str, Any]:
+        """The values as JSON Schema."""
+        return {"type": "string", "maxLength": LONGEST}
+
+
+def is_text(value: str) -> bool:
+    """Whether a text can be part of a command line and a database: Unicode without NUL, and not endless."""
+    return len(value) <= LONGEST and "\0" not in value and value.encode("utf-8", "replace").decode() == value
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def _real(value: Any) -> float:
+    """A number of any kind, NumPy's too, as a float.
+
+    Raises:
+        Unfit: it is none, or too large for a float.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise Unfit(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise Unfit(value) from None
+
+
+@dataclass(frozen=True)
+class Whole(Values):
+    """A whole number."""
+
+    least: int
+    most: int = MOST
+
+    @property
+    def expected(self) -> str:  # type: ignore[override]
+        bounds = f"of at least {self.least}" if self.most == MOST else f"from {self.least} to {self.most}"
+        return f"a whole number {bounds}"
+
+    def read(self, text: str) -> Any:
+        return int(text) if re.fullmatch(r"\s*[+-]?[0-9]{1,20}\s*", text) else text
+
+    def check(self, value: Any) -> int:
+        try:
+            number = operator.index(value)  # NumPy's integers too
+        except TypeError:
+            raise Unfit(value) from None
+        if isinstance(value, bool) or not self.least <= number <= self.most:
+            raise Unfit(value)
+        return number
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "integer", "minimum": self.least, "maximum": self.most}
+
+
+@dataclass(frozen=True)
+class Amount(Values):
+    """How much of a resource a worker takes: part of one, or several whole ones, as Ray has it."""
+
+    expected: str = "a number of at least 0, and whole where it is more than 1"
+
+    def read(self, text: str) -> Any:
+        try:
+            return float(text)
+        except ValueError:
+            return text
+
+    def check(self, value: Any) -> float:
+        amount = _real(value)
+        if not 0.0 <= amount < math.inf or (amount > 1 and amount != int(amount)):
+            raise Unfit(value)
+        return amount
+
+
+@dataclass(frozen=True)
+class Time(Values):
+    """A time in seconds, or a text with a unit."""
+
+    expected: str = "a time above 0, such as 90 (seconds), 10m, 2h or 1d"
+
+    UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}  # noqa: RUF012  # not a field
+    PATTERN = r"[0-9]*\.?[0-9]+[smhd]?"
+
+    def check(self, value: Any) -> float:
+        seconds = self._seconds(value) if isinstance(value, str) else _real(value)
+        if not 0.0 < seconds <= 1e9:
+            raise Unfit(value)
+        return seconds
+
+    def _seconds(self, text: str) -> float:
+        if not re.fullmatch(r"[0-9]*\.?[0-9]+(e[+-]?[0-9]{1,2})?[smhd]?", text.strip()):
+            raise Unfit(text)
+        unit = self.UNITS.get(text.strip()[-1], 1.0)
+        return float(text.strip().rstrip("smhd")) * unit
+
+    def schema(self) -> dict[str, Any]:
+        seconds = {"type": "number", "exclusiveMinimum": 0, "maximum": 1e9, "description": "Seconds."}
+        return {"anyOf": [seconds, {"type": "string", "pattern": f"^{self.PATTERN}$"}]}
+
+
+@dataclass(frozen=True)
+class Choice(Values):
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    @property
+    def expected(self) -> str:  # type: ignore[override]
+        return f"{', '.join(self.words[:-1])} or {self.words[-1]}"
+
+    def check(self, value: Any) -> str:
+        if not isinstance(value, str) or value not in self.words:
+            raise Unfit(value, meant(value, self.words))
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.words)}
+
+
+@dataclass(frozen=True)
+class Pattern(Values):
+    """A text of a certain form."""
+
+    pattern: str
+    expected: str = "text"
+    suggestions: tuple[str, ...] = ()
+
+    def check(self, value: Any) -> str:
+        if not isinstance(value, str) or not re.fullmatch(self.pattern, value):
+            raise Unfit(value)
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^(?:{self.pattern})$"}
+
+
+@dataclass(frozen=True)
+class Spec(Values):
+    """A sampler or a pruner by name and settings, as `sweep.specs` reads it. Checking one imports Optuna."""
+
+    kind: Kind
+
+    @property
+    def expected(self) -> str:  # type: ignore[override]
+        return f"the name of a {self.kind}, perhaps with settings"
+
+    @property
+    def suggestions(self) -> Mapping[str, str]:
+        """Every name, with what it does."""
+        return SAMPLERS if self.kind == "sampler" else PRUNERS
+
+    def check(self, value: Any) -> str:
+        """The spec; raises StudyError itself, which says what is wrong inside of it."""
+        parse(self.kind, super().check(value))
+        return str(value)
+
+    def declared(self, value: Any) -> str:
+        """Any text: a worker's declaration need not be right about a sampler that only the coordinator makes."""
+        return str(super().check(value))
+
+
+@dataclass(frozen=True)
+class Flag(Values):
+    """Yes or no."""
+
+    expected: str = "true or false"
+
+    def check(self, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise Unfit(value)
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True)
+class Gpus(Values):
+    """GPUs by index or UUID: `2,3`, or a list."""
+
+    expected: str = "a list of GPUs, such as 2,3"
+
+    def check(self, value: Any) -> tuple[str, ...]:
+        several = value.split(",") if isinstance(value, str) else value
+        if not isinstance(several, Sequence) or not several or any(isinstance(each, bool) for each in several):
+            raise Unfit(value)
+        names = tuple(str(each).strip() for each in several if isinstance(each, str | int))
+        if len(names) < len(several) or not all(names):
+            raise Unfit(value)
+        return names
+
+    def texts(self, value: Any) -> list[str]:
+        return [",".join(value)]
+
+
+@dataclass(frozen=True)
+class Params(Values):
+    """Parameters by name. Which there are, and which values they take, only the search space can say."""
+
+    expected: str = "parameters by name, such as learning_rate=0.01"
+    many = True
+
+    def read(self, text: str) -> Any:
+        return dict([self.pair(text)])
+
+    def pair(self, text: str) -> tuple[str, Value]:
+        """`NAME=VALUE`, with the value as run names have it.
+
+        Raises:
+            Unfit: it is nothing of that kind.
+            RunNameError: the value could be written in another way, which the error names.
+        """
+        name, equals, value = text.partition("=")
+        if not (equals and name.strip()):
+            raise Unfit(text)
+        return name.strip(), parse_value(value.strip())
+
+    def check(self, value: Any) -> dict[str, Value]:
+        if not isinstance(value, Mapping):
+            raise Unfit(value)
+        if len(value) > 200:
+            raise Unfit(value, "There are at most 200.")
+        for name in value:
+            if not isinstance(name, str) or not name or "=" in name or not is_text(name):
+                raise Unfit(name, "A parameter's name is text without `=`.")
+        return {name: self._value(each) for name, each in value.items()}
+
+    def _value(self, value: Any) -> Value:
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, numbers.Integral):
+            return int(value)
+        if isinstance(value, numbers.Real):
+            return float(value)
+        if not isinstance(value, str) or not is_text(value):
+            raise Unfit(value, "A parameter's value is text, a number, true, false or none.")
+        return value
+
+    def texts(self, value: Any) -> list[str]:
+        return [f"{name}={format_value(each)}" for name, each in value.items()]
+
+    def schema(self) -> dict[str, Any]:
+        values = [{"type": kind} for kind in ("boolean", "integer", "number", "string", "null")]
+        return {"type": "object", "maxProperties": 200, "additionalProperties": {"anyOf": values}}
+
+
+@dataclass(frozen=True)
+class ParamSets(Values):
+    """Parameter sets to try first: each by name, as a text `NAME=VALUE,NAME=VALUE`, or as a run name."""
+
+    expected: str = "parameters such as lr=0.01,bs=32, or run names"
+    many = True
+
+    def read(self, text: str) -> Any:
+        """One text of a command line, which may also name a file: `@FILE.json`."""
+        return read_sets(Path(text[1:])) if text.startswith("@") else [text]
+
+    def check(self, value: Any) -> tuple[dict[str, Value] | str, ...]:
+        if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
+            raise Unfit(value)
+        if len(value) > MOST_SETS:
+            raise Unfit(value, f"There are at most {MOST_SETS}.")
+        return tuple(self._set(each) for each in value)
+
+    def _set(self, value: Any) -> dict[str, Value] | str:
+        if not isinstance(value, str):
+            return Params().check(value)
+        if is_run_name(value):
+            return value
+        return Params().check(dict(Params().pair(part) for part in value.split(",")))
+
+    def texts(self, value: Any) -> list[str]:
+        return [each if isinstance(each, str) else ",".join(Params().texts(each)) for each in value]
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "array", "maxItems": MOST_SETS, "items": {"anyOf": [Params().schema(), super().schema()]}}
+
+
+MOST_SETS = 10_000  # of parameters that are tried first
+
+
+def read_sets(path: Path) -> list[dict[str, Any]]:
+    """The parameter sets of a JSON file: one object, or a list of them; also what `sweep runs --json` prints.
+
+    Raises:
+        StudyError: it holds nothing of that kind.
+    """
+    rule = f"{path} must hold a JSON object of parameters, or a list of them"
+    try:
+        read = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise StudyError(rule, str(error)) from None
+    sets = read if isinstance(read, list) else [read]
+    found = [entry.get("params", entry) if isinstance(entry, dict) else entry for entry in sets]
+    if not all(isinstance(entry, dict) for entry in found):
+        raise StudyError(rule, type(read).__name__)
+    return found
+
+
+@dataclass(frozen=True)
+class BestOf(Values):
+    """The best runs of other studies: `STUDY:best:N` each."""
+
+    expected: str = "STUDY:best:N, such as diabetes:best:5"
+    many = True
+    one = Pattern(rf"{STUDY_NAME.pattern}:best:[1-9][0-9]{{0,5}}")
+
+    def read(self, text: str) -> Any:
+        return [text]
+
+    def check(self, value: Any) -> tuple[str, ...]:
+        several = [value] if isinstance(value, str) else value
+        if not isinstance(several, Sequence) or isinstance(several, Mapping):
+            raise Unfit(value)
+        return tuple(self.one.check(each) for each in several)
+
+    def texts(self, value: Any) -> list[str]:
+        return list(value)
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "array", "maxItems": 100, "items": self.one.schema()}
+
+
+@dataclass(frozen=True)
+class Amounts(Values):
+    """Amounts of resources by their names."""
+
+    expected: str = "NAME=N, such as big_memory=1"
+    many = True
+
+    def read(self, text: str) -> Any:
+        name, equals, amount = text.partition("=")
+        if not (equals and name.strip()):
+            raise Unfit(text)
+        return {name.strip(): Amount().read(amount.strip())}
+
+    def check(self, value: Any) -> dict[str, float]:
+        if not isinstance(value, Mapping) or not all(isinstance(name, str) and name for name in value):
+            raise Unfit(value)
+        return {name: self._amount(name, amount) for name, amount in value.items()}
+
+    def _amount(self, name: str, amount: Any) -> float:
+        try:
+            return Amount().check(amount)
+        except Unfit:
+            raise Unfit(amount, f"An amount is {Amount.expected}.") from None
+
+    def texts(self, value: Any) -> list[str]:
+        return [f"{name}={amount:g}" for name, amount in value.items()]
+
+
+@dataclass(frozen=True)
+class Place(Values):
+    """Where workers run: a `Cluster`, or None for this machine; on a command line `ray` or `here`."""
+
+    expected: str = "here or ray"
+    words = ("here", "ray")
+
+    def read(self, text: str) -> Any:
+        if text not in self.words:
+            raise Unfit(text, meant(text, self.words))
+        return Cluster() if text == "ray" else None
+
+    def check(self, value: Any) -> "Cluster":
+        if not isinstance(value, Cluster):
+            raise Unfit(value, "In Python, give a sweep.Cluster.")
+        return value
+
+    def texts(self, value: Any) -> list[str]:
+        return ["ray"]
+
+
+def meant(word: Any, words: Iterable[str]) -> str | None:
+    """The word that a person may have meant, as a sentence."""
+    near = difflib.get_close_matches(word.lower(), list(words), 1) if isinstance(word, str) else []
+    return f"Did you mean {near[0]}?" if near else None
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a start.
+
+    Attributes:
+        values: what it takes.
+        help: a sentence; what the command line's help and the page show.
+        group: the heading under which both list it.
+        flag: its name on the command line; by default made of `name`.
+        metavar: what stands for its value in the help.
+        unset: what holds where nobody gives it, in words, where the default itself does not say so.
+        ways: where it can be given.
+        why: why it cannot be given to the service, as a sentence.
+        declares: it takes the place of what the study file says.
+        again: what a study is continued with: what the last `start` was given, what the `study` has by now, or
+            `never` (it concerns one start only).
+        envvar: the environment variable that the command line reads it from.
+        label: its name on the page; by default made of `name`.
+        folded: the page shows it among the advanced options.
+        name: its name in Python, in JSON and in `Settings`, whose field says it.
+        default: what `Settings` has where it is not given.
+    """
+
+    values: Values
+    help: str
+    group: str
+    flag: str = ""
+    metavar: str = ""
+    unset: str | None = None
+    ways: frozenset[Way] = EVERYWHERE
+    why: str | None = None
+    declares: bool = False
+    again: Literal["start", "study", "never"] = "start"
+    envvar: str | None = None
+    label: str = ""
+    folded: bool = False
+    name: str = ""
+    default: Any = None
+
+    def check(self, value: Any, named: str | None = None) -> Any:
+        """A value as `Settings` holds it; None is the default.
+
+        Args:
+            named: what the option is called where it was given; by default its name in Python and JSON.
+
+        Raises:
+            SweepError: the value cannot be.
+        """
+        if value is None:
+            return self.default
+        try:
+            return self.values.check(value)
+        except Unfit as wrong:
+            raise self._refusal(wrong, named or self.name) from None
+
+    def declared(self, value: Any) -> Any:
+        """A value as a declaration holds it, where None is no value.
+
+        Raises:
+            StudyError: the value cannot be.
+        """
+        try:
+            return self.values.declared(value)
+        except Unfit as wrong:
+            raise self._refusal(wrong, self.name) from None
+
+    def read(self, texts: str | Sequence[str]) -> Any:
+        """What a command line gives it, as `Settings` holds it.
+
+        Args:
+            texts: its text, or all of them where it is repeated.
+
+        Raises:
+            SweepError: it cannot be.
+        """
+        try:
+            if isinstance(texts, str):
+                read = self.values.read(texts)
+            else:
+                several = [self.values.read(text) for text in texts]
+                maps = any(isinstance(each, Mapping) for each in several)
+                read = _merged(several) if maps else [each for part in several for each in part]
+        except Unfit as wrong:
+            raise self._refusal(wrong, self.flag) from None
+        return self.check(read, self.flag)
+
+    def _refusal(self, wrong: Unfit, named: str) -> StudyError:
+        return StudyError(f"{named} must be {self.values.expected}, not {wrong.shown}.", remedy=wrong.hint)
+
+    def words(self, value: Any) -> list[tuple[str, str | None]]:
+        """A value as a command line gives it: the option and its text each time, None for the text of a flag."""
+        if isinstance(self.values, Flag):
+            return [(self.flag, None)] if value else []
+        return [(self.flag, text) for text in self.values.texts(value)]
+
+    @property
+    def usual(self) -> Any:
+        """What the command line takes where the option is not given."""
+        return (os.environ.get(self.envvar) if self.envvar is not None else None) or self.default
+
+    @property
+    def title(self) -> str:
+        """Its name on the page."""
+        return self.label or self.name.replace("_", " ")
+
+
+def _merged(several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: value for each in several for name, value in each.items()}
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+
+
+def option(default: Any, values: Values, help: str, group: str, **more: Any) -> Any:
+    """A field of `Settings` or `Cluster` that describes itself."""
+    metadata = {"option": Option(values, help, group, default=default, **more)}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=dict, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def options_of(holder: type) -> dict[str, Option]:
+    """The options that the fields of a dataclass describe, by name and in their order."""
+    found = {}
+    for field in dataclasses.fields(holder):
+        if "option" in field.metadata:
+            described: Option = field.metadata["option"]
+            flag = described.flag or f"--{field.name.replace('_', '-')}"
+            found[field.name] = dataclasses.replace(described, name=field.name, flag=flag)
+    return found
+
+
+def _settle(holder: Any) -> None:
+    """Check every field of a frozen dataclass that describes itself, and give it the value that it checks to."""
+    for name, each in options_of(type(holder)).items():
+        object.__setattr__(holder, name, each.check(getattr(holder, name)))
+
+
+# The options, in the order of the help.
+
+STUDY = "Override the study file"
+PARAMETERS = "Parameters"
+WORKERS = "Workers and failures"
+KEPT = "What is kept, and where"
+RAY = "A Ray cluster (with --on ray)"
+SHOW = "This terminal"
+SERVICE = "A service"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray cluster, and what a worker takes of it.
+
+    Attributes:
+        address: `HOST:PORT` of its head; None starts Ray on this machine.
+        cpus: cores of a worker.
+        gpus: GPUs of a worker, or a part of one; None is one where the cluster has GPUs.
+        resources: others, by the names that nodes were started with.
+        shared: refuse to begin unless every node sees the log directory.
+        dashboard: start Ray's dashboard with it.
+
+    Raises:
+        StudyError: an attribute cannot be, or Ray is not installed.
+    """
+
+    address: str | None = option(
+        None, Values(), "The head of the cluster.", RAY, metavar="HOST:PORT", envvar="RAY_ADDRESS",
+        unset="Ray is started here",
+    )  # fmt: skip
+    cpus: float = option(1.0, Amount(), "Cores of a worker.", RAY, flag="--cpus-per-worker", metavar="N")
+    gpus: float | None = option(
+        None, Amount(), "GPUs of a worker, or part of one.", RAY, flag="--gpus-per-worker", metavar="N",
+        unset="1 where the cluster has some",
+    )  # fmt: skip
+    resources: Mapping[str, float] = option(
+        {}, Amounts(), "Another resource that a worker takes of its node. Repeatable.", RAY, flag="--resource",
+        metavar="NAME=N",
+    )  # fmt: skip
+    shared: bool = option(
+        False, Flag(), "Refuse to start unless every node sees the log directory; otherwise workers bring their files.",
+        RAY, flag="--shared-logdir",
+    )  # fmt: skip
+    dashboard: bool = option(False, Flag(), "Start Ray's dashboard too, where Ray is started here.", RAY)
+
+    def __post_init__(self) -> None:
+        if importlib.util.find_spec("ray") is None:
+            raise StudyError("--on ray needs Ray, which is not installed.", remedy="Run: pip install 'sweep[ray]'")
+        _settle(self)
+        if self.dashboard and self.address is not None:
+            raise StudyError("--dashboard applies only where Ray is started here, not with --address.")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of one start. What the study file says holds wherever an option is None.
+
+    Every value is checked, and has the same form however it was given: times are seconds, `gpus` a list of texts,
+    `fixed` and `enqueue` hold Python's values. `enqueue` may hold run names and `best_of` studies until the search
+    space is known, which turns them into parameters.
+
+    Raises:
+        SweepError: a value cannot be, or two options do not fit together.
+    """
+
+    trials: int | None = option(
+        None, Whole(1), "Total number of trials; earlier ones count.", STUDY, metavar="N", unset="20", declares=True,
+        again="study", label="trials in all",
+    )  # fmt: skip
+    timeout: float | None = option(
+        None, Time(), "Begin no trial after this long: 90, 10m, 2h.", STUDY, metavar="TIME", unset="none",
+        declares=True,
+    )  # fmt: skip
+    epochs: int | None = option(
+        None, Whole(1), "Epochs of a trial, whatever sweep.fit is given.", STUDY, metavar="N",
+        unset="as sweep.fit has it", declares=True,
+    )  # fmt: skip
+    sampler: str | None = option(
+        None, Spec("sampler"), "Proposes parameters: tpe, random, cmaes, grid(lr=[0.1, 0.01]), ...", STUDY,
+        metavar="SPEC", unset="tpe", declares=True, again="study",
+    )  # fmt: skip
+    pruner: str | None = option(
+        None, Spec("pruner"), "Stops poor runs: median(n_startup_trials=5), hyperband, nop, ...", STUDY,
+        metavar="SPEC", unset="median", declares=True, again="study",
+    )  # fmt: skip
+    broken: str | None = option(
+        None, Choice(BROKEN), "What happens to a run with a severe finding: prune, report or ignore.", STUDY,
+        metavar="HOW", unset="prune", declares=True, label="broken runs",
+    )  # fmt: skip
+    seed: int | None = option(
+        None, Whole(0, 2**32 - 1), "Makes the sampler and every trial reproducible.", STUDY, metavar="N",
+        unset="drawn once", declares=True, again="study",
+    )  # fmt: skip
+    name: str | None = option(
+        None,
+        Pattern(
+            STUDY_NAME.pattern,
+            "up to 80 letters, digits, underscores, dots and hyphens, and begin with neither of the last two",
+        ),
+        "Name of the study.", STUDY, metavar="NAME", unset="the study file's", declares=True, again="study",
+    )  # fmt: skip
+
+    fixed: Mapping[str, Value] = option(
+        {}, Params(), "Keep a parameter at one value. Repeatable.", PARAMETERS, flag="--set", metavar="NAME=VALUE",
+        label="set",
+    )  # fmt: skip
+    enqueue: Sequence[Mapping[str, Value] | str] = option(
+        (), ParamSets(),
+        "Try this first: NAME=VALUE,NAME=VALUE (others are proposed), a run name, or @FILE.json. Repeatable.",
+        PARAMETERS, metavar="PARAMETERS", again="never", label="try first", folded=True,
+    )  # fmt: skip
+    best_of: Sequence[str] = option(
+        (), BestOf(), "Try the parameters of another study's best runs first. Repeatable.", PARAMETERS, flag="--from",
+        metavar="STUDY:best:N", again="never", label="from", folded=True,
+    )  # fmt: skip
+    yes: bool = option(
+        False, Flag(), "Continue although the search space has grown (ranges only) without asking.", PARAMETERS,
+        again="never", label="continue with a larger search space", folded=True,
+    )  # fmt: skip
+
+    workers: int | None = option(
+        None, Whole(0, 100_000), "Processes that train; 0 trains in this one.", WORKERS, metavar="N",
+        unset="one per core or GPU", declares=True,
+    )  # fmt: skip
+    gpus: Sequence[str] | None = option(
+        None, Gpus(), "Train on these GPUs, such as 2,3.", WORKERS, metavar="LIST", unset="all that are free",
+        ways=HERE, why="A service uses every free GPU of its machine.",
+    )  # fmt: skip
+    per_gpu: int = option(
+        1, Whole(1, 1000), "Workers that share a GPU.", WORKERS, metavar="N", ways=HERE,
+        why="At a service each worker has a GPU to itself.",
+    )  # fmt: skip
+    retries: int = option(
+        0, Whole(0, 1000), "Try a trial that raises this many times more.", WORKERS, metavar="N", folded=True,
+    )  # fmt: skip
+    trial_timeout: float | None = option(
+        None, Time(), "Fail a trial that reports nothing for this long: 90, 10m, 2h.", WORKERS, metavar="TIME",
+        unset="none", folded=True,
+    )  # fmt: skip
+    trial_seed: int | None = option(
+        None, Whole(0, 2**32 - 1), "Seed of every trial, in place of one for each.", WORKERS,
+        ways=frozenset({"python"}),
+    )  # fmt: skip
+
+    keep: str = option(
+        "all", Pattern("all|none|best:[1-9][0-9]{0,8}", "all, none or best:N", ("all", "none", "best:3")),
+        "Whose weights stay: all, none, or those of the best:N runs; see sweep.load.", KEPT, metavar="WHICH",
+        label="keep weights",
+    )  # fmt: skip
+    logdir: str = option(
+        "runs", Values(), "The log directory; each study has a folder in it.", KEPT, metavar="DIR", ways=HERE,
+        envvar="SWEEP_LOGDIR", why="A service has a log directory of its own.",
+    )  # fmt: skip
+    storage: str = option(
+        "sqlite:///sweep.db", Values(), "The database, such as sqlite:///sweep.db or postgresql://user@host/sweep.",
+        KEPT, metavar="URL", ways=HERE, envvar="SWEEP_STORAGE", why="A service has a database of its own.",
+    )  # fmt: skip
+
+    cluster: Cluster | None = option(  # noqa: RUF009
+        None, Place(), "Where workers run: here, or ray.", RAY, flag="--on", metavar="WHERE", unset="here", ways=HERE,
+        why="Start the study on a node of the cluster instead.",
+    )  # fmt: skip
+
+    names: bool = option(
+        False, Flag(), "Show run names instead of parameters.", SHOW, ways=HERE, why="A service shows no display.",
+    )  # fmt: skip
+    log_format: str = option(
+        "text", Choice(("text", "json")), "Print text, or json: an event per line on standard error.", SHOW,
+        metavar="FORMAT", ways=TERMINAL, why="A service shows no display.",
+    )  # fmt: skip
+    detach: bool = option(
+        False, Flag(), "Train in the background, also when this terminal closes; see sweep watch.", SHOW,
+        ways=TERMINAL, why="A service always trains in the background.",
+    )  # fmt: skip
+    notify: str | None = option(
+        None, Values(), "Run this at the end and after five failures in a row, with SWEEP_MESSAGE and SWEEP_EVENT set.",
+        SHOW, metavar="COMMAND", ways=TERMINAL, why="A service runs no commands.",
+    )  # fmt: skip
+
+    server: str | None = option(
+        None, Values(), "Start the study at this service (sweep serve); its token is read from SWEEP_TOKEN.", SERVICE,
+        metavar="URL", ways=TERMINAL, envvar="SWEEP_SERVER", again="never",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        _settle(self)
+        if self.cluster is not None and (self.gpus is not None or self.per_gpu != 1):
+            raise StudyError(
+                "--gpus and --per-gpu apply to this machine only.", remedy="On Ray, use --gpus-per-worker."
+            )
+        if self.cluster is not None and self.workers == 0:
+            raise StudyError("--workers must be at least 1 on Ray, not 0.")
+
+    def declared(self) -> dict[str, Any]:
+        """What takes the place of the study file's words; None where nothing does."""
+        return {name: getattr(self, name) for name, each in OPTIONS.items() if each.declares}
+
+    def check_specs(self) -> None:
+        """See that the sampler and the pruner can be made here, which a service's client cannot know. Imports Optuna.
+
+        Raises:
+            StudyError: Optuna refuses one of their settings, or a package is missing.
+        """
+        if self.sampler is not None:
+            make_sampler(self.sampler, self.seed)
+        if self.pruner is not None:
+            make_pruner(self.pruner)
+
+
+OPTIONS = options_of(Settings)
+"""Every option by name, in the order of the help; those of a cluster are in `CLUSTER`."""
+
+CLUSTER = options_of(Cluster)
+"""The options that describe a cluster, by their names in `Cluster`."""
+
+
+def groups(chosen: Iterable[Option]) -> dict[str, list[Option]]:
+    """Options by their headings, both in the order of the table."""
+    found: dict[str, list[Option]] = {}
+    for each in chosen:
+        found.setdefault(each.group, []).append(each)
+    return found
+
+
+def command_line() -> list[Option]:
+    """The options of `sweep start`, in the order of its help."""
+    found = []
+    for each in OPTIONS.values():
+        if "cli" in each.ways:
+            found.append(each)
+        if isinstance(each.values, Place):
+            found.extend(CLUSTER.values())
+    return found
+
+
+def of_way(way: Way) -> dict[str, Option]:
+    """The options that can be given in a way, by name."""
+    return {name: each for name, each in OPTIONS.items() if way in each.ways}
+
+
+def from_command_line(given: Mapping[str, Any]) -> Settings:
+    """The settings that a command line means.
+
+    Args:
+        given: by flag, what was given: a text, a list of texts, or True.
+
+    Raises:
+        SweepError: an option cannot be as it was given.
+    """
+    read = {
+        name: given[each.flag] if isinstance(each.values, Flag) else each.read(given[each.flag])
+        for name, each in OPTIONS.items()
+        if each.flag in given
+    }
+    parts = {
+        name: given[each.flag] if isinstance(each.values, Flag) else each.read(given[each.flag])
+        for name, each in CLUSTER.items()
+        if each.flag in given
+    }
+    if read.get("cluster") is not None:
+        read["cluster"] = dataclasses.replace(read["cluster"], **parts)
+        return Settings(**read)
+    alone = [name for name, value in parts.items() if CLUSTER[name].envvar is None or value != CLUSTER[name].usual]
+    if alone:
+        raise StudyError(f"{CLUSTER[alone[0]].flag} applies only to a Ray cluster.", remedy="Add --on ray.")
+    return Settings(**read)
+
+
+def from_keywords(given: Mapping[str, Any]) -> Settings:
+    """The settings that the arguments of `study.run` mean; None leaves an option out.
+
+    Raises:
+        SweepError: there is no such option, it cannot be given here, or not as it was.
+    """
+    check_names(given, "python")
+    return Settings(**given)
+
+
+def check_names(given: Iterable[str], way: Way) -> None:
+    """Refuse options that do not exist, or that cannot be given in a way.
+
+    Raises:
+        StudyError: the first of them, with the nearest name, or with what to do instead.
+    """
+    offered = of_way(way)
+    for name in given:
+        if name in offered:
+            continue
+        if name in OPTIONS:
+            raise elsewhere(OPTIONS[name], way)
+        hint = meant(name, offered) or f"The options are {', '.join(offered)}."
+        raise StudyError(f"There is no option {_shown(name)}.", remedy=hint)
+
+
+def elsewhere(option: Option, way: Way) -> StudyError:
+    """The error about an option that cannot be given in a way; with `cli` it was given together with --server."""
+    if way == "python":
+        return StudyError(f"{option.name} applies only to `sweep start`, not to study.run().")
+    if way == "cli":
+        return StudyError(f"{option.flag} cannot be combined with --server.", remedy=option.why)
+    return StudyError(f"{option.name} cannot be set at a service.", remedy=option.why)
+
+
+def given(settings: Settings, way: Way | None = None) -> dict[str, Any]:
+    """What a start was given: each option that is not at its default, by name.
+
+    Args:
+        way: only options that can be given in this way.
+    """
+    chosen = OPTIONS if way is None else of_way(way)
+    return {name: value for name in chosen if (value := getattr(settings, name)) != chosen[name].default}
+
+
+def words(settings: Settings, names: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+    """Some options as a command line gives them, where they are not what it would take anyway.
+
+    Args:
+        names: which, by name.
+    """
+    for name in names:
+        each, value = OPTIONS[name], getattr(settings, name)
+        if value != each.usual:
+            yield from each.words(value)
+        if isinstance(value, Cluster):
+            for part, of in CLUSTER.items():
+                if (amount := getattr(value, part)) != of.usual:
+                    yield from of.words(amount)
+
+
+def signature() -> inspect.Signature:
+    """The signature of `study.run`."""
+    types = {field.name: field.type for field in dataclasses.fields(Settings)}
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return inspect.Signature(
+        [
+            own,
+            *(
+                inspect.Parameter(n, keyword, default=e.default, annotation=types[n])
+                for n, e in of_way("python").items()
+            ),
+        ]
+    )
+
+
+__all__ = [
+    "BROKEN",
+    "CLUSTER",
+    "OPTIONS",
+    "STUDY_NAME",
+    "Cluster",
+    "Option",
+    "Settings",
+    "SweepError",
+    "Way",
+    "check_names",
+    "command_line",
+    "elsewhere",
+    "from_command_line",
+    "from_keywords",
+    "given",
+    "groups",
+    "of_way",
+    "signature",
+    "words",
+]
