@@ -92,12 +92,16 @@ def list_best(store: Store, name: str | None, count: int, *, names: bool, as_jso
         _print_json(store, study, ranked)
         return
     if not ranked:
-        remark(f"no run of {study.name} is complete with a finite value yet")
+        remark(f"No run of {study.name} is COMPLETE{_and_feasible(every)} yet.")
         return
     _heading(study, every)
     grid = runs_grid(study, ranked, best=ranked[0], names=names)
     first = f"{ranked[0].name}: {command('show', study.name, f't{ranked[0].number:04d}', storage=storage)}"
     _print_runs(study, ranked, grid, names=names, more=first)
+
+
+def _and_feasible(runs: Sequence[RunRecord]) -> str:
+    return " and feasible" if any(run.constraints for run in runs) else ""
 
 
 def list_studies(store: Store, *, here: bool, as_json: bool) -> None:

@@ -14,8 +14,9 @@ Sort = Annotated[
     typer.Option(
         metavar="NAME",
         show_default=False,
-        help="A metric, a parameter (name or key), or one of number, name, state, epoch, best, last, duration, "
-        "started, family. The objective, best and last put the best run first. A - in front turns it round.",
+        help="A metric (at its last epoch), a parameter (name or key), or one of value, best, last, feasible, number, "
+        "name, state, epoch, duration, started, family; run.value where a parameter is called value. The value, best, "
+        "last and the objective put the best run first. A - in front reverses the order.",
     ),
 ]
 States = Annotated[
@@ -64,11 +65,12 @@ def runs(
 ) -> None:
     """List a study's runs.
 
-    They are listed by number or as sorted; without --sort, --limit keeps the latest. The pattern is a JavaScript
+    Their value is what train returned; best and last are the objective at its best and its last epoch. They are
+    listed by number or as sorted; without --sort, --limit keeps the latest. The pattern is a JavaScript
     regular expression as TensorBoard's Time Series tab uses it: it may match anywhere in the name, and ignores case.
 
     \b
-    Example: sweep runs diabetes '^dnn' --sort val_loss --state complete
+    Example: sweep runs diabetes '^dnn' --sort value --state complete
              sweep runs diabetes --where "lr < 0.01 and val_mae < 0.6"
              sweep runs diabetes --finding dead-relu
     """
@@ -125,7 +127,8 @@ def best(
 ) -> None:
     """List a study's best runs.
 
-    Only complete ones count, as with Optuna: a run that was pruned or failed is never the best.
+    They are ranked by their value, which is what train returned. As with Optuna, a run that was pruned, failed or
+    breaks a constraint is never the best.
 
     \b
     Example: sweep best diabetes -n 3
@@ -218,7 +221,8 @@ def export(
     """Write all trials as CSV or JSON.
 
     Every trial with its exact parameters and every metric of every epoch. csv has a line for each epoch of each trial,
-    json a list of objects, jsonl an object a line. In JSON, NaN and infinity are null; in CSV nan, inf and -inf.
+    json a list of objects, jsonl an object a line. value is what train returned; best and last are the objective at
+    its best and its last epoch. In JSON, NaN and infinity are null; in CSV nan, inf and -inf.
 
     \b
     Example: sweep export diabetes --format csv --output diabetes.csv

@@ -13,7 +13,7 @@ from sweep.names import format_value, short_number
 from sweep.read.commands import command, rerun_command, run_again, shown_path
 from sweep.read.durations import duration
 from sweep.read.report import trial_object
-from sweep.read.runs import best_run, finished, key_table
+from sweep.read.runs import best_run, finished, key_table, objectives
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 from sweep.words import counted
 
@@ -61,19 +61,44 @@ def _outcome(study: StudyRecord, run: RunRecord) -> str:
 
 
 def _findings(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> list[tuple[str, str | None]]:
-    """Why the run ended, and how good it was."""
+    """How good the run was, and why it ended."""
     at = f" at epoch {run.best_epoch + 1}" if run.best_epoch is not None else ""
     numbers = [f"best {short_number(run.best)}{at}"] if run.best is not None else []
     numbers += [f"last {short_number(run.last)}"] if run.last is not None else []
-    if best is not None and best.number == run.number:
-        numbers.append("the best run of its study")
-    elif best is not None and best.value is not None:
-        numbers.append(f"the best complete run is t{best.number:04d} with {short_number(best.value)}")
     return [
+        ("value", ", ".join(_values(study, run, best)) or None),
+        ("constraints", _constraints(run)),
+        ("best run", _best(run, best)),
         (study.declaration["objective"][0], ", ".join(numbers) or None),
         ("reason", run.reason and one_line(run.reason)),
         *(("finding" if place == 0 else "", one_line(str(found))) for place, found in enumerate(run.findings)),
     ]
+
+
+def _values(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> list[str]:
+    """What `train` returned, and what is special about it."""
+    several = [f"{goal.name} " for goal in objectives(study)] if len(objectives(study)) > 1 else [""]
+    values = [f"{name}{short_number(value)}" for name, value in zip(several, run.values or [], strict=False)]
+    if run.feasible is False:
+        values.append("infeasible")
+    if best is not None and best.number == run.number:
+        values.append("the best run of its study")
+    return values
+
+
+def _best(run: RunRecord, best: RunRecord | None) -> str | None:
+    """Which run is the best, where it is another."""
+    if best is None or best.value is None or best.number == run.number:
+        return None
+    return f"t{best.number:04d} with value {short_number(best.value)}"
+
+
+def _constraints(run: RunRecord) -> str | None:
+    """Each constraint, and whether it is met."""
+    shown = [
+        f"{name} {short_number(value)}{'' if value <= 0 else ' (broken)'}" for name, value in run.constraints.items()
+    ]
+    return ", ".join(shown) or None
 
 
 def _history(run: RunRecord, every: Sequence[RunRecord]) -> list[tuple[str, str | None]]:

@@ -9,6 +9,7 @@ from sweep.finding import mark
 from sweep.names import Value, format_value
 from sweep.read.durations import duration
 from sweep.read.runs import key_table
+from sweep.read.sorting import OF_RUN
 from sweep.read.studies import Standing
 from sweep.store import RunRecord, StudyRecord
 
@@ -69,7 +70,9 @@ def runs_grid(
         Column("run", [f"t{run.number:04d}" for run in runs]),
         Column("state", [run.state for run in runs], keep=98),
         Column("epoch", [_epoch(run) for run in runs], right=True, keep=60),
-        Column("best", number_cells([run.best for run in runs])),
+        Column(_header(study, runs, "value", names=names), number_cells([run.value for run in runs])),
+        Column("feasible", [_feasible(run) for run in runs], keep=75),
+        Column("best", number_cells([run.best for run in runs]), keep=71),
         Column("last", number_cells([run.last for run in runs]), keep=70),
         Column("time", [duration(run.duration) for run in runs], right=True, keep=50),
     ]
@@ -83,6 +86,16 @@ def runs_grid(
     columns = [column for column in columns if any(column.cells) or not runs]
     states = {("state", place): STATE_STYLES.get(run.state, "") for place, run in enumerate(runs)}
     return Grid(columns, ["bold" if marked else "" for marked in is_best], states)
+
+
+def _header(study: StudyRecord, runs: Sequence[RunRecord], name: str, *, names: bool) -> str:
+    """The heading of a property: `run.value` where a parameter's column is headed `value`."""
+    taken = set() if names else set(split_parameters(study, runs).varying.values())
+    return f"{OF_RUN}{name}" if name in taken else name
+
+
+def _feasible(run: RunRecord) -> str:
+    return "" if run.feasible is None else format_value(run.feasible)
 
 
 def _parameter_columns(study: StudyRecord, runs: Sequence[RunRecord]) -> list[Column]:
@@ -129,7 +142,7 @@ def studies_grid(standings: Sequence[Standing], sizes: Sequence[str] = ()) -> Gr
         Column("failed", counts["FAIL"], right=True, keep=65),
         Column(
             "best",
-            [number_cells([standing.best.best if standing.best else None])[0] for standing in standings],
+            [number_cells([standing.best.value if standing.best else None])[0] for standing in standings],
             keep=90,
         ),
         Column("run", [f"t{standing.best.number:04d}" if standing.best else "" for standing in standings], keep=80),

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from sweep.finding import Finding
 from sweep.names import Value, format_value
-from sweep.read.runs import STATES
+from sweep.read.runs import STATES, objectives
 from sweep.read.studies import Standing
 from sweep.store import RunRecord, Store, StudyRecord
 
@@ -16,14 +16,14 @@ FORMATS = ("csv", "json", "jsonl")
 
 _CHUNK = 500  # runs whose epochs are in memory at once while exporting
 _CSV_FIELDS = (
-    *("study", "number", "name", "family", "architecture", "state", "epoch", "last", "best", "best_epoch"),
-    *("started", "duration", "reason", "findings", "directory"),
+    *("study", "number", "name", "family", "architecture", "state", "epoch", "value", "last", "best", "best_epoch"),
+    *("feasible", "started", "duration", "reason", "findings", "directory"),
     *("epochs_planned", "seed", "attempt", "worker"),
 )
 
 
 def study_object(standing: Standing) -> dict[str, Any]:
-    """How a study stands, as `sweep studies --json` shows it; `created` is in Unix seconds."""
+    """A study as `sweep studies --json` shows it; `best` is its best run's value, `created` is in Unix seconds."""
     study, best = standing.study, standing.best
     return {
         "study": study.name,
@@ -32,7 +32,7 @@ def study_object(standing: Standing) -> dict[str, Any]:
         "counts": {state: standing.counts[state] for state in STATES if state in standing.counts},
         "objective": study.declaration["objective"],
         "direction": study.declaration["direction"],
-        "best": best.best if best else None,
+        "best": finite(best.value) if best else None,
         "best_run": best.name if best else None,
         "created": study.created,
         "directory": study.directory,
@@ -44,6 +44,8 @@ def study_object(standing: Standing) -> dict[str, Any]:
 def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float]) -> dict[str, Any]:
     """A run as `sweep runs --json` shows it.
 
+    `values` are what `train` returned, by objective, and `value` is the first; only a COMPLETE run has them.
+    `last` and `best` are the objective at the last and the best epoch. `feasible` is None without constraints.
     `epoch` counts finished epochs, `best_epoch` counts from 0, `metrics` are those of the last finished epoch,
     `started` is in Unix seconds and `duration` in seconds, `since` of a finding is an epoch counted from 0. JSON has no
     NaN and no infinity: they are None.
@@ -57,9 +59,13 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
         "params": _all_finite(run.params),
         "state": run.state,
         "epoch": run.epoch,
-        "last": _finite(run.last),
-        "best": _finite(run.best),
+        "value": finite(run.value),
+        "values": _values(study, run),
+        "last": finite(run.last),
+        "best": finite(run.best),
         "best_epoch": run.best_epoch,
+        "feasible": run.feasible,
+        "constraints": _all_finite(run.constraints),
         "metrics": _all_finite(metrics),
         "started": run.started,
         "duration": run.duration,
@@ -67,6 +73,13 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
         "findings": [_without_picture(found) for found in run.findings],
         "directory": run.directory,
     }
+
+
+def _values(study: StudyRecord, run: RunRecord) -> dict[str, Value] | None:
+    """What `train` returned, by objective."""
+    if run.values is None:
+        return None
+    return _all_finite(dict(zip((goal.name for goal in objectives(study)), run.values, strict=False)))
 
 
 def trial_object(study: StudyRecord, run: RunRecord, epochs: Mapping[int, Mapping[str, float]]) -> dict[str, Any]:
@@ -119,29 +132,39 @@ def with_epochs(
 def _write_csv(store: Store, study: StudyRecord, runs: Sequence[RunRecord], file: TextIO) -> None:
     """One line an epoch.
 
-    Columns: those of `trial_object`, its parameters as `param.NAME`, and of the line's epoch `metric.epoch`, counted
+    Columns: those of `trial_object`, the values of several objectives as `value.NAME`, constraints as
+    `constraint.NAME`, parameters as `param.NAME`, and of the line's epoch `metric.epoch`, counted
     from 0, and `metric.NAME`. A cell is empty where there is nothing, such as a parameter that does not apply.
     Parameters are written as in a run name (None is `none`), except that strings are not escaped.
     """
     names = {name for _, epochs in with_epochs(store, study, runs) for values in epochs.values() for name in values}
     metrics = sorted(names)
     parameters = list(dict.fromkeys([*study.keys, *(name for run in runs for name in run.params)]))
+    constraints = list(dict.fromkeys(name for run in runs for name in run.constraints))
+    goals = [goal.name for goal in objectives(study)] if len(objectives(study)) > 1 else []
     writer = csv.writer(file, lineterminator="\n")
-    described = [f"param.{name}" for name in parameters]
+    described = [f"value.{name}" for name in goals] + [f"constraint.{name}" for name in constraints]
+    described += [f"param.{name}" for name in parameters]
     writer.writerow([*_CSV_FIELDS, *described, "metric.epoch", *(f"metric.{name}" for name in metrics)])
     for run, epochs in with_epochs(store, study, runs):
-        same = _csv_cells(study, run, parameters)
+        same = _csv_cells(study, run, goals, constraints, parameters)
         if not epochs:
             writer.writerow([*same, "", *("" for _ in metrics)])
         for epoch, values in sorted(epochs.items()):
             writer.writerow([*same, epoch, *(values.get(name) for name in metrics)])
 
 
-def _csv_cells(study: StudyRecord, run: RunRecord, parameters: Sequence[str]) -> list[Any]:
+def _csv_cells(
+    study: StudyRecord, run: RunRecord, goals: Sequence[str], constraints: Sequence[str], parameters: Sequence[str]
+) -> list[Any]:
     """The cells that are the same on each line of a run."""
     kinds = " ".join(found.kind for found in run.findings)
-    values = {**trial_object(study, run, {}), "last": run.last, "findings": kinds}
-    shown = [_csv_value(run.params[name]) if name in run.params else "" for name in parameters]
+    exact = {"value": run.value, "last": run.last}  # infinite ones too
+    values = {**trial_object(study, run, {}), **exact, "findings": kinds}
+    values["feasible"] = "" if run.feasible is None else format_value(run.feasible)
+    shown: list[Any] = [run.values[place] if run.values else "" for place in range(len(goals))]
+    shown += [run.constraints.get(name, "") for name in constraints]
+    shown += [_csv_value(run.params[name]) if name in run.params else "" for name in parameters]
     return [*(values[name] for name in _CSV_FIELDS), *shown]
 
 
@@ -163,7 +186,7 @@ def _without_picture(found: Finding) -> dict[str, Any]:
     return {name: value for name, value in found.as_dict().items() if name != "picture"}
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
     """A number, or None for NaN and infinity."""
     return None if value is None or not math.isfinite(value) else value
 

@@ -64,11 +64,13 @@ def comparison(study: StudyRecord, runs: Sequence[RunRecord], metrics: Mapping[i
         else:
             same.append((name, texts[0]))
     names = list(dict.fromkeys(name for run in runs for name in metrics.get(run.number, {})))
+    constraints = list(dict.fromkeys(name for run in runs for name in run.constraints))
     outcomes = [
         Line("state", [run.state.lower() for run in runs]),
         Line("epochs", [f"{run.epoch}{f' of {run.epochs}' if run.epochs else ''}" for run in runs]),
         _values(study, runs),
         _numbers(f"best {objective(study).name}", [run.best for run in runs]),
+        *(_numbers(f"constraint {name}", [run.constraints.get(name) for run in runs]) for name in constraints),
         Line("best epoch", [str(run.best_epoch + 1) if run.best_epoch is not None else "" for run in runs]),
         *(_numbers(f"last {name}", [metrics.get(run.number, {}).get(name) for run in runs]) for name in names),
         Line("time", [cells.duration(run.duration) for run in runs]),

@@ -16,7 +16,7 @@ from sweep.serve.context import ServiceDependency
 from sweep.serve.problems import NotFound
 from sweep.serve.shown import PagesDependency, show
 from sweep.serve.snapshots import Snapshot
-from sweep.serve.views import address, numbers_pattern, rows, tensorboard_base, threshold
+from sweep.serve.views import address, numbers_pattern, outcome_values, rows, tensorboard_base, threshold
 from sweep.store import RunRecord
 
 MOST_COMPARED = 8
@@ -42,6 +42,7 @@ def run_page(request: Request, name: str, text: str, service: ServiceDependency,
         row=rows(snapshot, [run], {})[0],
         run=run,
         best=snapshot.best,
+        values=outcome_values(study, run),
         best_value=snapshot.best.value if snapshot.best else None,
         differences=differences(study, run, snapshot.best),
         epochs=_last_epochs(run, epochs),

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from sweep.errors import FilterError
+from sweep.read.report import finite
 from sweep.serve.choosing import Chosen, choose, condition_example, curves, parse_choice
 from sweep.serve.context import Choice, Service, ServiceDependency
 from sweep.serve.figures import KINDS
@@ -88,7 +89,7 @@ def study_rows(
             "state": shown.state,
             "used": shown.progress.used,
             "trials": shown.progress.total,
-            "best": shown.best_value,
+            "best": finite(shown.best_value),
             "running": snapshot.counts.get("RUNNING", 0),
         }
     )

@@ -12,7 +12,8 @@ from markupsafe import Markup
 from sweep.finding import mark
 from sweep.read.edges import Edge, edges
 from sweep.read.findings import Common
-from sweep.read.runs import finished
+from sweep.read.report import finite
+from sweep.read.runs import finished, objectives
 from sweep.read.studies import counts_now, study_state
 from sweep.read.tensorboard import links
 from sweep.serve import cells
@@ -90,6 +91,11 @@ class Summary:
         return self.study.name
 
     @property
+    def best_number(self) -> float | None:
+        """The value of the best run where it is finite, for the page's script."""
+        return finite(self.best_value)
+
+    @property
     def doc(self) -> str:
         """The first line of the study file's docstring."""
         return str(self.study.declaration.get("doc") or "").strip().partition("\n")[0]
@@ -98,8 +104,6 @@ class Summary:
 def summary(snapshot: Snapshot, *, running: bool) -> Summary:
     """A study at a glance."""
     study, counts, best = snapshot.study, counts_now(snapshot.counts, running=running), snapshot.best
-    declared = study.declaration
-    pairs = zip(declared["direction"], declared["objective"], strict=True)
     used = finished(counts)
     return Summary(
         study=study,
@@ -108,7 +112,7 @@ def summary(snapshot: Snapshot, *, running: bool) -> Summary:
         progress=progress(study, counts),
         best=best,
         best_value=best.value if best else None,
-        goal=", ".join(f"{direction} {objective}" for direction, objective in pairs),
+        goal=", ".join(f"{goal.direction} {goal.name}" for goal in objectives(study)),
         pruned_share=round(100 * counts.get("PRUNED", 0) / used) if used else 0,
         spark=_best_so_far(snapshot),
         edges=edges(study, best, counts.get("COMPLETE", 0)),
@@ -137,11 +141,19 @@ COLUMNS = (
     ("state", "state", "state"),
     ("epoch", "epochs", "epoch"),
     ("spark", "course", ""),
-    ("last", "last", "last"),
+    ("value", "value", "run.value"),
     ("best", "best", "best"),
+    ("last", "last", "last"),
     ("time", "time", "duration"),
     ("reason", "why", ""),
 )
+
+
+def outcome_values(study: StudyRecord, run: RunRecord) -> list[tuple[str, float]]:
+    """What `train` returned: each value with its name, which is `value` unless the study has several objectives."""
+    goals = objectives(study)
+    names = [goal.name for goal in goals] if len(goals) > 1 else ["value"]
+    return list(zip(names, run.values or [], strict=False))
 
 
 def columns(study: StudyRecord, choice: Choice) -> list[Column]:
@@ -179,6 +191,12 @@ class Row:
         if self.run.state != "WAITING":
             return said
         return f"to be run again: {said}" if said else "to be run again"
+
+    @property
+    def broken(self) -> str:
+        """The constraints that the run breaks."""
+        constraints = self.run.constraints.items()
+        return ", ".join(f"{name} {cells.number(value)}" for name, value in constraints if value > 0)
 
     @property
     def mark(self) -> str:

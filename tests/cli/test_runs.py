@@ -46,9 +46,9 @@ def test_runs_are_listed_by_number_with_parameters_as_columns_and_constants_left
     add_study(store, runs=runs)
     said = output("runs", "diabetes")
     assert said.out == (
-        "   run    state     epoch  best    last    time  lr       drop\n"
-        "   t0000  COMPLETE  60/60  0.5000  0.5000   10s  0.00118\n"
-        "★  t0001  COMPLETE  60/60  0.2500  0.2500   11s  0.02     0.313\n"
+        "   run    state     epoch  value   best    last    time  lr       drop\n"
+        "   t0000  COMPLETE  60/60  0.5000  0.5000  0.5000   10s  0.00118\n"
+        "★  t0001  COMPLETE  60/60  0.2500  0.2500  0.2500   11s  0.02     0.313\n"
     )
     assert said.err == "the same in all: bs=32\n"
 
@@ -157,7 +157,7 @@ def test_the_best_runs_are_listed_best_first(store, output):
 
 def test_a_study_with_no_complete_run_has_no_best(store, output):
     add_study(store, runs=[run(0, 0.5, state="PRUNED")])
-    assert "no run of diabetes is complete with a finite value yet" in output("best").err
+    assert "No run of diabetes is COMPLETE yet." in output("best").err
     assert json.loads(output("best", "--json").out) == []
 
 

@@ -50,7 +50,8 @@ def test_a_run_is_shown_whole(store, capsys, tmp_path):
     for line in [
         "dnn-lr=0.30000000000000004-bs=32-drop=0.5-t0001",
         "diabetes, run 1: PRUNED after 3 of 60 epochs in 11s",
-        "val_loss best 0.5 at epoch 2, last 0.5, the best complete run is t0000 with 0.25",
+        "best run t0000 with value 0.25",
+        "val_loss best 0.5 at epoch 2, last 0.5",
         "reason median: 0.5 is above 0.3",
         "learning_rate lr 0.30000000000000004 0.001",
         "batch_size bs 32 the same",

@@ -13,8 +13,9 @@ from sweep.read.report import export, run_object
 from tests.store_builder import TRACEBACK, add_epochs, add_example, add_study, build_store, run
 
 KEYS = [
-    *("study", "number", "name", "family", "architecture", "params", "state", "epoch", "last", "best", "best_epoch"),
-    *("metrics", "started", "duration", "reason", "findings", "directory"),
+    *("study", "number", "name", "family", "architecture", "params", "state", "epoch", "value", "values"),
+    *("last", "best", "best_epoch", "feasible", "constraints", "metrics"),
+    *("started", "duration", "reason", "findings", "directory"),
 ]
 
 
@@ -45,6 +46,37 @@ def test_nan_and_infinity_are_null(store):
         {"loss": None, "mae": 0.5},
     )
     json.dumps(made, allow_nan=False)
+
+
+def test_a_run_says_what_train_returned_beside_its_best_and_last_epoch(store):
+    runs = [
+        run(0, 0.5, last=0.6, values=[2.5], constraints={"size": 1.5, "time": -math.inf}),
+        run(1, 0.4, values=[-math.inf]),
+        run(2, 0.3, state="PRUNED"),
+    ]
+    study = add_study(store, runs=runs)
+    first, second, third = json.loads(exported(store, study, "json"))
+    assert (first["value"], first["values"], first["best"], first["last"]) == (2.5, {"val_loss": 2.5}, 0.5, 0.6)
+    assert (first["feasible"], first["constraints"]) == (False, {"size": 1.5, "time": None})
+    assert (second["value"], second["feasible"], second["constraints"]) == (None, None, {})
+    assert (third["value"], third["values"], third["best"]) == (None, None, 0.3)
+    lines = list(csv.DictReader(io.StringIO(exported(store, study, "csv"))))
+    assert [line["value"] for line in lines] == ["2.5", "-inf", ""]
+    assert [line["feasible"] for line in lines] == ["false", "", ""]
+    assert [(line["constraint.size"], line["constraint.time"]) for line in lines] == [
+        ("1.5", "-inf"),
+        ("", ""),
+        ("", ""),
+    ]
+
+
+def test_the_values_of_several_objectives_are_written_by_name(store):
+    objectives = {"objective": ["loss", "size"], "direction": ["minimize", "maximize"]}
+    study = add_study(store, runs=[run(0, values=[0.5, 33.0]), run(1, state="FAIL")], **objectives)
+    first, second = json.loads(exported(store, study, "json"))
+    assert (first["value"], first["values"], second["values"]) == (0.5, {"loss": 0.5, "size": 33.0}, None)
+    lines = list(csv.DictReader(io.StringIO(exported(store, study, "csv"))))
+    assert [(line["value.loss"], line["value.size"]) for line in lines] == [("0.5", "33.0"), ("", "")]
 
 
 def test_json_holds_every_trial_with_its_values_by_epoch(store):

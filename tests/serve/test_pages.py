@@ -119,7 +119,7 @@ def test_what_is_wrong_with_a_condition_is_said_once_with_what_to_do(client):
 def test_the_box_for_a_condition_shows_one_that_this_study_takes(client):
     page = client.get("/studies/diabetes").text
     example = html.unescape(re.search(r'id="where"[^>]* placeholder="([^"]*)"', page)[1])
-    assert re.fullmatch(r"lr < 0\.\d+ and val_loss < \d+", example)
+    assert re.fullmatch(r"lr < 0\.\d+ and value < \d+", example)
     assert rows(client, where=example)["matched"] > 0
 
 

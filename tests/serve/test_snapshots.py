@@ -25,7 +25,7 @@ def test_a_run_that_ends_and_one_that_begins_are_seen(tmp_path, monkeypatch):
     kept = Snapshots(store)
     assert kept.of(study).counts == {"COMPLETE": 1, "RUNNING": 1}
     assert kept.of(study).best.number == 0
-    change(store, 1, state="COMPLETE", epoch=60)
+    change(store, 1, state="COMPLETE", epoch=60, values="[0.4]")
     insert(store, study, run(2, None, state="RUNNING", epoch=0))
     snapshot = kept.of(study)
     assert snapshot.runs == store.runs(study.study_id)

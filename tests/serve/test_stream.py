@@ -105,8 +105,9 @@ def test_clients_see_epochs_ends_and_the_best_as_they_come(service):
         assert next(found)[0] == "study"
         change(store, epoch=2, last=0.75)
         assert until(found, "epoch")["last"] == 0.75
-        change(store, state="COMPLETE", best=0.5, last=0.5)
-        assert until(found, "end")["state"] == "COMPLETE"
+        change(store, state="COMPLETE", best=0.25, last=0.5, values="[0.5]")
+        ended = until(found, "end")
+        assert (ended["state"], ended["value"], ended["values"]) == ("COMPLETE", 0.5, {"val_loss": 0.5})
         assert until(found, "best")["number"] == 0
 
 

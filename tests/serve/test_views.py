@@ -97,5 +97,11 @@ def test_several_runs_are_compared_by_what_differs():
         ("lr", ["0.1", "0.01"], 1, 0)
     ]
     assert found.same == [("bs", "32")]
-    best = next(line for line in found.outcomes if line.label == "best val_loss")
-    assert (best.texts, best.winner) == (["0.6", "0.5"], 1)
+    value = next(line for line in found.outcomes if line.label == "value")
+    assert (value.texts, value.winner) == (["0.6", "0.5"], 1)
+
+
+def test_an_infeasible_run_wins_no_comparison():
+    runs = [run(1, 0.6, constraints={"size": 0.0}), run(2, 0.5, constraints={"size": 1.0}), run(3, 0.7)]
+    found = {line.label: line for line in comparison(STUDY, runs, {}).outcomes}
+    assert (found["value"].winner, found["constraint size"].texts) == (0, ["0", "1", ""])
