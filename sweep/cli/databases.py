@@ -11,12 +11,13 @@ from sweep.control.checking import check_database
 from sweep.control.copying import check_copy, copy_study
 from sweep.errors import StoreError
 from sweep.read.commands import command
+from sweep.read.upgrades import open_upgraded
 from sweep.store import Store, StudyRecord, database
 from sweep.words import counted
 
 
 def upgrade_database(storage: str) -> None:
-    """Migrate a database that is there.
+    """Migrate a database that is there, and print what that changes for its studies.
 
     Raises:
         StoreError: there is no database, or it is not ours.
@@ -25,8 +26,11 @@ def upgrade_database(storage: str) -> None:
     if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
         raise StoreError("there must be a database to upgrade", f"no file {url.database}", "name it with --storage")
     _check_ours(url)
-    Store(storage, create=True).close()
+    store, changes = open_upgraded(storage)
+    store.close()
     say(f"{url.render_as_string(hide_password=True)} has the schema of this version, {database.HEAD}")
+    for line in changes:
+        print_whole(line, "yellow")
 
 
 def _check_ours(url: sa.URL) -> None:

@@ -13,7 +13,8 @@ app = typer.Typer(help="Look after a database: upgrade, check, copy.", rich_mark
 def upgrade(storage: options.Storage = options.DEFAULT_STORAGE) -> None:
     """Migrate a database to this version.
 
-    Nothing is lost. Running studies should be stopped before.
+    Nothing is lost. Stop running studies first. Studies whose best run changes are listed, with those whose best run
+    has lost its weights.
 
     \b
     Example: sweep db upgrade --storage sqlite:///sweep.db
@@ -27,8 +28,8 @@ def upgrade(storage: options.Storage = options.DEFAULT_STORAGE) -> None:
 def check(storage: options.Storage = options.DEFAULT_STORAGE, json: options.Json = False) -> None:
     """See that a database is whole.
 
-    That the file is sound, that Optuna's tables and sweep's agree about every trial, that no epoch is missing and every
-    best value is the best. The exit status is 1 where something is wrong.
+    Checks that the file is sound, that Optuna's tables and sweep's agree about every trial (its state, its parameters,
+    what it reported and what train returned), and that no epoch is missing. The exit status is 1 if something is wrong.
 
     \b
     Example: sweep db check --storage postgresql://user@host/sweep

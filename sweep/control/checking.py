@@ -1,13 +1,14 @@
 """Whether a database holds what it should: that Optuna's tables and ours agree, and that nothing is missing."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from sweep.control.optuna_rows import read_trials
+from sweep.objective import Objective
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 from sweep.words import counted
 
@@ -57,24 +58,48 @@ def _check_run(study: StudyRecord, run: RunRecord, trial: FrozenTrial, epochs: E
     plain = set(epochs) != set(range(len(epochs)))  # an objective of plain Optuna may report any steps
     if not plain and run.epoch != len(epochs):
         yield f"has finished {counted(run.epoch, 'epoch')}, and values of {len(epochs)}"
-    objective: list[str] = study.declaration["objective"]
-    if len(objective) > 1:
+    returned = trial.values if trial.state == TrialState.COMPLETE else None
+    if _exactly(run.values) != _exactly(returned):
+        yield f"has the value {_listed(run.values)}, and its trial {_listed(returned)}"
+    if run.constraints != trial.constraints:
+        yield f"has the constraints {run.constraints}, and its trial {trial.constraints}"
+    objectives = list(map(Objective, study.declaration["objective"], study.declaration["direction"]))
+    if len(objectives) > 1:
         return
-    values = {epoch: named[objective[0]] for epoch, named in epochs.items() if objective[0] in named}
-    if {epoch: _exact(value) for epoch, value in values.items()} != {
-        step: _exact(value) for step, value in trial.intermediate_values.items()
+    goal = objectives[0]
+    values = {epoch: named[goal.name] for epoch, named in epochs.items() if goal.name in named}
+    judged = {epoch - first: value for epoch, value in values.items() if (first := _judged(run, epoch)) is not None}
+    if {epoch: value.hex() for epoch, value in judged.items()} != {
+        step: float(value).hex() for step, value in trial.intermediate_values.items()
     }:
-        yield f"reported other values of {objective[0]} than its trial"
-    finite = [value for value in values.values() if math.isfinite(value)]
-    best = (max if study.declaration["direction"][0] == "maximize" else min)(finite, default=None)
+        yield f"reported other values of {goal.name} than its trial"
+    best = goal.best(value for value in values.values() if math.isfinite(value))
     if best is not None and run.best != best:
-        yield f"has the best value {run.best}, and {best} among its epochs"
+        yield f"has {run.best} as the best {goal.name}, and {best} among its epochs"
+
+
+def _judged(run: RunRecord, epoch: int) -> int | None:
+    """The epoch of the run at which its judged training begins, if an epoch is one of that; else None.
+
+    Optuna has the values of the judged training alone. A run that tells of no trainings has one.
+    """
+    if not run.trainings:
+        return 0
+    judged = next((training for training in run.trainings if training.judged), None)
+    if judged is None:
+        return None
+    later = [training.first for training in run.trainings if training.first > judged.first]
+    return judged.first if judged.first <= epoch < min(later, default=math.inf) else None
+
+
+def _exactly(values: Sequence[float] | None) -> list[str] | None:
+    return None if values is None else [float(value).hex() for value in values]
+
+
+def _listed(values: Sequence[float] | None) -> str:
+    return "none" if values is None else ", ".join(map(repr, values))
 
 
 def _texts(params: Mapping[str, Any]) -> dict[str, str]:
     """Parameters as texts, so that NaN equals itself, and 1 neither 1.0 nor True."""
     return {name: repr(value) for name, value in params.items()}
-
-
-def _exact(value: float) -> str:
-    return float(value).hex()

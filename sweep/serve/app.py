@@ -1,17 +1,21 @@
 """The application: `create_app` makes it of its settings. Run by `sweep serve`."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
+from sweep.read.upgrades import open_upgraded
 from sweep.serve import login, pages, problems
 from sweep.serve.api import events, exports, health, records, runs, starts, studies, tensorboard
 from sweep.serve.auth import Gate
 from sweep.serve.context import HERE, ServeSettings, Service
 from sweep.store import Store
+
+_log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 30.0  # how often idle TensorBoards are looked for
 
@@ -28,7 +32,7 @@ def create_app(settings: ServeSettings, store: Store | None = None) -> FastAPI:
     Raises:
         StoreError: the database cannot be opened.
     """
-    service = Service(settings, store or Store(settings.storage, create=True))
+    service = Service(settings, store or _open(settings.storage))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -56,6 +60,13 @@ def create_app(settings: ServeSettings, store: Store | None = None) -> FastAPI:
         app.include_router(routes.router, responses=problems.RESPONSES)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     return app
+
+
+def _open(storage: str) -> Store:
+    store, changes = open_upgraded(storage)
+    for line in changes:
+        _log.warning("%s", line)
+    return store
 
 
 async def _stop_idle(service: Service) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "names_in",
     "parse_url",
     "refusals",
+    "revision_at",
     "sqlite_path",
     "writing",
 ]
@@ -112,6 +113,22 @@ def has_schema(url: sa.URL) -> bool:
             if not found:
                 check_ours(engine)
             return found
+        finally:
+            engine.dispose()
+
+
+def revision_at(url: sa.URL) -> str | None:
+    """The revision of our tables in a database; None where there are none. Nothing is created.
+
+    Raises:
+        StoreError: see `has_schema`.
+    """
+    if not has_schema(url):
+        return None
+    with refusals(url):
+        engine = _engine(url)
+        try:
+            return revision(engine)
         finally:
             engine.dispose()
 

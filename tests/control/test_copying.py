@@ -106,7 +106,14 @@ def test_a_running_study_is_not_copied(tmp_path, storage_url):
     ("statement", "wrong"),
     [
         ("UPDATE sweep_runs SET state = 'COMPLETE' WHERE number = 1", "run 1 is COMPLETE, and its trial PRUNED"),
-        ("UPDATE sweep_runs SET best = 0.75 WHERE number = 0", "run 0 has the best value 0.75, and 0.5 among"),
+        ("UPDATE sweep_runs SET best = 0.75 WHERE number = 0", "run 0 has 0.75 as the best loss, and 0.5 among"),
+        ("UPDATE sweep_runs SET \"values\" = '[0.25]' WHERE number = 0", "run 0 has the value 0.25, and its trial 0.5"),
+        ('UPDATE sweep_runs SET "values" = NULL WHERE number = 0', "run 0 has the value none, and its trial 0.5"),
+        ("UPDATE sweep_runs SET \"values\" = '[0.5]' WHERE number = 1", "run 1 has the value 0.5, and its trial none"),
+        (
+            "UPDATE sweep_runs SET constraints = '{\"a\": 1.0}' WHERE number = 0",
+            "run 0 has the constraints {'a': 1.0}, and its trial {}",
+        ),
         ("UPDATE sweep_runs SET params = '{}' WHERE number = 0", "run 0 has the parameters {}"),
         ("UPDATE sweep_runs SET epoch = 3 WHERE number = 0", "run 0 has finished 3 epochs, and values of 2"),
         ("DELETE FROM sweep_metrics WHERE number = 0 AND epoch = 1", "run 0 has finished 2 epochs, and values of 1"),

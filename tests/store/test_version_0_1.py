@@ -7,12 +7,16 @@ import pytest
 import sqlalchemy as sa
 from optuna.storages._rdb import models
 
+from sweep.cli import run as sweep
 from sweep.control.checking import check_database
 from sweep.errors import StoreError
 from sweep.read.runs import best_run
+from sweep.read.upgrades import ranked_anew
+from sweep.serve.app import _open
 from sweep.store import Store, schema, tables
 from sweep.store.database import parse_url
 from tests.databases import optunas_own
+from tests.store_builder import add_study, build_store, run
 from tests.version_0_1 import unpack
 
 NEW = ('"values"', "constraints", "trainings")
@@ -57,14 +61,14 @@ def runs_of(store, name):
 
 
 def test_complete_runs_have_what_train_returned_and_others_nothing(migrated):
-    assert [run.values for run in runs_of(migrated, "reporting")] == [
+    assert [made.values for made in runs_of(migrated, "reporting")] == [
         [5.0],
         [5.0],
         [1.258064],
         [5.3264000000000005],
         [5.368099999999999],
     ]
-    pruning = [(run.state, run.value, run.last) for run in runs_of(migrated, "pruning")]
+    pruning = [(made.state, made.value, made.last) for made in runs_of(migrated, "pruning")]
     assert pruning == [
         ("COMPLETE", 1.0, 2.0),
         ("PRUNED", None, 9.0),  # its last report stands as a value in Optuna's tables
@@ -75,14 +79,14 @@ def test_complete_runs_have_what_train_returned_and_others_nothing(migrated):
         ("PRUNED", None, 9.0),
     ]
     assert runs_of(migrated, "two")[0].values[1] == 10.0
-    assert [run.state for run in runs_of(migrated, "stopped")] == ["COMPLETE", "WAITING"]
+    assert [made.state for made in runs_of(migrated, "stopped")] == ["COMPLETE", "WAITING"]
     assert runs_of(migrated, "stopped")[1].values is None
 
 
 def test_constraints_are_taken_from_optunas_tables(migrated):
     runs = runs_of(migrated, "constrained")
     assert runs[0].constraints == {"weight": 0.5, "height": -2.5}
-    assert [run.feasible for run in runs] == [False, True, True, False]
+    assert [made.feasible for made in runs] == [False, True, True, False]
     assert runs_of(migrated, "reporting")[0].feasible is None
 
 
@@ -103,3 +107,38 @@ def test_migrating_twice_changes_nothing(migrated):
     again = Store(migrated.url.render_as_string(hide_password=False), create=True)
     assert {study.name: again.runs(study.study_id) for study in again.studies()} == before
     again.close()
+
+
+def test_the_upgrade_lists_the_studies_whose_best_run_changes_or_has_lost_its_weights(tmp_path, capsys, monkeypatch):
+    url = unpack(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert sweep(["db", "upgrade"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "pruning: the best run is t0002, whose value is 4; by its best epoch it was t0004",
+        "constrained: the best run is t0002, whose value is 1; by its best epoch it was t0000",
+        "penalised: the best run is t0002, whose value is 3.406; by its best epoch it was t0000",
+        "penalised: the weights of t0002, its best run, are gone, since --keep ranked runs by their best epoch. To "
+        "train its parameters again: sweep start studies/penalised.py --enqueue penalised-4-width=4-t0002 --trials 4",
+    ]
+    assert sweep(["db", "upgrade"]) == 0
+    assert capsys.readouterr().out == ""
+    store = Store(url)
+    assert [made.value for made in runs_of(store, "last")] == [made.last for made in runs_of(store, "last")]
+    store.close()
+
+
+def test_a_service_migrates_and_logs_what_changes(tmp_path, caplog):
+    store = _open(unpack(tmp_path))
+    store.close()
+    assert "penalised: the best run is t0002" in caplog.text
+
+
+def test_a_study_without_any_feasible_run_is_listed_and_one_whose_folder_is_elsewhere_has_lost_nothing(tmp_path):
+    store = build_store(tmp_path)
+    add_study(store, runs=[run(0, 0.5, constraints={"size": 1.0})])
+    add_study(store, "wine", runs=[run(0, 0.5, values=[9.0]), run(1, 0.6, values=[8.0])])
+    assert ranked_anew(store, "sqlite:///sweep.db") == [
+        "diabetes: the best run was t0000, and now there is none that is feasible",
+        "wine: the best run is t0001, whose value is 8; by its best epoch it was t0000",
+    ]
+    store.close()
