@@ -24,7 +24,8 @@ class Declaration:
     """A study as plain data.
 
     `objective` and `direction` run in parallel, and have one entry unless the study has several. `force_epochs` makes
-    `epochs` override what `sweep.fit` is given. `file` is the absolute path of the study file (None for a study of a
+    `epochs` override what `sweep.fit` is given. `value` is `Study(result=...)`: which epoch's objective `sweep.fit`
+    returns, `best` or `last`. `file` is the absolute path of the study file (None for a study of a
     notebook), `hash` its SHA-256 in hex, `versions` the packages it runs with, `commit` the git commit of its folder
     (with `+` behind it where files differ from it).
     """
@@ -133,9 +134,7 @@ def _check_declaration(study: Declaration) -> None:
             "use --pruner nop, or one objective",
         )
     if study.value not in ("best", "last"):
-        raise StudyError(
-            "a trial's value is the best or the last epoch's", repr(study.value), 'value="best" or value="last"'
-        )
+        raise StudyError(f'A study\'s result must be "best" or "last", not {study.value!r}.')
     if study.precision not in ("auto", None):
         raise StudyError("precision is auto or None", repr(study.precision))
 

@@ -3,17 +3,19 @@
 One event file a run, so that one line in TensorBoard is one trial. TensorBoard reads a run's files in the order of
 their names; its fast loader drops any step of a tag that is not greater than the one before.
 
-Tags: a metric has its own name (`loss`, `val_loss`, `learning_rate`), `best/<objective>` is the best value at the end,
-a weight has a histogram `<layer>/<weight>`, its gradient one under `gradients/`, the run's text is `run`.
+Tags: a metric has its own name (`loss`, `val_loss`, `learning_rate`); at the end `value` is what `train` returned and
+`best/<objective>` the objective at its best epoch. A weight has a histogram `<layer>/<weight>`, its gradient one under
+`gradients/`; the run's text is `run`.
 """
 
 import itertools
 import json
+import math
 import os
 import re
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -180,6 +182,37 @@ def end_run(run: RunRecord) -> None:
         about = {key: value for key, value in known.items() if value is not None}
         text = run_text(run.name or "", run.params, run.state, run.reason or "", about, list(map(str, run.findings)))
         writer.text(RUN_TAG, text, step=1)
+
+
+def end_scalars(
+    objectives: Sequence[str],
+    values: Sequence[float] | None,
+    metrics: Collection[str],
+    params: Collection[str] = (),
+    *,
+    feasible: bool = True,
+) -> dict[str, float]:
+    """The scalars at a run's end that say what `train` returned, by tag.
+
+    Sorting HParams by `value` puts the best run first, as Optuna ranks them: only COMPLETE trials have it, and one that
+    violates a constraint has `infeasible/value` instead. With several objectives there is `value.NAME` for each. An
+    objective that no epoch has reported has a scalar of its own name as well.
+
+    Args:
+        objectives: their names.
+        values: one for each objective; None where the trial is not COMPLETE.
+        metrics, params: names that are taken: where one of them is `value`, the tag is `run.value`.
+    """
+    found: dict[str, float] = {}
+    for name, value in zip(objectives, values or (), strict=values is not None):
+        if not math.isfinite(value):  # TensorBoard fails on infinity
+            continue
+        tag = "value" if len(objectives) == 1 else f"value.{name}"
+        tag = f"run.{tag}" if tag in metrics or tag in params else tag
+        found[tag if feasible else f"infeasible/{tag}"] = value
+        if name not in metrics:
+            found[name] = value
+    return found
 
 
 def run_text(

@@ -11,7 +11,7 @@ from typing import Any
 from sweep.declaration import versions
 from sweep.errors import StudyError
 
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 def check_protocol(spoken: Any, theirs: Mapping[str, str]) -> None:

@@ -44,7 +44,9 @@ class Study:
         precision: `"auto"` rounds continuous parameters so that the short number in a run's name is the hyperparameter;
             None leaves them as they are, and names carry every digit.
         short: keys for run names by parameter, such as `{"learning_rate": "lr"}`; their order leads in names.
-        value: a trial's value is its `"best"` epoch's, or its `"last"`.
+        result: which epoch's objective `sweep.fit` returns: its `"best"` (the default) or its `"last"`. What `train`
+            returns is the trial's value, whether it is that number or another one.
+        value: the former name of `result`.
         broken: what a severe finding does, such as a layer whose units are all alike or a loss that is stuck: `"prune"`
             stops the run after the second epoch that it holds, `"report"` only tells, `"ignore"` looks for none. A run
             whose objective is NaN or infinite is stopped anyway.
@@ -70,7 +72,8 @@ class Study:
         seed: int | None = None,
         precision: Literal["auto"] | None = "auto",
         short: Mapping[str, str] | None = None,
-        value: Literal["best", "last"] = "best",
+        result: Literal["best", "last"] | None = None,
+        value: Literal["best", "last"] | None = None,
         broken: Literal["prune", "report", "ignore"] = "prune",
         workers: int | None = None,
         enqueue: Sequence[Mapping[str, Value]] = (),
@@ -79,6 +82,8 @@ class Study:
             raise StudyError("a study's first argument is the function that trains", repr(train))
         if not isinstance(short, Mapping | None):
             raise StudyError("short is a dict of keys for run names by parameter", repr(short))
+        if result is not None and value is not None and result != value:
+            raise StudyError(f"result={result!r} and value={value!r} differ, and value is the former name of result.")
         objectives, directions = _as_list(objective), _as_list(direction)
         self.train = train
         self.file = _file_of(train)
@@ -96,7 +101,7 @@ class Study:
             seed=seed,
             precision=precision,
             short=dict(short or {}),
-            value=value,
+            value=result or value or "best",
             broken=broken,
             enqueue=_parameter_sets(enqueue),
             doc=(getattr(_module_of(train), "__doc__", None) or "").strip(),

@@ -11,17 +11,18 @@ MESSAGES = {
     "ask": ["outgrown"],
     "suggest": ["number", "name", "distribution"],
     "start": ["number", "family", "architecture", "epochs"],
+    "training": ["number", "training"],
     "resume": ["number", "epoch", "log"],
     "epoch": ["number", "epoch", "metrics", "findings", "broken"],
     "report": ["number", "step", "value"],
     "should_prune": ["number"],
     "attribute": ["number", "kind", "key", "value"],
     "imported": ["number", "files"],
-    "end": ["number", "state", "values", "reason", "traceback"],
+    "end": ["number", "state", "values", "reason", "traceback", "trainings"],
 }
 
 
-def test_these_are_the_messages_of_protocol_1():
-    assert PROTOCOL == 1
+def test_these_are_the_messages_of_protocol_2():
+    assert PROTOCOL == 2
     taken = {name: list(inspect.signature(getattr(Desk, name)).parameters)[2:] for name in OPERATIONS}
     assert taken == MESSAGES

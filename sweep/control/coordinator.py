@@ -135,7 +135,7 @@ class Coordinator:
         run = ledger.find(number) or RunRecord(number)
         self._live[number] = Live(trial, worker, run.duration or 0.0)
         run.state, run.worker, run.seed = "RUNNING", worker, self.opened.search.seed(number)
-        run.started, run.duration, run.reason, run.constraints = time.time(), None, None, {}
+        run.started, run.duration, run.reason, run.constraints = run.started or time.time(), None, None, {}
         run.revives = self.opened.search.revives(trial)
         run.snapshot = self.opened.snapshot.hash if self.opened.snapshot is not None else None
         ledger.put(run)

@@ -1,6 +1,7 @@
 """The desk where workers bring their messages: each message is one method, called in its worker's connection thread."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sweep.finding import Finding
 from sweep.rundir import CHECKPOINTS, run_directory
 from sweep.snapshot import Snapshot
 from sweep.store import RunRecord
+from sweep.store.records import Training
 
 STEPS = 2**31  # what an integer column holds
 
@@ -59,6 +61,7 @@ class Desk:
             "objective": declaration.objective,
             "direction": declaration.direction,
             "value": declaration.value,
+            "judged": opened.marked,
         }
 
     def _earlier(self, live: Live, run: RunRecord) -> str | None:
@@ -112,17 +115,44 @@ class Desk:
         self._coordinator.watcher.started(run)
         hopeless = opened.search.hopeless(frozen)
         stop = f"the same parameters ran out of memory in t{hopeless:04d}" if hopeless is not None else None
-        return {"name": name, "directory": str(directory), "text": opened.text(run), "stop": stop}
+        return {
+            "name": name,
+            "directory": str(directory),
+            "started": run.started,
+            "text": opened.text(run),
+            "stop": stop,
+        }
+
+    def training(self, worker: str, number: int, training: dict[str, Any]) -> dict[str, Any]:
+        """A training of a trial begins, or continues with more epochs.
+
+        Pruners see one training of a trial: where an earlier one was seen until now, its values are forgotten.
+        """
+        live, opened = self._coordinator.mine(worker, number), self._coordinator.opened
+        begun = Training.from_dict(training)
+        if begun.marked:
+            opened.marked = max(opened.marked, begun.number)
+        with self._coordinator.lock:
+            run = opened.ledger.run(number)
+            known = {other.number: other for other in run.trainings}
+            if begun.judged and any(other.judged and other.number != begun.number for other in known.values()):
+                known = {number: replace(other, judged=False) for number, other in known.items()}
+                opened.search.storage.forget(live.trial._trial_id)
+                opened.ledger.update(number, last=None, best=None, best_epoch=None)
+            known[begun.number] = begun
+            epochs = None if begun.planned is None else begun.first + begun.planned
+            opened.ledger.update(number, trainings=[known[place] for place in sorted(known)], epochs=epochs)
+        return {}
 
     def resume(self, worker: str, number: int, epoch: int, log: list[dict[str, float]]) -> dict[str, Any]:
-        """A run goes on from a checkpoint: these are its epochs from `epoch` on, judged when they were trained."""
+        """A run continues from a checkpoint: these are its epochs from `epoch` on, judged when they were trained."""
         live, opened = self._coordinator.mine(worker, number), self._coordinator.opened
-        for step, metrics in enumerate(log, start=epoch):
-            value = metrics[opened.declaration.objective[0]]
-            self._record(number, step, value, metrics)
-            if len(opened.declaration.objective) == 1:
-                opened.search.report(live.trial, step, value)
-                opened.search.note_rung(live.trial, step, value)
+        for place, metrics in enumerate(log, start=epoch):
+            training = self._record(number, place, metrics)
+            value = metrics.get(training.monitor or "")
+            if training.judged and value is not None and len(opened.declaration.objective) == 1:
+                opened.search.report(live.trial, place - training.first, value)
+                opened.search.note_rung(live.trial, place - training.first, value)
         return {}
 
     def epoch(
@@ -134,28 +164,29 @@ class Desk:
         findings: list[dict[str, Any]] | None,
         broken: str | None,
     ) -> dict[str, Any]:
-        """A run has finished an epoch (counted from 0); the answer says whether it goes on.
+        """A run has finished an epoch (of all its trainings, counted from 0); the answer says whether it continues.
 
         Args:
             findings: those of the run by now; None where they are what they were.
             broken: why the run cannot come to anything, if a severe finding is to prune it.
         """
         live, opened = self._coordinator.mine(worker, number), self._coordinator.opened
-        value = metrics[opened.declaration.objective[0]]
-        losses = ("loss", "val_loss") if opened.declaration.broken == "prune" else ()
-        finite = all(math.isfinite(metrics[name]) for name in losses if name in metrics)
-        self._record(number, epoch, value, metrics, findings)
-        told = Verdict(True, broken) if broken is not None else Verdict(False)
-        if len(opened.declaration.objective) > 1:
-            missing = not (finite and all(math.isfinite(metrics[name]) for name in opened.declaration.objective))
+        training = self._record(number, epoch, metrics, findings)
+        several = len(opened.declaration.objective) > 1
+        losses = ["loss", "val_loss"] if opened.declaration.broken == "prune" else []
+        watched = [*losses, *(opened.declaration.objective if several else [training.monitor or ""])]
+        finite = all(math.isfinite(metrics[name]) for name in watched if name in metrics)
+        found = Verdict(True, broken) if broken is not None else Verdict(False)
+        value = metrics.get(training.monitor or "")
+        if several or not training.judged or value is None:
             reason = f"a loss or metric is NaN or infinite at epoch {epoch + 1}"
-            return self._answer(live, Verdict(missing, reason) if missing else told, broken=missing)
-        opened.search.report(live.trial, epoch, value)
-        missing = not (finite and math.isfinite(value))
-        if told.prune and not missing:
-            return self._answer(live, told)
-        verdict = opened.search.pruning.verdict(opened.search.frozen(live.trial), epoch, value, finite)
-        return self._answer(live, verdict, broken=missing)
+            return self._answer(live, found if finite else Verdict(True, reason), broken=not finite)
+        step = epoch - training.first
+        opened.search.report(live.trial, step, value)
+        if found.prune and finite:
+            return self._answer(live, found)
+        verdict = opened.search.pruning.verdict(opened.search.frozen(live.trial), step, value, finite)
+        return self._answer(live, verdict, broken=not finite)
 
     def report(self, worker: str, number: int, step: int, value: float) -> dict[str, Any]:
         """An objective of plain Optuna reports a value; it may ask for the verdict afterwards.
@@ -167,7 +198,13 @@ class Desk:
             raise StudyError(f"a step is a whole number from 0 to {STEPS - 1}", repr(step))
         if step in opened.search.frozen(live.trial).intermediate_values:
             return {}
-        self._record(number, step, value, {opened.declaration.objective[0]: value})
+        with self._coordinator.lock:
+            run, metrics = opened.ledger.run(number), {opened.declaration.objective[0]: value}
+            if not run.trainings:  # beside sweep.fit, whose epochs have the metrics, it is a value for pruners alone
+                opened.ledger.epoch(number, step, metrics)
+                run.epoch = max(run.epoch, step + 1)
+            run = opened.ledger.update(number, epoch=run.epoch, **self._seen(run, step, value))
+        self._coordinator.watcher.epoch(run, metrics)
         opened.search.report(live.trial, step, value)
         return {}
 
@@ -214,42 +251,45 @@ class Desk:
         values: list[float] | None,
         reason: str | None,
         traceback: str | None,
+        trainings: list[dict[str, Any]],
     ) -> dict[str, Any]:
         """A trial has ended in its worker; answered when its end is on the disk."""
         live = self._coordinator.mine(worker, number)
+        self._coordinator.opened.ledger.update(number, trainings=[Training.from_dict(item) for item in trainings])
         if state == "WAITING":
             run = self._coordinator.requeue(live, reason)
         elif state == "FAIL":
             run = self._coordinator.fail(live, reason or "it failed", traceback)
         else:
             run = self._coordinator.end(live, state, values, reason, traceback)
-        return {"state": run.state, "reason": run.reason}
+        return {"state": run.state, "reason": run.reason, "duration": run.duration}
 
     def _record(
-        self,
-        number: int,
-        epoch: int,
-        value: float,
-        metrics: dict[str, float],
-        findings: list[dict[str, Any]] | None = None,
-    ) -> None:
-        """Enter an epoch into the ledger; None leaves the findings as they are."""
+        self, number: int, epoch: int, metrics: dict[str, float], findings: list[dict[str, Any]] | None = None
+    ) -> Training:
+        """Enter an epoch into the ledger; None leaves the findings as they are. Returns the training it belongs to."""
         opened = self._coordinator.opened
         with self._coordinator.lock:
             opened.ledger.epoch(number, epoch, metrics)
             run = opened.ledger.run(number)
-            best, best_epoch = run.best, run.best_epoch
-            if math.isfinite(value) and opened.declaration.objectives[0].better(value, best):
-                best, best_epoch = value, epoch
+            training = replace(run.trainings[-1], epochs=epoch + 1 - run.trainings[-1].first)
+            value = metrics.get(training.monitor or "") if training.judged else None
             run = opened.ledger.update(
                 number,
                 epoch=max(run.epoch, epoch + 1),
-                last=value,
-                best=best,
-                best_epoch=best_epoch,
+                trainings=[*run.trainings[:-1], training],
                 findings=run.findings if findings is None else [Finding.from_dict(found) for found in findings],
+                **(self._seen(run, epoch, value) if value is not None else {}),
             )
         self._coordinator.watcher.epoch(run, metrics)
+        return training
+
+    def _seen(self, run: RunRecord, epoch: int, value: float) -> dict[str, Any]:
+        """What changes in a run with a value that pruners see."""
+        objective = self._coordinator.opened.declaration.objectives[0]
+        if not (math.isfinite(value) and objective.better(value, run.best)):
+            return {"last": value}
+        return {"last": value, "best": value, "best_epoch": epoch}
 
     def _answer(self, live: Live, verdict: Verdict, *, broken: bool = False) -> dict[str, Any]:
         coordinator = self._coordinator

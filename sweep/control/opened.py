@@ -60,6 +60,8 @@ class Opened:
         self.budget = declaration.trials
         self.unfinished = begin_again(search, ledger)
         self.snapshot: Snapshot | None = None  # of the study file as workers have it
+        # The training of a trial, from 0, that the study file has marked for pruners; 0 until one is.
+        self.marked = max((item.number for run in ledger.runs() for item in run.trainings if item.marked), default=0)
         self.kept = False  # whether anything of this start stands in the database
         self._storage = settings.storage
         self._hold: Hold | None = None

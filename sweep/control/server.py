@@ -19,7 +19,7 @@ from sweep.errors import SweepError
 from sweep.protocol import check_protocol
 
 OPERATIONS = (
-    *("hello", "ask", "suggest", "start", "resume", "epoch"),
+    *("hello", "ask", "suggest", "start", "training", "resume", "epoch"),
     *("report", "should_prune", "attribute", "imported", "end"),
 )
 """What workers say; each is a method of `Desk`. A change of them is one of `sweep.protocol`."""

@@ -234,7 +234,8 @@ class Ledger:
         """Forget the epochs of a run that is run again."""
         with self._lock:
             run = self._runs[number]
-            run.epoch, run.last, run.best, run.best_epoch, run.findings = 0, None, None, None, []
+            run.epoch, run.last, run.best, run.best_epoch = 0, None, None, None
+            run.findings, run.trainings = [], []
             self._pending.metrics = [row for row in self._pending.metrics if row[0] != number]
             self._pending.restarted.add(number)
             self._changed.add(number)

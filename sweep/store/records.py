@@ -26,7 +26,7 @@ class Training:
     Attributes:
         number: its place among the trainings of the trial, from 0.
         label: what the user calls it, if anything.
-        judged: whether pruners judge its epochs.
+        judged: whether pruners judge its epochs; `marked` whether the user said so (`judge=True`).
         first: the epoch of the run, from 0, at which it begins.
         epochs: how many it has finished.
         planned: how many it is to have.
@@ -39,6 +39,7 @@ class Training:
     number: int
     label: str | None = None
     judged: bool = False
+    marked: bool = False
     first: int = 0
     epochs: int = 0
     planned: int | None = None

@@ -10,6 +10,7 @@ optuna.create_study().optimize(objective, n_trials=20)
 
 import math
 import threading
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,12 +23,14 @@ from optuna.distributions import BaseDistribution
 from sweep.errors import StudyError
 from sweep.finding import Finding
 from sweep.names import KeyTable, encode
+from sweep.objective import Objective
 from sweep.options import OPTIONS, STUDY_NAME
 from sweep.rundir import run_directory
 from sweep.train.checks import Health, Material
 from sweep.train.fit import sample_gradients
 from sweep.train.monitor import Monitor
-from sweep.train.run import Run, Started
+from sweep.train.run import Policy, Run, Started
+from sweep.train.training import LiveTraining
 
 _tables: weakref.WeakKeyDictionary[optuna.Study, KeyTable] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()  # `optimize(n_jobs=2)` has threads
@@ -69,29 +72,39 @@ class _Alone:
             keys.settle()
         trial.set_user_attr("run", name)
         directory = run_directory(Path(self._logdir), study.study_name, name)
-        return Started(name, str(directory), {"study": study.study_name})
+        return Started(name, str(directory), time.time(), {"study": study.study_name})
+
+    def begin_training(self, training: LiveTraining) -> None:
+        """Nobody needs to know where there is no coordinator."""
 
     def send_epoch(
-        self, epoch: int, metrics: dict[str, float], findings: Sequence[Finding] | None, broken: str | None
+        self,
+        epoch: int,
+        metrics: dict[str, float],
+        training: LiveTraining,
+        findings: Sequence[Finding] | None,
+        broken: str | None,
     ) -> None:
-        """Report an epoch to Optuna."""
-        self._epoch, self._metrics, self._broken = epoch, metrics, broken
-        self._trial.report(metrics[self._objective], epoch)
+        """Report an epoch to Optuna, if its training is the one that pruners see."""
+        self._metrics, self._training, self._broken = metrics, training, broken
+        if training.judged:
+            self._trial.report(metrics[self._objective], training.epochs - 1)
 
-    def resume(self, epoch: int, log: Sequence[Mapping[str, float]]) -> None:
+    def resume(self, epoch: int, log: Sequence[Mapping[str, float]], training: LiveTraining) -> None:
         """Nothing is resumed where there is no coordinator."""
 
     def receive_verdict(self) -> dict[str, Any]:
         """Optuna's verdict on it; a loss or objective that is NaN or infinite is one already."""
-        value, at = self._metrics[self._objective], f"at epoch {self._epoch + 1}"
+        at = f"at epoch {self._training.epochs}"
         for name in dict.fromkeys((self._objective, "loss", "val_loss")):
             if not math.isfinite(self._metrics.get(name, 0.0)):
                 return {"verdict": "prune", "reason": f"{name} is {self._metrics[name]} {at}"}
         if self._broken is not None:
             return {"verdict": "prune", "reason": self._broken}
-        if self._trial.should_prune():
+        if self._training.judged and self._trial.should_prune():
             pruner = type(self._trial.study.pruner).__name__
-            return {"verdict": "prune", "reason": f"{pruner}: {self._objective} {value:.4g} {at}"}
+            reason = f"{pruner}: {self._objective} {self._metrics[self._objective]:.4g} {at}"
+            return {"verdict": "prune", "reason": reason}
         return {"verdict": "go"}
 
 
@@ -130,8 +143,10 @@ class _AloneMonitor(Monitor):
         self._ending = ending
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Name the run, or go on with it."""
+        """Name the run, or continue it with another training."""
         self._ending.trained = False
+        self._announced = False
+        self._run.open_training(self.model)
         super().on_train_begin(logs)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -160,8 +175,8 @@ def callbacks(
 
     Each run is named after the trial's parameters and the model, and written to `LOGDIR/STUDY/RUN` for TensorBoard.
     Each epoch is reported to the trial; one that Optuna's pruner stops, or whose loss or objective is NaN or infinite,
-    ends with `optuna.TrialPruned` when the training has ended. A second training of the trial goes on with the epochs
-    of its run, which ends with the trial.
+    ends with `optuna.TrialPruned` when the training has ended. A second `model.fit` in the trial continues in the same
+    run, which ends with the trial; Optuna's pruner sees the first model's epochs.
 
     Args:
         trial: of `study.optimize`, with every parameter suggested.
@@ -188,7 +203,8 @@ def callbacks(
     compute = sample_gradients(x, y, gradients)
     if trial not in _endings:
         alone = _Alone(trial, logdir, objective)
-        _endings[trial] = _Ending(Run(alone, objective=[objective], direction=[direction], broken=broken))
+        policy = Policy(objectives=[Objective(objective, direction)], broken=broken)
+        _endings[trial] = _Ending(Run(alone, policy))
         weakref.finalize(trial, _endings[trial])
     ending = _endings[trial]
     health = Health(Material(x, y), direction=direction, objective=objective) if broken != "ignore" else None

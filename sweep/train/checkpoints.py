@@ -1,8 +1,7 @@
-"""A training's resumable state on the disk: files that are whole or not there, the last two of each training.
+"""What a trial can be resumed from: files that are whole or not there, the last two of each call of `sweep.fit`.
 
-`RUN/checkpoints/<training>-<epoch>.npz` holds arrays and, as JSON, everything else; nothing of it is pickled. A file is
-written beside its place, synced and renamed. A trial's trainings are counted from 0: `train` may call `sweep.fit` more
-than once.
+`RUN/checkpoints/<call>-<epochs>.npz` holds arrays and, as JSON, everything else; nothing of it is pickled. A file is
+written beside its place, synced and renamed. The calls of a trial are counted from 0.
 """
 
 import json
@@ -23,7 +22,9 @@ from sweep.train.link import plain
 
 Array = np.ndarray[Any, Any]
 
-KEPT = 2  # of a training: should the newest be damaged, the one before it serves
+KEPT = 2  # of a call: should the newest be damaged, the one before it serves
+
+FORMAT = 2  # of what is beside the arrays; format 1, of sweep 0.1, does not say so
 
 _NAME = re.compile(r"(\d+)-(\d+)\.npz")
 _STATE = "state"
@@ -31,25 +32,25 @@ _STATE = "state"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a training stands.
+    """How far one call of `sweep.fit` has come.
 
     Attributes:
-        training: which one of its trial, from 0.
-        over: it has come to its end.
-        log: the metrics of each finished epoch of the trial, those of earlier trainings included.
+        call: which one of its trial, from 0.
+        over: it has ended.
+        log: the metrics of each epoch that this call has finished.
         arrays: lists of arrays by what they are, such as the model's weights.
         state: the rest, as plain data.
     """
 
-    training: int
+    call: int
     over: bool
     log: Sequence[Mapping[str, float]]
     arrays: Mapping[str, Sequence[Array]]
     state: Mapping[str, Any]
 
     @property
-    def epoch(self) -> int:
-        """How many epochs of the trial are finished."""
+    def epochs(self) -> int:
+        """How many epochs the call has finished."""
         return len(self.log)
 
 
@@ -62,26 +63,34 @@ def save(run: Path, checkpoint: Checkpoint) -> Path:
     folder = run / CHECKPOINTS
     folder.mkdir(exist_ok=True)
     state = {
+        "format": FORMAT,
         "over": checkpoint.over,
         "log": checkpoint.log,
         "counts": {name: len(several) for name, several in checkpoint.arrays.items()},
         "state": checkpoint.state,
     }
-    path = folder / f"{checkpoint.training}-{checkpoint.epoch:08}.npz"
+    path = folder / f"{checkpoint.call}-{checkpoint.epochs:08}.npz"
     save_arrays(path, {_key(name, n): a for name, all_ in checkpoint.arrays.items() for n, a in enumerate(all_)}, state)
-    for old in _files(folder, checkpoint.training)[KEPT:]:
+    for old in _files(folder, checkpoint.call)[KEPT:]:
         old.unlink(missing_ok=True)
     return path
 
 
-def newest(run: Path, training: int) -> Checkpoint | None:
-    """The newest checkpoint of a training that is whole, or None."""
-    for path in _files(run / CHECKPOINTS, training):
+def newest(run: Path, call: int, before: int = 0) -> Checkpoint | None:
+    """The newest checkpoint of a call that is whole, or None.
+
+    Args:
+        before: how many epochs of the trial came before the call: a file of format 1 has those too.
+    """
+    for path in _files(run / CHECKPOINTS, call):
         found = load_arrays(path)
-        if found is not None:
-            arrays, state = found
+        if found is None:
+            continue
+        arrays, state = found
+        log = state["log"] if "format" in state else state["log"][before:]
+        if log or not state["log"]:
             lists = {name: [arrays[_key(name, n)] for n in range(count)] for name, count in state["counts"].items()}
-            return Checkpoint(training, state["over"], state["log"], lists, state["state"])
+            return Checkpoint(call, state["over"], log, lists, state["state"])
     return None
 
 
@@ -125,13 +134,13 @@ def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]] | None:
     return arrays, state
 
 
-def _files(folder: Path, training: int) -> list[Path]:
-    """A training's checkpoints, the newest first."""
-    return [path for _, path in sorted(_numbered(folder, training), reverse=True)]
+def _files(folder: Path, call: int) -> list[Path]:
+    """A call's checkpoints, the newest first."""
+    return [path for _, path in sorted(_numbered(folder, call), reverse=True)]
 
 
-def _numbered(folder: Path, training: int) -> Iterator[tuple[int, Path]]:
-    for path in folder.glob(f"{training}-*.npz"):
+def _numbered(folder: Path, call: int) -> Iterator[tuple[int, Path]]:
+    for path in folder.glob(f"{call}-*.npz"):
         match = _NAME.fullmatch(path.name)
         if match is not None:
             yield int(match[2]), path

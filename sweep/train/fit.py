@@ -4,13 +4,11 @@ A study's `train` builds a model from what the trial suggests and calls `sweep.f
 does and adds the rest: the run is named after its parameters and the model's architecture, each epoch is written for
 TensorBoard and reported to the coordinator, and the coordinator's verdict is obeyed before the next epoch begins.
 
-    sweep.fit -> compiled.fit (the epochs) -> Monitor (events, report, verdict) -> Run (name, directory, history, end)
+    sweep.fit -> compiled.fit (the epochs) -> Monitor (events, report, verdict) -> Run (name, directory, trainings, end)
                                                                                      |
                                              WorkerTrial (suggest, report) ------ Reporter ---> coordinator
 """
 
-import logging
-from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any, Literal
 
@@ -25,12 +23,12 @@ from sweep.train.checkpoints import Checkpoint
 from sweep.train.checks import Health, Material
 from sweep.train.gradients import gradients_of
 from sweep.train.metric_names import foresee
-from sweep.train.monitor import LEARNING_RATE, Gradients, Monitor
-from sweep.train.resuming import SECONDS, Saver, Unfit
+from sweep.train.monitor import Gradients, Monitor
+from sweep.train.optimizers import LEARNING_RATE
+from sweep.train.resuming import SECONDS, Saver
 from sweep.train.run import Run
+from sweep.train.training import LiveTraining
 from sweep.train.weights import complete
-
-_log = logging.getLogger(__name__)
 
 EPOCHS = 10  # where neither the call nor the study says how many
 GRADIENT_ROWS = 32  # where `gradients` is True
@@ -46,7 +44,11 @@ def fit(
     epochs: int | None = None,
     validation_data: Any = None,
     validation_split: float = 0.0,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    callbacks: Any = None,
+    initial_epoch: int = 0,
+    label: str | None = None,
+    judge: bool | None = None,
+    monitor: str | None = None,
     histograms: int = 1,
     gradients: bool | int = False,
     graph: bool = True,
@@ -56,26 +58,42 @@ def fit(
 ) -> Any:
     """Train a trial's model, as `model.fit` does, under the trial's run name, with events, reports and pruning.
 
-    A second call for the same trial goes on with its epochs, in the same run.
+    Each call with a new model is a training of its own: its epochs begin at 0, it has its own best epoch, History and
+    kept weights. A further call with the same model continues its epochs, as fine-tuning expects:
+
+        scores = []
+        for number, (train_rows, test_rows) in enumerate(folds, start=1):
+            score = sweep.fit(trial, build(trial), x[train_rows], y[train_rows],
+                              validation_data=(x[test_rows], y[test_rows]), label=f"fold {number} of {len(folds)}")
+            scores.append(score)
+        return sum(scores) / len(scores)
 
     Args:
         trial: the trial that `train` was given.
         model: compiled. Its name, where you gave it one, is the run's family.
-        x, y, batch_size, validation_data, validation_split, callbacks: as in `keras.Model.fit`.
-        epochs: how many; by default the study's `epochs`, or 10. `sweep start --epochs` says it instead.
+        x, y, batch_size, validation_data, validation_split: as in `keras.Model.fit`.
+        callbacks: as in `keras.Model.fit`: a list, a single callback, or None.
+        epochs: how many; by default the study's `epochs`, or 10. `sweep start --epochs` overrides both.
+        initial_epoch: as in `keras.Model.fit`: the number of the first epoch, of `epochs` in all.
+        label: what displays call this training where a trial has several, such as `fold 2 of 5`.
+        judge: whether pruners compare this training's epochs with those of other trials. By default they see the
+            first training of a trial, or the one that is marked `judge=True`; use `judge=False` to leave one out.
+        monitor: the metric by which this training's epochs are judged and its best epoch is chosen; by default the
+            study's objective.
         histograms: write histograms of each weight every so many epochs; 0 for never (the tutorial's `histogram_freq`).
         gradients: write histograms of each weight's gradient as well (`write_grads`), over the first 32 rows; a number
             is how many rows (`batch_size` of the tutorial's callback).
-        graph: write the model's graph (`write_graph`).
-        checkpoint: seconds between checkpoints, from which the training goes on in another worker; 0 for one an epoch,
-            `math.inf` for none.
+        graph: write the model's graph (`write_graph`), of the trial's first model.
+        checkpoint: seconds between checkpoints, from which the training continues in another worker; 0 for one an
+            epoch, `math.inf` for none.
         compiled: `"auto"` trains whole epochs as one program where that can be, and by Keras' `fit` elsewhere; True
             refuses to fall back; False is Keras' `fit`.
         settings: more of `keras.Model.fit`'s arguments.
 
     Returns:
-        The trial's value: the objective at its best epoch (`Study(value="last")`: at its last), a list of the last
-        epoch's for several objectives. The History is in `model.history`.
+        The objective at the best epoch of this call (`Study(result="last")`: at its last), a list of the last epoch's
+        for several objectives. What `train` returns is the trial's value, whether it is this number or another one.
+        The History is in `model.history`.
 
     Raises:
         StudyError: the trial is not one of a sweep, an argument is not as it must be, or no epoch reports the
@@ -85,95 +103,115 @@ def fit(
     run = getattr(trial, "run", None)
     if not isinstance(run, Run):
         raise StudyError(
-            "sweep.fit trains a trial of a sweep",
-            f"a {type(trial).__name__}",
-            "start it with `sweep start FILE` or study.run(), or use sweep.callbacks in model.fit",
+            f"sweep.fit needs a trial of a sweep, not a {type(trial).__name__}.",
+            remedy="Start the study with `sweep start FILE` or study.run(), or use sweep.callbacks in model.fit.",
         )
+    run.save_pending()
     run.leave()  # an objective that caught the verdict on an earlier training trains no further
     wanted = _epochs(run, epochs)
     if not isinstance(histograms, Integral) or histograms < 0:
-        raise StudyError("histograms is every how many epochs they are written, 0 for never", repr(histograms))
-    _check_validated_each_epoch(run, settings.get("validation_freq", 1))
+        raise StudyError(f"histograms must be a whole number of epochs, or 0 for never, not {histograms!r}.")
+    _check_validated_each_epoch(run, monitor, settings.get("validation_freq", 1))
     if not isinstance(checkpoint, int | float) or not checkpoint >= 0:
-        raise StudyError("checkpoint is how many seconds there are between two, 0 for one an epoch", repr(checkpoint))
-    first, last, training = run.epoch, run.epoch + wanted, run.trainings
-    run.trainings += 1
-
+        raise StudyError(f"checkpoint must be a number of seconds, or 0 for every epoch, not {checkpoint!r}.")
+    training = run.open_training(model, label=label, judge=judge, monitor=monitor, initial_epoch=initial_epoch)
+    first, last = _keras_epochs(training, wanted, initial_epoch)
+    call, run.calls = run.calls, run.calls + 1
+    listed = _listed(callbacks)
+    kept = run.kept(call)
+    saver = Saver(run, call, listed, kept, checkpoint)
     material = Material.of(x, y, validation_data, validation_split)
     first_batch = FirstBatch(x, validation_data, validation_split, batch_size)
-    health = Health(material, direction=run.direction, objective=run.objective[0]) if run.broken != "ignore" else None
-
-    def train(kept: Checkpoint | None) -> None:
-        monitor = Monitor(
-            run,
-            validation=validation_data is not None or validation_split > 0,
-            extended=any(map(_may_add_metrics, callbacks)),
-            histograms=histograms,
-            gradients=sample_gradients(x, y, gradients),
-            graph=graph,
-            sample=_first_row(x),
-            saver=Saver(run, training, callbacks, kept, checkpoint),
-            health=health,
-        )
-        if getattr(trial, "preview", False):
-            _preview(monitor, model, x, y, epochs=last)
+    objective = training.objective
+    health = Health(material, direction=objective.direction, objective=objective.name)
+    looks = run.policy.broken != "ignore"
+    watch = Monitor(
+        run,
+        validation=validation_data is not None or validation_split > 0,
+        extended=any(map(_may_add_metrics, listed)),
+        histograms=histograms,
+        gradients=sample_gradients(x, y, gradients),
+        graph=graph,
+        sample=_first_row(x),
+        saver=saver,
+        health=health if looks else None,
+    )
+    if getattr(trial, "preview", False):
+        _preview(watch, model, x, y, epochs=last)
+    run.fitting = True
+    try:
         epochs_loop.fit(
             model,
             first_batch.x,
             y,
             batch_size=batch_size,
             epochs=last,
-            initial_epoch=_initial_epoch(kept, first, last),
+            initial_epoch=first if kept is None else last if kept.over else min(first + kept.epochs, last),
             validation_data=first_batch.validation_data,
             validation_split=validation_split,
-            callbacks=[*callbacks, monitor],
+            callbacks=[*listed, watch],
             compiled=compiled,
             **settings,
         )
-        if kept is not None:
-            _prepend(model.history, kept, first)
-
-    run.fitting = True
-    try:
-        _resume(run, training, train)
     except (optuna.TrialPruned, SweepError):
         raise
     except Exception as error:
-        if health is not None:
+        if looks:
             health.explain(error)
         raise
     finally:
         run.fitting = False
-    if run.weights is not None:
-        run.weights = complete(model, run.weights, first_batch.inputs)
-    run.leave(finished=run.epoch >= last)
-    return run.value()
+    if kept is not None:
+        _prepend(model.history, kept, first)
+    finished = first + training.epochs - training.call >= last
+    if finished or run.verdict == "go":
+        saver.ended(model)
+    if kept is not None and kept.over and run.has_weights(training):
+        training.weights = None  # they were kept when the next call began
+    elif training.weights is not None:
+        training.weights = complete(model, training.weights, first_batch.inputs)
+    run.leave(finished=finished)
+    return run.returned()
 
 
-def _resume(run: Run, training: int, train: Callable[[Checkpoint | None], None]) -> None:
-    """Train from what an earlier attempt has left of this training, or from its beginning where that does not fit."""
-    kept = run.kept(training)
-    try:
-        train(kept)
-    except Unfit:
-        _log.warning("trial %d begins anew: its checkpoint is one of another model", run.reporter.number)
-        run.begin_anew()
-        train(None)
+def _keras_epochs(training: LiveTraining, wanted: int, initial_epoch: int) -> tuple[int, int]:
+    """Keras' numbers of the first epoch of a call and of the one after its last.
+
+    Raises:
+        StudyError: `initial_epoch` is no number, or leaves no epoch.
+    """
+    if isinstance(initial_epoch, bool) or not isinstance(initial_epoch, int | np.integer) or initial_epoch < 0:
+        raise StudyError(f"initial_epoch must be a whole number of at least 0, not {initial_epoch!r}.")
+    if initial_epoch:
+        if initial_epoch >= wanted:
+            raise StudyError(
+                f"initial_epoch={initial_epoch} leaves no epoch to train of {wanted}.",
+                remedy="As in Keras, epochs is the number of the last epoch, not how many are trained.",
+            )
+        return int(initial_epoch), wanted
+    first = training.start + training.epochs
+    return first, first + wanted
 
 
-def _initial_epoch(kept: Checkpoint | None, first: int, last: int) -> int:
-    if kept is None:
-        return first
-    return last if kept.over else min(kept.epoch, last)
+def _listed(callbacks: Any) -> list[keras.callbacks.Callback]:
+    """The callbacks that `keras.Model.fit` accepts, as a list."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return list(callbacks.callbacks)
+    return [] if callbacks is None else list(keras.tree.flatten(callbacks))
 
 
 def _prepend(history: keras.callbacks.History, kept: Checkpoint, first: int) -> None:
     """Put the epochs of an earlier attempt before those of this one, with the metrics that Keras has in a History."""
-    known = set(history.history) or {name for metrics in kept.log[first:] for name in metrics} - {LEARNING_RATE}
-    for epoch, metrics in reversed(list(enumerate(kept.log[first:], start=first))):
-        history.epoch.insert(0, epoch)
+    known = set(history.history) or {name for metrics in kept.log for name in metrics if _is_of_history(name)}
+    for place, metrics in reversed(list(enumerate(kept.log, start=first))):
+        history.epoch.insert(0, place)
         for name in known & metrics.keys():
             history.history.setdefault(name, []).insert(0, metrics[name])
+
+
+def _is_of_history(name: str) -> bool:
+    """Whether Keras has a metric in its History: not the learning rates, which are noted for each epoch here."""
+    return name.partition("/")[0] != LEARNING_RATE
 
 
 def sample_gradients(x: Any, y: Any, wanted: bool | int) -> Gradients | None:
@@ -192,17 +230,18 @@ def sample_gradients(x: Any, y: Any, wanted: bool | int) -> Gradients | None:
 
 
 def _epochs(run: Run, given: int | None) -> int:
-    wanted = run.epochs if run.force_epochs or given is None else given
+    wanted = run.policy.epochs if run.policy.force_epochs or given is None else given
     wanted = EPOCHS if wanted is None else wanted
     if isinstance(wanted, bool) or not isinstance(wanted, Integral) or wanted < 1:
-        raise StudyError("epochs is a whole number of at least 1", repr(wanted))
+        raise StudyError(f"epochs must be a whole number of at least 1, not {wanted!r}.")
     return int(wanted)
 
 
-def _check_validated_each_epoch(run: Run, every: Any) -> None:
-    if every != 1 and any(name.startswith("val_") for name in run.objective):
+def _check_validated_each_epoch(run: Run, monitor: str | None, every: Any) -> None:
+    names = [monitor] if monitor is not None else [objective.name for objective in run.policy.objectives]
+    if every != 1 and any(name.startswith("val_") for name in names):
         raise StudyError(
-            "every epoch reports the objective", f"validation_freq={every!r} and {run.objective[0]}", "leave it out"
+            f"With validation_freq={every!r} not every epoch reports {names[0]}.", remedy="Leave validation_freq out."
         )
 
 

@@ -1,6 +1,7 @@
-"""The callback that stands last in a training: it reports each epoch, writes its events, and obeys the verdict."""
+"""The last callback of a training: it reports each epoch, writes its events, and obeys the verdict."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -13,11 +14,10 @@ from sweep.finding import Finding
 from sweep.train import graphs
 from sweep.train.checks import Health
 from sweep.train.compiled import metric_names
+from sweep.train.optimizers import learning_rates
 from sweep.train.resuming import Saver
 from sweep.train.run import Run, numbers
 from sweep.train.weights import Weights
-
-LEARNING_RATE = "learning_rate"  # a metric of every epoch, which Keras' History has only where a callback adds it
 
 Gradients = Callable[[keras.Model], Mapping[str, np.ndarray[Any, Any]]]
 
@@ -26,7 +26,7 @@ class Monitor(keras.callbacks.Callback):
     """Reports to a run. It must be the last callback, so that it sees what the others put into the logs.
 
     Args:
-        run: the trial's run; epochs go on from those it has.
+        run: the trial's run, whose present training this is.
         validation: whether each epoch will have `val_` metrics; None where that is not known beforehand.
         extended: whether other callbacks may add metrics, so that an objective which the model has not may still come.
         histograms: write histograms of each weight every so many epochs; 0 for never.
@@ -60,6 +60,8 @@ class Monitor(keras.callbacks.Callback):
         self._sample = sample
         self._saver = saver
         self._health = health
+        self._announced = False
+        self._earlier: list[Finding] = []  # of the run's earlier trainings
         self._tags: list[str] = []
         self._config: str | None = None
 
@@ -69,72 +71,80 @@ class Monitor(keras.callbacks.Callback):
         Where nobody can know the metrics beforehand, the run begins with its first epoch's end, so that a study whose
         objective turns out to be none leaves nothing behind.
         """
-        self._tags, self._config = [], graphs.config(self.model) if self._run.keep else None
+        run = self._run
+        self._tags, self._config = [], graphs.config(self.model) if run.policy.keep else None
         if self._health is not None:
             self._health.begin(self.model)
         kept = self._saver.restore(self.model) if self._saver is not None else None
         if kept is not None:
-            self.begin(at=kept.epoch)
-            self._run.resume(kept)
+            self.begin(at=run.epoch + kept.epochs)
+            run.resume(kept)
             return
         if self._validation is None:
             self.begin()
             return
         names = metric_names(self.model, self._validation)
         foreseen = {*names, "loss", *(["val_loss"] if self._validation else [])}
-        if foreseen.issuperset(self._run.objective):
+        if foreseen.issuperset(run.expected()):
             self.begin()
         elif names and not self._extended:
-            self._run.check_objective(names, validation=self._validation)
+            run.check_objective(names, validation=self._validation)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Report the epoch, write its events while the verdict is made, and obey it."""
-        run = self._run
+        run, training = self._run, self._run.training
         metrics = numbers(logs or {})
         run.check_objective(list(metrics), validation=self._validation)
         writer = self.begin()
-        rate = _learning_rate(self.model)
-        if rate is not None:
-            metrics.setdefault(LEARNING_RATE, rate)
-        epoch = run.epoch
-        decides = run.record(epoch, metrics)
+        for name, rate in learning_rates(self.model).items():
+            metrics.setdefault(name, rate)
+        place = run.epoch
+        decides = run.record(place, metrics)
         weights = self._weights()
-        if decides and run.keep:
+        if decides and run.policy.keep:
             copies = [np.array(array) for array in weights.values()]
-            run.weights = Weights(epoch, copies, list(weights), self._config)
-        run.reporter.send_epoch(epoch, metrics, *self._diagnose(epoch, weights))
-        self._write(writer, epoch, metrics, weights)
-        over = bool(self.model.stop_training) or run.epoch == self.params.get("epochs")
+            training.weights = Weights(training.epochs - 1, copies, list(weights), self._config)
+        run.reporter.send_epoch(place, metrics, training, *self._diagnose(weights))
+        self._write(writer, place, metrics, weights)
+        over = bool(self.model.stop_training) or epoch + 1 == self.params.get("epochs")
         if run.obey(run.reporter.receive_verdict()):
             self.model.stop_training = True
         if self._saver is not None:
             self._saver.epoch_ended(self.model, over=over)
 
-    def _diagnose(
-        self, epoch: int, weights: Mapping[str, np.ndarray[Any, Any]]
-    ) -> tuple[Sequence[Finding] | None, str | None]:
+    def _diagnose(self, weights: Mapping[str, np.ndarray[Any, Any]]) -> tuple[Sequence[Finding] | None, str | None]:
         """The run's findings, None where they are what they were, and why it is to be pruned, if it is."""
         if self._health is None:
             return None, None
-        run, before = self._run, self._run.findings
-        run.findings = self._health.check(self.model, epoch, weights, run.history)
-        due = self._health.due(run.findings) if run.broken == "prune" else None
+        run, training = self._run, self._run.training
+        found = self._health.check(self.model, training.epochs - 1, weights, training.history)
+        due = self._health.due(found) if run.policy.broken == "prune" else None
+        before = run.findings
+        run.findings = [*self._earlier, *(replace(item, since=item.since + training.first) for item in found)]
         return None if run.findings == before else run.findings, due
 
     def begin(self, *, at: int = 0) -> RunWriter:
-        """Have the run named after the model, and write the model's graph; once.
+        """Have the run named after the first model that is trained, with that model's graph, and announce the training.
 
         Args:
-            at: how many epochs of an earlier attempt stand, and its graph with them.
+            at: how many epochs of an earlier attempt stay, and its graph with them.
         """
-        run = self._run
-        if run.writer is not None:
-            return run.writer
-        writer = run.begin(family_of(self.model, ""), describe(self.model), self.params.get("epochs"), at=at)
-        if self._graph and (at == 0 or run.fresh):
-            graphs.write(writer, self.model, self._sample, self._config or graphs.config(self.model))
-            writer.flush()
-        return writer
+        run, training = self._run, self._run.training
+        if not self._announced:
+            self._announced = True
+            self._earlier = [found for found in run.findings if found.since < training.first]
+            training.architecture = describe(self.model)
+            training.planned = (self.params.get("epochs") or 0) - training.start
+            named = run.writer is not None
+            planned = training.first + training.planned if self.params.get("epochs") is not None else None
+            writer = run.begin(family_of(self.model, ""), training.architecture, planned, at=at)
+            run.reporter.begin_training(training)
+            if not named and self._graph and (at == 0 or run.fresh):
+                graphs.write(writer, self.model, self._sample, self._config or graphs.config(self.model))
+                writer.flush()
+        if run.writer is None:
+            raise RuntimeError("the run of this training is closed")
+        return run.writer
 
     def _write(
         self, writer: RunWriter, epoch: int, metrics: dict[str, float], weights: Mapping[str, np.ndarray[Any, Any]]
@@ -150,10 +160,3 @@ class Monitor(keras.callbacks.Callback):
         if len(self._tags) != len(self.model.weights):  # a model may have more once it is built, or change
             self._tags = graphs.weight_tags(self.model)
         return graphs.weights(self.model, self._tags)
-
-
-def _learning_rate(model: keras.Model) -> float | None:
-    rate = getattr(getattr(model, "optimizer", None), "learning_rate", None)
-    if isinstance(rate, keras.Variable):
-        rate = rate.value.value()  # of which `numpy` takes a tenth of the time that Keras takes for a variable
-    return None if rate is None else float(keras.ops.convert_to_numpy(rate))

@@ -1,4 +1,4 @@
-"""A trial's run as it is trained: its name and directory, its event file, its history, its end.
+"""A trial's run as it is trained: its name and directory, its event file, its trainings, its end.
 
 It opens with the first `sweep.fit` (or report) and closes when the objective has ended, whatever happened between.
 """
@@ -6,6 +6,7 @@ It opens with the first `sweep.fit` (or report) and closes when the objective ha
 import logging
 import math
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +18,14 @@ from optuna.distributions import BaseDistribution
 
 from sweep import hparams
 from sweep.errors import StudyError
-from sweep.events import BEST_TAG, RUN_TAG, RunWriter, files, restart, run_text
+from sweep.events import BEST_TAG, RUN_TAG, RunWriter, end_scalars, files, restart, run_text
 from sweep.finding import Finding
+from sweep.objective import Objective
 from sweep.rundir import remove_weights
-from sweep.train.checkpoints import Checkpoint, newest
+from sweep.train.checkpoints import Checkpoint, newest, save
 from sweep.train.checkpoints import remove as remove_checkpoints
-from sweep.train.weights import Weights, save_weights
+from sweep.train.training import LiveTraining
+from sweep.train.weights import Weights, load_weights, save_weights
 
 _log = logging.getLogger(__name__)
 
@@ -35,12 +38,23 @@ class Interrupted(Requeued, KeyboardInterrupt):
     """Ctrl-C twice where trials are trained in the coordinator's process: the running one will be run again."""
 
 
+class StartOver(BaseException):
+    """A resumed trial's checkpoint does not fit its model: `train` is to run again, from the trial's beginning."""
+
+
 @dataclass(frozen=True)
 class Started:
-    """A named run: its name, its directory, and what its text says beside parameters."""
+    """A named run.
+
+    Attributes:
+        name, directory: its name and its directory.
+        started: when it began, in Unix seconds; of its first attempt, if there were several.
+        text: what its text says beside parameters.
+    """
 
     name: str
     directory: str
+    started: float
     text: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -54,11 +68,39 @@ class Reporter(Protocol):
     @property
     def distributions(self) -> dict[str, BaseDistribution]: ...
     def start(self, family: str | None, architecture: str | None, epochs: int | None) -> Started: ...
+    def begin_training(self, training: LiveTraining) -> None: ...
     def send_epoch(
-        self, epoch: int, metrics: dict[str, float], findings: Sequence[Finding] | None, broken: str | None
+        self,
+        epoch: int,
+        metrics: dict[str, float],
+        training: LiveTraining,
+        findings: Sequence[Finding] | None,
+        broken: str | None,
     ) -> None: ...
     def receive_verdict(self) -> dict[str, Any]: ...
-    def resume(self, epoch: int, log: Sequence[Mapping[str, float]]) -> None: ...
+    def resume(self, epoch: int, log: Sequence[Mapping[str, float]], training: LiveTraining) -> None: ...
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the study says about each of its runs.
+
+    Attributes:
+        objectives: what decides; the first one where there are several.
+        result: which epoch's value `sweep.fit` returns: `best` or `last`.
+        epochs: how many epochs a training has where `sweep.fit` is given none; `force_epochs`: also where it is.
+        keep: whether the weights of each training's best epoch stay in the run's directory.
+        broken: what is done about severe findings: `prune`, `report`, or `ignore`, which looks for none at all.
+        judged: the first training that pruners see unless one is marked, from 0; above 0 where another trial marked one.
+    """
+
+    objectives: Sequence[Objective]
+    result: str = "best"
+    epochs: int | None = None
+    force_epochs: bool = False
+    keep: bool = False
+    broken: str = "prune"
+    judged: int = 0
 
 
 class Run:
@@ -66,77 +108,66 @@ class Run:
 
     Args:
         reporter: whom it reports to.
-        objective, direction: the study's.
-        value: `best` or `last`: which epoch's objective is the trial's value.
-        epochs: how many epochs the study wants; `force_epochs` makes it override what `sweep.fit` is given.
-        earlier: the directory of an earlier attempt, whose checkpoints it goes on from.
-        keep: whether the weights of its best epoch stay in its directory.
-        broken: what is done about severe findings: `prune`, `report`, or `ignore`, which looks for none at all.
+        policy: what the study says.
+        earlier: the directory of an earlier attempt, whose checkpoints it continues from.
+        start_over: continue from nothing that an earlier attempt has left.
     """
 
     def __init__(
-        self,
-        reporter: Reporter,
-        *,
-        objective: Sequence[str],
-        direction: Sequence[str],
-        value: str = "best",
-        epochs: int | None = None,
-        force_epochs: bool = False,
-        earlier: Path | None = None,
-        keep: bool = False,
-        broken: str = "prune",
+        self, reporter: Reporter, policy: Policy, *, earlier: Path | None = None, start_over: bool = False
     ) -> None:
         self.reporter = reporter
-        self.objective = list(objective)
-        self.direction = direction[0]
-        self.maximize = self.direction == "maximize"
-        self.which = value
-        self.epochs = epochs
-        self.force_epochs = force_epochs
-        self.keep = keep
-        self.broken = broken
+        self.policy = policy
+        self.objective = policy.objectives[0]
         self.directory = earlier
+        self._earlier = None if start_over else earlier
+        self._start_over = start_over
         self.fresh = True  # whether its directory holds nothing of an earlier attempt
-        self._anew = False
-        self.trainings = 0  # how often `sweep.fit` has begun
-        self.best: float | None = None  # of the first objective, and finite
-        self.weights: Weights | None = None  # of the epoch whose value is the trial's
-        self.epoch = 0  # finished epochs
-        self.log: list[Mapping[str, float]] = []  # the metrics of each
-        self.reported: set[int] = set()  # the steps that have a value
-        self.history: dict[str, list[float]] = {}
+        self.trainings: list[LiveTraining] = []
+        self._trained: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()  # Keras epochs of each model
+        self.calls = 0  # of `sweep.fit`
+        self.pending: Checkpoint | None = None  # of a call that has ended, written when another one begins
+        self.epoch = 0  # finished epochs of all trainings
+        self.reported: set[int] = set()  # the steps that have a value in Optuna's tables
         self.findings: list[Finding] = []
         self.verdict: str = "go"
         self.reason: str | None = None
-        self.stands: str | None = None  # the state that a verdict gave the trial, whatever its objective makes of it
+        self.final: str | None = None  # the state that a verdict gave the trial, whatever its objective makes of it
         self.fitting = False
         self.started: Started | None = None
         self.writer: RunWriter | None = None
+        self._names: set[str] = set()  # of the metrics that were written
+        self._plain: list[float] = []  # what an objective reported without `sweep.fit`
 
     @property
     def named(self) -> bool:
         """Whether the run has its name, after which no parameter may come."""
         return self.started is not None
 
+    @property
+    def training(self) -> LiveTraining:
+        """The present training."""
+        return self.trainings[-1]
+
     def begin(self, family: str | None, architecture: str | None, epochs: int | None, *, at: int = 0) -> RunWriter:
         """Have the run named, and open its event file with its HParams record and text; once.
 
         Args:
-            at: how many epochs of an earlier attempt stand; its records do then too, unless it was another run.
+            at: how many epochs of an earlier attempt stay; its records do then too, unless it was another run.
         """
         if self.writer is not None:
             return self.writer
         self.started = self.reporter.start(family, architecture, epochs)
         self.directory = Path(self.started.directory)
         self.fresh = not files(self.directory)
-        if self._anew:
+        if self._start_over:
             remove_checkpoints(self.directory)
         restart(self.directory, at)
         self.writer = RunWriter(self.directory)
         if at == 0 or self.fresh:
             params, distributions = self.reporter.params, self.reporter.distributions
-            self.writer.add(hparams.build_start(params, distributions, self.started.name, time.time()), step=0)
+            start = hparams.build_start(params, distributions, self.started.name, self.started.started)
+            self.writer.add(start, step=0)
             self._write_text("RUNNING", "")
             self.writer.flush()
         return self.writer
@@ -145,50 +176,110 @@ class Run:
         """Open the run of an objective that trains without `sweep.fit`."""
         self.begin(None, None, None)
 
-    def kept(self, training: int) -> Checkpoint | None:
-        """What an earlier attempt has left of a training; its epochs are the run's that follow those it has."""
-        found = newest(self.directory, training) if self.directory is not None else None
-        return found if found is not None and found.epoch >= self.epoch else None
+    # Trainings.
 
-    def begin_anew(self) -> None:
-        """Go on from nothing that an earlier attempt has left."""
-        self.directory, self._anew = None, True
+    def open_training(
+        self,
+        model: Any,
+        *,
+        label: str | None = None,
+        judge: bool | None = None,
+        monitor: str | None = None,
+        initial_epoch: int = 0,
+    ) -> LiveTraining:
+        """The training of a model that `sweep.fit` is called with: a new one, or the present one, which continues.
+
+        Args:
+            label: what the user calls it.
+            judge: whether pruners see it; None for the first one that is not excluded.
+            monitor: the metric to judge its epochs by; None for the objective.
+            initial_epoch: Keras' number of the first epoch of a model that was not trained before.
+
+        Raises:
+            StudyError: two trainings of the trial are marked `judge=True`.
+        """
+        if self.trainings and self.training.is_of(model):
+            self.training.begin_call()
+            return self.training
+        judged = next((training for training in self.trainings if training.judged), None)
+        number = len(self.trainings)
+        wanted = judge if judge is not None else judged is None and number >= self.policy.judged
+        if wanted and judged is not None:
+            if judged.marked:
+                raise StudyError(
+                    f"Trainings {judged.number + 1} and {number + 1} of one trial are both marked judge=True.",
+                    remedy="Mark the one whose epochs pruners are to compare.",
+                )
+            judged.judged = False
+            self.reported.clear()
+        several = len(self.policy.objectives) > 1
+        training = LiveTraining(
+            number=number,
+            objective=self.objective if monitor is None else Objective(monitor, self.objective.direction),
+            result="last" if several else self.policy.result,
+            first=self.epoch,
+            start=self._trained.get(model, initial_epoch),
+            judged=bool(wanted),
+            marked=judge is True,
+            label=label,
+            model=weakref.ref(model),
+        )
+        self.trainings.append(training)
+        return training
+
+    def kept(self, call: int) -> Checkpoint | None:
+        """What an earlier attempt has left of a call of `sweep.fit`, counted from 0."""
+        if self._start_over:
+            return None
+        for directory in dict.fromkeys((self.directory, self._earlier)):
+            found = newest(directory, call, self.epoch) if directory is not None else None
+            if found is not None:
+                return found
+        return None
 
     def resume(self, kept: Checkpoint) -> None:
-        """Take the epochs of a checkpoint over, those that the run has not yet, and tell of them."""
-        first, new = self.epoch, kept.log[self.epoch :]
-        for epoch, metrics in enumerate(new, start=first):
+        """Take over the epochs of a checkpoint, and report them."""
+        training, first = self.training, self.epoch
+        for epoch, metrics in enumerate(kept.log, start=first):
             self.record(epoch, metrics)
-            if (first > 0 or self.fresh) and self.writer is not None:  # others stand in the file before
+            if (first > 0 or self.fresh) and self.writer is not None:  # others are in the file already
                 self.writer.scalars(epoch, metrics)
         if kept.arrays["best"]:
-            self.weights = Weights(arrays=kept.arrays["best"], **kept.state["best"])
-        self.reporter.resume(first, new)
+            training.weights = Weights(arrays=kept.arrays["best"], **kept.state["best"])
+        self.reporter.resume(first, kept.log, training)
 
     def record(self, epoch: int, metrics: Mapping[str, float]) -> bool:
-        """Add an epoch, counted from 0, to the history; whether it is the one whose value is the trial's by now."""
-        self.reported.add(epoch)
-        self.epoch = max(self.epoch, epoch + 1)
-        self.log.append(dict(metrics))
-        for name, value in metrics.items():
-            self.history.setdefault(name, []).append(value)
-        value = metrics.get(self.objective[0], math.nan)
-        better = self.best is None or (value > self.best if self.maximize else value < self.best)
-        if math.isfinite(value) and better:
-            self.best = value
-            return True
-        return self.which == "last" or len(self.objective) > 1
+        """Add an epoch of the present training; whether it is the one whose weights are to be kept by now.
+
+        Args:
+            epoch: of the run, from 0.
+            metrics: by name.
+        """
+        training = self.training
+        if training.judged:
+            self.reported.add(training.epochs)
+        self.epoch = epoch + 1
+        self._names.update(metrics)
+        model = training.model() if training.model is not None else None
+        if model is not None:
+            self._trained[model] = training.start + training.epochs + 1
+        return training.record(metrics)
 
     def record_plain(self, step: int, value: float) -> None:
-        """Record and write a value that an objective without `sweep.fit` reported."""
+        """Record and write a value that an objective reported without `sweep.fit`."""
+        self.reported.add(step)
+        self._plain.append(value)
+        if self.trainings:  # a value for each fold, beside epochs that pruners do not see
+            return
+        self._names.add(self.objective.name)
         in_order = step >= self.epoch
-        self.record(step, {self.objective[0]: value})
+        self.epoch = max(self.epoch, step + 1)
         if self.writer is not None and in_order:  # TensorBoard drops steps that go back
-            self.writer.scalars(step, {self.objective[0]: value})
+            self.writer.scalars(step, {self.objective.name: value})
             self.writer.flush()
 
     def check_objective(self, names: Sequence[str], *, validation: bool | None = None) -> None:
-        """Refuse an objective that no epoch reports.
+        """Refuse an objective that no epoch of a judged training reports.
 
         Args:
             names: the metrics that each epoch has.
@@ -197,17 +288,25 @@ class Run:
         Raises:
             StudyError: it lists the metrics there are.
         """
-        missing = next((name for name in self.objective if name not in names), None)
+        missing = next((name for name in self.expected() if name not in names), None)
         if missing is None:
             return
-        there = f"there is {', '.join(sorted(names))}" if names else None
+        there = f"{'It reports' if len(names) == 1 else 'They are'} {', '.join(sorted(names))}. " if names else ""
         if validation is False and missing.startswith("val_"):
-            raise StudyError(
-                "the objective must be a metric that an epoch reports",
-                f"{missing!r} without validation_data",
-                f"{f'{there}; ' if there else ''}give sweep.fit validation_data or a validation_split",
-            )
-        raise StudyError("the objective must be a metric that an epoch reports", repr(missing), there)
+            hint = "Give sweep.fit validation_data or a validation_split."
+            raise StudyError(f"No epoch reports {missing!r} without validation data.", remedy=f"{there}{hint}")
+        hint = "Choose one of these as the objective, name one with sweep.fit(monitor=...), or use judge=False for a "
+        hint += "training that does not decide."
+        raise StudyError(f"No epoch reports the metric {missing!r}.", remedy=f"{there}{hint}")
+
+    def expected(self) -> list[str]:
+        """The metrics that each epoch of the present training must report."""
+        training = self.training
+        if training.objective is not self.objective:
+            return [training.objective.name]
+        return [objective.name for objective in self.policy.objectives] if training.judged else []
+
+    # Verdicts.
 
     def obey(self, answer: Mapping[str, Any]) -> bool:
         """Take the verdict on an epoch; True if the training must stop, after which `leave` raises what it means."""
@@ -222,12 +321,12 @@ class Run:
         """
         self.reason = answer.get("reason")
         if answer["verdict"] == "requeue":
-            self.stands = "WAITING"
+            self.final = "WAITING"
             raise Requeued(self.reason)
         return bool(answer["verdict"] == "prune")
 
     def leave(self, *, finished: bool = False) -> None:
-        """Raise what the verdict means, if it was not to go on.
+        """Raise what the verdict means, if it was not to continue.
 
         Args:
             finished: the training had no more epochs: it need not be run again for the study to stop.
@@ -237,33 +336,85 @@ class Run:
             Requeued: it will be run again.
         """
         if self.verdict == "prune":
-            self.stands = "PRUNED"
+            self.final = "PRUNED"
             raise optuna.TrialPruned(self.reason)
         if self.verdict == "requeue" and not finished:
-            self.stands = "WAITING"
+            self.final = "WAITING"
             raise Requeued(self.reason)
 
-    def value(self) -> float | list[float]:
-        """The trial's value: the best or the last epoch's; of several objectives the last epoch's."""
-        if len(self.objective) > 1:
-            return [self.history[name][-1] for name in self.objective]
-        return self.history[self.objective[0]][-1] if self.which == "last" or self.best is None else self.best
+    # What it returns and leaves.
+
+    def returned(self) -> float | list[float]:
+        """What the present call of `sweep.fit` returns; with several objectives the last epoch's value of each."""
+        training = self.training
+        value = training.returned()
+        if len(self.policy.objectives) > 1 and training.objective is self.objective:
+            last = training.log[-1]
+            return [last.get(objective.name, math.nan) for objective in self.policy.objectives]
+        return value
+
+    def save_pending(self) -> None:
+        """Keep what has ended so that the trial can be resumed: the last call's checkpoint, and its model's weights.
+
+        To be called when another call begins. A trial of a single training, which most are, pays for neither.
+        """
+        pending, self.pending = self.pending, None
+        if pending is not None and self.directory is not None:
+            try:
+                save(self.directory, pending)
+            except OSError as error:  # such as a full disk: the training continues, and would begin anew if resumed
+                _log.warning("no checkpoint could be written to %s: %s", self.directory, error)
+        if self.trainings:
+            self._save_weights(self.training)
 
     def save_weights(self) -> None:
-        """Keep the weights of the epoch whose value is the trial's, if they are to be kept."""
-        if self.keep and self.weights is not None and self.directory is not None:
-            try:
-                save_weights(self.directory, self.weights)
-            except OSError as error:  # such as a full disk: the trial's value is worth more
-                _log.warning("the weights of %s could not be kept: %s", self.directory, error)
+        """Keep the weights of each training's chosen epoch, if they are to be kept."""
+        for training in self.trainings:
+            self._save_weights(training)
 
-    def close(self, state: str, reason: str | None) -> None:
-        """Write the end and close the event file; a run that never began has nothing to close."""
-        if self.writer is None:
+    def has_weights(self, training: LiveTraining) -> bool:
+        """Whether the run's directory has the weights of a training's chosen epoch already, from an earlier attempt."""
+        found = load_weights(self.directory, training.number) if self.directory is not None else None
+        return found is not None and found.epoch == training.kept_epoch()
+
+    def _save_weights(self, training: LiveTraining) -> None:
+        if not self.policy.keep or training.weights is None or self.directory is None:
             return
-        self.writer.add(hparams.build_end(state, time.time()), step=0)
-        if self.best is not None:
-            self.writer.scalars(max(0, self.epoch - 1), {f"{BEST_TAG}{self.objective[0]}": self.best})
+        try:
+            save_weights(self.directory, training.weights, training.number)
+        except OSError as error:  # such as a full disk: the trial's value is worth more
+            _log.warning("the weights of %s could not be kept: %s", self.directory, error)
+        training.weights = None
+
+    def close(
+        self,
+        state: str,
+        reason: str | None,
+        *,
+        values: Sequence[float] | None = None,
+        feasible: bool = True,
+        duration: float | None = None,
+    ) -> None:
+        """Write the end and close the event file; a run that never began has nothing to close.
+
+        Args:
+            state, reason: how the trial ended, and why.
+            values: what `train` returned, of a COMPLETE trial.
+            feasible: whether it meets its constraints.
+            duration: seconds of training, all attempts together, as the store has it; None if nobody counts them.
+        """
+        if self.writer is None or self.started is None:
+            return
+        self.writer.add(hparams.build_end(state, self._end_time(duration)), step=0)
+        judged = next((training for training in self.trainings if training.judged), None)
+        names = [objective.name for objective in self.policy.objectives]
+        returned = values if state == "COMPLETE" else None
+        scalars = end_scalars(names, returned, self._names, self.reporter.params, feasible=feasible)
+        best = self._best(judged)
+        if best is not None:
+            scalars[f"{BEST_TAG}{self.objective.name}"] = best
+        if scalars:
+            self.writer.scalars(max(0, self.epoch - 1), scalars)
         self._write_text(state, reason or "")
         self.writer.close()
         self.writer = None
@@ -278,12 +429,25 @@ class Run:
             self.writer.close()
             self.writer = None
 
+    def _best(self, judged: LiveTraining | None) -> float | None:
+        """The best finite value of the epochs that pruners see, or of what was reported; None if there is none."""
+        name = judged.objective.name if judged is not None else self.objective.name
+        values = [metrics.get(name, math.nan) for metrics in judged.log] if judged is not None else self._plain
+        finite = [value for value in values if math.isfinite(value)]
+        return self.objective.best(finite)
+
+    def _end_time(self, duration: float | None) -> float:
+        """When the run ended, so that TensorBoard shows the duration that the store has."""
+        if duration is None or self.started is None:
+            return time.time()
+        return self.started.started + duration
+
     def _write_text(self, state: str, reason: str) -> None:
         if self.started is None or self.writer is None:
             return
         about = {name: value for name, value in self.started.text.items() if value is not None}
-        params, told = self.reporter.params, [str(found) for found in self.findings]
-        text = run_text(self.started.name, params, state, reason, about, told)
+        params, found = self.reporter.params, [str(finding) for finding in self.findings]
+        text = run_text(self.started.name, params, state, reason, about, found)
         self.writer.text(RUN_TAG, text, step=0 if state == "RUNNING" else 1)
 
 

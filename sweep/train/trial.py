@@ -20,8 +20,10 @@ from optuna.distributions import (
 from sweep.declaration import Value
 from sweep.finding import Finding
 from sweep.names import check_choices
+from sweep.objective import Objective
 from sweep.train.link import Link
-from sweep.train.run import Run, Started
+from sweep.train.run import Policy, Run, Started
+from sweep.train.training import LiveTraining
 
 
 class Previewed(BaseException):
@@ -58,17 +60,23 @@ class WorkerTrial(optuna.trial.BaseTrial):
         self.previewed = False
         self.seed: int = assignment["seed"]
         self.attempt: int = assignment["attempt"]
-        self.run = Run(
-            self,
-            objective=assignment["objective"],
-            direction=assignment["direction"],
-            value=assignment["value"],
+        pairs = zip(assignment["objective"], assignment["direction"], strict=True)
+        self._policy = Policy(
+            objectives=[Objective(name, direction) for name, direction in pairs],
+            result=assignment["value"],
             epochs=assignment["epochs"],
             force_epochs=assignment["force_epochs"],
-            earlier=Path(assignment["directory"]) if assignment["directory"] is not None else None,
             keep=assignment["keep"],
             broken=assignment["broken"],
+            judged=assignment["judged"],
         )
+        earlier = Path(assignment["directory"]) if assignment["directory"] is not None else None
+        self.run = Run(self, self._policy, earlier=earlier)
+
+    def start_over(self) -> None:
+        """Begin the trial from its beginning, with the parameters it has: its checkpoints do not fit."""
+        self.run.abandon()
+        self.run = Run(self, self._policy, start_over=True)
 
     # What an Optuna objective asks for.
 
@@ -108,7 +116,8 @@ class WorkerTrial(optuna.trial.BaseTrial):
     def report(self, value: float, step: int) -> None:
         """Report the objective at a step, in an objective without `sweep.fit`; the first one names the run.
 
-        As with Optuna, a step that has a value keeps it.
+        As with Optuna, a step that has a value keeps it. Beside `sweep.fit`, whose epochs are reported already, use it
+        for what `judge=False` leaves out, such as a score for each fold.
         """
         self._check_single("report")
         number, at = float(value), int(step)
@@ -131,7 +140,7 @@ class WorkerTrial(optuna.trial.BaseTrial):
         return self.run.advise(self._link.call("should_prune", number=self._number))
 
     def _check_single(self, what: str) -> None:
-        if len(self.run.objective) > 1:
+        if len(self._policy.objectives) > 1:
             raise NotImplementedError(f"trial.{what} is for studies with one objective")
 
     def set_user_attr(self, key: str, value: Any) -> None:
@@ -181,7 +190,7 @@ class WorkerTrial(optuna.trial.BaseTrial):
         if self.preview:
             self.previewed = True
             raise Previewed
-        started = Started(answer["name"], answer["directory"], answer["text"])
+        started = Started(answer["name"], answer["directory"], answer["started"], answer["text"])
         if answer["stop"] is not None:
             self.run.started = started
             self.run.obey({"verdict": "prune", "reason": answer["stop"]})
@@ -190,27 +199,49 @@ class WorkerTrial(optuna.trial.BaseTrial):
             self._begun()
         return started
 
+    def begin_training(self, training: LiveTraining) -> None:
+        """Announce that a training begins or continues, and whether pruners see it."""
+        self._link.call("training", number=self._number, training=training.record_of().as_dict())
+
     def send_epoch(
-        self, epoch: int, metrics: dict[str, float], findings: Sequence[Finding] | None, broken: str | None
+        self,
+        epoch: int,
+        metrics: dict[str, float],
+        training: LiveTraining,
+        findings: Sequence[Finding] | None,
+        broken: str | None,
     ) -> None:
         """Send an epoch's metrics and findings; the verdict is received afterwards."""
-        told = None if findings is None else [found.as_dict() for found in findings]
-        self._link.send("epoch", number=self._number, epoch=epoch, metrics=metrics, findings=told, broken=broken)
+        plain = None if findings is None else [found.as_dict() for found in findings]
+        self._link.send("epoch", number=self._number, epoch=epoch, metrics=metrics, findings=plain, broken=broken)
 
     def receive_verdict(self) -> dict[str, Any]:
         """The verdict on the epoch that was sent."""
         return self._link.receive()
 
-    def resume(self, epoch: int, log: Sequence[Mapping[str, float]]) -> None:
-        """Tell of epochs, from this one on, that an earlier attempt has trained."""
+    def resume(self, epoch: int, log: Sequence[Mapping[str, float]], training: LiveTraining) -> None:
+        """Report epochs of the present training, from this one of the run on, that an earlier attempt has trained."""
         self._link.call("resume", number=self._number, epoch=epoch, log=log)
 
-    def end(self, state: str, values: list[float] | None, reason: str | None, traceback: str | None) -> tuple[str, str]:
-        """End the trial; the state and reason that stand."""
+    @property
+    def feasible(self) -> bool:
+        """Whether all constraints that were set are met."""
+        return all(value <= 0 for value in self._constraints.values())
+
+    def end(
+        self, state: str, values: list[float] | None, reason: str | None, traceback: str | None
+    ) -> tuple[str, str, float | None]:
+        """End the trial; the state, the reason and the duration (in seconds) that the coordinator gives it."""
         answer = self._link.call(
-            "end", number=self._number, state=state, values=values, reason=reason, traceback=traceback
+            "end",
+            number=self._number,
+            state=state,
+            values=values,
+            reason=reason,
+            traceback=traceback,
+            trainings=[training.record_of().as_dict() for training in self.run.trainings],
         )
-        return answer["state"], answer["reason"] or ""
+        return answer["state"], answer["reason"] or "", answer["duration"]
 
 
 def _same(choice: Value, value: Value) -> bool:

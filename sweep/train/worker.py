@@ -8,6 +8,7 @@ do.
 
 import argparse
 import atexit
+import logging
 import os
 import re
 import signal
@@ -31,11 +32,12 @@ from sweep.store.records import OUT_OF_MEMORY
 from sweep.study import Study, load
 from sweep.train.beginning import Growth, begin
 from sweep.train.link import Fenced, Gone, Link, Refused
-from sweep.train.run import Interrupted, Requeued
+from sweep.train.run import Interrupted, Requeued, StartOver
 from sweep.train.trial import Previewed, WorkerTrial
 
 __all__ = ["Interrupted", "work"]
 
+_log = logging.getLogger(__name__)
 _IMPORT = re.compile(rb"^\s*(?:import|from)\s[^\n]*\b(?:keras|tensorflow)\b", re.MULTILINE)
 
 
@@ -89,7 +91,7 @@ def _train(link: Link, study: Study, trial: WorkerTrial, imports: Imports, *, se
     begin(trial.seed, settled=settled)
     state, values, reason, trace = "FAIL", None, None, None
     try:
-        returned = study.train(trial)
+        returned = _trained(study, trial, settled=settled)
         state, values = "COMPLETE", _values(returned)
     except optuna.TrialPruned as pruned:
         state, reason = "PRUNED", trial.run.reason or str(pruned) or "the objective raised TrialPruned"
@@ -111,19 +113,30 @@ def _train(link: Link, study: Study, trial: WorkerTrial, imports: Imports, *, se
         if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
             reason = f"{OUT_OF_MEMORY}: {reason}"
         trace = "".join(traceback.format_exception(error))
-    if trial.run.stands is not None:  # also where the objective caught what sweep.fit raised
-        state, values, reason = trial.run.stands, None, trial.run.reason
+    if trial.run.final is not None:  # also where the objective caught what sweep.fit raised
+        state, values, reason = trial.run.final, None, trial.run.reason
     if state != "WAITING" and not trial.run.named and not trial.previewed:
         _name_late(trial)
     if state in ("COMPLETE", "PRUNED"):
         trial.run.save_weights()  # before its end is told: from then on a better run may have them removed
     if files := imports.new():  # inside train: before the trial's end, so that its run has them too
         link.call("imported", number=trial.number, files=files)
-    state, reason = trial.end(state, values, reason, trace)
+    state, reason, duration = trial.end(state, values, reason, trace)
     if state == "WAITING":
         trial.run.abandon()
     else:
-        trial.run.close(state, reason)
+        trial.run.close(state, reason, values=values, feasible=trial.feasible, duration=duration)
+
+
+def _trained(study: Study, trial: WorkerTrial, *, settled: bool) -> Any:
+    """What `train` returns; it runs once more where what an earlier attempt has left does not fit any more."""
+    try:
+        return study.train(trial)
+    except StartOver as why:
+        _log.warning("trial %d starts from its beginning, since %s", trial.number, why)
+    trial.start_over()
+    begin(trial.seed, settled=settled)
+    return study.train(trial)
 
 
 def _refuse_full_disk(link: Link, trial: WorkerTrial, error: OSError) -> None:
