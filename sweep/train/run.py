@@ -91,7 +91,7 @@ class Policy:
         epochs: how many epochs a training has where `sweep.fit` is given none; `force_epochs`: also where it is.
         keep: whether the weights of each training's best epoch stay in the run's directory.
         broken: what is done about severe findings: `prune`, `report`, or `ignore`, which looks for none at all.
-        judged: the first training that pruners see unless one is marked, from 0; above 0 where another trial marked one.
+        judged: the first training that pruners see unless one is marked, from 0; another trial may have marked one.
     """
 
     objectives: Sequence[Objective]
@@ -291,13 +291,12 @@ class Run:
         missing = next((name for name in self.expected() if name not in names), None)
         if missing is None:
             return
-        there = f"{'It reports' if len(names) == 1 else 'They are'} {', '.join(sorted(names))}. " if names else ""
+        there = f"Each epoch reports {', '.join(sorted(names))}. " if names else ""
         if validation is False and missing.startswith("val_"):
             hint = "Give sweep.fit validation_data or a validation_split."
             raise StudyError(f"No epoch reports {missing!r} without validation data.", remedy=f"{there}{hint}")
-        hint = "Choose one of these as the objective, name one with sweep.fit(monitor=...), or use judge=False for a "
-        hint += "training that does not decide."
-        raise StudyError(f"No epoch reports the metric {missing!r}.", remedy=f"{there}{hint}")
+        hint = "Choose one of these as the objective, or name one with sweep.fit(monitor=...)."
+        raise StudyError(f"No epoch reports the objective {missing!r}.", remedy=f"{there}{hint}")
 
     def expected(self) -> list[str]:
         """The metrics that each epoch of the present training must report."""

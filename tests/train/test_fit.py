@@ -40,7 +40,7 @@ def scalars(directory, tag):
     }
 
 
-def test_the_value_of_a_trial_is_that_of_its_best_epoch(tmp_path):
+def test_fit_returns_the_objective_at_its_best_epoch(tmp_path):
     returned = []
 
     def train(trial):
@@ -58,9 +58,13 @@ def test_the_value_of_a_trial_is_that_of_its_best_epoch(tmp_path):
     assert optuna.load_study(study_name="test", storage=kept.storage).best_value == min(by_epoch)
 
 
-def test_the_value_may_be_the_last_epochs(tmp_path):
-    kept = run_study(lambda trial: fit(trial, network(rate=1.0), epochs=6), tmp_path, value="last", broken="report")
+@pytest.mark.parametrize("name", ["result", "value"])
+def test_fit_may_return_the_objective_at_its_last_epoch(tmp_path, name):
+    kept = run_study(
+        lambda trial: fit(trial, network(rate=1.0), epochs=6), tmp_path, **{name: "last", "broken": "report"}
+    )
     assert optuna.load_study(study_name="test", storage=kept.storage).best_value == kept.metrics[0][5]["val_loss"]
+    assert kept.run.value == kept.metrics[0][5]["val_loss"]
 
 
 def test_the_history_is_left_in_the_model(tmp_path):
@@ -131,7 +135,7 @@ def test_a_parameter_suggested_after_fit_is_refused_by_name(tmp_path):
 def test_an_objective_that_no_epoch_reports_is_refused_with_the_metrics_there_are(tmp_path, compiled):
     epochs = []
     begun = keras.callbacks.LearningRateScheduler(lambda epoch: epochs.append(epoch) or 0.01)
-    with pytest.raises(SweepError, match="got 'val_acuracy'; there is loss, mae, val_loss, val_mae"):
+    with pytest.raises(SweepError, match=r"objective 'val_acuracy'\. Each epoch reports loss, mae, val_loss, val_mae"):
         run_study(lambda trial: fit(trial, compiled=compiled, callbacks=[begun]), tmp_path, objective="val_acuracy")
     assert epochs == []
     assert nothing_written(tmp_path)
@@ -151,7 +155,7 @@ def test_an_objective_may_be_a_metric_that_a_callback_of_the_users_adds(tmp_path
 
 def test_an_objective_that_a_callback_might_have_added_is_refused_once_it_has_not(tmp_path):
     other = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(double=2 * logs["loss"]))
-    with pytest.raises(SweepError, match="got 'treble'; there is double, loss, mae, val_loss, val_mae"):
+    with pytest.raises(SweepError, match=r"objective 'treble'\. Each epoch reports double, loss, mae, val_loss, val_mae"):
         run_study(lambda trial: fit(trial, callbacks=[other]), tmp_path, objective="treble")
     assert nothing_written(tmp_path)
 
@@ -162,23 +166,25 @@ def test_a_generators_unknown_objective_is_refused_and_nothing_is_written(tmp_pa
         how = {"steps_per_epoch": 4, "shuffle": False, "validation_data": VALIDATION}
         return sweep.fit(trial, network(), rows, epochs=2, **how)
 
-    with pytest.raises(SweepError, match="got 'val_acuracy'; there is loss, mae, val_loss, val_mae"):
+    with pytest.raises(SweepError, match=r"objective 'val_acuracy'\. Each epoch reports loss, mae, val_loss, val_mae"):
         run_study(train, tmp_path, objective="val_acuracy")
     assert nothing_written(tmp_path)
 
 
 def test_an_objective_that_not_every_epoch_reports_is_refused(tmp_path):
-    with pytest.raises(SweepError, match=r"every epoch reports the objective.*validation_freq=2"):
+    with pytest.raises(SweepError, match="With validation_freq=2 not every epoch reports val_loss"):
         run_study(lambda trial: fit(trial, validation_freq=2), tmp_path)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epochs": 0}, "epochs is a whole number of at least 1: got 0"),
-        ({"epochs": 2.5}, r"epochs is a whole number of at least 1: got 2\.5"),
-        ({"epochs": True}, "epochs is a whole number of at least 1: got True"),
-        ({"histograms": -1}, "histograms is every how many epochs"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
+        ({"epochs": 2.5}, r"epochs must be a whole number of at least 1, not 2\.5"),
+        ({"epochs": True}, "epochs must be a whole number of at least 1, not True"),
+        ({"histograms": -1}, "histograms must be a whole number of epochs, or 0 for never, not -1"),
+        ({"initial_epoch": -1}, "initial_epoch must be a whole number of at least 0, not -1"),
+        ({"initial_epoch": 3}, "initial_epoch=3 leaves no epoch to train of 3"),
         ({"gradients": "yes"}, "gradients is True, False or a number of rows: got 'yes'"),
         ({"compiled": "always"}, "compiled is True, False or 'auto'"),
     ],
@@ -199,7 +205,9 @@ def test_gradients_of_data_that_are_no_arrays_are_refused(tmp_path):
 
 
 def test_an_objective_of_validation_without_validation_data_is_refused(tmp_path):
-    with pytest.raises(SweepError, match="got 'val_loss' without validation_data; there is loss, mae; give"):
+    with pytest.raises(
+        SweepError, match=r"reports 'val_loss' without validation data\. Each epoch reports loss, mae\. Give"
+    ):
         run_study(lambda trial: sweep.fit(trial, network(), X, Y, epochs=2), tmp_path)
     assert nothing_written(tmp_path)
 
@@ -235,7 +243,7 @@ def test_a_float_of_the_objectives_own_is_the_value(tmp_path):
         return 0.125
 
     kept = run_study(train, tmp_path)
-    assert optuna.load_study(study_name="test", storage=kept.storage).best_value == 0.125
+    assert optuna.load_study(study_name="test", storage=kept.storage).best_value == kept.run.value == 0.125
     assert kept.run.best == min(kept.metrics[0][epoch]["val_loss"] for epoch in range(3))
 
 

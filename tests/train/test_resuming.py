@@ -213,7 +213,7 @@ def test_a_checkpoint_of_another_network_is_left_and_the_trial_begins_anew(tmp_p
     units = iter([4, 5])
     with caplog.at_level(logging.WARNING):
         kept = run_study(train_with(lambda: network(units=next(units)), stop=4), tmp_path)
-    assert "begins anew" in caplog.text
+    assert "the model of its sweep.fit call 1 was 4 and is now 5" in caplog.text
     assert (kept.run.state, kept.run.epoch) == ("COMPLETE", 6)
     assert scalars(Path(kept.run.directory), "loss")[0] == pytest.approx(kept.metrics[0][0]["loss"])
 
@@ -294,5 +294,5 @@ def test_a_checkpoint_that_cannot_be_written_costs_no_trial(tmp_path, monkeypatc
 
 @pytest.mark.parametrize("wrong", [-1, math.nan, "often"])
 def test_the_time_between_checkpoints_is_a_number_of_seconds(tmp_path, wrong):
-    with pytest.raises(SweepError, match="checkpoint is how many seconds"):
+    with pytest.raises(SweepError, match="checkpoint must be a number of seconds, or 0 for every epoch"):
         run_study(lambda trial: sweep.fit(trial, network(), X, Y, checkpoint=wrong), tmp_path)
