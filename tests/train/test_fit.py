@@ -155,7 +155,7 @@ def test_an_objective_may_be_a_metric_that_a_callback_of_the_users_adds(tmp_path
 
 def test_an_objective_that_a_callback_might_have_added_is_refused_once_it_has_not(tmp_path):
     other = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(double=2 * logs["loss"]))
-    with pytest.raises(SweepError, match=r"objective 'treble'\. Each epoch reports double, loss, mae, val_loss, val_mae"):
+    with pytest.raises(SweepError, match=r"objective 'treble'\. Each epoch reports double, loss, mae, val_loss"):
         run_study(lambda trial: fit(trial, callbacks=[other]), tmp_path, objective="treble")
     assert nothing_written(tmp_path)
 
