@@ -479,6 +479,7 @@ class Option:
         help: a sentence; what the command line's help and the page show.
         group: the heading under which both list it.
         flag: its name on the command line; by default made of `name`.
+        typed: what the help of the command line adds, as a sentence.
         metavar: what stands for its value in the help.
         unset: what holds where nobody gives it, in words, where the default itself does not say so.
         ways: where it can be given.
@@ -489,6 +490,7 @@ class Option:
         envvar: the environment variable that the command line reads it from.
         label: its name on the page; by default made of `name`.
         folded: the page shows it among the advanced options.
+        example: what the page shows in its empty field, where that is not what holds then.
         name: its name in Python, in JSON and in `Settings`, whose field says it.
         default: what `Settings` has where it is not given.
     """
@@ -497,6 +499,7 @@ class Option:
     help: str
     group: str
     flag: str = ""
+    typed: str = ""
     metavar: str = ""
     unset: str | None = None
     ways: frozenset[Way] = EVERYWHERE
@@ -506,6 +509,7 @@ class Option:
     envvar: str | None = None
     label: str = ""
     folded: bool = False
+    example: str = ""
     name: str = ""
     default: Any = None
 
@@ -647,7 +651,7 @@ class Cluster:
         unset="1 where the cluster has some",
     )  # fmt: skip
     resources: Mapping[str, float] = option(
-        {}, Amounts(), "Another resource that a worker takes of its node. Repeatable.", RAY, flag="--resource",
+        {}, Amounts(), "Another resource that a worker takes of its node.", RAY, flag="--resource",
         metavar="NAME=N",
     )  # fmt: skip
     shared: bool = option(
@@ -714,17 +718,19 @@ class Settings:
     )  # fmt: skip
 
     fixed: Mapping[str, Value] = option(
-        {}, Params(), "Keep a parameter at one value. Repeatable.", PARAMETERS, flag="--set", metavar="NAME=VALUE",
+        {}, Params(), "Keep a parameter at one value.", PARAMETERS, flag="--set", metavar="NAME=VALUE",
         label="set",
     )  # fmt: skip
     enqueue: Sequence[Mapping[str, Value] | str] = option(
         (), ParamSets(),
-        "Try this first: NAME=VALUE,NAME=VALUE (others are proposed), a run name, or @FILE.json. Repeatable.",
-        PARAMETERS, metavar="PARAMETERS", again="never", label="try first", folded=True,
+        "Try this first: NAME=VALUE,NAME=VALUE (others are proposed), or a run name.",
+        PARAMETERS, metavar="PARAMETERS", typed="Or @FILE.json.", again="never", label="try first", folded=True,
+        example="lr=0.01,bs=32, or a run name; one per line",
     )  # fmt: skip
     best_of: Sequence[str] = option(
-        (), BestOf(), "Try the parameters of another study's best runs first. Repeatable.", PARAMETERS, flag="--from",
-        metavar="STUDY:best:N", again="never", label="from", folded=True,
+        (), BestOf(), "Try the parameters of another study's best runs first.", PARAMETERS, flag="--from",
+        metavar="STUDY:best:N",
+        again="never", label="try the best of", folded=True, example="STUDY:best:N, one per line",
     )  # fmt: skip
     yes: bool = option(
         False, Flag(), "Continue although the search space has grown (ranges only) without asking.", PARAMETERS,
@@ -732,8 +738,8 @@ class Settings:
     )  # fmt: skip
 
     workers: int | None = option(
-        None, Whole(0, 100_000), "Processes that train; 0 trains in this one.", WORKERS, metavar="N",
-        unset="one per core or GPU", declares=True,
+        None, Whole(0, 100_000), "Processes that train, by default one per core or GPU; 0 trains in this one.", WORKERS,
+        metavar="N", unset="1 per core", declares=True,
     )  # fmt: skip
     gpus: Sequence[str] | None = option(
         None, Gpus(), "Train on these GPUs, such as 2,3.", WORKERS, metavar="LIST", unset="all that are free",
@@ -744,7 +750,8 @@ class Settings:
         why="At a service each worker has a GPU to itself.",
     )  # fmt: skip
     retries: int = option(
-        0, Whole(0, 1000), "Try a trial that raises this many times more.", WORKERS, metavar="N", folded=True,
+        0, Whole(0, 1000), "Retry a trial that raises an error up to this many times.", WORKERS, metavar="N",
+        folded=True,
     )  # fmt: skip
     trial_timeout: float | None = option(
         None, Time(), "Fail a trial that reports nothing for this long: 90, 10m, 2h.", WORKERS, metavar="TIME",
@@ -757,7 +764,7 @@ class Settings:
 
     keep: str = option(
         "all", Pattern("all|none|best:[1-9][0-9]{0,8}", "all, none or best:N", ("all", "none", "best:3")),
-        "Whose weights stay: all, none, or those of the best:N runs; see sweep.load.", KEPT, metavar="WHICH",
+        "Whose weights to keep: all, none, or best:N, those of the N best runs; see sweep.load.", KEPT, metavar="WHICH",
         label="keep weights",
     )  # fmt: skip
     logdir: str = option(
@@ -770,7 +777,8 @@ class Settings:
     )  # fmt: skip
 
     cluster: Cluster | None = option(  # noqa: RUF009
-        None, Place(), "Where workers run: here, or ray.", RAY, flag="--on", metavar="WHERE", unset="here", ways=HERE,
+        None, Place(), "Where workers run: on this machine, or on a Ray cluster.", RAY, flag="--on",
+        metavar="here|ray", unset="here", ways=HERE,
         why="Start the study on a node of the cluster instead.",
     )  # fmt: skip
 
@@ -902,7 +910,7 @@ def check_names(given: Iterable[str], way: Way) -> None:
         if name in OPTIONS:
             raise elsewhere(OPTIONS[name], way)
         hint = meant(name, offered) or f"The options are {', '.join(offered)}."
-        raise StudyError(f"There is no option {_shown(name)}.", remedy=hint)
+        raise StudyError(f"No such option: {name[:SHOWN]}.", remedy=hint)
 
 
 def elsewhere(option: Option, way: Way) -> StudyError:
@@ -940,20 +948,20 @@ def words(settings: Settings, names: Iterable[str]) -> Iterator[tuple[str, str |
                     yield from of.words(amount)
 
 
-def signature() -> inspect.Signature:
-    """The signature of `study.run`."""
+def describe(run: Any) -> None:
+    """Give `Study.run` the signature and the description of what it takes, for `help` and notebooks."""
     types = {field.name: field.type for field in dataclasses.fields(Settings)}
-    keyword = inspect.Parameter.KEYWORD_ONLY
     own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return inspect.Signature(
-        [
-            own,
-            *(
-                inspect.Parameter(n, keyword, default=e.default, annotation=types[n])
-                for n, e in of_way("python").items()
-            ),
+    offered = of_way("python")
+    run.__signature__ = inspect.Signature(
+        [own]
+        + [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=types[name])
+            for name, each in offered.items()
         ]
     )
+    lines = [f"            {name}: {each.help}" for name, each in offered.items()]
+    run.__doc__ = (run.__doc__ or "").rstrip() + "\n\n        Options:\n" + "\n".join(lines) + "\n        "
 
 
 __all__ = [
@@ -968,12 +976,12 @@ __all__ = [
     "Way",
     "check_names",
     "command_line",
+    "describe",
     "elsewhere",
     "from_command_line",
     "from_keywords",
     "given",
     "groups",
     "of_way",
-    "signature",
     "words",
 ]

@@ -45,6 +45,8 @@ PRUNERS: dict[str, str] = {
     "nop": "stops nothing (a loss that is NaN or infinite still ends its run)",
 }
 
+LONGEST = 60  # characters of a wrong name that are repeated
+
 _ALIASES = {"successivehalving": "halving", "asha": "halving"}
 # Packages that Optuna imports only when the sampler first proposes, long after a study has begun.
 _PACKAGES = {"cmaes": ("cmaes",), "gp": ("torch", "scipy"), "qmc": ("scipy",)}
@@ -187,8 +189,9 @@ def _name(kind: Kind, node: ast.expr) -> str:
     name = _ALIASES.get(name, name)
     if name not in names:
         nearest = difflib.get_close_matches(name, names, 1)
-        remedy = f"did you mean {nearest[0]}? " if nearest else ""
-        raise StudyError(f"there is no such {kind}", head.id, f"{remedy}there are {', '.join(names)}")
+        remedy = f"Did you mean {nearest[0]}? " if nearest else ""
+        shown = head.id if len(head.id) <= LONGEST else f"{head.id[: LONGEST - 1]}…"
+        raise StudyError(f"No such {kind}: {shown}.", remedy=f"{remedy}The {kind}s are {', '.join(names)}.")
     return name
 
 

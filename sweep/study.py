@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sweep.declaration import Declaration, Value, commit, file_hash, versions
 from sweep.errors import StudyError, SweepError
+from sweep.options import describe
 
 if TYPE_CHECKING:
     import optuna
@@ -141,9 +142,7 @@ class Study:
         this process.
 
         Args:
-            overrides: what `sweep start` takes as options: `trials`, `epochs`, `timeout`, `workers`, `sampler`,
-                `pruner`, `broken`, `seed`, `fixed` (a dict), `enqueue` (a list of dicts), `keep`, `storage`, `logdir`,
-                `name`, and `cluster`, a `sweep.Cluster` that workers run on.
+            overrides: options of `sweep start` by their names in Python, which `help(sweep.Study.run)` lists.
 
         Raises:
             SweepError: an argument, the study or the database is not as it must be.
@@ -158,6 +157,9 @@ class Study:
             )
         self._bind(_home(self))
         return run_study(self, **overrides)
+
+
+describe(Study.run)
 
 
 class _Uncached(importlib.machinery.SourceFileLoader):

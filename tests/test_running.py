@@ -103,7 +103,7 @@ def test_fixed_and_enqueued_parameters_are_checked_against_the_search_space(tmp_
         ("fixed={'ofset': 1}", "'ofset'; did you mean offset?"),
         ("fixed={'offset': 9}", "offset is one of [1, 3]: got 9"),
         ("enqueue=[{'x': 2.0}]", "x is one of [0.0, 1.0]: got 2.0"),
-        ("setting=1", "There is no option 'setting'. The options are trials, timeout"),
+        ("setting=1", "No such option: setting. The options are trials, timeout"),
     ):
         tried = f"if __name__ == '__main__':\n    try:\n        study.run(workers={workers}, {arguments})\n    {say}\n"
         said, status = run(tmp_path, SCRIPT + tried)

@@ -99,8 +99,8 @@ def test_the_seed_makes_a_sampler_reproducible() -> None:
 
 
 REFUSED = [
-    ("pruner", "medan", ["no such pruner", "medan", "did you mean median?", "hyperband"]),
-    ("pruner", "patient(foo, 3)", ["no such pruner", "foo"]),
+    ("pruner", "medan", ["No such pruner: medan.", "Did you mean median?", "hyperband"]),
+    ("pruner", "patient(foo, 3)", ["No such pruner: foo."]),
     ("pruner", "median(n_startup=5)", ["n_startup", "did you mean n_startup_trials?", "n_warmup_steps=0"]),
     ("pruner", "median(n_startup_trials='x')", ["n_startup_trials of median is of type int", "'x'"]),
     ("pruner", "median(n_startup_trials=5.0)", ["type int", "5.0"]),
@@ -126,7 +126,7 @@ REFUSED = [
     ("sampler", "tpe(gamma=1)", ["no such setting", "gamma", "n_ei_candidates=24"]),
     ("sampler", "tpe(n_ei_candidates=0)", ["at least 1"]),
     ("sampler", "nsgaii(population_size=1)", ["Optuna refuses", "population_size"]),
-    ("sampler", "median", ["no such sampler", "median", "tpe"]),
+    ("sampler", "median", ["No such sampler: median.", "tpe"]),
     ("sampler", "grid", ["grid needs the values"]),
     ("sampler", "grid(lr=0.1)", ["lr of grid is a list", "0.1"]),
     ("sampler", "grid(lr=[])", ["lr of grid is a list"]),

@@ -20,7 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command(cls=start.StartCommand)(start.start)
+app.command(cls=start.StartCommand, context_settings={"max_content_width": start.WIDTH})(start.start)
 for look in (read.runs, read.show, read.best, read.watch, read.studies, read.names, read.export):
     app.command()(look)
 for act in (

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 def described(option: Option, help: str | None = None) -> Any:
     """An option of the table as typer's; `help` is another one than that of `sweep start`."""
-    unset = f" [default: {option.unset}]" if option.unset is not None and not option.declares else ""
+    said = [help or option.help, option.typed, "Repeatable." if option.values.many else ""]
+    if option.unset is not None and not option.declares:
+        said.append(f"[default: {option.unset}]")
     return typer.Option(
         option.flag,
         envvar=option.envvar,
         metavar=option.metavar or None,
-        help=(help or option.help) + unset,
+        help=" ".join(filter(None, said)),
         show_default=option.default is not None and not isinstance(option.values, Flag) and not option.values.many,
     )
 

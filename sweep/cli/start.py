@@ -10,6 +10,8 @@ from typer.core import TyperCommand
 from sweep.cli import options as cli_options
 from sweep.options import OPTIONS, command_line, elsewhere, from_command_line, groups
 
+WIDTH = 120  # columns that the help takes, where the terminal has them
+
 
 class StartCommand(TyperCommand):
     """Lists the options under the headings of the table."""

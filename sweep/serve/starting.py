@@ -81,7 +81,7 @@ def _field(option: Option, file: StudyFile) -> Field:
     return Field(
         option,
         kind,
-        str(declared) if declared is not None else unset or "",
+        str(declared) if declared is not None else option.example or unset or "",
         {name: bound for name, bound in bounds.items() if bound is not None},
         suggestions if isinstance(suggestions, dict) else dict.fromkeys(suggestions, ""),
     )

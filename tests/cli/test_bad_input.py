@@ -61,7 +61,7 @@ def refusal(folder, capsys, *arguments: str) -> str:
             "must be prune, report or ignore, not 'raport'. Did you mean report?",
         ),
         (["tiny.py", "--seed", "-1"], "--seed must be a whole number from 0 to 4294967295, not -1."),
-        (["tiny.py", "--sampler", "tpee"], "did you mean tpe?"),
+        (["tiny.py", "--sampler", "tpee"], "No such sampler: tpee. Did you mean tpe? The samplers are tpe, random"),
         (["tiny.py", "--pruner", "median(n_startup=5)"], "n_startup_trials"),
         (["tiny.py", "--name", "a/b"], "--name must be up to 80 letters"),
         (["tiny.py", "--trails", "3"], "No such option: --trails"),
@@ -151,10 +151,10 @@ def refused_start(folder, expected: str, *options: str) -> None:
     [
         (["--set", "y=1"], "a parameter must be one that the study suggests: got 'y'"),
         (["--set", "x=17"], "x is one of [-1.0, 1.0]: got 17"),
-        (["--set", "x"], "a parameter is given as name=value"),
+        (["--set", "x"], "--set must be parameters by name, such as learning_rate=0.01, not 'x'."),
         (["--enqueue", "xx=0.5"], "did you mean x?"),
         (["--enqueue", "@none.json"], "none.json must hold a JSON object"),
-        (["--from", "other"], "--from is STUDY:best:N"),
+        (["--from", "other"], "--from must be STUDY:best:N, such as diabetes:best:5, not 'other'."),
     ],
 )
 def test_options_about_parameters_that_cannot_be_are_refused(folder, options, expected):

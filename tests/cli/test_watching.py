@@ -86,7 +86,7 @@ def test_a_study_that_cannot_be_says_so_also_when_detached(tmp_path):
     folder = Folder(tmp_path, settings='trials=8, workers=2, seed=7, sampler="nope"')
     detached = folder.start("--detach")
     assert detached.returncode == 2
-    assert "there is no such sampler" in detached.stderr
+    assert "No such sampler" in detached.stderr
     assert detached.stderr.count("\n") == 1
 
 

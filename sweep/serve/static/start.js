@@ -99,8 +99,9 @@ form?.addEventListener(
   "invalid",
   (event) => {
     event.preventDefault();
-    const { name, value, dataset } = event.target;
-    if ($("start-wrong").hidden) wrong(`${name} must be ${dataset.expected}, not ${value ? JSON.stringify(value) : "that"}.`);
+    const { name, value, type, dataset } = event.target;
+    const given = type === "number" ? value || "that" : `'${value}'`; // a number field does not tell what is no number
+    if ($("start-wrong").hidden) wrong(`${name} must be ${dataset.expected}, not ${given}.`);
   },
   true,
 );
