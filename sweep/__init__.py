@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sweep.errors import SweepError
     from sweep.keras_tuner import from_keras_tuner
+    from sweep.models import load
     from sweep.options import Cluster
     from sweep.study import Study
     from sweep.train.callbacks import callbacks
     from sweep.train.checks.before import check
     from sweep.train.fit import fit
-    from sweep.train.loading import load
 
 __all__ = ["Cluster", "Study", "SweepError", "callbacks", "check", "fit", "from_keras_tuner", "load"]
 
@@ -26,7 +26,7 @@ _HOMES = {
     "check": "sweep.train.checks.before",
     "fit": "sweep.train.fit",
     "from_keras_tuner": "sweep.keras_tuner",
-    "load": "sweep.train.loading",
+    "load": "sweep.models",
 }
 
 

@@ -41,6 +41,7 @@ UPSTAIRS = {
     "serve": {"control", "read"},
     "__main__": {"cli"},
     "running": {"cli", "control"},
+    "models": {"control", "read", "train"},
     "keras_tuner": set(),
     "": set(),  # sweep/__init__.py, whose names are imported when they are first used
 }

@@ -101,6 +101,11 @@ def others(folder: Path, url: sa.URL) -> list[str]:
     return [_shown(folder, place) for place in found if "://" in place or (folder.resolve() / place).exists()]
 
 
+def databases(folder: Path) -> list[str]:
+    """The URLs of the databases that have the study of a folder."""
+    return [_shown(folder, place) for place in _read(folder).databases]
+
+
 def _place(folder: Path, url: sa.URL) -> str:
     """A database as a folder's mark has it: a file by its path from there, so that both can be moved together."""
     if url.get_backend_name() == "sqlite":

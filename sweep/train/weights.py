@@ -14,6 +14,7 @@ Nothing of it is pickled.
 import contextlib
 import dataclasses
 import random
+import re
 import tempfile
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -126,14 +127,14 @@ def complete(model: "keras.Model", kept: Weights, batch: Any) -> Weights:
     if shapes(model.weights) != shapes(kept.arrays):  # a callback has changed the model since
         return dataclasses.replace(kept, config=config)
     states: dict[str, Array] = {}
-    with _unchanged(model):
+    with unchanged(model):
         assign(model.weights, kept.arrays)
         finalize(model)
         inputs, predictions, unchecked = _predictions(model, batch)
         try:
             states = _states(model)
         except Exception as error:  # whatever a layer of the user's raises
-            unchecked = f"a layer cannot be saved ({_line(error)})"
+            unchecked = f"a layer cannot be saved ({line(error)})"
     finalize(model)
     return dataclasses.replace(
         kept,
@@ -160,7 +161,8 @@ def predict(model: "keras.Model", inputs: Any) -> Any:
     import keras
 
     def tensor(leaf: Array) -> Any:
-        return leaf if leaf.dtype.kind not in "SUO" else keras.ops.convert_to_tensor(leaf.tolist(), "string")
+        is_text = leaf.dtype.kind in "SU"
+        return keras.ops.convert_to_tensor(leaf.tolist() if is_text else leaf, "string" if is_text else None)
 
     def array(output: Any) -> Array:
         found = _array(output)
@@ -180,7 +182,8 @@ def assign(variables: Iterable[Any], arrays: Iterable[Array]) -> None:
     import keras
 
     for variable, array in zip(variables, arrays, strict=True):
-        variable.assign(array.view(keras.ops.convert_to_numpy(variable).dtype) if array.dtype.kind == "V" else array)
+        is_unknown = array.dtype.kind == "V"
+        variable.assign(array.view(keras.backend.standardize_dtype(variable.dtype)) if is_unknown else array)
 
 
 def finalize(model: "keras.Model") -> None:
@@ -256,12 +259,21 @@ def unpack(packed: Any, prefix: str, arrays: Mapping[str, Array]) -> Any:
 
 
 @contextlib.contextmanager
-def _unchanged(model: "keras.Model") -> Iterator[None]:
-    """Give all of a model's variables, and Python's and NumPy's random states, their values back afterwards."""
-    variables = list(model.variables)
+def unchanged(model: "keras.Model") -> Iterator[None]:
+    """Give all of a model's variables, and Python's and NumPy's random states, their values back afterwards.
+
+    The states of stateful recurrent layers begin at zero, as in a model that has just been built.
+    """
+    import keras
+
+    stateful = [layer for layer in layers(model) if getattr(layer, "stateful", False) and hasattr(layer, "states")]
+    states = keras.tree.flatten([layer.states for layer in stateful])
+    variables = [*model.variables, *(state for state in states if isinstance(state, keras.Variable))]
     before = [_array(variable) for variable in variables]
     python, numpy = random.getstate(), np.random.get_state()
     try:
+        for layer in stateful:
+            layer.reset_state()
         yield
     finally:
         assign(variables, before)
@@ -282,12 +294,12 @@ def _predictions(model: "keras.Model", batch: Any) -> tuple[Any, Any, str | None
             leaves = keras.tree.flatten(predictions)
             if any(leaf.dtype.kind not in "biufSU" for leaf in leaves):
                 why = "the predictions are no arrays"
-            elif not _is_plain(model) and not same(predictions, predict(model, inputs), 1e-5):
-                why = "the model predicts something else each time"
+            elif not _is_plain(model) and difference(predictions, predict(model, inputs)) > 1e-5:
+                return inputs, None, "the model predicts something else each time"
             else:
                 return inputs, predictions, None
         except Exception as error:  # a model without `call`, or whatever one of the user's raises
-            why = f"the model does not predict ({_line(error)})"
+            why = f"the model does not predict ({line(error)})"
     return None, None, why
 
 
@@ -309,11 +321,6 @@ def _cuts(batch: Any) -> Iterator[Any]:
         yield keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[:count].copy(), whole)
     if size <= LARGEST:
         yield whole
-
-
-def same(these: Any, those: Any, tolerance: float) -> bool:
-    """Whether two predictions are equal, as a share of the largest number of each output."""
-    return difference(these, those) <= tolerance
 
 
 def difference(these: Any, those: Any) -> float:
@@ -378,7 +385,7 @@ def _functions(model: "keras.Model") -> dict[str, bool]:
     metrics = getattr(model, "_compile_metrics", None)
     compiled += [getattr(metrics, name, None) for name in ("_user_metrics", "_user_weighted_metrics")]
     values = keras.tree.flatten(compiled)
-    values += [value for layer in layers(model) for value in vars(layer).values()]
+    values += [v for layer in layers(model) for name, v in vars(layer).items() if not hasattr(type(layer), name)]
     return {
         value.__name__: value.__name__ == "<lambda>" or "<locals>" in value.__qualname__
         for value in values
@@ -390,11 +397,17 @@ def _array(value: Any) -> Array:
     """A variable, tensor or array as an array that NumPy can write: strings as bytes."""
     import keras
 
-    array = value if isinstance(value, np.ndarray) else np.asarray(keras.ops.convert_to_numpy(value))
+    held = value.value if isinstance(value, keras.Variable) else value
+    if hasattr(held, "numpy"):  # TensorFlow's, for which this takes a part of the time of Keras' conversion
+        array = np.asarray(held.numpy())
+    else:
+        array = np.asarray(held if isinstance(held, np.ndarray) else keras.ops.convert_to_numpy(held))
     if array.dtype.kind == "O":
         array = np.array(array.tolist())
     return array
 
 
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".partition("\n")[0]
+def line(error: Exception) -> str:
+    """An exception in a line; Keras' run over several, and print whole configurations."""
+    text = f"{type(error).__name__}: {error}".partition("\n")[0]
+    return re.split(r"\.+ (?:Please|Make sure|Full object)", text)[0].rstrip(". ")

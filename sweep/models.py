@@ -1,0 +1,258 @@
+"""`sweep.load`: the trained models of runs, by what a person calls them.
+
+sweep.load("dnn-4x32_16-lr=0.00118-bs=32-t0017")      by the run's name, or its directory
+sweep.load("diabetes:best")                           the study's best run
+sweep.load("diabetes:best:3")                         a list of its three best
+sweep.load("diabetes:t0012")                          by trial number; "diabetes:12" is the same
+"""
+
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep.control.folder import databases
+from sweep.errors import StoreError, StudyError, SweepError
+from sweep.read.runs import find_run, rank
+from sweep.rundir import weights_file, weights_files
+from sweep.snapshot import Snapshot
+from sweep.store import RunRecord, Store, StudyRecord
+from sweep.words import counted
+
+if TYPE_CHECKING:
+    import keras
+
+    from sweep.train.source import Source
+    from sweep.train.weights import Weights
+
+_BEST = re.compile(r"(?P<study>[^:]+):best(?::(?P<count>[1-9][0-9]{0,8}))?")
+_RUN = re.compile(r"(?P<study>[^:]+):(?P<run>[^:]+)")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A run whose models may be kept.
+
+    Attributes:
+        directory: its own.
+        study, run: as the database has them; None for a directory that no database is known to have.
+        snapshot: of its study file, where the database has one.
+    """
+
+    directory: Path
+    study: StudyRecord | None = None
+    run: RunRecord | None = None
+    snapshot: Snapshot | None = None
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return self.directory.name
+
+    def training(self, wanted: int | str | None) -> int:
+        """The number, from 0, of a training whose model is kept.
+
+        Args:
+            wanted: its number, also counted from the last one as -1, or its label; None for the last one.
+
+        Raises:
+            StudyError: there is no such training, or its model is not kept.
+        """
+        trainings = getattr(self.run, "trainings", [])
+        count = max([len(trainings), *(_number(path) + 1 for path in weights_files(self.directory))], default=0)
+        if isinstance(wanted, str):
+            numbers = [one.number for one in trainings if one.label == wanted]
+            if not numbers:
+                labels = ", ".join(repr(one.label) for one in trainings if one.label is not None)
+                raise StudyError(
+                    f"{self.name} has no training labelled {wanted!r}.", remedy=f"Its labels are {labels or 'none'}."
+                )
+            number = numbers[-1]
+        else:
+            number = count - 1 if wanted is None else wanted + count if wanted < 0 else wanted
+        if count and not 0 <= number < count:
+            raise StudyError(
+                f"{self.name} has {counted(count, 'training')}, so there is no training={wanted}.",
+                remedy=f"They are counted from 0 to {count - 1}.",
+            )
+        self._check_kept(max(0, number))
+        return int(max(0, number))
+
+    def _check_kept(self, number: int) -> None:
+        if weights_file(self.directory, number).is_file():
+            return
+        run = self.run
+        if run is not None and run.state not in ("COMPLETE", "PRUNED", "FAIL"):
+            raise StudyError(f"{self.name} is {run.state}.", remedy="Its model can be loaded when it has ended.")
+        if run is not None and run.state == "FAIL":
+            raise StudyError(f"{self.name} failed, and a failed run keeps no model.", remedy=run.reason)
+        if not self.directory.is_dir():
+            raise StudyError(f"The directory of {self.name} is gone: {self.directory}.")
+        raise StudyError(
+            f"No weights of {self.name} are kept in {self.directory}.",
+            remedy="Those of each run are unless `sweep start --keep` says otherwise: best:N removes those of the "
+            "others, none keeps none.",
+        )
+
+    def weights(self, training: int | str | None) -> "Weights":
+        """What is kept of one of its trainings.
+
+        Raises:
+            StudyError: see `training`; or the file is damaged.
+        """
+        from sweep.train.weights import load_weights
+
+        number = self.training(training)
+        found = load_weights(self.directory, number)
+        if found is None:
+            raise StudyError(f"{weights_file(self.directory, number)} is damaged.")
+        return found
+
+    def source(self) -> "Source":
+        """Its study file, imported from the snapshot.
+
+        Raises:
+            StudyError: it cannot be imported.
+        """
+        from sweep.train.source import source_of
+
+        return source_of(self.snapshot, self.study.declaration.get("file") if self.study is not None else None)
+
+
+def load(
+    run: str | Path,
+    *,
+    model: "keras.Model | None" = None,
+    training: int | str | None = None,
+    check: bool = True,
+    storage: str | None = None,
+) -> Any:
+    """The trained model of a run, with the weights of its best epoch (`Study(result="last")`: of its last).
+
+        model = sweep.load("diabetes:best")
+        model.predict(x)
+
+    Where the model has layers, losses or functions of your own, the study file is imported as it was when the run
+    trained. A model whose loss cannot be found so loads uncompiled, with a warning.
+
+    Args:
+        run: the run's name or directory; or `"STUDY:best"`, `"STUDY:t0012"`, `"STUDY:12"`; or `"STUDY:best:3"` for a
+            list of the models of the three best runs, or of as many as there are.
+        model: takes the weights; needed where Keras cannot build the model from its configuration, as with a subclass
+            whose `get_config` is missing.
+        training: which one of a run that trained several models: its number from 0, or from the last one as -1, or its
+            label; by default the last one.
+        check: predict for the rows that were recorded in the worker and refuse a model that predicts something else.
+        storage: the database; by default SWEEP_STORAGE, or `sqlite:///sweep.db`.
+
+    Returns:
+        The model, or a list of models for `"STUDY:best:N"`.
+
+    Raises:
+        StudyError: the run has kept no such model, Keras cannot build it, or it predicts something else than it did.
+        StoreError: there is no such database, study or run.
+    """
+    from sweep.train.loading import restore
+
+    several = find(run, storage)
+    if is_list(run) and model is not None:
+        raise StudyError(f"model= takes the weights of one run, and {run} names several.")
+    found = [restore(kept.weights(training), kept.name, kept.source, model=model, check=check) for kept in several]
+    return found if is_list(run) else found[0]
+
+
+def is_list(run: str | Path) -> bool:
+    """Whether a reference names several runs: `STUDY:best:N`."""
+    match = _BEST.fullmatch(str(run))
+    return match is not None and match["count"] is not None
+
+
+def find(run: str | Path, storage: str | None = None) -> list[Kept]:
+    """The runs that a reference names: one, or of `STUDY:best:N` as many of N as there are.
+
+    Raises:
+        StoreError: there is no such database, study or run, or several have that name.
+        StudyError: the study has no complete run yet.
+    """
+    if Path(run).is_dir():
+        return [_of_directory(Path(run), storage)]
+    store = Store(_storage(storage))
+    try:
+        return [_kept(store, study, found) for study, found in _named(store, str(run))]
+    finally:
+        store.close()
+
+
+def _storage(given: str | None) -> str:
+    return given or os.environ.get("SWEEP_STORAGE", "sqlite:///sweep.db")
+
+
+def _named(store: Store, text: str) -> list[tuple[StudyRecord, RunRecord]]:
+    if match := _BEST.fullmatch(text):
+        study = store.study(match["study"])
+        ranked = rank(study, store.runs(study.study_id))
+        if not ranked:
+            raise StudyError(f"Study {study.name} has no complete run yet, so it has no best one.")
+        return [(study, best) for best in ranked[: int(match["count"] or 1)]]
+    if match := _RUN.fullmatch(text):
+        return [find_run(store, match["run"], match["study"])]
+    if store.find_study(text) is not None:
+        raise StudyError(f"{text} is a study.", remedy=f"Name one of its runs, for example {text}:best.")
+    found = [(study, run) for study in store.studies() for run in store.runs(study.study_id) if run.name == text]
+    if len(found) > 1:
+        names = " or ".join(f"{study.name}:{text}" for study, _ in found)
+        raise StoreError(f"{len(found)} studies have a run {text}.", remedy=f"Name it {names}.")
+    return found or [find_run(store, text)]
+
+
+def _kept(store: Store, study: StudyRecord, run: RunRecord) -> Kept:
+    if run.directory is None:
+        raise StudyError(f"t{run.number:04d} of {study.name} is {run.state}, and has no name yet.")
+    text = store.snapshot(run.snapshot) if run.snapshot is not None else None
+    return Kept(Path(run.directory), study, run, Snapshot.from_text(text) if text is not None else None)
+
+
+def _of_directory(directory: Path, storage: str | None) -> Kept:
+    """The run of a directory, as the first database knows it that has it."""
+    resolved = directory.resolve()
+    for url in dict.fromkeys([_storage(storage), *databases(directory.parent)]):
+        try:
+            store = Store(url)
+        except SweepError:
+            continue
+        try:
+            for study in store.studies():
+                for run in store.runs(study.study_id):
+                    if run.directory is not None and Path(run.directory).resolve() == resolved:
+                        return _kept(store, study, run)
+        finally:
+            store.close()
+    return Kept(directory)
+
+
+def _number(path: Path) -> int:
+    """The training whose model a file holds."""
+    digits = re.sub(r"[^0-9]", "", path.stem)
+    return int(digits) if digits else 0
+
+
+def main() -> None:
+    """`python -m sweep.models DIRECTORY FILE`: save a run's model for those who load no Keras themselves.
+
+    Prints what `sweep.train.saving.save` returns as one line of JSON, which is the last one.
+    """
+    directory, file = sys.argv[1:]
+    try:
+        from sweep.train.saving import save
+
+        kept = _of_directory(Path(directory), None)
+        print(json.dumps(save(kept.weights(None), kept.name, kept.source, Path(file))))
+    except (SweepError, OSError) as error:
+        sys.exit(f"sweep: {error}")
+
+
+if __name__ == "__main__":
+    main()

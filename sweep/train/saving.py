@@ -1,0 +1,89 @@
+"""`sweep best --save`: a kept model written as a file that Keras reads, and read back before anybody relies on it."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from sweep.errors import StudyError
+from sweep.train.loading import NotCompiled, compare, restore
+from sweep.train.source import Source, active
+from sweep.train.weights import Weights, layers, line
+
+
+def save(weights: Weights, name: str, get_source: Callable[[], Source], file: Path) -> dict[str, Any]:
+    """Write a run's model as a file, which is there with the model's predictions or not at all.
+
+    Args:
+        name: how the user calls the run.
+        get_source: imports its study file, where that is needed.
+        file: ends in `.keras` or `.h5`.
+
+    Returns:
+        `epoch`, from 0; `checked`, whether the file was read back and predicted what the worker did; `notes`, what a
+        reader of the file should know.
+
+    Raises:
+        StudyError: the model cannot be built, or the file does not hold it.
+        OSError: the file cannot be written.
+    """
+    used: list[Source] = []
+
+    def get() -> Source:
+        used.append(get_source())
+        return used[-1]
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        model = restore(weights, name, get)
+    notes = [str(one.message) for one in warned if issubclass(one.category, NotCompiled)]
+    beside = file.with_name(f".{file.stem}.{os.getpid()}{file.suffix}")
+    try:
+        with active(used[0] if used else Source()) as objects:
+            checked = _write(model, weights, objects, file, beside)
+        beside.replace(file)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            beside.unlink()
+    if not checked:
+        reason = weights.unchecked or "the run was trained by a version that recorded no predictions"
+        notes.append(f"Its predictions could not be compared with those in the study: {reason}.")
+    return {"epoch": weights.epoch, "checked": checked, "notes": [*notes, *_how_to_read(model, file, bool(used))]}
+
+
+def _write(model: keras.Model, weights: Weights, objects: dict[str, Any], file: Path, beside: Path) -> bool:
+    """Write the file and read it back; whether there was something to compare its predictions with."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.save(beside)
+            back = keras.models.load_model(beside, custom_objects=objects, safe_mode=False)
+            return compare(back, weights, str(file))
+    except OSError:
+        raise
+    except StudyError:
+        why = "what it holds predicts something else than the model did in the study"
+    except Exception as error:  # whatever Keras or a class of the user's raises
+        why = line(error)
+    other = " or as .keras, which holds more" if file.suffix == ".h5" else ""
+    raise StudyError(
+        f"Keras cannot read the model back from {file}, which was not written: {why}.",
+        remedy=f"Use it in Python with sweep.load{other}.",
+    )
+
+
+def _how_to_read(model: keras.Model, file: Path, has_own: bool) -> list[str]:
+    arguments = [repr(str(file))]
+    own = sorted({type(one).__name__ for one in layers(model) if type(one).__module__.partition(".")[0] != "keras"})
+    if has_own:
+        arguments.append("custom_objects={...}")
+    if any(isinstance(layer, keras.layers.Lambda) for layer in layers(model)):
+        arguments.append("safe_mode=False")
+    if len(arguments) == 1:
+        return []
+    what = f" It has {', '.join(own)} of the study file." if own else ""
+    return [f"Read it with keras.models.load_model({', '.join(arguments)}).{what}"]

@@ -1,0 +1,153 @@
+"""A run's study file, imported again from its snapshot: where the user's own layers, losses and functions are found.
+
+The snapshot is imported beside what the process has imported already: the user's modules of the same names, Keras'
+settings and the random states are as before afterwards.
+"""
+
+import atexit
+import contextlib
+import random
+import shutil
+import sys
+import tempfile
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from sweep.errors import StudyError, SweepError
+from sweep.snapshot import Snapshot
+from sweep.study import Study
+from sweep.study import load as load_study
+
+
+@dataclass
+class Source:
+    """A study and the modules beside it.
+
+    Attributes:
+        study: None where there is no study file, as for a study of a notebook.
+        modules: the study file's and those beside it, by name; the study file's is the last.
+        registered: classes and functions that they registered with Keras, by their registered names.
+        path: the folder that they are imported from.
+    """
+
+    study: Study | None = None
+    modules: Mapping[str, types.ModuleType] = field(default_factory=dict)
+    registered: Mapping[str, Any] = field(default_factory=dict)
+    path: str | None = None
+
+    @property
+    def objects(self) -> dict[str, Any]:
+        """Classes and functions by the names that Keras looks for."""
+        found: dict[str, Any] = {}
+        for module in self.modules.values():
+            for name, value in vars(module).items():
+                if isinstance(value, type | types.FunctionType) and not _is_of_keras(value):
+                    found[name] = found[value.__name__] = value
+        return found | dict(self.registered)
+
+    def globals_of(self, code: types.CodeType) -> dict[str, Any] | None:
+        """The names that a function of one of the modules sees, found by the file that its code is from."""
+        name = Path(code.co_filename).name
+        for module in reversed(list(self.modules.values())):
+            if Path(module.__file__ or "").name == name or module.__name__ == "__main__":
+                return vars(module)
+        return None
+
+
+_sources: dict[tuple[str, str | None], Source] = {}
+
+
+def source_of(snapshot: Snapshot | None, origin: str | None) -> Source:
+    """The source of a run, imported once in a process; without a snapshot, what the process itself has in `__main__`.
+
+    Args:
+        origin: the study file's path when the run trained, whose folder may hold data that the file reads.
+
+    Raises:
+        StudyError: it cannot be imported.
+    """
+    if snapshot is None:
+        return Source(modules={"__main__": sys.modules["__main__"]})
+    key = (snapshot.hash, origin)
+    if key not in _sources:
+        _sources[key] = _import(snapshot, origin)
+    return _sources[key]
+
+
+@contextlib.contextmanager
+def active(source: Source) -> Iterator[dict[str, Any]]:
+    """Have Keras and `import` find a source's classes and modules; gives its objects by name."""
+    registry = keras.saving.get_custom_objects()
+    before, path = dict(registry), list(sys.path)
+    hidden = {name: sys.modules[name] for name in source.modules if name in sys.modules}
+    sys.modules.update(source.modules)
+    if source.path is not None:
+        sys.path.insert(0, source.path)
+    registry.update(source.registered)
+    try:
+        with _settings():
+            yield source.objects
+    finally:
+        sys.path[:] = path
+        sys.modules.update(hidden)
+        registry.update(before)
+
+
+def _import(snapshot: Snapshot, origin: str | None) -> Source:
+    folder = Path(tempfile.mkdtemp(prefix="sweep-source-")).resolve()  # stays: a traceback or AutoGraph reads its files
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    file = snapshot.lay_out(folder, Path(origin).parent if origin is not None else None)
+    names = {name.partition("/")[0].removesuffix(".py") for name in snapshot.files if name != snapshot.main}
+    hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in names}
+    registry = keras.saving.get_custom_objects()
+    registered, path = dict(registry), list(sys.path)
+    main = f"sweep_study_{file.stem}"
+    hidden |= {main: sys.modules[main]} if main in sys.modules else {}
+    try:
+        with _settings():
+            study = load_study(file)
+        of_source = {name: module for name, module in list(sys.modules.items()) if _is_below(module, folder)}
+        new = {name: value for name, value in registry.items() if registered.get(name) is not value}
+    except SweepError as error:
+        raise StudyError(
+            f"The study file {snapshot.main} of this run cannot be imported: {error}.",
+            remedy="Build the model yourself and pass it: sweep.load(run, model=model).",
+        ) from error
+    finally:
+        sys.path[:] = path
+        sys.modules.update(hidden)
+        registry.update(registered)
+    of_source[main] = of_source.pop(main)
+    return Source(study, of_source, new, str(folder))
+
+
+def _is_below(module: Any, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return file is not None and Path(file).is_relative_to(folder)
+
+
+def _is_of_keras(value: Any) -> bool:
+    return str(value.__module__).partition(".")[0] in ("keras", "tensorflow", "numpy", "builtins")
+
+
+@contextlib.contextmanager
+def _settings() -> Iterator[None]:
+    """Give Keras' global settings and the random states their values back afterwards: a study file may set them."""
+    policy, floatx, epsilon = keras.config.dtype_policy(), keras.config.floatx(), keras.config.epsilon()
+    image = keras.config.image_data_format()
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)
+        keras.config.set_epsilon(epsilon)
+        keras.config.set_image_data_format(image)
+        random.setstate(python)
+        np.random.set_state(numpy)
