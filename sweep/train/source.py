@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ def active(source: Source) -> Iterator[dict[str, Any]]:
             yield source.objects
     finally:
         sys.path[:] = path
-        sys.modules.update(hidden)
+        _give_back(source.modules, hidden)
         registry.update(before)
 
 
@@ -121,10 +121,17 @@ def _import(snapshot: Snapshot, origin: str | None) -> Source:
         ) from error
     finally:
         sys.path[:] = path
-        sys.modules.update(hidden)
+        _give_back([name for name, module in list(sys.modules.items()) if _is_below(module, folder)], hidden)
         registry.update(registered)
     of_source[main] = of_source.pop(main)
     return Source(study, of_source, new, str(folder))
+
+
+def _give_back(names: Iterable[str], hidden: Mapping[str, types.ModuleType]) -> None:
+    """Forget a source's modules, so that the user's own `import` of that name does not find them."""
+    for name in names:
+        sys.modules.pop(name, None)
+    sys.modules.update(hidden)
 
 
 def _is_below(module: Any, folder: Path) -> bool:
