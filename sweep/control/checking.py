@@ -66,30 +66,30 @@ def _check_run(study: StudyRecord, run: RunRecord, trial: FrozenTrial, epochs: E
     objectives = list(map(Objective, study.declaration["objective"], study.declaration["direction"]))
     if len(objectives) > 1:
         return
-    goal = objectives[0]
-    values = {epoch: named[goal.name] for epoch, named in epochs.items() if goal.name in named}
-    judged = {epoch - first: value for epoch, value in values.items() if (first := _judged(run, epoch)) is not None}
-    if {epoch: value.hex() for epoch, value in judged.items()} != {
-        step: float(value).hex() for step, value in trial.intermediate_values.items()
-    }:
+    goal, seen = objectives[0], _seen_by_pruners(run, objectives[0].name, epochs)
+    if seen is None:
+        return
+    reported = {step: float(value).hex() for step, value in trial.intermediate_values.items()}
+    if {step: value.hex() for step, value in seen.items()} != reported:
         yield f"reported other values of {goal.name} than its trial"
-    best = goal.best(value for value in values.values() if math.isfinite(value))
+    best = goal.best(value for value in seen.values() if math.isfinite(value))
     if best is not None and run.best != best:
         yield f"has {run.best} as the best {goal.name}, and {best} among its epochs"
 
 
-def _judged(run: RunRecord, epoch: int) -> int | None:
-    """The epoch of the run at which its judged training begins, if an epoch is one of that; else None.
+def _seen_by_pruners(run: RunRecord, objective: str, epochs: Epochs) -> dict[int, float] | None:
+    """The values by step that Optuna should have: those of the judged training; None if only reports tell them.
 
-    Optuna has the values of the judged training alone. A run that tells of no trainings has one.
+    A run without trainings is one of an objective in plain Optuna, or one of sweep 0.1, which has all epochs.
     """
     if not run.trainings:
-        return 0
+        return {epoch: named[objective] for epoch, named in epochs.items() if objective in named}
     judged = next((training for training in run.trainings if training.judged), None)
     if judged is None:
         return None
-    later = [training.first for training in run.trainings if training.first > judged.first]
-    return judged.first if judged.first <= epoch < min(later, default=math.inf) else None
+    name, steps = judged.monitor or objective, range(judged.epochs)
+    by_step = {step: epochs.get(judged.first + step, {}) for step in steps}
+    return {step: named[name] for step, named in by_step.items() if name in named}
 
 
 def _exactly(values: Sequence[float] | None) -> list[str] | None:

@@ -2,12 +2,17 @@
 
 import math
 import signal
+from pathlib import Path
 
 import optuna
 import pytest
+from tensorboard.plugins.hparams import plugin_data_pb2
 
+from sweep import events, hparams
 from sweep.errors import SweepError
+from sweep.train.run import Requeued
 from tests.train.here import nothing_written, run_study
+from tests.train.test_fit import scalars
 
 
 def values_of(folder, **study):
@@ -113,6 +118,60 @@ def test_an_objective_that_reports_nothing_has_a_run_all_the_same(tmp_path):
     run = run_study(lambda trial: trial.suggest_float("x", 0.0, 1.0), tmp_path).run
     assert (run.state, run.epoch, run.best, run.last) == ("COMPLETE", 0, run.params["x"], run.params["x"])
     assert run.name == f"test-x={run.params['x']}-t0000"
+
+
+def test_what_an_objective_returns_is_a_scalar_and_a_metric_of_hparams(tmp_path):
+    run = run_study(lambda trial: trial.suggest_float("x", 0.0, 1.0), tmp_path).run
+    value = pytest.approx(run.params["x"])
+    assert scalars(run.directory, "value") == {0: value}
+    assert scalars(run.directory, "val_loss") == {0: value}  # its own name, which no epoch has reported
+
+
+def test_a_value_has_a_tag_of_its_own_where_a_parameter_or_metric_is_called_value(tmp_path):
+    run = run_study(lambda trial: trial.suggest_float("value", 0.0, 1.0), tmp_path).run
+    assert scalars(run.directory, "run.value") == {0: pytest.approx(run.params["value"])}
+    assert scalars(run.directory, "value") == {}
+
+
+def test_an_infeasible_run_has_no_value_that_hparams_could_rank(tmp_path):
+    def train(trial):
+        trial.set_constraint("memory", 0.5)
+        return 1.0
+
+    run = run_study(train, tmp_path).run
+    assert scalars(run.directory, "value") == {}
+    assert scalars(run.directory, "infeasible/value") == {0: 1.0}
+
+
+def test_several_objectives_have_a_value_each(tmp_path):
+    run = run_study(lambda trial: (1.0, 2.0), tmp_path, objective=["a", "b"], direction=["minimize", "maximize"]).run
+    assert [scalars(run.directory, f"value.{name}") for name in "ab"] == [{0: 1.0}, {0: 2.0}]
+
+
+def test_hparams_begin_and_end_when_the_store_says_also_of_a_trial_that_was_run_again(tmp_path):
+    requeued = []
+
+    def train(trial):
+        trial.report(1.0, 0)
+        if trial.number == 1 and not requeued:
+            requeued.append(True)
+            raise Requeued("stopped")
+        return 1.0
+
+    for run in run_study(train, tmp_path, trials=2).runs:
+        times = [time for event in events.read(Path(run.directory)) for time in hparams_times(event.summary)]
+        assert times == [run.started, pytest.approx(run.started + run.duration, abs=1e-6)]
+        assert run.attempt == run.number
+
+
+def hparams_times(summary):
+    """When a run began, or ended, as an HParams record says it."""
+    for value in summary.value:
+        data = plugin_data_pb2.HParamsPluginData.FromString(value.metadata.plugin_data.content)
+        if value.tag == hparams.START_TAG:
+            yield data.session_start_info.start_time_secs
+        elif value.tag == hparams.END_TAG:
+            yield data.session_end_info.end_time_secs
 
 
 @pytest.mark.parametrize(
