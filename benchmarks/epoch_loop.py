@@ -45,10 +45,10 @@ def dnn() -> keras.Model:
 class Clock(keras.callbacks.Callback):
     """Notes when each epoch ends."""
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, _logs=None):
         self.times = [time.perf_counter()]
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, _epoch, _logs=None):
         self.times.append(time.perf_counter())
 
 

@@ -70,7 +70,7 @@ def databases() -> Iterator[dict[str, Callable[[str], str]]]:
 
     serial = itertools.count()
 
-    def create(folder: str) -> str:
+    def create(_folder: str) -> str:
         name = f"sweep_{next(serial)}"
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")

@@ -431,9 +431,9 @@ class Amounts(Values):
     def check(self, value: Any) -> dict[str, float]:
         if not isinstance(value, Mapping) or not all(isinstance(name, str) and name for name in value):
             raise Unfit(value)
-        return {name: self._amount(name, amount) for name, amount in value.items()}
+        return {name: self._amount(amount) for name, amount in value.items()}
 
-    def _amount(self, name: str, amount: Any) -> float:
+    def _amount(self, amount: Any) -> float:
         try:
             return Amount().check(amount)
         except Unfit:
@@ -460,7 +460,7 @@ class Place(Values):
             raise Unfit(value, "In Python, give a sweep.Cluster.")
         return value
 
-    def texts(self, value: Any) -> list[str]:
+    def texts(self, _value: Any) -> list[str]:
         return ["ray"]
 
 

@@ -39,4 +39,4 @@ def _display(screen: Console, file: str, settings: Settings) -> LiveDisplay | Pl
     """The live display where there is a person: on a terminal, and in a notebook that can change what it has shown."""
     rich_can = importlib.util.find_spec("ipywidgets") is not None
     lives = rich_can if screen.is_jupyter else screen.is_terminal
-    return (LiveDisplay if lives else PlainDisplay)(screen, file, names=settings.names)
+    return LiveDisplay(screen, file, names=settings.names) if lives else PlainDisplay(screen, file)

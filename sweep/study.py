@@ -165,7 +165,7 @@ describe(Study.run)
 class _Uncached(importlib.machinery.SourceFileLoader):
     """Takes no bytecode of an earlier import: Python tells it by the file's size and the second of its last change."""
 
-    def path_stats(self, path: str) -> Mapping[str, Any]:
+    def path_stats(self, _path: str) -> Mapping[str, Any]:
         """None, so that the source is compiled."""
         raise OSError
 

@@ -18,7 +18,7 @@ def train(config: dict) -> None:
     from nets import build, data, parameter_sets
 
     class Report(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        def on_epoch_end(self, _epoch: int, logs: dict | None = None) -> None:
             tune.report({"val_loss": logs["val_loss"], "loss": logs["loss"]})
 
     x, y, x_val, y_val = data()

@@ -78,7 +78,7 @@ def outliving_the_terminal() -> Iterator[None]:
         signal.signal(signal.SIGHUP, before)
 
 
-def _fall_silent(number: int, frame: object) -> None:
+def _fall_silent(_number: int, _frame: object) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)

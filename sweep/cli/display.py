@@ -58,7 +58,7 @@ class Scoreboard:
             self.curves[run.number] = []
             self.seen.append(run.params)
 
-    def epoch(self, run: RunRecord, metrics: Mapping[str, float]) -> None:
+    def epoch(self, run: RunRecord) -> None:
         """A run has finished an epoch."""
         with self.lock:
             self.running[run.number] = run
@@ -131,8 +131,8 @@ class LiveDisplay:
     def started(self, run: RunRecord) -> None:
         self._board.started(run)
 
-    def epoch(self, run: RunRecord, metrics: dict[str, float]) -> None:
-        self._board.epoch(run, metrics)
+    def epoch(self, run: RunRecord, metrics: dict[str, float]) -> None:  # noqa: ARG002  # a Watcher's
+        self._board.epoch(run)
 
     def ended(self, run: RunRecord) -> None:
         self._board.ended(run)
@@ -231,7 +231,7 @@ def _bar(board: Scoreboard, study: Opening) -> ProgressBar:
 class PlainDisplay:
     """One line per event, for logs and pipes; a context manager, and a watcher of a coordinator."""
 
-    def __init__(self, console: Console, file: str, *, names: bool) -> None:
+    def __init__(self, console: Console, file: str) -> None:
         self._board = Scoreboard()
         self._console = console
         self._file = file
@@ -252,8 +252,8 @@ class PlainDisplay:
         self._board.started(run)
         self._say(f"started {run.name}")
 
-    def epoch(self, run: RunRecord, metrics: dict[str, float]) -> None:
-        self._board.epoch(run, metrics)
+    def epoch(self, run: RunRecord, metrics: dict[str, float]) -> None:  # noqa: ARG002  # a Watcher's
+        self._board.epoch(run)
 
     def ended(self, run: RunRecord) -> None:
         best = self._board.ended(run)

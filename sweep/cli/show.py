@@ -45,7 +45,7 @@ def show_run(store: Store, words: Sequence[str], *, storage: str, as_json: bool)
     _fields(_findings(study, run, best))
     _fields(_history(run, every))
     _section("parameters", _parameters_grid(study, run, best))
-    _section("metrics", _metrics_grid(study, run, epochs))
+    _section("metrics", _metrics_grid(epochs))
     _section("last epochs", _epochs_grid(run, epochs))
     print_whole("")
     _fields(_provenance(study, run, finished(store.counts(study.study_id)), storage))
@@ -138,7 +138,7 @@ def _parameters_grid(study: StudyRecord, run: RunRecord, best: RunRecord | None)
     return Grid(columns)
 
 
-def _metrics_grid(study: StudyRecord, run: RunRecord, epochs: Epochs) -> Grid:
+def _metrics_grid(epochs: Epochs) -> Grid:
     """Each metric's course: a sparkline, its first, smallest, largest and last value."""
     series = {
         name: [epochs[epoch][name] for epoch in sorted(epochs) if name in epochs[epoch]] for name in _names(epochs)

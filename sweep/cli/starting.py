@@ -45,7 +45,9 @@ def display_of(file: str, settings: Settings) -> LiveDisplay | PlainDisplay | Js
     if settings.log_format == "json":
         log_as_json()
         return JsonDisplay(file)
-    return (LiveDisplay if on_terminal() else PlainDisplay)(console(), file, names=settings.names)
+    if on_terminal():
+        return LiveDisplay(console(), file, names=settings.names)
+    return PlainDisplay(console(), file)
 
 
 def run(file: str, settings: Settings) -> int:

@@ -23,7 +23,8 @@ def watch_study(store: Store, name: str | None, *, names: bool) -> None:
     """
     study = named_study(store, name)
     check_running(store, study, "watch")
-    display = (LiveDisplay if on_terminal() else PlainDisplay)(console(), study.name, names=names)
+    screen = console()
+    display = LiveDisplay(screen, study.name, names=names) if on_terminal() else PlainDisplay(screen, study.name)
     try:
         with display as watcher:
             _follow(store, study, watcher)

@@ -49,9 +49,9 @@ class Coordinator:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self._turn = threading.Condition(self.lock)  # of those that could have a new trial, each to wake the next
-        self.when_opened: Callable[[Opened], None] = lambda opened: None  # called before any worker has a trial
-        self.relieve: Callable[[str], str | None] = lambda worker: None  # starts another in its place, and names it
-        self.end_worker: Callable[[str], None] = lambda worker: None  # with all that it started
+        self.when_opened: Callable[[Opened], None] = lambda _opened: None  # called before any worker has a trial
+        self.relieve: Callable[[str], str | None] = lambda _worker: None  # starts another in its place, and names it
+        self.end_worker: Callable[[str], None] = lambda _worker: None  # with all that it started
         self._opened: Opened | None = None
         self._endings = Endings(settings.retries)
         self._keeping = Keeping(settings.keep)

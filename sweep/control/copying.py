@@ -45,7 +45,7 @@ def check_copy(source: Store, study: StudyRecord, names: Collection[str]) -> Non
 
 
 def copy_study(
-    source: Store, study: StudyRecord, target: Store, done: Callable[[int], None] = lambda rows: None
+    source: Store, study: StudyRecord, target: Store, done: Callable[[int], None] = lambda _rows: None
 ) -> None:
     """Copy a study that nobody runs, in one transaction: it is there whole or not at all.
 

@@ -117,7 +117,7 @@ class Executor:
         if there is not None:
             there.kill()
 
-    def close(self, seconds: float, busy: Callable[[str], bool] = lambda worker: True) -> None:
+    def close(self, seconds: float, busy: Callable[[str], bool] = lambda _worker: True) -> None:
         """End all workers.
 
         Args:

@@ -104,7 +104,7 @@ class OnRay:
         self._listener = threading.Thread(target=self._listen, name="Ray's driver", daemon=True)
         self._listener.start()
 
-    def launch(self, worker: str, slot: int, count: int) -> Remote:
+    def launch(self, worker: str, slot: int, count: int) -> Remote:  # noqa: ARG002  # a Place's
         """Have a worker started, as soon as a node has room for it."""
         remote = Remote(lambda: self._tell(order="kill", worker=worker))
         with self._lock:

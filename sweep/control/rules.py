@@ -49,7 +49,7 @@ class Rule:
         self._objective = objective
         self._maximize = study.directions[0] == StudyDirection.MAXIMIZE
 
-    def judge(self, trial: FrozenTrial, values: Mapping[int, float]) -> Verdict:
+    def judge(self, trial: FrozenTrial, values: Mapping[int, float]) -> Verdict:  # noqa: ARG002  # others use it
         """The verdict on a trial with its values by step, the last of them finite."""
         return GO_ON
 
@@ -81,7 +81,7 @@ class _Percentile(Rule):
             for step, value in _numbers(trial.intermediate_values.items(), self._reported):
                 bisect.insort(self._sorted.setdefault(step, []), value)
 
-    def judge(self, trial: FrozenTrial, values: Mapping[int, float]) -> Verdict:
+    def judge(self, trial: FrozenTrial, values: Mapping[int, float]) -> Verdict:  # noqa: ARG002  # others use it
         if not self._counted or len(self._counted) < self._settings["n_startup_trials"]:
             return GO_ON
         step = max(values)
@@ -111,7 +111,7 @@ class _Percentile(Rule):
 class _Threshold(Rule):
     """Stops a trial whose value leaves fixed bounds."""
 
-    def judge(self, trial: FrozenTrial, values: Mapping[int, float]) -> Verdict:
+    def judge(self, trial: FrozenTrial, values: Mapping[int, float]) -> Verdict:  # noqa: ARG002  # others use it
         step = max(values)
         value, lower, upper = values[step], self._settings["lower"], self._settings["upper"]
         if _due(self._settings, values, step):
@@ -140,7 +140,7 @@ class _Patient(Rule):
         if self._inner is not None:
             self._inner.ended(trial)
 
-    def judge(self, trial: FrozenTrial, values: Mapping[int, float]) -> Verdict:
+    def judge(self, trial: FrozenTrial, values: Mapping[int, float]) -> Verdict:  # others use it
         if len(values) <= self._window:
             return GO_ON
         steps = sorted(values)
@@ -178,7 +178,7 @@ class _Rungs(Rule):
     def ended(self, trial: FrozenTrial) -> None:
         self._stopped.pop(trial.number, None)
 
-    def judge(self, trial: FrozenTrial, values: Mapping[int, float]) -> Verdict:
+    def judge(self, trial: FrozenTrial, values: Mapping[int, float]) -> Verdict:  # others use it
         step = max(values)
         if self._stopped.get(trial.number, (None,))[0] == step:
             return self._stopped[trial.number][1]

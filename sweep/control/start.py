@@ -206,7 +206,7 @@ def _signals(coordinator: Coordinator, kill: Any) -> Iterator[list[int]]:
     """Ctrl-C or SIGTERM once: running trials end at their next epoch and are queued again; twice: at once."""
     received: list[int] = []
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, _frame: FrameType | None) -> None:
         received.append(number)
         if len(received) == 1:
             coordinator.watcher.message("stopping after the running epochs; Ctrl-C again stops at once")

@@ -108,7 +108,7 @@ def _train(
     return attempt()
 
 
-def _unexplored(name: str, conditions: Conditions) -> str:
+def _unexplored(name: str, _conditions: Conditions) -> str:
     raise Unexplored(name)
 
 
@@ -119,7 +119,7 @@ class _Used(BaseException):
 class _Untrained:
     """In the place of a model while a HyperModel's `fit` is explored: it trains nothing."""
 
-    def fit(self, *args: Any, **kwargs: Any) -> Any:
+    def fit(self, *_args: Any, **_kwargs: Any) -> Any:
         raise _Used
 
     def __getattr__(self, name: str) -> Any:

@@ -20,7 +20,7 @@ class Constant:
 
     value: Any
 
-    def __call__(self, run: RunRecord) -> Any:
+    def __call__(self, _run: RunRecord) -> Any:
         return self.value
 
 

@@ -88,7 +88,7 @@ def compile_where(
         raise FilterError(f"a condition has at most {LONGEST} characters", f"{len(text)}", position=LONGEST)
     tokens = _tokens(text)
     if tokens[0].kind == "end":
-        return Where(text, lambda run: True)
+        return Where(text, lambda _run: True)
     find = functools.partial(find_quantity, study, metrics=metrics, runs=runs)
     return Where(text, _Parser(text, tokens, find).whole())
 

@@ -35,7 +35,7 @@ def create_app(settings: ServeSettings, store: Store | None = None) -> FastAPI:
     service = Service(settings, store or _open(settings.storage))
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         looking = asyncio.create_task(_stop_idle(service))
         yield
         looking.cancel()

@@ -124,10 +124,10 @@ class _Reading:
     snapshots: Snapshots
     snapshot: Snapshot
 
-    def runs(self, study_id: int) -> list[RunRecord]:
+    def runs(self, study_id: int) -> list[RunRecord]:  # noqa: ARG002  # a Store's
         return self.snapshot.runs
 
-    def last_metrics(self, study_id: int) -> Mapping[int, Mapping[str, float]]:
+    def last_metrics(self, study_id: int) -> Mapping[int, Mapping[str, float]]:  # noqa: ARG002  # a Store's
         return self.snapshots.last_metrics(self.snapshot)
 
 

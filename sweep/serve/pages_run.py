@@ -14,7 +14,7 @@ from sweep.serve.choosing import curves
 from sweep.serve.comparing import comparison, differences
 from sweep.serve.context import ServiceDependency
 from sweep.serve.problems import NotFound
-from sweep.serve.shown import PagesDependency, show
+from sweep.serve.shown import show
 from sweep.serve.snapshots import Snapshot
 from sweep.serve.views import address, numbers_pattern, outcome_values, rows, tensorboard_base, threshold
 from sweep.store import RunRecord
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/studies/{name}", include_in_schema=False)
 
 
 @router.get("/runs/{text}")
-def run_page(request: Request, name: str, text: str, service: ServiceDependency, pages: PagesDependency) -> Response:
+def run_page(request: Request, name: str, text: str, service: ServiceDependency) -> Response:
     """A run: what it is, how it went, why it ended, how to look further."""
     study = service.study(name)
     run = service.run(study, text)
@@ -65,7 +65,6 @@ def run_curves(
     name: str,
     number: int,
     service: ServiceDependency,
-    pages: PagesDependency,
     metric: Annotated[str, Query(max_length=255)] = "",
 ) -> Response:
     """A run's course among its rivals', which are the study's other runs."""
@@ -80,7 +79,6 @@ def compare_page(
     request: Request,
     name: str,
     service: ServiceDependency,
-    pages: PagesDependency,
     runs: Annotated[str, Query(max_length=200)] = "",
 ) -> HTMLResponse:
     """Two to eight runs beside each other: where they differ, and their courses."""
@@ -102,7 +100,6 @@ def compare_page(
 def compare_curves(
     name: str,
     service: ServiceDependency,
-    pages: PagesDependency,
     runs: Annotated[str, Query(max_length=200)] = "",
     metric: Annotated[str, Query(max_length=255)] = "",
 ) -> Response:

@@ -100,7 +100,6 @@ def study_curves(
     request: Request,
     name: str,
     service: ServiceDependency,
-    pages: PagesDependency,
     metric: Annotated[str, Query(max_length=255)] = "",
     numbers: Numbers = "",
 ) -> Response:

@@ -150,12 +150,12 @@ def _http(request: Request, error: Exception) -> Response:
     return respond(request, problem, dict(error.headers or {}))
 
 
-def _database(request: Request, error: Exception) -> Response:
+def _database(request: Request, _error: Exception) -> Response:
     """The database is locked or away; what it said is not shown, since it may name the database."""
     return respond(request, document(503, "the database must answer", remedy="try again shortly"))
 
 
-def _data(request: Request, error: Exception) -> Response:
+def _data(request: Request, _error: Exception) -> Response:
     """A value that the database has no room for, such as a character that it cannot hold."""
     return respond(request, document(422, "a value must be one that the database can hold"))
 

@@ -187,7 +187,7 @@ def _engine(url: sa.URL) -> sa.Engine:
     return engine
 
 
-def _configure_sqlite(connection: sqlite3.Connection, record: Any) -> None:
+def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA synchronous=FULL")
 
 

@@ -156,7 +156,7 @@ def _is_address(server: str) -> bool:
 class _Straight(urllib.request.HTTPRedirectHandler):
     """Follows nobody to another place, which would be shown the token."""
 
-    def redirect_request(self, *arguments: Any, **more: Any) -> None:
+    def redirect_request(self, *_arguments: Any, **_more: Any) -> None:
         return None
 
 

@@ -81,7 +81,7 @@ def _kernels_kept() -> Iterator[None]:
     except (ImportError, AttributeError):  # another TensorFlow: slower and larger, but right
         yield
         return
-    pywrap_tfe.TFE_ContextClearCaches = lambda context: None
+    pywrap_tfe.TFE_ContextClearCaches = lambda _context: None
     try:
         yield
     finally:

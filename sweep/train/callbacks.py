@@ -54,7 +54,7 @@ class _Alone:
             raise RuntimeError("the trial of these callbacks is gone")
         return trial
 
-    def start(self, family: str | None, architecture: str | None, epochs: int | None) -> Started:
+    def start(self, family: str | None, architecture: str | None, epochs: int | None) -> Started:  # noqa: ARG002  # a Reporter's
         """Name the run."""
         trial, study = self._trial, self._trial.study
         self.params, self.distributions = dict(trial.params), dict(trial.distributions)
@@ -149,7 +149,7 @@ class _AloneMonitor(Monitor):
         self._run.open_training(self.model)
         super().on_train_begin(logs)
 
-    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002  # Keras'
         """Close the run if it is pruned."""
         self._ending.trained = True
         if self._run.verdict == "prune":

@@ -65,7 +65,7 @@ class Monitor(keras.callbacks.Callback):
         self._tags: list[str] = []
         self._config: str | None = None
 
-    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002  # Keras'
         """Name the run, unless an earlier training of the trial did; refuse an objective that no epoch will report.
 
         Where nobody can know the metrics beforehand, the run begins with its first epoch's end, so that a study whose

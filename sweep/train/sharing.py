@@ -166,7 +166,7 @@ class _Walk:
         if isinstance(value, (np.ndarray, tf.Tensor)):
             return _array(value, path)
         if isinstance(value, type):
-            return self._own(value, value, path)
+            return self._own(value, path)
         if isinstance(value, (types.FunctionType, types.BuiltinFunctionType)):
             return self._function(value, path)
         if id(value) in self._seen:
@@ -195,7 +195,7 @@ class _Walk:
         return self._object(value, path)
 
     def _object(self, value: Any, path: str) -> Any:
-        own = self._own(type(value), value, path)
+        own = self._own(type(value), path)
         if not hasattr(value, "__dict__"):
             raise Unshareable(f"{path} is a {type(value).__name__}")
         kept = {
@@ -216,7 +216,7 @@ class _Walk:
         baked_in = [value.path, list(value.shape), value.dtype, value.trainable, value._autocast, value.value.device]
         return ["variable", *baked_in, self.describe([value.regularizer, value.constraint], path)]
 
-    def _own(self, kind: type, value: Any, path: str) -> list[str]:
+    def _own(self, kind: type, path: str) -> list[str]:
         if kind.__module__.partition(".")[0] != "keras" and kind not in _PLAIN:
             raise Unshareable(f"{path} is a {kind.__module__}.{kind.__qualname__}, not Keras' own")
         return [kind.__module__, kind.__qualname__]

@@ -186,7 +186,7 @@ def _training_nothing() -> Iterator[None]:
         return
     import keras
 
-    def fit(*arguments: Any, **settings: Any) -> None:
+    def fit(*_arguments: Any, **_settings: Any) -> None:
         raise Previewed
 
     before, keras.Model.fit = keras.Model.fit, fit

@@ -82,7 +82,7 @@ class Watching(keras.callbacks.Callback):
         self._history: dict[str, list[float]] = {}
         self.findings: Sequence[Finding] = ()
 
-    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002  # Keras'
         """Look at the data."""
         self._health.begin(self.model)
 
