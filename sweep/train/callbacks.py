@@ -79,10 +79,10 @@ class _Alone:
 
     def send_epoch(
         self,
-        epoch: int,
+        epoch: int,  # noqa: ARG002  # a Reporter's, as are the findings
         metrics: dict[str, float],
         training: LiveTraining,
-        findings: Sequence[Finding] | None,
+        findings: Sequence[Finding] | None,  # noqa: ARG002
         broken: str | None,
     ) -> None:
         """Report an epoch to Optuna, if its training is the one that pruners see."""
@@ -90,7 +90,7 @@ class _Alone:
         if training.judged:
             self._trial.report(metrics[self._objective], training.epochs - 1)
 
-    def resume(self, epoch: int, log: Sequence[Mapping[str, float]], training: LiveTraining) -> None:
+    def resume(self, epoch: int, log: Sequence[Mapping[str, float]]) -> None:
         """Nothing is resumed where there is no coordinator."""
 
     def receive_verdict(self) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class _AloneMonitor(Monitor):
 
 def callbacks(
     trial: optuna.Trial,
-    model: keras.Model,
+    model: keras.Model,  # noqa: ARG001
     *,
     objective: str,
     direction: Literal["minimize", "maximize"],

@@ -78,7 +78,7 @@ class Reporter(Protocol):
         broken: str | None,
     ) -> None: ...
     def receive_verdict(self) -> dict[str, Any]: ...
-    def resume(self, epoch: int, log: Sequence[Mapping[str, float]], training: LiveTraining) -> None: ...
+    def resume(self, epoch: int, log: Sequence[Mapping[str, float]]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,7 @@ class Run:
                 self.writer.scalars(epoch, metrics)
         if kept.arrays["best"]:
             training.weights = Weights(arrays=kept.arrays["best"], **kept.state["best"])
-        self.reporter.resume(first, kept.log, training)
+        self.reporter.resume(first, kept.log)
 
     def record(self, epoch: int, metrics: Mapping[str, float]) -> bool:
         """Add an epoch of the present training; whether it is the one whose weights are to be kept by now.

@@ -207,7 +207,7 @@ class WorkerTrial(optuna.trial.BaseTrial):
         self,
         epoch: int,
         metrics: dict[str, float],
-        training: LiveTraining,
+        training: LiveTraining,  # noqa: ARG002  # a Reporter's
         findings: Sequence[Finding] | None,
         broken: str | None,
     ) -> None:
@@ -219,7 +219,7 @@ class WorkerTrial(optuna.trial.BaseTrial):
         """The verdict on the epoch that was sent."""
         return self._link.receive()
 
-    def resume(self, epoch: int, log: Sequence[Mapping[str, float]], training: LiveTraining) -> None:
+    def resume(self, epoch: int, log: Sequence[Mapping[str, float]]) -> None:
         """Report epochs of the present training, from this one of the run on, that an earlier attempt has trained."""
         self._link.call("resume", number=self._number, epoch=epoch, log=log)
 

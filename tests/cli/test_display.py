@@ -40,7 +40,8 @@ def shown(display_class, *, names=False):
     """A display on a console of 100 columns, and what it has printed."""
     file = io.StringIO()
     console = Console(file=file, width=100, force_terminal=display_class is LiveDisplay, color_system=None)
-    return display_class(console, "studies/wine.py", names=names), console, file
+    given = {"names": names} if display_class is LiveDisplay else {}
+    return display_class(console, "studies/wine.py", **given), console, file
 
 
 def rendered(display, console, file):
