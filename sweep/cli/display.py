@@ -16,6 +16,7 @@ from sweep.cli.cells import number_cells, sparkline, value_cells
 from sweep.control.progress import Opening
 from sweep.names import KeyTable, format_value
 from sweep.read.durations import duration
+from sweep.read.trainings import epochs_text
 from sweep.store import FINISHED, RunRecord
 from sweep.words import counted
 
@@ -173,7 +174,7 @@ class LiveDisplay:
         columns = {
             "run": [run.name or "" if self._names else f"t{run.number:04d}" for run in runs],
             **{study.keys.key(name): _values(runs, name) for name in shown},
-            "epoch": [f"{run.epoch}/{run.epochs}" if run.epochs else str(run.epoch) for run in runs],
+            "epoch": [epochs_text(run) for run in runs],
             metric: number_cells([run.last for run in runs]),
             "": [sparkline(board.curves[run.number], SPARK_WIDTH) for run in runs],
         }

@@ -14,8 +14,8 @@ from sweep.read.commands import command, rerun_command, run_again, shown_path
 from sweep.read.durations import duration
 from sweep.read.report import trial_object
 from sweep.read.runs import best_run, finished, key_table, objectives
+from sweep.read.trainings import trained_text, training_name
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
-from sweep.words import counted
 
 LAST_EPOCHS = 5
 _LABEL = 12
@@ -45,6 +45,7 @@ def show_run(store: Store, words: Sequence[str], *, storage: str, as_json: bool)
     _fields(_findings(study, run, best))
     _fields(_history(run, every))
     _section("parameters", _parameters_grid(study, run, best))
+    _section("trainings", _trainings_grid(run))
     _section("metrics", _metrics_grid(epochs))
     _section("last epochs", _epochs_grid(run, epochs))
     print_whole("")
@@ -55,9 +56,8 @@ def show_run(store: Store, words: Sequence[str], *, storage: str, as_json: bool)
 
 
 def _outcome(study: StudyRecord, run: RunRecord) -> str:
-    trained = counted(run.epoch, "epoch") if run.epochs is None else f"{run.epoch} of {counted(run.epochs, 'epoch')}"
     spent = f" in {duration(run.duration)}" if run.duration is not None else ""
-    return f"{study.name}, run {run.number}: {run.state} after {trained}{spent}"
+    return f"{study.name}, run {run.number}: {run.state} after {trained_text(run)}{spent}"
 
 
 def _findings(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> list[tuple[str, str | None]]:
@@ -136,6 +136,22 @@ def _parameters_grid(study: StudyRecord, run: RunRecord, best: RunRecord | None)
         differing = ["the same" if one == other else other for one, other in zip(mine, theirs, strict=True)]
         columns.append(Column(f"best run t{best.number:04d}", differing, keep=60, style="dim"))
     return Grid(columns)
+
+
+def _trainings_grid(run: RunRecord) -> Grid:
+    """The trainings of a trial that has several: what each returned, after how many epochs, and what pruners see."""
+    shown = run.trainings if len(run.trainings) > 1 else []
+    best = [str(item.best_epoch + 1) if item.best_epoch is not None else "" for item in shown]
+    return Grid(
+        [
+            Column("training", [training_name(item) for item in shown], style="cyan"),
+            Column("network", [item.architecture or "" for item in shown], keep=60),
+            Column("epochs", [f"{item.epochs}/{item.planned}" for item in shown], right=True),
+            Column("returned", number_cells([item.value for item in shown])),
+            Column("best epoch", best, right=True, keep=70),
+            Column("", ["seen by pruners" if item.judged else "" for item in shown], keep=50, style="dim"),
+        ]
+    )
 
 
 def _metrics_grid(epochs: Epochs) -> Grid:

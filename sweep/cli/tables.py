@@ -11,6 +11,7 @@ from sweep.read.durations import duration
 from sweep.read.runs import key_table
 from sweep.read.sorting import OF_RUN
 from sweep.read.studies import Standing
+from sweep.read.trainings import epochs_text
 from sweep.store import RunRecord, StudyRecord
 
 BEST_MARK = "★"
@@ -162,7 +163,7 @@ def one_line(text: str) -> str:
 def _epoch(run: RunRecord) -> str:
     if run.state == "WAITING" and not run.epoch:
         return ""
-    return f"{run.epoch}/{run.epochs}" if run.epochs is not None else str(run.epoch)
+    return epochs_text(run)
 
 
 def _count(count: int) -> str:

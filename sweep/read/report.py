@@ -47,8 +47,9 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
     `values` are what `train` returned, by objective, and `value` is the first; only a COMPLETE run has them.
     `last` and `best` are the objective at the last and the best epoch. `feasible` is None without constraints.
     `epoch` counts finished epochs, `best_epoch` counts from 0, `metrics` are those of the last finished epoch,
-    `started` is in Unix seconds and `duration` in seconds, `since` of a finding is an epoch counted from 0. JSON has no
-    NaN and no infinity: they are None.
+    `started` is in Unix seconds and `duration` in seconds, `since` of a finding is an epoch counted from 0. `trainings`
+    has an object for each model that the trial trained, see `sweep.store.records.Training`. JSON has no NaN and no
+    infinity: they are None.
     """
     return {
         "study": study.name,
@@ -72,6 +73,7 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
         "reason": run.reason,
         "findings": [_without_picture(found) for found in run.findings],
         "directory": run.directory,
+        "trainings": [_all_finite(training.as_dict()) for training in run.trainings],
     }
 
 

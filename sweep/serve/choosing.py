@@ -122,7 +122,7 @@ def curves(
                 "number": run.number,
                 "name": run.name or number_of(run),
                 "state": run.state.lower(),
-                "values": [_figure(value) for value in course(epochs.get(run.number, {}), metric)],
+                "values": [_figure(value) for value in course(run, epochs.get(run.number, {}), metric)],
             }
             for run in drawn
         ],

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from sweep.names import Value, format_value
 from sweep.read.runs import key_table, objective
+from sweep.read.trainings import trained_text
 from sweep.serve import cells
 from sweep.store import RunRecord, StudyRecord
 
@@ -67,7 +68,7 @@ def comparison(study: StudyRecord, runs: Sequence[RunRecord], metrics: Mapping[i
     constraints = list(dict.fromkeys(name for run in runs for name in run.constraints))
     outcomes = [
         Line("state", [run.state.lower() for run in runs]),
-        Line("epochs", [f"{run.epoch}{f' of {run.epochs}' if run.epochs else ''}" for run in runs]),
+        Line("epochs", [trained_text(run) for run in runs]),
         _values(study, runs),
         _numbers(f"best {objective(study).name}", [run.best for run in runs]),
         *(_numbers(f"constraint {name}", [run.constraints.get(name) for run in runs]) for name in constraints),

@@ -46,6 +46,6 @@ class Rows:
             return {}
         objective = snapshot.study.declaration["objective"][0]
         epochs = self._store.metrics(snapshot.study.study_id, [run.number for run in runs])
-        courses = {number: course(of_run, objective) for number, of_run in epochs.items()}
+        courses = {run.number: course(run, epochs.get(run.number, {}), objective) for run in runs}
         template = self._templates.get_template("_row.html")
         return {row.run.number: Markup(template.render(row=row)) for row in rows(snapshot, runs, courses)}

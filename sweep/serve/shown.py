@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
 
 from sweep.finding import KINDS
+from sweep.read.trainings import training_name
 from sweep.serve import cells
 from sweep.serve.context import Service
 from sweep.serve.figures import Figures
@@ -32,7 +33,9 @@ class Pages:
         self.figures = Figures(service.store)
         self.rows = Rows(service.store, service.templates)
         environment = service.templates.env
-        environment.globals.update(address=address, cells=cells, meanings=KINDS, picture=picture)
+        environment.globals.update(
+            address=address, cells=cells, meanings=KINDS, picture=picture, training_name=training_name
+        )
         environment.trim_blocks = environment.lstrip_blocks = True
 
 

@@ -16,6 +16,7 @@ from sweep.read.report import finite
 from sweep.read.runs import finished, objectives
 from sweep.read.studies import counts_now, study_state
 from sweep.read.tensorboard import links
+from sweep.read.trainings import epoch_share, epochs_text, trained_text
 from sweep.serve import cells
 from sweep.serve.context import Choice
 from sweep.serve.snapshots import Snapshot
@@ -185,6 +186,16 @@ class Row:
         return cells.number_of(self.run)
 
     @property
+    def epochs(self) -> str:
+        """The epochs of the present training, such as `fold 2 of 3, 3/10`."""
+        return epochs_text(self.run)
+
+    @property
+    def trained(self) -> str:
+        """How much was trained, such as `30 epochs in 3 trainings`."""
+        return trained_text(self.run)
+
+    @property
     def reason(self) -> str:
         """Why the run ended, in a line; of one that waits, that it is run again, and why."""
         said = " ".join((self.run.reason or "").split())
@@ -213,7 +224,7 @@ def rows(snapshot: Snapshot, runs: Sequence[RunRecord], courses: Mapping[int, Se
             run=run,
             parts=cells.name_parts(run),
             is_best=run.number == best,
-            epoch_share=min(100.0, 100.0 * run.epoch / run.epochs) if run.epochs else 0.0,
+            epoch_share=epoch_share(run),
             spark=cells.sparkline(
                 courses.get(run.number, ()), run.state.lower(), label=f"{cells.number_of(run)} by epoch"
             ),
@@ -223,8 +234,11 @@ def rows(snapshot: Snapshot, runs: Sequence[RunRecord], courses: Mapping[int, Se
     ]
 
 
-def course(epochs: Mapping[int, Mapping[str, float]], metric: str) -> list[float]:
-    """A metric by epoch; NaN where an epoch lacks it."""
+def course(run: RunRecord, epochs: Mapping[int, Mapping[str, float]], metric: str) -> list[float]:
+    """A metric by epoch; NaN where an epoch lacks it. Of several trainings the one that pruners see is shown."""
+    judged = next((training for training in run.trainings if training.judged), None)
+    if judged is not None:
+        epochs = {epoch: epochs.get(judged.first + epoch, {}) for epoch in range(judged.epochs)}
     if not epochs:
         return []
     return [epochs.get(epoch, {}).get(metric, math.nan) for epoch in range(max(epochs) + 1)]

@@ -15,7 +15,7 @@ from tests.store_builder import TRACEBACK, add_epochs, add_example, add_study, b
 KEYS = [
     *("study", "number", "name", "family", "architecture", "params", "state", "epoch", "value", "values"),
     *("last", "best", "best_epoch", "feasible", "constraints", "metrics"),
-    *("started", "duration", "reason", "findings", "directory"),
+    *("started", "duration", "reason", "findings", "directory", "trainings"),
 ]
 
 
