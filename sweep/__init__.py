@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sweep.errors import SweepError
     from sweep.keras_tuner import from_keras_tuner
-    from sweep.models import load
+    from sweep.models import load, retrain
     from sweep.options import Cluster
     from sweep.study import Study
     from sweep.train.callbacks import callbacks
     from sweep.train.checks.before import check
     from sweep.train.fit import fit
 
-__all__ = ["Cluster", "Study", "SweepError", "callbacks", "check", "fit", "from_keras_tuner", "load"]
+__all__ = ["Cluster", "Study", "SweepError", "callbacks", "check", "fit", "from_keras_tuner", "load", "retrain"]
 
 _HOMES = {
     "Cluster": "sweep.options",
@@ -27,6 +27,7 @@ _HOMES = {
     "fit": "sweep.train.fit",
     "from_keras_tuner": "sweep.keras_tuner",
     "load": "sweep.models",
+    "retrain": "sweep.models",
 }
 
 

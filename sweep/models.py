@@ -19,10 +19,12 @@ from sweep.errors import StoreError, StudyError, SweepError
 from sweep.read.runs import find_run, rank
 from sweep.rundir import weights_file, weights_files
 from sweep.snapshot import Snapshot
-from sweep.store import RunRecord, Store, StudyRecord
+from sweep.store import RunRecord, Store, StudyRecord, Training
 from sweep.words import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import keras
 
     from sweep.train.source import Source
@@ -61,7 +63,7 @@ class Kept:
         Raises:
             StudyError: there is no such training, or its model is not kept.
         """
-        trainings = getattr(self.run, "trainings", [])
+        trainings = self.run.trainings if self.run is not None else []
         count = max([len(trainings), *(_number(path) + 1 for path in weights_files(self.directory))], default=0)
         if isinstance(wanted, str):
             numbers = [one.number for one in trainings if one.label == wanted]
@@ -79,7 +81,7 @@ class Kept:
                 remedy=f"They are counted from 0 to {count - 1}.",
             )
         self._check_kept(max(0, number))
-        return int(max(0, number))
+        return max(0, number)
 
     def _check_kept(self, number: int) -> None:
         if weights_file(self.directory, number).is_file():
@@ -162,6 +164,70 @@ def load(
         raise StudyError(f"model= takes the weights of one run, and {run} names several.")
     found = [restore(kept.weights(training), kept.name, kept.source, model=model, check=check) for kept in several]
     return found if is_list(run) else found[0]
+
+
+def retrain(
+    run: str | Path,
+    *,
+    train: "Callable[[Any], Any] | None" = None,
+    epochs: int | None = None,
+    storage: str | None = None,
+) -> "keras.Model":
+    """Train a run's parameters once more, on all the data: the rows that it trained on and those it validated with.
+
+        model = sweep.retrain("diabetes:best")
+
+    The study's `train` runs with the run's parameters and seed, and `sweep.fit` trains on `x` and `validation_data`
+    together (or on all of `x`, without a `validation_split`). As nothing is left to validate with, it trains as many
+    epochs as the run took to its best one, and says so; with folds it trains one model for the median of theirs.
+    EarlyStopping and callbacks that watch a `val_` metric are left out. Data that cannot be joined, as those of
+    generators, `train` joins itself: `trial.retraining` is set in a retraining, and None in a trial.
+
+    Args:
+        run: as for `sweep.load`.
+        train: the function to run; by default that of the study file, as it was when the run trained.
+        epochs: how many epochs to train instead.
+        storage: as for `sweep.load`.
+
+    Returns:
+        The trained model; of several trainings that are no folds, the last one's.
+
+    Raises:
+        StudyError: the study file cannot be imported, or `train` trains otherwise than the run did.
+        StoreError: there is no such database, study or run.
+    """
+    from sweep.train.retraining import retrain as again
+    from sweep.train.source import active
+
+    if is_list(run):
+        raise StudyError(f"{run} names several runs; one can be retrained at a time.")
+    (kept,) = find(run, storage)
+    if kept.run is None or kept.study is None:
+        raise StudyError(f"No database is known to have {kept.name}.", remedy="Name it with storage=.")
+    if kept.run.state not in ("COMPLETE", "PRUNED"):
+        raise StudyError(f"{kept.name} is {kept.run.state}, so its number of epochs is not known.")
+    if epochs is not None and (isinstance(epochs, bool) or epochs < 1):
+        raise StudyError(f"epochs must be a whole number of at least 1, not {epochs!r}.")
+    trainings = _trainings(kept.study, kept.run)
+    if train is not None:
+        return again(train, kept.run, trainings, epochs)
+    source = kept.source()
+    if source.study is None:
+        raise StudyError(
+            f"No file of study {kept.study.name} binds it to the name `study`, so its train is not known.",
+            remedy="Pass it as train=.",
+        )
+    with active(source):
+        return again(source.study.train, kept.run, trainings, epochs)
+
+
+def _trainings(study: StudyRecord, run: RunRecord) -> list[Training]:
+    """A run's trainings; the only one of a run of an earlier version."""
+    if run.trainings:
+        return list(run.trainings)
+    last = study.declaration.get("value") == "last" or run.best_epoch is None
+    best = max(0, run.epoch - 1) if last else run.best_epoch
+    return [Training(0, epochs=run.epoch, architecture=run.architecture, value=run.value, best_epoch=best)]
 
 
 def is_list(run: str | Path) -> bool:

@@ -176,6 +176,23 @@ def load(path: str | Path) -> Study:
     Raises:
         StudyError: the file is missing, does not import, or binds no `Study` to `study`.
     """
+    module = import_file(path)
+    study = getattr(module, "study", None)
+    if not isinstance(study, Study):
+        got = "no `study`" if study is None else f"a {type(study).__name__}"
+        raise StudyError(
+            f"the study file {path} must bind a sweep.Study to `study`", got, "write: study = sweep.Study(...)"
+        )
+    study._bind(Path(str(module.__file__)))
+    return study
+
+
+def import_file(path: str | Path) -> ModuleType:
+    """Import a study file, whatever it binds.
+
+    Raises:
+        StudyError: the file is missing or does not import.
+    """
     file = check_file(path)
     sys.path.insert(0, str(file.parent))  # as `python FILE` does, so that a study may import its neighbours
     name = f"sweep_study_{file.stem}"
@@ -193,14 +210,7 @@ def load(path: str | Path) -> Study:
         raise StudyError(f"the study file {path} must import", _where(error, file)) from error
     finally:
         _loading.remove(file)
-    study = getattr(module, "study", None)
-    if not isinstance(study, Study):
-        got = "no `study`" if study is None else f"a {type(study).__name__}"
-        raise StudyError(
-            f"the study file {path} must bind a sweep.Study to `study`", got, "write: study = sweep.Study(...)"
-        )
-    study._bind(file)
-    return study
+    return module
 
 
 def check_file(path: str | Path) -> Path:

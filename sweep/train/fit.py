@@ -26,6 +26,7 @@ from sweep.train.metric_names import foresee
 from sweep.train.monitor import Gradients, Monitor
 from sweep.train.optimizers import LEARNING_RATE
 from sweep.train.resuming import SECONDS, Saver
+from sweep.train.retraining import Retraining
 from sweep.train.run import Run
 from sweep.train.training import LiveTraining
 from sweep.train.weights import complete
@@ -100,6 +101,19 @@ def fit(
             objective.
         optuna.TrialPruned: the pruner, the run's health or a person has stopped it.
     """
+    retraining = getattr(trial, "retraining", None)
+    if isinstance(retraining, Retraining):
+        return retraining.fit(
+            model,
+            x,
+            y,
+            epochs=epochs,
+            batch_size=batch_size,
+            validation_data=validation_data,
+            callbacks=_listed(callbacks),
+            compiled=compiled,
+            **settings,
+        )
     run = getattr(trial, "run", None)
     if not isinstance(run, Run):
         raise StudyError(

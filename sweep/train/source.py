@@ -21,8 +21,7 @@ import numpy as np
 
 from sweep.errors import StudyError, SweepError
 from sweep.snapshot import Snapshot
-from sweep.study import Study
-from sweep.study import load as load_study
+from sweep.study import Study, import_file
 
 
 @dataclass
@@ -30,16 +29,18 @@ class Source:
     """A study and the modules beside it.
 
     Attributes:
-        study: None where there is no study file, as for a study of a notebook.
+        study: None where the file binds none, or there is no file, as for a study of a notebook.
         modules: the study file's and those beside it, by name; the study file's is the last.
         registered: classes and functions that they registered with Keras, by their registered names.
         path: the folder that they are imported from.
+        settings: Keras' global ones as the study file has set them.
     """
 
     study: Study | None = None
     modules: Mapping[str, types.ModuleType] = field(default_factory=dict)
     registered: Mapping[str, Any] = field(default_factory=dict)
     path: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def objects(self) -> dict[str, Any]:
@@ -92,6 +93,7 @@ def active(source: Source) -> Iterator[dict[str, Any]]:
     registry.update(source.registered)
     try:
         with _settings():
+            _set(source.settings)
             yield source.objects
     finally:
         sys.path[:] = path
@@ -111,7 +113,11 @@ def _import(snapshot: Snapshot, origin: str | None) -> Source:
     hidden |= {main: sys.modules[main]} if main in sys.modules else {}
     try:
         with _settings():
-            study = load_study(file)
+            before = _get()
+            study = getattr(import_file(file), "study", None)
+            settings = _get()
+            if settings["dtype_policy"].name == before["floatx"]:  # in a new process it follows from `floatx`
+                settings["dtype_policy"] = settings["floatx"]
         of_source = {name: module for name, module in list(sys.modules.items()) if _is_below(module, folder)}
         new = {name: value for name, value in registry.items() if registered.get(name) is not value}
     except SweepError as error:
@@ -124,7 +130,7 @@ def _import(snapshot: Snapshot, origin: str | None) -> Source:
         _give_back([name for name, module in list(sys.modules.items()) if _is_below(module, folder)], hidden)
         registry.update(registered)
     of_source[main] = of_source.pop(main)
-    return Source(study, of_source, new, str(folder))
+    return Source(study if isinstance(study, Study) else None, of_source, new, str(folder), settings)
 
 
 def _give_back(names: Iterable[str], hidden: Mapping[str, types.ModuleType]) -> None:
@@ -143,18 +149,26 @@ def _is_of_keras(value: Any) -> bool:
     return str(value.__module__).partition(".")[0] in ("keras", "tensorflow", "numpy", "builtins")
 
 
+_SETTINGS = ("floatx", "dtype_policy", "epsilon", "image_data_format")
+
+
+def _get() -> dict[str, Any]:
+    return {name: getattr(keras.config, name)() for name in _SETTINGS}
+
+
+def _set(settings: Mapping[str, Any]) -> None:
+    for name in _SETTINGS:  # in their order: a policy may follow from `floatx`
+        if name in settings:
+            getattr(keras.config, f"set_{name}")(settings[name])
+
+
 @contextlib.contextmanager
 def _settings() -> Iterator[None]:
     """Give Keras' global settings and the random states their values back afterwards: a study file may set them."""
-    policy, floatx, epsilon = keras.config.dtype_policy(), keras.config.floatx(), keras.config.epsilon()
-    image = keras.config.image_data_format()
-    python, numpy = random.getstate(), np.random.get_state()
+    before, python, numpy = _get(), random.getstate(), np.random.get_state()
     try:
         yield
     finally:
-        keras.config.set_floatx(floatx)
-        keras.config.set_dtype_policy(policy)
-        keras.config.set_epsilon(epsilon)
-        keras.config.set_image_data_format(image)
+        _set(before)
         random.setstate(python)
         np.random.set_state(numpy)

@@ -56,6 +56,7 @@ class WorkerTrial(optuna.trial.BaseTrial):
         self._user_attrs: dict[str, Any] = {}
         self._constraints: dict[str, float] = {}
         self._datetime_start = datetime.datetime.now()
+        self.retraining = None  # what `sweep.retrain` sets, so that a study can ask
         self.preview = preview
         self.previewed = False
         self.seed: int = assignment["seed"]
