@@ -36,13 +36,13 @@ def train(trial):
     x = trial.suggest_float("x", 0.0, 1.0)
     trial.suggest_int("y", 1, 9)
     trial.report(x, 0)
-    got = trial.run  # what the coordinator told the worker
+    got = trial.run.policy  # what the coordinator told the worker
     trial.set_user_attr("epochs", [got.epochs, got.force_epochs])
     trial.set_user_attr("broken", got.broken)
     trial.set_user_attr("seed", trial.seed)
     trial.set_user_attr("gpu", os.environ.get("CUDA_VISIBLE_DEVICES"))
     trial.set_user_attr("worker", os.getpid())
-    (got.directory / "{weights}").touch()
+    (trial.run.directory / "{weights}").touch()
     if trial.number == 0 and trial.attempt == 0:
         raise RuntimeError("it is tried again")
     if trial.number == 1:
