@@ -38,6 +38,40 @@ class Line(keras.Model):
         return self.dense(inputs)
 
 
+class Gan(keras.Model):
+    """Two networks with an optimizer each; its own `train_step` says how far the generated are from the real."""
+
+    def __init__(self) -> None:
+        super().__init__(name="gan")
+        self.generator = keras.layers.Dense(1)
+        self.judge = keras.layers.Dense(1)
+        self.generator.build((None, 3))
+        self.judge.build((None, 1))
+
+    def compile(self, g_optimizer: Any, d_optimizer: Any) -> None:
+        super().compile()
+        self.g_optimizer, self.d_optimizer = g_optimizer, d_optimizer
+
+    def call(self, inputs: Any) -> Any:
+        return self.generator(inputs)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        import tensorflow as tf
+
+        noise, real = data
+        with tf.GradientTape(persistent=True) as tape:
+            made = self.generator(noise)
+            fooled = tf.reduce_mean(tf.square(self.judge(made) - 1.0))
+            caught = tf.reduce_mean(tf.square(self.judge(real) - 1.0)) + tf.reduce_mean(tf.square(self.judge(made)))
+        for optimizer, layer, loss in (
+            (self.g_optimizer, self.generator, fooled),
+            (self.d_optimizer, self.judge, caught),
+        ):
+            variables = layer.trainable_variables
+            optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return {"distance": tf.reduce_mean(tf.square(self.generator(noise) - real)), "g_loss": fooled, "d_loss": caught}
+
+
 @dataclass
 class Kept:
     """What a study left in its store."""

@@ -14,7 +14,7 @@ from sweep.control.revival import queue_revival
 from sweep.errors import SweepError
 from sweep.store import Store
 from sweep.train.run import Requeued
-from tests.train.here import VALIDATION, Line, X, Y, network, run_study
+from tests.train.here import VALIDATION, Gan, Line, X, Y, network, run_study
 from tests.train.test_fit import scalars
 
 
@@ -102,6 +102,33 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path, name,
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
     assert (parts.run.best, parts.run.last) == pytest.approx((whole.run.best, whole.run.last), rel=1e-5)
     assert parts.run.best_epoch == whole.run.best_epoch
+
+
+@pytest.mark.parametrize("compiled", ["auto", False])
+def test_a_model_with_optimizers_of_its_own_continues_with_their_state(tmp_path, compiled):
+    models = []
+
+    def make(stop):
+        def train(trial):
+            trial.suggest_float("x", 0, 1)
+            model = Gan()
+            model.compile(keras.optimizers.Adam(0.05), keras.optimizers.SGD(0.2, momentum=0.9))
+            stops = [StopAt(stop)] if stop is not None else []
+            settings = {"shuffle": False, "batch_size": 30, "checkpoint": 0, "compiled": compiled}
+            value = sweep.fit(trial, model, X, Y, epochs=6, callbacks=stops, **settings)
+            models.append(model)
+            return value
+
+        return train
+
+    whole, parts = both(tmp_path, make, objective="distance")
+    assert (parts.run.attempt, parts.run.epoch) == (1, 6)
+    for epoch in range(6):
+        assert parts.metrics[0][epoch] == pytest.approx(whole.metrics[0][epoch], rel=1e-4)
+    for one, other in zip(models[0].get_weights(), models[-1].get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    rates = {name: value for name, value in parts.metrics[0][5].items() if name.startswith("learning_rate")}
+    assert rates == pytest.approx({"learning_rate/d_optimizer": 0.2, "learning_rate/g_optimizer": 0.05})
 
 
 def test_dropout_draws_on_where_it_stood(tmp_path):
@@ -209,8 +236,8 @@ def test_a_training_that_had_come_to_its_end_is_not_repeated(tmp_path):
     assert (kept.run.state, kept.run.epoch, kept.run.attempt) == ("COMPLETE", 3, 1)
 
 
-def test_a_checkpoint_of_another_network_is_left_and_the_trial_begins_anew(tmp_path, caplog):
-    units = iter([4, 5])
+def test_a_trial_whose_model_has_changed_since_its_checkpoint_starts_from_its_beginning(tmp_path, caplog):
+    units = iter([4, 5, 5])
     with caplog.at_level(logging.WARNING):
         kept = run_study(train_with(lambda: network(units=next(units)), stop=4), tmp_path)
     assert "the model of its sweep.fit call 1 was 4 and is now 5" in caplog.text
