@@ -6,6 +6,8 @@ and keeps its traceback.
 
 import errno
 
+from sweep.words import plain
+
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """What an `OSError` says by its `errno` where there is no room on the disk, or for this user."""
 
@@ -20,6 +22,7 @@ class SweepError(Exception):
     """
 
     def __init__(self, rule: str, got: str | None = None, remedy: str | None = None) -> None:
+        rule, got, remedy = plain(rule), got and plain(got), remedy and plain(remedy)
         self.rule = rule
         self.got = got
         self.remedy = remedy

@@ -1,6 +1,21 @@
-"""How counts, and lists that may be long, are worded in what people read."""
+"""How counts, lists that may be long, and texts of others are worded in what people read."""
 
+import re
 from collections.abc import Sequence
+
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, and what moves the cursor
+    r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # titles and links
+    r"|\x1b[ -/]*[0-~]"
+)
+_CONTROLS = re.compile(r"[\x01-\x08\x0b-\x1f\x7f-\x9f]")  # but tabs and line ends, and NUL, which the store escapes
+
+
+def plain(text: str) -> str:
+    """A text of others, such as an exception's, without what changes a terminal: colours are left out, and control
+    characters are shown as `\\x07`."""
+    without = _ESCAPES.sub("", text).replace("\r\n", "\n")
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", without)
 
 
 def counted(count: int, thing: str) -> str:

@@ -92,7 +92,7 @@ class Scoreboard:
 
     def seconds_left(self) -> float | None:
         """An estimate from the pace of this start; None until there is one."""
-        ended = self.done() - len(self.study.ended) if self.study is not None else 0
+        ended = self.done() - self.study.counts.total() if self.study is not None else 0
         if self.study is None or not ended:
             return None
         left = max(0, self.study.trials - self.done())

@@ -109,7 +109,7 @@ def close(screen: Console, outcome: Outcome, file: str, settings: Settings) -> N
 
 def _notify_end(notifier: Notifier, outcome: Outcome) -> None:
     runs, name = outcome.opened.ledger.runs(), outcome.opened.declaration.name
-    done = sum(run.state in FINISHED for run in runs)
+    done = sum(run.state in FINISHED and not run.added for run in runs)
     said = f"{name}: {done} of {counted(outcome.opened.budget, 'trial')}"
     if outcome.stopped is not None:
         notifier.notify("stopped", f"{said}, stopped by {outcome.stopped}")
@@ -133,7 +133,8 @@ def _best_table(screen: Console, study: StudyRecord, runs: Sequence[RunRecord], 
 
 def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> list[str]:
     """What happened, in a few lines."""
-    counts = {state: sum(run.state == state for run in runs) for state in ("COMPLETE", "PRUNED", "FAIL", "WAITING")}
+    trained = [run for run in runs if not run.added]
+    counts = {state: sum(run.state == state for run in trained) for state in ("COMPLETE", "PRUNED", "FAIL", "WAITING")}
     done = finished(counts)
     total = study.declaration["trials"]
     lines = [

@@ -7,9 +7,10 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.control.optuna_rows import read_trials
 from sweep.objective import Objective
-from sweep.store import FINISHED, RunRecord, Store, StudyRecord
+from sweep.store import FINISHED, RUN, RunRecord, Store, StudyRecord
+from sweep.store.tables import runs as run_rows
+from sweep.store.trials import read_trials, shared_numbers
 from sweep.words import counted
 
 Epochs = dict[int, dict[str, float]]
@@ -37,17 +38,25 @@ def _check_file(store: Store) -> Iterator[str]:
 def _check_study(store: Store, study: StudyRecord) -> Iterator[str]:
     with store.engine.connect() as connection:
         trials = {number: trial for number, (_, trial) in read_trials(connection, study.study_id).items()}
+        shared = shared_numbers(connection, study.study_id)
+    for number in shared:
+        yield f"several trials in Optuna's tables have the number {number}; sweep start gives each one of its own"
     runs = {run.number: run for run in store.runs(study.study_id)}
     metrics = store.metrics(study.study_id)
+    with store.engine.connect() as connection:
+        written = set(
+            connection.execute(sa.select(run_rows.c.number).where(run_rows.c.study_id == study.study_id)).scalars()
+        )
     for number in sorted(runs.keys() - trials.keys()):
         yield f"run {number} has no trial in Optuna's tables"
     for number, trial in sorted(trials.items()):
-        if number in runs:
+        if number in runs and number not in written:  # another program has added it, unless it was ours
+            if RUN in trial.user_attrs or number in metrics:
+                yield f"trial {number} has ended and has no run"
+        elif number in runs:
             yield from (
                 f"run {number} {wrong}" for wrong in _check_run(study, runs[number], trial, metrics.get(number, {}))
             )
-        elif trial.state.is_finished():
-            yield f"trial {number} has ended and has no run"
 
 
 def _check_run(study: StudyRecord, run: RunRecord, trial: FrozenTrial, epochs: Epochs) -> Iterator[str]:

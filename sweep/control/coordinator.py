@@ -212,7 +212,8 @@ class Coordinator:
         with self.changed:
             run = opened.ledger.end(frozen, reason, traceback, seconds=live.seconds)
             del self._live[frozen.number]
-            repeated = self._endings.repeated(run)
+            parameters_fault = self._endings.learn(opened.ledger, run, opened.search.teach)
+            repeated = None if parameters_fault else self._endings.repeated(run)
             if repeated is not None:
                 self.refuse(repeated)
             self.changed.notify_all()

@@ -9,6 +9,7 @@ from optuna.distributions import json_to_distribution
 
 from sweep.control.coordinator import Coordinator
 from sweep.control.domains import check_text
+from sweep.control.ending import same_parameters
 from sweep.control.live import Live
 from sweep.control.pruning import Verdict
 from sweep.control.relief import Relief
@@ -114,7 +115,7 @@ class Desk:
         opened.keep()
         self._coordinator.watcher.started(run)
         hopeless = opened.search.hopeless(frozen)
-        stop = f"the same parameters ran out of memory in t{hopeless:04d}" if hopeless is not None else None
+        stop = same_parameters(opened.ledger.run(hopeless)) if hopeless is not None else None
         return {
             "name": name,
             "directory": str(directory),

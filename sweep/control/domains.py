@@ -1,10 +1,14 @@
 """Parameters, their domains and their values, as a person gives and reads them."""
 
+import contextlib
+import copy
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, json_to_distribution
+from optuna.trial import FrozenTrial
 
 from sweep.declaration import Value
 from sweep.errors import StudyError
@@ -40,6 +44,41 @@ def coerce(name: str, value: Value, distribution: BaseDistribution) -> Value:
         external: Value = distribution.to_external_repr(float(value))
         return external
     raise StudyError(f"{name} is one of {describe(distribution)}", repr(value))
+
+
+def fit(trial: FrozenTrial, space: Mapping[str, Sequence[str]]) -> FrozenTrial | None:
+    """A trial that was added, with the domains of the search space instead of its own; None if it does not fit them.
+
+    Args:
+        space: each parameter with its domains (Optuna's JSON).
+    """
+    params, distributions = {}, {}
+    for name, value in trial.params.items():
+        for text in space.get(name, ()):
+            with contextlib.suppress(StudyError):
+                domain = json_to_distribution(text)
+                params[name], distributions[name] = coerce(name, value, domain), domain
+                break
+        else:
+            return None
+    fitted = copy.copy(trial)
+    fitted.params, fitted.distributions = params, distributions
+    return fitted
+
+
+def has_grown(before: BaseDistribution, now: BaseDistribution) -> bool:
+    """Whether a numeric domain has all values that it had before, and more; Optuna takes no other change."""
+    if type(before) is not type(now) or isinstance(before, CategoricalDistribution):
+        return False
+    old, new = ({part: getattr(domain, part) for part in ("low", "high", "step", "log")} for domain in (before, now))
+    if old["log"] != new["log"] or new["low"] > old["low"] or new["high"] < old["high"]:
+        return False
+    if new["step"] is None:
+        return True
+    if old["step"] is None:
+        return False
+    low, step = Decimal(repr(new["low"])), Decimal(repr(new["step"]))
+    return Decimal(repr(old["step"])) % step == 0 and (Decimal(repr(old["low"])) - low) % step == 0
 
 
 def _exactly(choice: Value, value: Value) -> bool:

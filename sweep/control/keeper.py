@@ -9,7 +9,9 @@ from sweep.control.lease import LeaseLost
 from sweep.control.obeying import obey
 from sweep.control.recovery import Recovery
 from sweep.control.writer import StudyWriter
+from sweep.store import RunRecord
 from sweep.store.database import REFUSES
+from sweep.words import counted, listed
 
 FLUSH_SECONDS = 0.1
 BEAT_SECONDS = 1.0
@@ -65,5 +67,12 @@ class Keeper(threading.Thread):
         if time.monotonic() - self._beaten >= BEAT_SECONDS:
             self._beaten = time.monotonic()
             writer.beat()
+            writer.see_others()
+            self._say_added(self._coordinator.opened.others.take_news())
             for trial in writer.ended_elsewhere(self._coordinator.running().keys()):
                 self._recovery.ended_elsewhere(trial)
+
+    def _say_added(self, runs: list[RunRecord]) -> None:
+        if runs:
+            named = listed([run.name or f"t{run.number:04d}" for run in runs])
+            self._coordinator.watcher.message(f"{counted(len(runs), 'trial')} added through Optuna: {named}")

@@ -9,8 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from optuna.trial import TrialState
+
 from sweep.control.folder import Hold, unmark
 from sweep.control.lease import LeaseLost, create_study, delete_study
+from sweep.control.others import Others
 from sweep.control.progress import Opening
 from sweep.control.search import Search
 from sweep.control.standing import begin_again
@@ -20,7 +23,7 @@ from sweep.declaration import Declaration
 from sweep.errors import StudyError
 from sweep.options import Settings
 from sweep.snapshot import Snapshot
-from sweep.store import FINISHED, RunRecord, Store
+from sweep.store import ADDED, FINISHED, RunRecord, Store
 from sweep.store.database import REFUSES, sqlite_path
 from sweep.store.lease import new_owner
 from sweep.store.sqlite_file import remove_unused
@@ -38,6 +41,7 @@ class Opened:
         settings: where it is kept.
         search, ledger: its memory.
         writer: its hold on the database, if it stands there already.
+        others: takes over what other programs write there.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Opened:
         search: Search,
         ledger: Ledger,
         writer: StudyWriter | None = None,
+        others: Others | None = None,
         *,
         preview: bool = False,
     ) -> None:
@@ -54,6 +59,7 @@ class Opened:
         self.search = search
         self.ledger = ledger
         self.writer = writer
+        self.others = others or Others(search, ledger)
         self.preview = preview
         self.logdir = Path(settings.logdir).resolve()
         self.directory = str(self.logdir / declaration.name)
@@ -71,6 +77,34 @@ class Opened:
         self._logs: list[Path] = []
         self._created = False
         self._new_file: Path | None = None
+        search.storage.numbering = self._number
+        search.storage.taking = self._take
+
+    def _number(self, create: Callable[[], int]) -> int:
+        """Add a trial under a number that no other program can take, once something of this start is kept."""
+        if self.writer is None:
+            return create()
+        if not self.kept:  # if another program takes the number before this one is kept, theirs is changed
+            with contextlib.suppress(*REFUSES):
+                self.writer.see_others()
+            return create()
+
+        def begin() -> int:
+            number = create()
+            if self.search.storage.get_trial(number).state == TrialState.RUNNING:
+                self.ledger.put(RunRecord(number))
+            return number
+
+        return self.writer.claim(begin)
+
+    def _take(self, number: int) -> bool:
+        """Whether a trial of the queue is ours to run."""
+        if self.writer is None or not self.kept:
+            return True
+        taken = self.writer.take(number)
+        if taken:
+            self.ledger.put(RunRecord(number))
+        return taken
 
     @property
     def _workers(self) -> Path:
@@ -165,7 +199,7 @@ class Opened:
         except BaseException:
             store.close()
             raise
-        return StudyWriter(store, record, self.search.storage, self.ledger)
+        return StudyWriter(store, record, self.search.storage, self.ledger, others=self.others)
 
     def close(self, *, refused: bool) -> None:
         """Write the rest and give the study up.
@@ -179,8 +213,9 @@ class Opened:
                 if refused and self._created and not ended:
                     self._withdraw()
                 elif self.writer is not None:
-                    self._settle_budget()
                     if self.kept or not refused:
+                        insist(self.writer.see_others)
+                        self._settle_budget()
                         self.keep()
                     insist(self.writer.release)
         finally:
@@ -193,7 +228,7 @@ class Opened:
 
     def _settle_budget(self) -> None:
         """A study whose sampler has nothing left, such as a grid, is finished with the trials it has."""
-        trials = self.search.trials()
+        trials = [trial for trial in self.search.trials() if self.search.storage.is_ours(trial.number)]
         if self.search.exhausted and trials and all(trial.state.is_finished() for trial in trials):
             self.declaration = self.declaration.replaced(trials=len(trials))
 

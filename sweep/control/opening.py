@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from optuna.trial import TrialState
-
+from sweep.control.advice import advise, new_study
 from sweep.control.keeping import Keeping
 from sweep.control.lease import claim, find_study
 from sweep.control.opened import Opened
+from sweep.control.others import Others
 from sweep.control.search import Search
 from sweep.control.standing import Standing, read_standing
 from sweep.control.storage import Ledger
@@ -19,7 +19,7 @@ from sweep.declaration import Declaration
 from sweep.errors import StudyError
 from sweep.names import Value
 from sweep.options import Settings
-from sweep.store import FINISHED, Store, StudyRecord
+from sweep.store import Store, StudyRecord
 from sweep.store.database import has_schema, parse_url
 from sweep.store.lease import new_owner
 
@@ -55,7 +55,7 @@ def overridden(declaration: Declaration, settings: Settings) -> Declaration:
 def _open(declaration: Declaration, settings: Settings, store: Store | None, record: StudyRecord | None) -> Opened:
     standing = Standing()
     if store and record:
-        _check_same(record, declaration)
+        _check_same(record, declaration, settings)
         standing = read_standing(store, record)
     declaration = _counting(declaration, settings, standing)
     search = Search(
@@ -67,15 +67,21 @@ def _open(declaration: Declaration, settings: Settings, store: Store | None, rec
         space=record.space if record else None,
         changed=record is not None and record.declaration.get("hash") != declaration.hash,
         trial_seed=settings.trial_seed,
+        widen=settings.yes,
+        advise=lambda params: advise(declaration, settings, standing.runs, params),
     )
-    for number in standing.out_of_memory:
-        search.storage.disguise(number, TrialState.FAIL)
+    for number in standing.hopeless:
+        search.teach(number)
     ledger = Ledger(standing.runs)
+    others = Others(search, ledger)
+    others.take_over(standing.theirs)
     writer = None
     if store and record:
         taken = claim(store, record, new_owner())
-        writer = StudyWriter(store, taken, search.storage, ledger, standing.known, standing.attributes)
-    opened = Opened(declaration, settings, search, ledger, writer)
+        writer = StudyWriter(
+            store, taken, search.storage, ledger, standing.known, standing.attributes, others, standing.moved
+        )
+    opened = Opened(declaration, settings, search, ledger, writer, others)
     if writer is not None:
         try:
             opened.hold(writer.store)
@@ -104,14 +110,14 @@ def _find(storage: str, name: str) -> tuple[Store | None, StudyRecord | None]:
     return store, record
 
 
-def _check_same(record: StudyRecord, declaration: Declaration) -> None:
+def _check_same(record: StudyRecord, declaration: Declaration, settings: Settings) -> None:
     for part in ("objective", "direction"):
         before, now = record.declaration[part], getattr(declaration, part)
         if before != now:
             raise StudyError(
-                f"a study keeps its {part}, and {record.name} has {', '.join(before)}",
-                ", ".join(now),
-                f"start it under a new name: --name {record.name}-2",
+                f"Study {record.name} has the {part} {', '.join(before)}, and the study file now says "
+                f"{', '.join(now)}.",
+                remedy=new_study(declaration, settings, seeds=False),
             )
 
 
@@ -135,9 +141,8 @@ def _counting(declaration: Declaration, settings: Settings, standing: Standing) 
     Raises:
         StudyError: the settings themselves ask for less.
     """
-    done = sum(run.state in FINISHED for run in standing.runs)
-    check_total(declaration.name, settings.trials, done)
-    return declaration.replaced(trials=max(declaration.trials, done))
+    check_total(declaration.name, settings.trials, standing.done)
+    return declaration.replaced(trials=max(declaration.trials, standing.done))
 
 
 def _seeded(declaration: Declaration, record: StudyRecord | None) -> Declaration:

@@ -1,28 +1,33 @@
-"""A study's trials in Optuna's own tables: read whole by plain SQL, written as the difference to what stands there.
+"""A study's trials in Optuna's own tables, written as the difference to what is there.
 
-The tables are those of Optuna 5 (`optuna.storages._rdb.models`); its `RDBStorage` reads 10,000 trials in 9 s, this in a
-fraction of one, and writing through it costs a commit a value.
+The tables are those of Optuna 5; writing through its `RDBStorage` costs a commit for each value. `sweep.store.trials`
+reads them.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.dialects import postgresql, sqlite
 
-trials = models.TrialModel.__table__
-params = models.TrialParamModel.__table__
-values = models.TrialValueModel.__table__
-intermediate = models.TrialIntermediateValueModel.__table__
-user_attributes = models.TrialUserAttributeModel.__table__
-system_attributes = models.TrialSystemAttributeModel.__table__
+from sweep.store.trials import (
+    intermediate,
+    params,
+    read_rows,
+    system_attributes,
+    trials,
+    user_attributes,
+    values,
+)
+
+studies = models.StudyModel.__table__
 study_user_attributes = models.StudyUserAttributeModel.__table__
 study_system_attributes = models.StudySystemAttributeModel.__table__
 
@@ -31,6 +36,7 @@ Rows = list[dict[str, Any]]
 # In the order of their rows, since Optuna reads trials in the order of their ids.
 _CREATE = sa.insert(trials).returning(trials.c.number, trials.c.trial_id, sort_by_parameter_order=True)
 _SET_STATE = sa.update(trials).where(trials.c.trial_id == sa.bindparam("written"))
+_SET_NUMBER = sa.update(trials).where(trials.c.trial_id == sa.bindparam("moved")).values(number=sa.bindparam("to"))
 
 
 def upsert(connection: sa.Connection, table: Any, keys: Sequence[str], rows: Rows) -> None:
@@ -48,26 +54,125 @@ def _upsert(dialect_name: str, table: Any, keys: tuple[str, ...], columns: tuple
 
 
 class TrialWriter:
-    """Writes snapshots of trials as the difference to what stands in the tables.
+    """Writes snapshots of trials as the difference to what is in the tables, and reads what others write there.
+
+    Optuna has no unique constraint on a trial's number: it counts the trials that are there. So a trial is inserted,
+    and those of others are read, under the lock under which Optuna inserts one (`lock_numbers`).
 
     Args:
         study_id: the study's id in the database.
-        known: the trials that stand there, by number: their id there and their last written snapshot.
+        known: the trials that are there, by number: their id there and their last written snapshot.
     """
 
     def __init__(self, study_id: int, known: dict[int, tuple[int, FrozenTrial]]) -> None:
         self.study_id = study_id
         self._ids = {number: trial_id for number, (trial_id, _) in known.items()}
         self._written = {number: trial for number, (_, trial) in known.items() if not trial.state.is_finished()}
+        self._inserted: set[int] = set()  # by the transaction that is under way
         self._unsure: set[int] = set()
+        self._doubtful: dict[int, FrozenTrial] = {}  # of these, what may or may not have been inserted
+        self._newest = max(self._ids.values(), default=0)  # ids rise in the order of commits, thanks to the lock
+        self._moved: dict[int, int] = {}  # the number that a trial is to have, by its id
+        self._others: dict[int, tuple[int, TrialState]] = {}  # trials of others that have not ended, by id
+
+    @property
+    def moves(self) -> bool:
+        """Whether a trial's number is still to be changed in the tables."""
+        return bool(self._moved)
+
+    def knows(self, number: int) -> bool:
+        """Whether a trial of this number has been written or read."""
+        return number in self._ids
+
+    def begins(self, trial: FrozenTrial) -> bool:
+        """Whether writing a snapshot says that a trial runs which is not known to run."""
+        before = self._written.get(trial.number)
+        return trial.state == TrialState.RUNNING and (before is None or before.state == TrialState.WAITING)
+
+    def move(self, trial_id: int, number: int) -> None:
+        """Have a trial's number changed in the tables with the next write, since another trial has it too."""
+        self._moved[trial_id] = number
+
+    def follow(self, number: int, trial: FrozenTrial) -> None:
+        """Watch a trial of somebody else's that has not ended."""
+        self._others[self._ids[number]] = (number, trial.state)
+        self._written[number] = trial
+
+    def lock_numbers(self, connection: sa.Connection) -> None:
+        """Let nobody else add a trial to the study until the transaction ends; on SQLite the transaction does that."""
+        connection.execute(sa.select(studies.c.study_id).where(studies.c.study_id == self.study_id).with_for_update())
+
+    def news(self, connection: sa.Connection) -> tuple[list[tuple[int, FrozenTrial]], list[tuple[int, FrozenTrial]]]:
+        """What others have written since the last call.
+
+        Returns:
+            the trials that are new, with their ids, in the order in which they were written; and by their numbers
+            here those that were known and have changed their state.
+        """
+        columns = sa.select(trials.c.trial_id, trials.c.state).where(trials.c.study_id == self.study_id)
+        later = trials.c.trial_id > self._newest
+        there = {row.trial_id: row.state for row in connection.execute(columns.where(later))}
+        ours = set(self._ids.values()) if there else set()
+        unseen = [trial_id for trial_id in there if trial_id not in ours]
+        self._newest = max(there, default=self._newest)
+        new = []
+        if unseen:
+            rows = read_rows(connection, self.study_id, later)
+            new = [(trial_id, trial) for trial_id, trial in rows if trial_id in set(unseen)]
+        changed = []
+        if self._others:
+            states = {
+                row.trial_id: row.state
+                for row in connection.execute(columns.where(trials.c.trial_id.in_(list(self._others))))
+            }
+            ids = [trial_id for trial_id, state in states.items() if state != self._others[trial_id][1]]
+            for trial_id, trial in read_rows(connection, self.study_id, trials.c.trial_id.in_(ids)) if ids else []:
+                changed.append((self._others[trial_id][0], trial))
+        return new, changed
+
+    def arrived(self, trial_id: int, number: int, trial: FrozenTrial) -> None:
+        """A trial of somebody else's has this number here, also in the tables from the next write on."""
+        self._ids[number] = trial_id
+        if trial.number != number:
+            self.move(trial_id, number)
+        if not trial.state.is_finished():
+            self.follow(number, trial)
+
+    def changed(self, number: int, trial: FrozenTrial) -> None:
+        """A trial of somebody else's has another state by now."""
+        if trial.state.is_finished():
+            del self._others[self._ids[number]]
+            self._written.pop(number, None)
+        else:
+            self.follow(number, trial)
+
+    def take(self, connection: sa.Connection, number: int) -> FrozenTrial | None:
+        """Have a trial that waits in the tables run, unless it no longer waits: then as it is there by now.
+
+        Raises:
+            KeyError: it was deleted.
+        """
+        trial_id = self._ids[number]
+        waits = (trials.c.trial_id == trial_id) & (trials.c.state == TrialState.WAITING)
+        if connection.execute(sa.update(trials).where(waits).values(state=TrialState.RUNNING)).rowcount == 1:
+            self._others.pop(trial_id, None)
+            return None
+        rows = read_rows(connection, self.study_id, trials.c.trial_id == trial_id)
+        if not rows:
+            raise KeyError(number)
+        return rows[0][1]
 
     def write(self, connection: sa.Connection, snapshots: Sequence[FrozenTrial]) -> None:
         """Write what changed. Call `written` when the transaction is committed, `failed` when it is not."""
-        self._look_again(connection)
+        self.look_again(connection)
+        if self._moved:
+            rows = [{"moved": trial_id, "to": number} for trial_id, number in self._moved.items()]
+            connection.execute(_SET_NUMBER, rows)
         new = [trial for trial in snapshots if trial.number not in self._ids]
         if new:
             rows = [_trial_row(trial) | {"study_id": self.study_id, "number": trial.number} for trial in new]
             self._ids.update(connection.execute(_CREATE, rows).all())
+            self._inserted.update(trial.number for trial in new)
         changed: dict[str, Rows] = defaultdict(list)
         for trial in snapshots:
             self._difference(connection, trial, changed)
@@ -81,7 +186,10 @@ class TrialWriter:
 
     def written(self, snapshots: Sequence[FrozenTrial]) -> None:
         """The transaction that wrote `snapshots` is committed."""
+        self._moved.clear()
+        self._inserted.clear()
         for trial in snapshots:
+            self._others.pop(self._ids[trial.number], None)  # ours by now
             if trial.state.is_finished():
                 self._written.pop(trial.number, None)  # immutable from now on
             else:
@@ -90,17 +198,29 @@ class TrialWriter:
     def failed(self, snapshots: Sequence[FrozenTrial]) -> None:
         """The transaction failed, or its fate is unknown: the commit's answer may be lost while its rows stand."""
         self._unsure.update(trial.number for trial in snapshots)
+        for trial in snapshots:
+            if trial.number in self._inserted:
+                del self._ids[trial.number]
+                self._doubtful[trial.number] = trial
+        self._inserted.clear()
 
-    def _look_again(self, connection: sa.Connection) -> None:
-        """See what stands there of trials whose last writing failed."""
+    def look_again(self, connection: sa.Connection) -> None:
+        """See what is in the tables of trials whose last writing failed; before `news`, which would take them for new.
+
+        Somebody else's trial may have the number of one whose insertion failed.
+        """
         if not self._unsure:
             return
+        known = {self._ids[number]: number for number in self._unsure if number in self._ids}
+        chosen = trials.c.trial_id.in_(list(known)) | trials.c.number.in_(list(self._doubtful))
         for number in self._unsure:
-            self._ids.pop(number, None)
             self._written.pop(number, None)
-        for number, (trial_id, trial) in read_trials(connection, self.study_id, self._unsure).items():
-            self._ids[number], self._written[number] = trial_id, trial
+        for trial_id, trial in read_rows(connection, self.study_id, chosen):
+            number = known.get(trial_id, trial.number)
+            if trial_id in known or _is(trial, self._doubtful.get(number)):
+                self._ids[number], self._written[number] = trial_id, trial
         self._unsure.clear()
+        self._doubtful.clear()
 
     def _difference(self, connection: sa.Connection, trial: FrozenTrial, changed: dict[str, Rows]) -> None:
         trial_id = self._ids[trial.number]
@@ -127,6 +247,13 @@ class TrialWriter:
             changed["states"].append(_trial_row(trial) | {"written": trial_id})
 
 
+def _is(there: FrozenTrial, ours: FrozenTrial | None) -> bool:
+    """Whether a trial in the tables is the one that we may have inserted, rather than somebody else's."""
+    if ours is None or there.datetime_start != ours.datetime_start:
+        return False
+    return ours.datetime_start is not None or there.system_attrs == ours.system_attrs
+
+
 def _same(one: float, other: float) -> bool:
     return one == other or (one != one and other != other)  # NaN is itself
 
@@ -147,10 +274,6 @@ def _trial_row(trial: FrozenTrial) -> dict[str, Any]:
 def _to_utc(time: datetime | None) -> datetime | None:
     """Optuna keeps naive local time in memory and naive UTC in its tables."""
     return time.astimezone(UTC).replace(tzinfo=None) if time else None
-
-
-def _to_local(time: datetime | None) -> datetime | None:
-    return time.replace(tzinfo=UTC).astimezone().replace(tzinfo=None) if time else None
 
 
 def _param_row(trial_id: int, name: str, value: Any, distribution: BaseDistribution) -> dict[str, Any]:
@@ -201,56 +324,3 @@ def read_study_attributes(connection: sa.Connection, study_id: int) -> tuple[dic
         rows = connection.execute(sa.select(table.c.key, table.c.value_json).where(table.c.study_id == study_id))
         found.append({key: json.loads(value) for key, value in rows})
     return found[0], found[1]
-
-
-@lru_cache(maxsize=4096)
-def _distribution(text: str) -> BaseDistribution:
-    return json_to_distribution(text)
-
-
-def read_trials(
-    connection: sa.Connection, study_id: int, numbers: Collection[int] | None = None
-) -> dict[int, tuple[int, FrozenTrial]]:
-    """A study's trials by number, each with its id in the database; `numbers` chooses some."""
-    wanted = trials.c.study_id == study_id
-    if numbers is not None:
-        wanted &= trials.c.number.in_(numbers)
-    query = sa.select(trials).where(wanted).order_by(trials.c.number)
-    found: dict[int, FrozenTrial] = {}
-    for row in connection.execute(query).mappings():
-        found[row["trial_id"]] = FrozenTrial(
-            trial_id=row["number"],
-            number=row["number"],
-            state=TrialState(row["state"]),
-            value=None,
-            datetime_start=_to_local(row["datetime_start"]),
-            datetime_complete=_to_local(row["datetime_complete"]),
-            params={},
-            distributions={},
-            user_attrs={},
-            system_attrs={},
-            intermediate_values={},
-        )
-
-    def parts(table: Any, *order: Any) -> Any:
-        columns = [column for column in table.c if not column.primary_key]
-        chosen = sa.select(*columns).join(trials, table.c.trial_id == trials.c.trial_id)
-        return connection.execute(chosen.where(wanted).order_by(*order, *table.primary_key))
-
-    for trial_id, name, value, text in parts(params):
-        distribution = _distribution(text)
-        found[trial_id].distributions[name] = distribution
-        found[trial_id].params[name] = distribution.to_external_repr(value)
-    for trial_id, step, value, kind in parts(intermediate):
-        stored = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value(value, kind)
-        found[trial_id].intermediate_values[step] = stored
-    for trial_id, key, text in parts(user_attributes):
-        found[trial_id].user_attrs[key] = json.loads(text)
-    for trial_id, key, text in parts(system_attributes):
-        found[trial_id].system_attrs[key] = json.loads(text)
-    given: dict[int, list[float]] = defaultdict(list)
-    for trial_id, _, value, kind in parts(values, values.c.objective):
-        given[trial_id].append(models.TrialValueModel.stored_repr_to_value(value, kind))
-    for trial_id, several in given.items():
-        found[trial_id].values = several
-    return {trial.number: (trial_id, trial) for trial_id, trial in found.items()}

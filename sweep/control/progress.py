@@ -47,7 +47,7 @@ class Opening:
     @property
     def counts(self) -> Counter[str]:
         """How many runs of earlier starts ended in each state."""
-        return Counter(run.state for run in self.ended)
+        return Counter(run.state for run in self.ended if not run.added)
 
 
 class Silent:

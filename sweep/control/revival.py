@@ -8,10 +8,10 @@ from pathlib import Path
 
 import optuna
 
-from sweep.control.optuna_rows import read_trials
 from sweep.errors import StudyError
 from sweep.rundir import CHECKPOINTS
 from sweep.store import REVIVES, RunRecord, Store, StudyRecord
+from sweep.store.trials import read_trials
 
 
 def has_checkpoint(run: RunRecord) -> bool:

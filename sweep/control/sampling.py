@@ -1,13 +1,12 @@
-"""Short numbers for continuous parameters, rounded before Optuna stores them: the number in a run name is the
-parameter."""
+"""What a sampler proposes, as we want it: short numbers, and never again what has failed for its parameters."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution
-from optuna.samplers import BaseSampler, BruteForceSampler, GridSampler, PartialFixedSampler
+from optuna.samplers import BaseSampler, BruteForceSampler, GridSampler, PartialFixedSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -17,8 +16,83 @@ PRECISION = 3
 DISTINCT = 1000
 """The least number of different values that rounding leaves on any interval."""
 
+TRIES = 10
+"""How often a sampler is asked again instead of proposing what has failed; afterwards values are drawn at random."""
 
-class RoundingSampler(BaseSampler):
+
+class _Wrapper(BaseSampler):
+    """A sampler that leaves what it does not change to another one."""
+
+    def __init__(self, sampler: BaseSampler) -> None:
+        self.sampler = sampler
+
+    def __str__(self) -> str:
+        return str(self.sampler)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self.sampler.infer_relative_search_space(study, trial)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self.sampler.before_trial(study, trial)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        self.sampler.after_trial(study, trial, state, values)
+
+    def reseed_rng(self) -> None:
+        self.sampler.reseed_rng()
+
+
+def innermost(sampler: BaseSampler) -> BaseSampler:
+    """Optuna's sampler that decides, without what is wrapped around it."""
+    while isinstance(sampler, _Wrapper | PartialFixedSampler):
+        # `PartialFixedSampler` has no public attributes.
+        sampler = sampler.sampler if isinstance(sampler, _Wrapper) else sampler._base_sampler
+    return sampler
+
+
+class AvoidingSampler(_Wrapper):
+    """A sampler that does not propose parameters again with which a trial failed because of them.
+
+    Args:
+        sampler: any Optuna sampler; grids, which propose nothing twice, are left alone.
+        failed: the parameters of the trials that failed so.
+        seed: of the values that are drawn at random where the sampler proposes nothing else.
+    """
+
+    def __init__(
+        self, sampler: BaseSampler, failed: Callable[[], Sequence[Mapping[str, Any]]], seed: int | None
+    ) -> None:
+        super().__init__(sampler)
+        self._failed = failed
+        self._on_grid = isinstance(innermost(sampler), GridSampler | BruteForceSampler)
+        self._random = RandomSampler(seed)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        suggested = self.sampler.sample_relative(study, trial, search_space)
+        for _ in range(TRIES):
+            if not suggested or not self._has_failed({**trial.params, **suggested}):
+                break
+            suggested = self.sampler.sample_relative(study, trial, search_space)
+        return suggested
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        value = self.sampler.sample_independent(study, trial, param_name, param_distribution)
+        for tried in range(2 * TRIES):
+            if not self._has_failed({**trial.params, param_name: value}):
+                break
+            sampler = self.sampler if tried < TRIES else self._random
+            value = sampler.sample_independent(study, trial, param_name, param_distribution)
+        return value
+
+    def _has_failed(self, params: Mapping[str, Any]) -> bool:
+        return not self._on_grid and any(params == failed for failed in self._failed())
+
+
+class RoundingSampler(_Wrapper):
     """A sampler whose continuous suggestions have few digits.
 
     A suggestion is rounded to 3 significant digits or to a thousandth of its range (in a log domain: of the range of
@@ -31,16 +105,12 @@ class RoundingSampler(BaseSampler):
     """
 
     def __init__(self, sampler: BaseSampler) -> None:
-        self.sampler = sampler
-        # `PartialFixedSampler` has no public attributes; it may wrap another one.
+        super().__init__(sampler)
         self._fixed: set[str] = set()
-        while isinstance(sampler, PartialFixedSampler):
+        while isinstance(sampler, PartialFixedSampler):  # it has no public attributes, and may wrap another one
             self._fixed.update(sampler._fixed_params)
             sampler = sampler._base_sampler
         self._on_grid = isinstance(sampler, GridSampler | BruteForceSampler)
-
-    def __str__(self) -> str:
-        return str(self.sampler)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -60,18 +130,6 @@ class RoundingSampler(BaseSampler):
         if not isinstance(distribution, FloatDistribution):
             return value
         return round_within(value, distribution) if distribution.step is None else on_step(value, distribution)
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self.sampler.infer_relative_search_space(study, trial)
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        self.sampler.before_trial(study, trial)
-
-    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        self.sampler.after_trial(study, trial, state, values)
-
-    def reseed_rng(self) -> None:
-        self.sampler.reseed_rng()
 
 
 def round_within(value: float, distribution: FloatDistribution) -> float:

@@ -7,7 +7,7 @@ import copy
 import logging
 import threading
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,20 @@ import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.control.domains import check_text, coerce, describe
+from sweep.control.domains import check_text, coerce, describe, fit, has_grown
 from sweep.control.pruning import Pruning
-from sweep.control.sampling import RoundingSampler
+from sweep.control.sampling import AvoidingSampler, RoundingSampler, innermost
 from sweep.control.storage import WriteBehindStorage
 from sweep.declaration import Declaration, Value
 from sweep.errors import StudyError
 from sweep.names import KeyTable, encode
 from sweep.specs import make_sampler
-from sweep.store import REVIVES
+from sweep.store import REVIVES, RUN, RunRecord
+from sweep.store.trials import added_run
+
+
+class WiderSpace(StudyError):
+    """A numeric range has grown, with which a study may continue if somebody says so."""
 
 
 class Search:
@@ -37,6 +42,8 @@ class Search:
         keys, space: the key table and search space that stand with the study.
         changed: the study file is not the one that `space` came from: a parameter must then be one of `space`.
         trial_seed: the seed of every trial; by default each has its own.
+        widen: whether a numeric range may have grown since `space`.
+        advise: the advice for a search space that has changed otherwise, given parameters that still are as they were.
     """
 
     def __init__(
@@ -50,18 +57,26 @@ class Search:
         space: Mapping[str, list[str]] | None = None,
         changed: bool = False,
         trial_seed: int | None = None,
+        widen: bool = False,
+        advise: Callable[[Mapping[str, Value]], str] = lambda params: "Start it under a new name.",
     ) -> None:
         self.declaration = declaration
         self.fixed = dict(fixed or {})
         self.keys = KeyTable(short=declaration.short, table=keys or {})
         self._space = {name: tuple(known) for name, known in (space or {}).items()}
         self._agreed = dict(self._space) if changed and space else None
+        self._widen = widen
         self._sampling = threading.Lock()  # samplers are not made for several threads
+        self._naming = threading.Lock()  # of the key table
+        self._fitting = threading.Lock()
+        self._unfit: dict[int, FrozenTrial] = {}  # trials of others that the search space does not have, as they are
         self.storage = WriteBehindStorage()
         self.study = self._make_study(len(trials))
         self.storage.load(trials, *attributes)
+        self._arrange_grid()
         self.pruning = Pruning(self.study, declaration.pruner, objective=declaration.objective[0])
         self._trial_seed = trial_seed
+        self._advise = advise
         self._stopped = False
 
     def _make_study(self, trials: int) -> optuna.Study:
@@ -75,6 +90,7 @@ class Search:
                 sampler = optuna.samplers.PartialFixedSampler(self.fixed, sampler)
         if declaration.precision is not None:
             sampler = RoundingSampler(sampler)
+        sampler = AvoidingSampler(sampler, self._hopeless_params, seed)
         level = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(max(level, logging.WARNING))
         try:
@@ -99,19 +115,60 @@ class Search:
         """Whether the sampler has nothing more to propose: every point of a grid has begun, and runs or has run."""
         return self._stopped or self._grid_has_begun()
 
+    def _grid(self) -> optuna.samplers.GridSampler | None:
+        """The sampler, if it is a grid."""
+        found = innermost(self.study.sampler)
+        return found if isinstance(found, optuna.samplers.GridSampler) else None
+
     def _grid_has_begun(self) -> bool:
-        sampler = self.study.sampler
-        while isinstance(sampler, RoundingSampler | optuna.samplers.PartialFixedSampler):
-            sampler = sampler.sampler if isinstance(sampler, RoundingSampler) else sampler._base_sampler
-        if not isinstance(sampler, optuna.samplers.GridSampler):
+        grid = self._grid()
+        if grid is None:
             return False
         begun = {
             trial.system_attrs["grid_id"]
             for trial in self.trials()
-            if "grid_id" in trial.system_attrs and sampler._same_search_space(trial.system_attrs["search_space"])
+            if "grid_id" in trial.system_attrs and grid._same_search_space(trial.system_attrs["search_space"])
         }
         waiting = any(trial.state == TrialState.WAITING for trial in self.trials())
-        return len(begun) >= len(sampler._all_grids) and not waiting
+        return len(begun) >= len(grid._all_grids) and not waiting
+
+    def _arrange_grid(self) -> None:
+        """Have a grid know which of its points the study has trained, also where the grid was changed since.
+
+        Optuna knows a point by its place in the grid, which each start shuffles and a further value moves; and a trial
+        whose number is a place takes the point that is there.
+        """
+        grid = self._grid()
+        if grid is None:
+            return
+        trials = [trial for trial in self.trials() if "grid_id" in trial.system_attrs]
+        names = [name for name in grid._param_names if name not in self.fixed]
+        at = [grid._param_names.index(name) for name in names]
+        left = list(grid._all_grids)
+        trained: dict[int, Any] = {}  # the points by trial number
+        for trial in trials:
+            point = next((one for one in left if _has_point(trial, names, [one[index] for index in at])), None)
+            if point is not None:
+                left.remove(point)
+                trained[trial.number] = point
+        size = len(grid._all_grids)
+        places = {number: number for number in trained if number < size}
+        unused = [place for place in range(size) if place not in places]
+        for number in trained:
+            if number not in places:
+                places[number] = unused.pop(0)  # below every number that is still to come
+        rest = iter(left)
+        by_place = {place: trained[number] for number, place in places.items()}
+        grid._all_grids = [by_place[place] if place in by_place else next(rest) for place in range(size)]
+        for trial in trials:
+            kept = {
+                name: value for name, value in trial.system_attrs.items() if name not in ("grid_id", "search_space")
+            }
+            if trial.number in places:
+                kept |= {"grid_id": places[trial.number], "search_space": grid._search_space}
+            changed = copy.copy(trial)
+            changed.system_attrs = kept
+            self.storage.replace(changed)
 
     def trials(self) -> list[FrozenTrial]:
         """All trials by number; not copies."""
@@ -147,7 +204,7 @@ class Search:
                 refuses the domain.
         """
         check_text("a parameter's name", name)
-        self._check_agreed(name, distribution)
+        self._check_agreed(name, distribution, self.frozen(trial).params)
         given = {**self.frozen(trial).system_attrs.get("fixed_params", {}), **self.fixed}
         if name in given:
             coerce(name, given[name], distribution)
@@ -157,42 +214,95 @@ class Search:
         except ValueError as error:
             raise StudyError(f"the domain of {name} must be one that Optuna takes", str(error)) from error
         value: Value = self.frozen(trial).params[name]  # as the domain has it: an enqueued 1 is 1.0
-        self.keys.assign(name)
+        with self._naming:
+            self.keys.assign(name)
         text = distribution_to_json(distribution)
         with self._sampling:
             known = self._space.get(name, ())
             if text not in known:
                 self._space[name] = (*known, text)
+        if text not in known:
+            self._fit_others()
         return value
 
-    def _check_agreed(self, name: str, distribution: BaseDistribution) -> None:
-        """Refuse a search space that a changed study file has changed, before trials of two spaces mix."""
+    def added(self, trial: FrozenTrial) -> RunRecord:
+        """The run of a trial that another program added and that has ended."""
+        with self._naming:
+            return added_run(trial, self.declaration.name, self.keys, self.declaration.objectives[0])
+
+    def learn(self, trial: FrozenTrial) -> None:
+        """Have samplers and pruners learn from a trial that another program added and that has ended.
+
+        Samplers learn from it once the search space has all its parameters with these values: a value of another kind
+        would make them fail, and one parameter too many spoils what they infer.
+        """
+        self.pruning.ended(trial)
+        with self._fitting:
+            self._unfit[trial.number] = trial
+        self._fit_others()
+
+    def _fit_others(self) -> None:
+        with self._fitting:
+            for number, trial in list(self._unfit.items()):
+                fitted = fit(trial, self._space)
+                if fitted is not None:
+                    del self._unfit[number]
+                    self.storage.replace(fitted)
+                elif self.storage.get_trial(number).state != TrialState.FAIL:
+                    hidden = copy.copy(trial)
+                    hidden.state = TrialState.FAIL
+                    self.storage.replace(hidden)
+
+    def _check_agreed(self, name: str, distribution: BaseDistribution, params: Mapping[str, Value]) -> None:
+        """Refuse a search space that a changed study file has changed, before trials of two spaces mix.
+
+        Args:
+            params: what the trial has been given so far, from domains that have not changed.
+        """
         if self._agreed is None:
             return
         known = self._agreed.get(name)
+        study = self.declaration.name
         if known is None:
-            raise self._other_space(f"a new parameter, {name}")
-        if len(known) == 1 and distribution_to_json(distribution) not in known:  # with several, ranges depend on trials
-            before = describe(json_to_distribution(next(iter(known))))
-            raise self._other_space(f"{name} from {describe(distribution)}, which was {before}")
+            raise StudyError(f"The trials of study {study} have no parameter {name}.", remedy=self._advise(params))
+        text = distribution_to_json(distribution)
+        if len(known) != 1 or text in known:  # with several, ranges depend on trials
+            return
+        before = json_to_distribution(known[0])
+        if not has_grown(before, distribution):
+            now = f"{describe(before)} in the trials of study {study}, and is now {describe(distribution)}."
+            raise StudyError(f"{name} is {now}", remedy=self._advise(params))
+        if not self._widen:
+            raise WiderSpace(
+                f"The range of {name} has grown: it is {describe(before)} in the trials of study {study}, and now "
+                f"{describe(distribution)}.",
+                remedy="To continue with the wider range, pass --yes (in Python, yes=True). " + self._advise(params),
+            )
+        with self._sampling:
+            self._agreed[name] = self._space[name] = (text,)
+        self._refit(name, before, distribution)
+
+    def _refit(self, name: str, before: BaseDistribution, now: BaseDistribution) -> None:
+        """Have the trials so far teach the sampler about a range that has grown; it would compare equal ranges only."""
+        for trial in self.trials():
+            if trial.state.is_finished() and trial.distributions.get(name) == before:
+                changed = copy.copy(trial)
+                changed.distributions = {**trial.distributions, name: now}
+                self.storage.replace(changed)
 
     def check_complete(self, params: Mapping[str, Value]) -> None:
         """Refuse a search space in which a parameter that every trial had is gone."""
         if self._agreed is None:
             return
-        finished = [trial for trial in self.trials() if trial.state.is_finished() and trial.params]
+        ours = [trial for trial in self.trials() if self.storage.is_ours(trial.number)]
+        finished = [trial for trial in ours if trial.state.is_finished() and trial.params]
         always = set(self._agreed).intersection(*(trial.params for trial in finished)) if finished else set()
         gone = sorted(always - params.keys())
         if gone:
-            raise self._other_space(f"no parameter {gone[0]}")
-
-    def _other_space(self, got: str) -> StudyError:
-        name, file = self.declaration.name, self.declaration.file
-        return StudyError(
-            f"the trials of study {name} share one search space",
-            got,
-            f"start it under a new name, from the old best: sweep start {file} --name {name}-2 --from {name}:best:5",
-        )
+            raise StudyError(
+                f"The trials of study {self.declaration.name} have a parameter {gone[0]}, which is gone.",
+                remedy=self._advise(params),
+            )
 
     def revive(self, number: int) -> None:
         """Queue a new trial with the parameters of one that was pruned, which goes on from its checkpoint."""
@@ -213,10 +323,20 @@ class Search:
             (number for number in self.storage.disguised() if self.trials()[number].params == trial.params), None
         )
 
+    def _hopeless_params(self) -> list[Mapping[str, Value]]:
+        """The parameters of trials that failed for them."""
+        return [self.storage.get_trial(number).params for number in self.storage.disguised()]
+
+    def teach(self, number: int) -> None:
+        """Have samplers learn that a trial which has failed did so for its parameters."""
+        self.storage.hold_against(number)
+
     def name(self, trial: FrozenTrial, family: str, architecture: str | None) -> str:
-        """The run name of a trial."""
-        name = encode(trial.params, number=trial.number, family=family, keys=self.keys, architecture=architecture)
-        self.keys.settle()
+        """The run name of a trial, which becomes one of its user attributes."""
+        with self._naming:
+            name = encode(trial.params, number=trial.number, family=family, keys=self.keys, architecture=architecture)
+            self.keys.settle()
+        self.storage.set_trial_user_attr(trial._trial_id, RUN, name)
         return name
 
     def seed(self, number: int) -> int:
@@ -262,3 +382,13 @@ class Search:
                 raise
         self.pruning.ended(frozen)
         return frozen
+
+
+def _has_point(trial: FrozenTrial, names: Sequence[str], point: Sequence[Any]) -> bool:
+    """Whether a trial has the parameters of a grid's point."""
+    missing = object()
+    return all(_same(trial.params.get(name, missing), value) for name, value in zip(names, point, strict=True))
+
+
+def _same(one: Any, other: Any) -> bool:
+    return isinstance(one, bool) == isinstance(other, bool) and (one == other or (one != one and other != other))

@@ -1,33 +1,62 @@
 """A study as it stands in the database, and what becomes of its trials that have not ended."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweep.control.ending import ran_out
-from sweep.control.optuna_rows import read_study_attributes, read_trials
+from sweep.control.ending import failed_untrained, ran_out
+from sweep.control.optuna_rows import read_study_attributes
 from sweep.control.search import Search
 from sweep.control.storage import Ledger
-from sweep.store import FINISHED, RunRecord, Store, StudyRecord
+from sweep.store import ADDED, FINISHED, RUN, RunRecord, Store, StudyRecord
+from sweep.store.trials import read_rows
 
 ENDED_ELSEWHERE = "ended by another process in Optuna's tables"
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A study's trials by number with their ids in the database, its runs, its user and its system attributes."""
+    """A study's trials by number with their ids in the database, its runs, its user and its system attributes.
+
+    `moved` are the trials that shared their number with another one, by id, with the number that they have here.
+    """
 
     known: Mapping[int, tuple[int, FrozenTrial]] = field(default_factory=dict)
     runs: list[RunRecord] = field(default_factory=list)
     attributes: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {})
+    moved: Mapping[int, int] = field(default_factory=dict)
 
     @property
-    def out_of_memory(self) -> set[int]:
-        """The runs that failed for want of memory, which samplers see as pruned."""
-        return {run.number for run in self.runs if run.state == "FAIL" and ran_out(run.reason)}
+    def theirs(self) -> list[int]:
+        """The trials that other programs added or run, by number: they have no run of ours, or one that says so."""
+        runs = {run.number: run for run in self.runs}
+        return [
+            number
+            for number, (_, trial) in self.known.items()
+            if (number not in runs and trial.state != TrialState.WAITING)
+            or (number in runs and runs[number].added)
+        ]
+
+    @property
+    def done(self) -> int:
+        """How many trials that sweep trained have ended."""
+        return sum(run.state in FINISHED and not run.added for run in self.runs)
+
+    @property
+    def hopeless(self) -> set[int]:
+        """The runs that failed for their parameters, which samplers see as pruned.
+
+        What failed before it trained did so with the study file of its time: another one may do better.
+        """
+        ours = [run for run in self.runs if not run.added]
+        trained = any(run.epoch > 0 or run.state == "COMPLETE" for run in ours)
+        latest = max(ours, key=lambda run: run.started or 0.0).snapshot if ours else None
+        untrained = [run.number for run in ours if trained and run.snapshot == latest and failed_untrained(run)]
+        return {run.number for run in ours if run.state == "FAIL" and ran_out(run.reason)} | set(untrained)
 
     def trials(self) -> list[FrozenTrial]:
         """The trials without a gap in their numbers; those that have begun and not ended are RUNNING.
@@ -38,7 +67,7 @@ class Standing:
 
     def _trials(self) -> Iterator[FrozenTrial]:
         begun = {run.number for run in self.runs if run.state not in FINISHED}
-        out = self.out_of_memory
+        hopeless = self.hopeless
         for number in range(max(self.known, default=-1) + 1):
             if number not in self.known:  # somebody deleted it
                 yield create_trial(state=TrialState.RUNNING)
@@ -46,7 +75,7 @@ class Standing:
             trial = copy.copy(self.known[number][1])
             if trial.state == TrialState.WAITING and number in begun:
                 trial.state = TrialState.RUNNING
-            if number in out and trial.state == TrialState.FAIL:
+            if number in hopeless and trial.state == TrialState.FAIL:
                 trial.state = TrialState.PRUNED
             yield trial
 
@@ -54,9 +83,52 @@ class Standing:
 def read_standing(store: Store, record: StudyRecord) -> Standing:
     """Read a study whole."""
     with store.engine.connect() as connection:
-        known = read_trials(connection, record.study_id)
+        rows = read_rows(connection, record.study_id)
         attributes = read_study_attributes(connection, record.study_id)
-    return Standing(known, store.runs(record.study_id), attributes)
+    numbers = {trial.number for _, trial in rows}
+    runs = [run for run in store.runs(record.study_id) if not run.added or run.number in numbers]
+    known, moved = number_trials(rows, runs)
+    return Standing(known, runs, attributes, moved)
+
+
+def number_trials(
+    rows: Sequence[tuple[int, FrozenTrial]], runs: Sequence[RunRecord]
+) -> tuple[dict[int, tuple[int, FrozenTrial]], dict[int, int]]:
+    """Give each trial a number of its own.
+
+    Of trials that share a number, which Optuna's tables do not rule out, the one that our run is of keeps it.
+
+    Args:
+        rows: the trials with their ids, in the order in which they were written.
+        runs: the study's runs.
+
+    Returns:
+        the trials by number with their ids; and the new numbers of those that shared one, by id.
+    """
+    by_number = defaultdict(list)
+    for trial_id, trial in rows:
+        by_number[trial.number].append((trial_id, trial))
+    ours = {run.number: run for run in runs}
+    known, others = {}, []
+    for number, sharing in sorted(by_number.items()):
+        sharing.sort(key=lambda row: -_likeness(row[1], ours.get(number)))  # stable: the first that was written leads
+        known[number] = sharing[0]
+        others += sharing[1:]
+    moved = {}
+    for number, (trial_id, trial) in enumerate(
+        sorted(others, key=lambda row: row[0]), start=max(known, default=-1) + 1
+    ):
+        trial.number = trial._trial_id = moved[trial_id] = number
+        known[number] = (trial_id, trial)
+    return known, moved
+
+
+def _likeness(trial: FrozenTrial, run: RunRecord | None) -> int:
+    """How much speaks for a trial being that of our run."""
+    if run is None:
+        return 0
+    named = run.name is not None and trial.user_attrs.get(RUN) == run.name
+    return 4 * named + 2 * (trial.params == run.params) + (trial.state.name == run.state)
 
 
 def begin_again(search: Search, ledger: Ledger) -> list[int]:
@@ -67,9 +139,13 @@ def begin_again(search: Search, ledger: Ledger) -> list[int]:
     unended = []
     for trial in search.trials():
         run = ledger.find(trial.number)
+        if not search.storage.is_ours(trial.number):
+            continue
         if trial.state == TrialState.RUNNING:
             search.storage.wait(trial._trial_id)
-            if run is not None:
+            if run is not None and run.state in FINISHED:  # its trial was deleted
+                ledger.put(RunRecord(trial.number, state="WAITING"))
+            elif run is not None:
                 ledger.wait(trial.number, run.reason)
             unended.append(trial.number)
         elif run is not None and trial.state.is_finished() and run.state not in FINISHED:

@@ -7,7 +7,7 @@ acknowledged, and writes what changed in one transaction.
 import copy
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.store import RunRecord
+from sweep.store import ADDED, RunRecord
 from sweep.words import counted
 
 RUNG_PREFIX = "completed_rung_"  # where Optuna's successive halving keeps a trial's value at a rung
@@ -29,6 +29,10 @@ class WriteBehindStorage(InMemoryStorage):
     """Optuna's in-memory storage that remembers which trials, and whether the study's attributes, changed since `take`.
 
     Safe to use from any thread. One study lives in it.
+
+    Attributes:
+        numbering: adds a trial by calling the function that it is given, when no other program can take its number.
+        taking: whether a waiting trial, by number, is ours to run, since another program may run it by now.
     """
 
     def __init__(self) -> None:
@@ -36,7 +40,16 @@ class WriteBehindStorage(InMemoryStorage):
         self._changed: set[int] = set()
         self._shown: dict[int, TrialState] = {}  # what the tables have instead of the state here
         self._attributes_changed = False
+        self._others: set[int] = set()  # trials that other programs added or run
         self._marks = threading.Lock()
+        self.numbering: Callable[[Callable[[], int]], int] = lambda create: create()
+        self.taking: Callable[[int], bool] = lambda number: True
+
+    @property
+    def changed(self) -> bool:
+        """Whether `take` would return something."""
+        with self._marks:
+            return bool(self._changed) or self._attributes_changed
 
     def take(self) -> tuple[list[FrozenTrial], bool]:
         """The trials that changed since the last call, as snapshots by number, and whether the study's attributes did.
@@ -72,10 +85,47 @@ class WriteBehindStorage(InMemoryStorage):
         for key, value in system.items():
             super().set_study_system_attr(STUDY_ID, key, value)
 
-    def begun(self) -> int:
-        """How many trials have begun; others may be queued."""
+    def adopt(self, trial: FrozenTrial) -> int:
+        """Add a trial that another program wrote into the tables, and return its number here."""
         with self._lock:
-            return self.get_n_trials(STUDY_ID) - self.get_n_trials(STUDY_ID, TrialState.WAITING)
+            number = super().create_new_trial(STUDY_ID, template_trial=trial)
+            self.disown(number, trial)
+            return number
+
+    def disown(self, number: int, trial: FrozenTrial) -> None:
+        """Take a trial as another program has it by now, which ended it, runs it or has put it back into the queue."""
+        with self._lock:
+            theirs = copy.copy(trial)
+            theirs.number = theirs._trial_id = number
+            self._set_trial(number, theirs)
+            self._update_cache(number, STUDY_ID)
+            if trial.state == TrialState.WAITING:
+                self._others.discard(number)
+            else:
+                self._others.add(number)
+
+    def adopt_attributes(self, user: Mapping[str, Any], system: Mapping[str, Any]) -> None:
+        """Take attributes of the study as another program has set them in the tables."""
+        for key, value in user.items():
+            super().set_study_user_attr(STUDY_ID, key, value)
+        for key, value in system.items():
+            super().set_study_system_attr(STUDY_ID, key, value)
+
+    def replace(self, trial: FrozenTrial) -> None:
+        """Have samplers and pruners see a trial in another way than the tables have it."""
+        with self._lock:
+            self._set_trial(trial.number, trial)
+
+    def is_ours(self, number: int) -> bool:
+        """Whether a trial is one that this study trains, or will."""
+        with self._lock:
+            return number not in self._others
+
+    def begun(self) -> int:
+        """How many trials of ours have begun; others may be queued."""
+        with self._lock:
+            waiting = self.get_n_trials(STUDY_ID, TrialState.WAITING)
+            return self.get_n_trials(STUDY_ID) - waiting - len(self._others)
 
     def wait(self, trial_id: int) -> None:
         """Have a running trial wait to be run again."""
@@ -86,6 +136,15 @@ class WriteBehindStorage(InMemoryStorage):
         with self._marks:
             self._shown[trial_id] = state
             self._changed.add(trial_id)
+
+    def hold_against(self, number: int) -> None:
+        """Have samplers see a trial that has failed as pruned, which ranks it below all others."""
+        with self._lock:
+            failed = copy.copy(self.get_trial(number))
+            failed.state = TrialState.PRUNED
+            self._set_trial(number, failed)
+        with self._marks:
+            self._shown[number] = TrialState.FAIL
 
     def disguised(self) -> list[int]:
         """The trials that are FAIL in the tables and PRUNED here, by number."""
@@ -120,9 +179,12 @@ class WriteBehindStorage(InMemoryStorage):
             self._changed.add(trial_id)
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        trial_id = super().create_new_trial(study_id, template_trial)
-        self._mark(trial_id)
-        return trial_id
+        def create() -> int:
+            trial_id = super(WriteBehindStorage, self).create_new_trial(study_id, template_trial)
+            self._mark(trial_id)
+            return trial_id
+
+        return self.numbering(create)
 
     def set_trial_param(
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
@@ -131,6 +193,9 @@ class WriteBehindStorage(InMemoryStorage):
         self._mark(trial_id)
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        waits = state == TrialState.RUNNING and self.get_trial(trial_id).state == TrialState.WAITING
+        if waits and not self.taking(trial_id):
+            return False
         done = super().set_trial_state_values(trial_id, state, values)
         self._mark(trial_id)
         return done
@@ -181,6 +246,12 @@ class Ledger:
         self._pending = Changes()
         self._lock = threading.Lock()
 
+    @property
+    def changed(self) -> bool:
+        """Whether `take` would return something."""
+        with self._lock:
+            return bool(self._changed or self._pending)
+
     def runs(self) -> list[RunRecord]:
         """Copies of all runs, by number."""
         with self._lock:
@@ -195,6 +266,13 @@ class Ledger:
         """A copy of one run, or None."""
         with self._lock:
             return copy.copy(self._runs[number]) if number in self._runs else None
+
+    def has_trained(self) -> bool:
+        """Whether a run of ours has trained an epoch, reported a value, or ended with one."""
+        with self._lock:
+            return any(
+                not run.added and (run.epoch > 0 or run.state == "COMPLETE") for run in self._runs.values()
+            )
 
     def put(self, run: RunRecord) -> None:
         """Add a run, or replace the one of its number."""

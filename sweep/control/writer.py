@@ -1,6 +1,7 @@
 """Writes a study: what changed in the coordinator's memory goes to Optuna's tables and ours in one transaction.
 
-Each transaction checks that the study is still there and still ours (its `owner`), and raises `LeaseLost` if not. A
+What other programs write into Optuna's tables meanwhile is read here too, so that no two trials get one number. Each
+transaction checks that the study is still there and still ours (its `owner`), and raises `LeaseLost` if not. A
 failed transaction leaves nothing behind and is tried again whole; all its statements may be repeated.
 """
 
@@ -8,20 +9,22 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.control.lease import LeaseLost, is_ours
-from sweep.control.optuna_rows import TrialWriter, read_trials, trials, upsert, write_study_attributes
+from sweep.control.optuna_rows import TrialWriter, read_study_attributes, upsert, write_study_attributes
+from sweep.control.others import Others
 from sweep.control.storage import STUDY_ID, Changes, Ledger, WriteBehindStorage
 from sweep.snapshot import Snapshot
-from sweep.store import Command, Store, StudyRecord
-from sweep.store.database import writing
+from sweep.store import ADDED, Command, Store, StudyRecord
+from sweep.store.database import REFUSES, writing
 from sweep.store.tables import commands, metrics, runs, split_float, studies
 from sweep.store.tables import snapshots as snapshot_table
+from sweep.store.trials import read_trials, trials
 
 Attributes = tuple[Mapping[str, Any], Mapping[str, Any]]
 """A study's user attributes and its system attributes."""
@@ -36,6 +39,8 @@ class StudyWriter:
         storage, ledger: the memory to write from.
         known: the trials that stand there, by number, with their ids.
         attributes: the study's attributes that stand there.
+        others: is told of trials that other programs write; None passes them over.
+        moved: the numbers that trials are to have instead of the one they share with another, by their ids.
     """
 
     def __init__(
@@ -46,12 +51,20 @@ class StudyWriter:
         ledger: Ledger,
         known: Mapping[int, tuple[int, FrozenTrial]] | None = None,
         attributes: Attributes = ({}, {}),
+        others: Others | None = None,
+        moved: Mapping[int, int] | None = None,
     ) -> None:
         self.store = store
         self.record = record
         self._storage = storage
         self._ledger = ledger
+        self._others = others
         self._trials = TrialWriter(record.study_id, dict(known or {}))
+        for number, (_, trial) in (known or {}).items():
+            if not trial.state.is_finished() and ledger.find(number) is None:
+                self._trials.follow(number, trial)
+        for trial_id, number in (moved or {}).items():
+            self._trials.move(trial_id, number)
         self._attributes = attributes
         self._described = self._written = _described(record.keys, record.space, record.declaration, record.directory)
         self._snapshots: list[Snapshot] = []  # not written yet
@@ -98,16 +111,71 @@ class StudyWriter:
             self._write_changed()
             self._done = self._begun
 
-    def _write_changed(self) -> None:
+    def claim(self, create: Callable[[], int]) -> int:
+        """Add a trial to memory and tables under a number that nobody else can take, with everything else that changed.
+
+        Args:
+            create: adds it to memory, with its run if it begins, and returns its number.
+
+        Raises:
+            LeaseLost: the study is gone, or not ours any more.
+        """
+        number: list[int] = []
+
+        def once() -> None:
+            number.append(create())
+
+        with self._lock:
+            try:
+                self._begun += 1
+                self._write_changed(once)
+                self._done = self._begun
+            except REFUSES:  # the next flush writes it; if somebody has taken its number by then, theirs is changed
+                if not number:
+                    once()
+        return number[0]
+
+    def take(self, number: int) -> bool:
+        """Claim a trial of the queue, which another program may have taken by now.
+
+        Raises:
+            LeaseLost: the study is gone, or not ours any more.
+        """
+        with self._lock:
+            if not self._trials.knows(number):
+                return True
+            try:
+                with writing(self.store.engine) as connection:
+                    self._hold(connection, self._written)
+                    theirs = self._trials.take(connection, number)
+            except REFUSES:
+                return True
+            except KeyError:
+                return False
+            if theirs is not None:
+                self._trials.follow(number, theirs)
+                self._has_changed(number, theirs)
+            return theirs is None
+
+    def _write_changed(self, create: Callable[[], None] | None = None) -> None:
         described = self._described
-        changes = self._ledger.take()  # first: a run may be behind its trial, and never before it
-        snapshots, attributes = self._storage.take()
         new = list(self._snapshots)
-        if not (snapshots or attributes or changes or new) and described == self._written:
+        waiting = self._storage.changed or self._ledger.changed or new or self._trials.moves
+        if not (waiting or create) and described == self._written:
             return
+        changes, attributes = Changes(), False
+        snapshots: list[FrozenTrial] = []
         try:
             with writing(self.store.engine) as connection:
                 self._hold(connection, described)
+                if create is not None:
+                    self._see_others(connection, lock=True)
+                    create()
+                changes = self._ledger.take()  # first: a run may be behind its trial, and never before it
+                snapshots, attributes = self._storage.take()
+                snapshots = self._with_runs(snapshots, changes)
+                if create is None and not all(self._trials.knows(trial.number) for trial in snapshots):
+                    self._see_others(connection, lock=True)
                 kept = [{"hash": snapshot.hash, "content": snapshot.as_text()} for snapshot in new]
                 upsert(connection, snapshot_table, ["hash"], kept)
                 self._trials.write(connection, snapshots)
@@ -121,6 +189,48 @@ class StudyWriter:
         self._trials.written(snapshots)
         self._written, self._attributes = described, now
         del self._snapshots[: len(new)]
+
+    def _with_runs(self, snapshots: list[FrozenTrial], changes: Changes) -> list[FrozenTrial]:
+        """Put off a trial that has just begun and has no run yet: one that runs without a run is somebody else's."""
+        begun = {run.number for run in changes.runs}
+        late = [trial for trial in snapshots if self._trials.begins(trial) and trial.number not in begun]
+        self._storage.mark(late, attributes=False)
+        numbers = {trial.number for trial in late}
+        return [trial for trial in snapshots if trial.number not in numbers]
+
+    def _see_others(self, connection: sa.Connection, *, lock: bool) -> None:
+        """Take over what other programs have written into Optuna's tables."""
+        if lock:
+            self._trials.lock_numbers(connection)
+        self._trials.look_again(connection)
+        new, changed = self._trials.news(connection)
+        if self._others is None:
+            return
+        for trial_id, trial in new:
+            self._trials.arrived(trial_id, self._others.arrived(trial), trial)
+        for number, trial in changed:
+            self._has_changed(number, trial)
+
+    def _has_changed(self, number: int, trial: FrozenTrial) -> None:
+        """A trial that nobody or somebody else runs has another state in the tables by now."""
+        run = self._ledger.find(number)
+        if self._others is not None and (run is None or run.added):  # else we have begun it ourselves
+            self._trials.changed(number, trial)
+            self._others.changed(number, trial)
+
+    def see_others(self) -> None:
+        """Take over what other programs have written into Optuna's tables since the last call, without writing."""
+        with self._lock, self.store.engine.connect() as connection:
+            self._see_others(connection, lock=False)
+            there = read_study_attributes(connection, self.record.study_id)
+            news = [
+                {key: value for key, value in now.items() if key not in before or before[key] != value}
+                for now, before in zip(there, self._attributes, strict=True)
+            ]
+            if any(news):
+                self._storage.adopt_attributes(*news)
+                user, system = ({**old, **new} for old, new in zip(self._attributes, news, strict=True))
+                self._attributes = (user, system)
 
     def beat(self) -> None:
         """Show that this coordinator lives."""

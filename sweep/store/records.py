@@ -7,6 +7,7 @@ from typing import Any
 
 from sweep.finding import Finding
 from sweep.store.tables import join_float, split_float
+from sweep.words import plain
 
 Value = None | bool | int | float | str
 
@@ -15,8 +16,14 @@ FINISHED = frozenset({"COMPLETE", "PRUNED", "FAIL"})
 REVIVES = "revives"
 """The user attribute of a trial that goes on with a pruned one, whose number it is."""
 
+RUN = "run"
+"""The user attribute of a trial that is its run's name."""
+
 OUT_OF_MEMORY = "out of memory"
 """How the reason of a run begins that failed for want of memory: samplers learn from it, and it is not tried again."""
+
+ADDED = "added through Optuna, not trained by sweep"
+"""The reason of a run whose trial another program wrote into Optuna's tables; it does not count towards `trials`."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,11 @@ class RunRecord:
         return self.values[0] if self.values else None
 
     @property
+    def added(self) -> bool:
+        """Whether another program added or trained its trial; then it does not count towards the study's `trials`."""
+        return self.reason == ADDED
+
+    @property
     def feasible(self) -> bool | None:
         """Whether every constraint is met, that is 0 or less; None for a run without constraints."""
         return all(value <= 0 for value in self.constraints.values()) if self.constraints else None
@@ -132,6 +144,9 @@ class RunRecord:
             [Finding.from_dict(item) for item in json.loads(values["findings"])] if values["findings"] else []
         )
         values["interruptions"] = json.loads(values["interruptions"]) if values["interruptions"] else []
+        for name in ("reason", "traceback"):  # those of earlier versions may have colours
+            values[name] = plain(values[name]) if values[name] is not None else None
+        values["interruptions"] = [plain(text) for text in values["interruptions"]]
         values["values"] = json.loads(values["values"]) if values.get("values") else None
         values["constraints"] = json.loads(values["constraints"]) if values.get("constraints") else {}
         values["trainings"] = [Training.from_dict(item) for item in json.loads(values.get("trainings") or "[]")]

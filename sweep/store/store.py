@@ -13,13 +13,22 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from sweep.errors import StoreError
+from sweep.names import KeyTable
+from sweep.objective import Objective
 from sweep.store import database
-from sweep.store.records import Owner, RunRecord, StudyRecord
+from sweep.store.records import ADDED, Owner, RunRecord, StudyRecord
 from sweep.store.tables import commands, join_float, metrics, runs, snapshots, studies
 from sweep.words import listed
 
 Epochs = dict[int, dict[str, float]]
 """Metrics by epoch (counted from 0), each a value by name."""
+
+# Whether a finished trial of Optuna's has no run of ours. Optuna takes a second to import: it reads only those.
+_HAS_ADDED = sa.text(
+    "SELECT EXISTS (SELECT 1 FROM trials WHERE trials.study_id = :study"
+    " AND trials.state IN ('COMPLETE', 'PRUNED', 'FAIL') AND NOT EXISTS (SELECT 1 FROM sweep_runs"
+    " WHERE sweep_runs.study_id = trials.study_id AND sweep_runs.number = trials.number))"
+)
 
 
 @dataclass(frozen=True)
@@ -78,16 +87,39 @@ class Store:
         raise StoreError("a study must be one of the store's", repr(name), remedy)
 
     def runs(self, study_id: int, numbers: Sequence[int] | None = None) -> list[RunRecord]:
-        """A study's runs by number; `numbers` chooses some."""
+        """A study's runs by number; `numbers` chooses some.
+
+        A finished trial that another program has added to the study since it last ran is one of them.
+        """
         query = sa.select(runs).where(runs.c.study_id == study_id).order_by(runs.c.number)
         if numbers is not None:
             query = query.where(runs.c.number.in_(numbers))
         with self.engine.connect() as connection:
-            return [RunRecord.from_row(row) for row in connection.execute(query)]
+            found = [RunRecord.from_row(row) for row in connection.execute(query)]
+            if not connection.execute(_HAS_ADDED, {"study": study_id}).scalar():
+                return found
+            added = self._added(connection, study_id)
+        chosen = [run for run in added if numbers is None or run.number in numbers]
+        return sorted([*found, *chosen], key=lambda run: run.number)
+
+    def _added(self, connection: sa.Connection, study_id: int) -> list[RunRecord]:
+        """The runs of trials that others have added and no coordinator has seen."""
+        from sweep.store.trials import read_added
+
+        row = connection.execute(sa.select(studies).where(studies.c.study_id == study_id)).one_or_none()
+        if row is None:
+            return []
+        study = StudyRecord.from_row(row)
+        keys = KeyTable(short=study.declaration.get("short") or {}, table=study.keys)
+        objective = Objective(study.declaration["objective"][0], study.declaration["direction"][0])
+        return read_added(connection, study_id, study.name, keys, objective)
 
     def counts(self, study_id: int) -> dict[str, int]:
-        """How many runs a study has in each state."""
-        query = sa.select(runs.c.state, sa.func.count()).where(runs.c.study_id == study_id).group_by(runs.c.state)
+        """How many of the runs that sweep trains a study has in each state; trials that others added do not count."""
+        trained = sa.or_(runs.c.reason.is_(None), runs.c.reason != ADDED)
+        query = (
+            sa.select(runs.c.state, sa.func.count()).where(runs.c.study_id == study_id, trained).group_by(runs.c.state)
+        )
         with self.engine.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 

@@ -34,6 +34,7 @@ from sweep.train.beginning import Growth, begin
 from sweep.train.link import Fenced, Gone, Link, Refused
 from sweep.train.run import Interrupted, Requeued, StartOver
 from sweep.train.trial import Previewed, WorkerTrial
+from sweep.words import plain
 
 __all__ = ["Interrupted", "work"]
 
@@ -94,7 +95,7 @@ def _train(link: Link, study: Study, trial: WorkerTrial, imports: Imports, *, se
         returned = _trained(study, trial, settled=settled)
         state, values = "COMPLETE", _values(returned)
     except optuna.TrialPruned as pruned:
-        state, reason = "PRUNED", trial.run.reason or str(pruned) or "the objective raised TrialPruned"
+        state, reason = "PRUNED", trial.run.reason or plain(str(pruned)) or "the objective raised TrialPruned"
     except Previewed:
         state = "PRUNED"
     except Requeued as requeued:
@@ -109,10 +110,10 @@ def _train(link: Link, study: Study, trial: WorkerTrial, imports: Imports, *, se
     except BaseException as error:  # an exception, sys.exit, KeyboardInterrupt: the study's own
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             _refuse_full_disk(link, trial, error)
-        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        reason = plain(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
         if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
             reason = f"{OUT_OF_MEMORY}: {reason}"
-        trace = "".join(traceback.format_exception(error))
+        trace = plain("".join(traceback.format_exception(error)))
     if trial.run.final is not None:  # also where the objective caught what sweep.fit raised
         state, values, reason = trial.run.final, None, trial.run.reason
     if state != "WAITING" and not trial.run.named and not trial.previewed:

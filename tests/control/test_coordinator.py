@@ -269,7 +269,7 @@ def test_attributes_go_to_optuna(house, tmp_path):
         house.desk.attribute("0", 0, kind, key, value)
     worker.end()
     trial = optunas_trials(f"sqlite:///{tmp_path}/sweep.db")[0]
-    assert (trial.user_attrs, trial.system_attrs["mark"]) == ({"note": [1, "\x00"]}, 2)
+    assert (trial.user_attrs, trial.system_attrs["mark"]) == ({"note": [1, "\x00"], "run": house.run(0).name}, 2)
     assert trial.constraints == {"memory": 0.5}
     with pytest.raises(Fenced):
         house.desk.attribute("0", 0, "user", "late", 1)
@@ -548,9 +548,12 @@ def another_space(tmp_path, space, **declaration):
 @pytest.mark.parametrize(
     ("space", "got"),
     [
-        ({"x": FloatDistribution(-1.0, 2.0)}, "x from [-1.0, 2.0], which was [-1.0, 1.0]"),
-        ({"y": SPACE["x"]}, "a new parameter, y"),
-        ({}, "no parameter x"),
+        (
+            {"x": FloatDistribution(-1.0, 2.0)},
+            "The range of x has grown: it is [-1.0, 1.0] in the trials of study study, and now [-1.0, 2.0]. To continue",
+        ),
+        ({"y": SPACE["x"]}, "The trials of study study have no parameter y. To start"),
+        ({}, "The trials of study study have a parameter x, which is gone. To start"),
     ],
 )
 def test_another_search_space_is_refused_with_the_command_that_starts_it_under_a_new_name(tmp_path, space, got):
@@ -570,7 +573,9 @@ def another_space_again(tmp_path, space):
 
 
 def test_another_direction_is_refused(tmp_path):
-    assert "a study keeps its direction" in another_space(tmp_path, SPACE, direction=["maximize"])
+    assert "Study study has the direction minimize, and the study file now says maximize." in another_space(
+        tmp_path, SPACE, direction=["maximize"]
+    )
 
 
 def test_a_study_of_plain_optuna_is_not_taken_over(tmp_path):

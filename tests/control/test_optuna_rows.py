@@ -15,9 +15,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.control.lease import optuna_studies
-from sweep.control.optuna_rows import read_study_attributes, read_trials, trials
+from sweep.control.optuna_rows import read_study_attributes
 from sweep.store import Store
 from sweep.store.database import writing
+from sweep.store.trials import read_trials, trials
 from tests.control.memory import Memory, comparable
 from tests.databases import Commits, optunas_own
 

@@ -1,0 +1,71 @@
+"""What to do with a search space that no longer fits a study: a new study, under a name that nobody has."""
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweep.declaration import Declaration, Value
+from sweep.store import RunRecord
+from sweep.store.database import names_in, parse_url
+
+if TYPE_CHECKING:
+    from sweep.control.opening import Settings
+
+LONGEST = 80  # characters of a study's name
+DEFAULTS = {"storage": ("SWEEP_STORAGE", "sqlite:///sweep.db"), "logdir": ("SWEEP_LOGDIR", "runs")}
+
+
+def other_name(name: str, storage: str, logdir: str) -> str:
+    """A name for another study, which no study of the database and no folder in the log directory has.
+
+    It has no hyphens: run names, which begin with it, escape them, and `^name` would not find those runs.
+    """
+    taken = names_in(parse_url(storage))
+    base = name.replace("-", "_")
+    for number in count(2):
+        found = f"{base[: LONGEST - len(f'_{number}')]}_{number}"
+        if found not in taken and not (Path(logdir) / found).exists():
+            return found
+    raise RuntimeError("there is a number for every study")
+
+
+def new_study(declaration: Declaration, settings: "Settings", *, seeds: bool) -> str:
+    """How to start a study of another name.
+
+    Args:
+        seeds: whether the best runs of this one are to be tried first; they must fit.
+    """
+    name = other_name(declaration.name, settings.storage, settings.logdir)
+    if declaration.file is None:
+        return f"To start a new study, call study.run(name={name!r})."
+    best = ["--from", f"{declaration.name}:best:5"] if seeds else []
+    words = ["sweep", "start", _shown(declaration.file), "--name", name, *best, *_places(settings)]
+    return f"To start a new study{', from the best runs of this one' if seeds else ''}: {shlex.join(words)}"
+
+
+def advise(declaration: Declaration, settings: "Settings", runs: list[RunRecord], params: Mapping[str, Value]) -> str:
+    """The advice for a search space that has changed.
+
+    Args:
+        runs: those of the study.
+        params: what a trial of the new space has that is in the old one too.
+    """
+    seeds = bool(params) and any(run.state == "COMPLETE" and run.params.keys() & params.keys() for run in runs)
+    return new_study(declaration, settings, seeds=seeds)
+
+
+def _places(settings: "Settings") -> Iterator[str]:
+    for name, (variable, usual) in DEFAULTS.items():
+        given = getattr(settings, name)
+        if given != (os.environ.get(variable) or usual):
+            yield from (f"--{name}", given)
+
+
+def _shown(path: str) -> str:
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return path
