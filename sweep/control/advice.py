@@ -1,21 +1,17 @@
 """What to do with a search space that no longer fits a study: a new study, under a name that nobody has."""
 
-import os
 import shlex
 from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from sweep.declaration import Declaration, Value
+from sweep.declaration import Declaration
+from sweep.names import Value
+from sweep.options import OPTIONS, Settings
 from sweep.store import RunRecord
 from sweep.store.database import names_in, parse_url
 
-if TYPE_CHECKING:
-    from sweep.control.opening import Settings
-
 LONGEST = 80  # characters of a study's name
-DEFAULTS = {"storage": ("SWEEP_STORAGE", "sqlite:///sweep.db"), "logdir": ("SWEEP_LOGDIR", "runs")}
 
 
 def other_name(name: str, storage: str, logdir: str) -> str:
@@ -32,7 +28,7 @@ def other_name(name: str, storage: str, logdir: str) -> str:
     raise RuntimeError("there is a number for every study")
 
 
-def new_study(declaration: Declaration, settings: "Settings", *, seeds: bool) -> str:
+def new_study(declaration: Declaration, settings: Settings, *, seeds: bool) -> str:
     """How to start a study of another name.
 
     Args:
@@ -46,7 +42,7 @@ def new_study(declaration: Declaration, settings: "Settings", *, seeds: bool) ->
     return f"To start a new study{', from the best runs of this one' if seeds else ''}: {shlex.join(words)}"
 
 
-def advise(declaration: Declaration, settings: "Settings", runs: list[RunRecord], params: Mapping[str, Value]) -> str:
+def advise(declaration: Declaration, settings: Settings, runs: list[RunRecord], params: Mapping[str, Value]) -> str:
     """The advice for a search space that has changed.
 
     Args:
@@ -57,11 +53,11 @@ def advise(declaration: Declaration, settings: "Settings", runs: list[RunRecord]
     return new_study(declaration, settings, seeds=seeds)
 
 
-def _places(settings: "Settings") -> Iterator[str]:
-    for name, (variable, usual) in DEFAULTS.items():
+def _places(settings: Settings) -> Iterator[str]:
+    for name in ("storage", "logdir"):
         given = getattr(settings, name)
-        if given != (os.environ.get(variable) or usual):
-            yield from (f"--{name}", given)
+        if given != OPTIONS[name].usual:
+            yield from (OPTIONS[name].flag, given)
 
 
 def _shown(path: str) -> str:

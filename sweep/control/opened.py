@@ -23,7 +23,7 @@ from sweep.declaration import Declaration
 from sweep.errors import StudyError
 from sweep.options import Settings
 from sweep.snapshot import Snapshot
-from sweep.store import ADDED, FINISHED, RunRecord, Store
+from sweep.store import FINISHED, RunRecord, Store
 from sweep.store.database import REFUSES, sqlite_path
 from sweep.store.lease import new_owner
 from sweep.store.sqlite_file import remove_unused

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 
 from sweep.control.search import Search
 from sweep.control.storage import Ledger
-from sweep.store import ADDED, RunRecord
+from sweep.store import RunRecord
 
 
 class Others:

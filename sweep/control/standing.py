@@ -12,7 +12,7 @@ from sweep.control.ending import failed_untrained, ran_out
 from sweep.control.optuna_rows import read_study_attributes
 from sweep.control.search import Search
 from sweep.control.storage import Ledger
-from sweep.store import ADDED, FINISHED, RUN, RunRecord, Store, StudyRecord
+from sweep.store import FINISHED, RUN, RunRecord, Store, StudyRecord
 from sweep.store.trials import read_rows
 
 ENDED_ELSEWHERE = "ended by another process in Optuna's tables"
@@ -37,8 +37,7 @@ class Standing:
         return [
             number
             for number, (_, trial) in self.known.items()
-            if (number not in runs and trial.state != TrialState.WAITING)
-            or (number in runs and runs[number].added)
+            if (number not in runs and trial.state != TrialState.WAITING) or (number in runs and runs[number].added)
         ]
 
     @property

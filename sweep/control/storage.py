@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.store import ADDED, RunRecord
+from sweep.store import RunRecord
 from sweep.words import counted
 
 RUNG_PREFIX = "completed_rung_"  # where Optuna's successive halving keeps a trial's value at a rung
@@ -95,7 +95,7 @@ class WriteBehindStorage(InMemoryStorage):
     def disown(self, number: int, trial: FrozenTrial) -> None:
         """Take a trial as another program has it by now, which ended it, runs it or has put it back into the queue."""
         with self._lock:
-            theirs = copy.copy(trial)
+            theirs = copy.deepcopy(trial)
             theirs.number = theirs._trial_id = number
             self._set_trial(number, theirs)
             self._update_cache(number, STUDY_ID)
@@ -270,9 +270,7 @@ class Ledger:
     def has_trained(self) -> bool:
         """Whether a run of ours has trained an epoch, reported a value, or ended with one."""
         with self._lock:
-            return any(
-                not run.added and (run.epoch > 0 or run.state == "COMPLETE") for run in self._runs.values()
-            )
+            return any(not run.added and (run.epoch > 0 or run.state == "COMPLETE") for run in self._runs.values())
 
     def put(self, run: RunRecord) -> None:
         """Add a run, or replace the one of its number."""

@@ -20,7 +20,7 @@ from sweep.control.optuna_rows import TrialWriter, read_study_attributes, upsert
 from sweep.control.others import Others
 from sweep.control.storage import STUDY_ID, Changes, Ledger, WriteBehindStorage
 from sweep.snapshot import Snapshot
-from sweep.store import ADDED, Command, Store, StudyRecord
+from sweep.store import Command, Store, StudyRecord
 from sweep.store.database import REFUSES, writing
 from sweep.store.tables import commands, metrics, runs, split_float, studies
 from sweep.store.tables import snapshots as snapshot_table

@@ -6,6 +6,7 @@ fraction of one. Importing this module imports Optuna.
 
 import json
 import math
+import warnings
 from collections import defaultdict
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -33,7 +34,9 @@ system_attributes = models.TrialSystemAttributeModel.__table__
 
 @lru_cache(maxsize=4096)
 def _distribution(text: str) -> BaseDistribution:
-    return json_to_distribution(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # whoever added a choice that is a list was warned
+        return json_to_distribution(text)
 
 
 def _to_local(time: datetime | None) -> datetime | None:

@@ -550,7 +550,7 @@ def another_space(tmp_path, space, **declaration):
     [
         (
             {"x": FloatDistribution(-1.0, 2.0)},
-            "The range of x has grown: it is [-1.0, 1.0] in the trials of study study, and now [-1.0, 2.0]. To continue",
+            "The range of x has grown: it is [-1.0, 1.0] in the trials of study study, and now [-1.0, 2.0]. To",
         ),
         ({"y": SPACE["x"]}, "The trials of study study have no parameter y. To start"),
         ({}, "The trials of study study have a parameter x, which is gone. To start"),
@@ -559,7 +559,7 @@ def another_space(tmp_path, space, **declaration):
 def test_another_search_space_is_refused_with_the_command_that_starts_it_under_a_new_name(tmp_path, space, got):
     said = another_space(tmp_path, space)
     assert got in said
-    assert "--name study-2 --from study:best:5" in said
+    assert "study.run(name='study_2')" in said
     assert another_space_again(tmp_path, space) == said
 
 

@@ -90,6 +90,15 @@ class Worker:
             self.suggest(name, distribution)
         return answer | self.desk.start(self.name, self.number, "mlp", "32", epochs)
 
+    def begin_or_end(self, space: Mapping[str, BaseDistribution] = SPACE) -> dict[str, Any]:
+        """Ask for a trial and have it named, if there is another one."""
+        answer = self.ask()
+        if "end" in answer:
+            return answer
+        for name, distribution in space.items():
+            self.suggest(name, distribution)
+        return answer | self.desk.start(self.name, self.number, "mlp", "32", None)
+
     def epoch(
         self, epoch: int, loss: float, *, findings: Any = None, broken: str | None = None, **metrics: float
     ) -> dict[str, Any]:
