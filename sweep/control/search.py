@@ -58,7 +58,7 @@ class Search:
         changed: bool = False,
         trial_seed: int | None = None,
         widen: bool = False,
-        advise: Callable[[Mapping[str, Value]], str] = lambda params: "Start it under a new name.",
+        advise: Callable[[Mapping[str, Value]], str] = lambda _: "Start it under a new name.",
     ) -> None:
         self.declaration = declaration
         self.fixed = dict(fixed or {})

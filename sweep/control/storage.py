@@ -43,7 +43,7 @@ class WriteBehindStorage(InMemoryStorage):
         self._others: set[int] = set()  # trials that other programs added or run
         self._marks = threading.Lock()
         self.numbering: Callable[[Callable[[], int]], int] = lambda create: create()
-        self.taking: Callable[[int], bool] = lambda number: True
+        self.taking: Callable[[int], bool] = lambda _: True
 
     @property
     def changed(self) -> bool:

@@ -195,7 +195,7 @@ def test_many_trials_of_many_programs_have_a_number_each(tmp_path, storage_url):
 
         def train(name):
             worker = house.worker(name)
-            while "number" in worker.begin_or_end():
+            while "number" in worker.begin():
                 worker.epoch(0, 0.5)
                 worker.end(value=0.5)
 
@@ -222,7 +222,7 @@ def test_a_number_that_others_take_before_anything_is_kept_is_ours_and_theirs_is
         worker.ask()
         with_optuna(storage_url, lambda study: study.add_trial(added(0.375, 0.125)))
         worker.suggest("x", X)
-        assert house.desk.start("0", worker.number, None, None, None)["name"].endswith("-t0001")
+        assert worker.start()["name"].endswith("-t0001")
         assert house.coordinator.opened.search.trials()[2].params == {"x": 0.375}
         worker.end()
         assert worker.train() == 3
@@ -369,7 +369,7 @@ def test_a_commit_whose_answer_is_lost_does_not_take_a_trial_of_others_for_ours(
                 worker.ask()
             with_optuna(storage_url, lambda study, x=x: study.add_trial(added(x)))
             worker.suggest("x", X)
-            house.desk.start("0", worker.number, None, None, None)
+            worker.start()
             worker.epoch(0, 0.5)
             worker.end()
     found = optunas_trials(storage_url)

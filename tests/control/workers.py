@@ -13,7 +13,7 @@ from sweep.control.keeper import Keeper
 from sweep.control.progress import Silent
 from sweep.control.recovery import Recovery
 from sweep.options import Settings
-from sweep.store import RunRecord
+from sweep.store import RunRecord, Training
 from tests.control.memory import declare
 
 SPACE: dict[str, BaseDistribution] = {"x": FloatDistribution(-1.0, 1.0)}
@@ -84,20 +84,20 @@ class Worker:
         return self.desk.suggest(self.name, self.number, name, distribution_to_json(distribution))["value"]
 
     def begin(self, space: Mapping[str, BaseDistribution] = SPACE, epochs: int | None = None) -> dict[str, Any]:
-        """Ask for a trial, have its parameters, and have it named."""
-        answer = self.ask()
-        for name, distribution in space.items():
-            self.suggest(name, distribution)
-        return answer | self.desk.start(self.name, self.number, "mlp", "32", epochs)
-
-    def begin_or_end(self, space: Mapping[str, BaseDistribution] = SPACE) -> dict[str, Any]:
-        """Ask for a trial and have it named, if there is another one."""
+        """Ask for a trial, have its parameters, have it named, and begin its training, if there is another trial."""
         answer = self.ask()
         if "end" in answer:
             return answer
         for name, distribution in space.items():
             self.suggest(name, distribution)
-        return answer | self.desk.start(self.name, self.number, "mlp", "32", None)
+        return answer | self.start(epochs)
+
+    def start(self, epochs: int | None = None) -> dict[str, Any]:
+        """Have the trial named, and begin its training."""
+        answer = self.desk.start(self.name, self.number, "mlp", "32", epochs)
+        training = Training(0, judged=True, monitor="loss", planned=epochs)
+        self.desk.training(self.name, self.number, training.as_dict())
+        return answer
 
     def epoch(
         self, epoch: int, loss: float, *, findings: Any = None, broken: str | None = None, **metrics: float
