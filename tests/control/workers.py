@@ -113,7 +113,8 @@ class Worker:
     def end(self, state: str = "COMPLETE", value: float | None = 0.5, reason: str | None = None) -> dict[str, Any]:
         """End the trial."""
         values = [value] if state == "COMPLETE" and value is not None else None
-        return self.desk.end(self.name, self.number, state, values, reason, None)
+        known = self.desk._coordinator.opened.ledger.run(self.number).trainings
+        return self.desk.end(self.name, self.number, state, values, reason, None, [each.as_dict() for each in known])
 
     def train(self, loss: float = 0.5, space: Mapping[str, BaseDistribution] = SPACE) -> int:
         """A trial from start to finish; its number."""
