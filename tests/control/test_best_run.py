@@ -16,6 +16,25 @@ from sweep.store import Store
 from tests.control.workers import a_house
 from tests.databases import optunas_own
 
+
+def test_a_constraint_is_with_the_run_as_soon_as_it_is_set_and_anew_when_the_trial_runs_again(tmp_path):
+    with a_house(tmp_path) as house:
+        worker = house.worker("0")
+        worker.begin()
+        worker.desk.attribute("0", 0, "constraint", "size", 2.0)
+        worker.desk.attribute("0", 0, "user", "note", "constraints:no")
+        assert house.run(0).constraints == {"size": 2.0}
+        worker.end("WAITING", None, "its worker was killed")
+        worker.begin()
+        assert house.run(0).constraints == {}
+        worker.desk.attribute("0", 0, "constraint", "size", -2.0)
+        worker.end(value=1.0)
+        assert (house.stored(0).constraints, house.stored(0).feasible) == ({"size": -2.0}, True)
+    store = Store(f"sqlite:///{tmp_path}/sweep.db")
+    assert check_database(store) == []
+    store.close()
+
+
 NUMBERS = st.one_of(st.integers(-2, 2).map(float), st.sampled_from([math.inf, -math.inf, math.nan]))
 TRIALS = st.fixed_dictionaries(
     {

@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import optuna
 import pytest
 
+from tests.databases import optunas_own
 from tests.studies.test_wine import write_table
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -51,5 +53,9 @@ def test_a_study_runs_and_is_listed_with_its_families_and_its_objective(tmp_path
     assert {run["family"] for run in runs} <= families
     assert all(metric in run["metrics"] for run in runs)
     assert all((tmp_path / run["directory"]).is_dir() for run in runs)
+    (best,) = json.loads(sweep(tmp_path, "best", study, "-n", 1, "--json"))
+    with optunas_own(f"sqlite:///{tmp_path}/sweep.db") as storage:
+        theirs = optuna.load_study(study_name=study, storage=storage).best_trial
+    assert (best["number"], best["value"]) == (theirs.number, theirs.value)
     if study == "wine":
         assert [run["family"] for run in runs[:3]] == ["mlp", "dnn", "dnn_broke"]
