@@ -63,8 +63,8 @@ def _outcome(study: StudyRecord, run: RunRecord) -> str:
 def _findings(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> list[tuple[str, str | None]]:
     """How good the run was, and why it ended."""
     at = f" at epoch {run.best_epoch + 1}" if run.best_epoch is not None else ""
-    numbers = [f"best {short_number(run.best)}{at}"] if run.best is not None else []
-    numbers += [f"last {short_number(run.last)}"] if run.last is not None else []
+    numbers = [f"best {short_number(run.best)}{at}"] if run.epoch and run.best is not None else []
+    numbers += [f"last {short_number(run.last)}"] if run.epoch and run.last is not None else []
     return [
         ("value", ", ".join(_values(study, run, best)) or None),
         ("constraints", _constraints(run)),

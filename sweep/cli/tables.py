@@ -8,7 +8,7 @@ from sweep.cli.grid import Column, Grid
 from sweep.finding import mark
 from sweep.names import Value, format_value
 from sweep.read.durations import duration
-from sweep.read.runs import key_table
+from sweep.read.runs import key_table, objectives
 from sweep.read.sorting import OF_RUN
 from sweep.read.studies import Standing
 from sweep.read.trainings import epochs_text
@@ -71,7 +71,7 @@ def runs_grid(
         Column("run", [f"t{run.number:04d}" for run in runs]),
         Column("state", [run.state for run in runs], keep=98),
         Column("epoch", [_epoch(run) for run in runs], right=True, keep=60),
-        Column(_header(study, runs, "value", names=names), number_cells([run.value for run in runs])),
+        *_value_columns(study, runs, names=names),
         Column("feasible", [_feasible(run) for run in runs], keep=75),
         Column("best", number_cells([run.best for run in runs]), keep=71),
         Column("last", number_cells([run.last for run in runs]), keep=70),
@@ -89,10 +89,16 @@ def runs_grid(
     return Grid(columns, ["bold" if marked else "" for marked in is_best], states)
 
 
-def _header(study: StudyRecord, runs: Sequence[RunRecord], name: str, *, names: bool) -> str:
-    """The heading of a property: `run.value` where a parameter's column is headed `value`."""
+def _value_columns(study: StudyRecord, runs: Sequence[RunRecord], *, names: bool) -> list[Column]:
+    """What `train` returned: headed `run.value` beside a parameter `value`, and by name with several objectives."""
+    goals = objectives(study)
+    if len(goals) > 1:
+        returned = [[run.values[place] if run.values else None for run in runs] for place in range(len(goals))]
+        return [
+            Column(f"value.{goal.name}", number_cells(values)) for goal, values in zip(goals, returned, strict=True)
+        ]
     taken = set() if names else set(split_parameters(study, runs).varying.values())
-    return f"{OF_RUN}{name}" if name in taken else name
+    return [Column(f"{OF_RUN}value" if "value" in taken else "value", number_cells([run.value for run in runs]))]
 
 
 def _feasible(run: RunRecord) -> str:

@@ -236,6 +236,8 @@ class _Parser:
         try:
             quantity = self._find(name)
         except SweepError as error:
+            if error.got is None:  # the error says it all
+                raise FilterError(error.rule, None, error.remedy, position=token.position) from None
             raise FilterError(
                 f"a condition names {', '.join(PROPERTIES[:4])}, a metric or a parameter, and texts are quoted",
                 f"{name!r} at character {token.position + 1}",

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sweep.names import Value, format_value
-from sweep.read.runs import key_table, objective
+from sweep.read.runs import key_table, objective, objectives
 from sweep.read.trainings import trained_text
 from sweep.serve import cells
 from sweep.store import RunRecord, StudyRecord
@@ -69,7 +69,7 @@ def comparison(study: StudyRecord, runs: Sequence[RunRecord], metrics: Mapping[i
     outcomes = [
         Line("state", [run.state.lower() for run in runs]),
         Line("epochs", [trained_text(run) for run in runs]),
-        _values(study, runs),
+        *_values(study, runs),
         _numbers(f"best {objective(study).name}", [run.best for run in runs]),
         *(_numbers(f"constraint {name}", [run.constraints.get(name) for run in runs]) for name in constraints),
         Line("best epoch", [str(run.best_epoch + 1) if run.best_epoch is not None else "" for run in runs]),
@@ -79,12 +79,18 @@ def comparison(study: StudyRecord, runs: Sequence[RunRecord], metrics: Mapping[i
     return Comparison(differing, same, outcomes)
 
 
-def _values(study: StudyRecord, runs: Sequence[RunRecord]) -> Line:
-    """What `train` returned; the winner is the best of those that may be called so."""
+def _values(study: StudyRecord, runs: Sequence[RunRecord]) -> list[Line]:
+    """What `train` returned, a line for each objective; of a single one the winner is the best run."""
+    goals = objectives(study)
+    if len(goals) > 1:
+        return [
+            _numbers(f"value.{goal.name}", [run.values[place] if run.values else None for run in runs])
+            for place, goal in enumerate(goals)
+        ]
     line = _numbers("value", [run.value for run in runs])
     ranked = objective(study).rank(runs)
     different = len({run.value for run in ranked}) > 1
-    return replace(line, winner=runs.index(ranked[0]) if different else None)
+    return [replace(line, winner=runs.index(ranked[0]) if different else None)]
 
 
 def _ordered(study: StudyRecord, runs: Sequence[RunRecord]) -> list[str]:

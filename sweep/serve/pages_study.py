@@ -141,4 +141,5 @@ def _wrong(chosen: Chosen, choice: Choice) -> dict[str, Any] | None:
     got = error.got or ""
     placed = got.removeprefix(f"{text!r}, ")  # what was typed stands before what is said of it
     said = placed if placed != got else f"{error.rule}: got {got}" if got else error.rule
-    return {"field": chosen.field, "said": f"{said}; {error.remedy}" if error.remedy else said, "parts": parts}
+    between = " " if said.endswith(".") else "; "
+    return {"field": chosen.field, "said": f"{said}{between}{error.remedy}" if error.remedy else said, "parts": parts}

@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import accumulate
 
 from sweep.read.findings import Common, common_findings
-from sweep.read.runs import best_run, objective
+from sweep.read.runs import best_run, objective, objectives
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 
 KEPT = 16  # studies
@@ -45,7 +45,9 @@ class Snapshot:
 
     @cached_property
     def best_so_far(self) -> list[float]:
-        """The best finite value after each run that has one and may be the best, by number."""
+        """The best finite value after each run that may be the best, by number; empty with several objectives."""
+        if len(objectives(self.study)) > 1:
+            return []
         goal = objective(self.study)
         values = [run.value for run in self.runs if run.feasible is not False]
         finite = [value for value in values if value is not None and math.isfinite(value)]

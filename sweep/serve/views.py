@@ -92,6 +92,13 @@ class Summary:
         return self.study.name
 
     @property
+    def no_best(self) -> str:
+        """Why no run is the best."""
+        if len(objectives(self.study)) > 1:
+            return "none of several objectives"
+        return "no feasible run yet" if self.counts.get("COMPLETE") else "no complete run yet"
+
+    @property
     def best_number(self) -> float | None:
         """The value of the best run where it is finite, for the page's script."""
         return finite(self.best_value)
@@ -174,6 +181,7 @@ class Row:
     """A run as the table shows it."""
 
     run: RunRecord
+    values: list[tuple[str, float]]
     parts: list[Any]
     is_best: bool
     epoch_share: float
@@ -210,6 +218,12 @@ class Row:
         return ", ".join(f"{name} {cells.number(value)}" for name, value in constraints if value > 0)
 
     @property
+    def about_value(self) -> str:
+        """What stands behind the value: the constraints that the run breaks, and each of several objectives."""
+        returned = [f"{name} {cells.number(value)}" for name, value in self.values] if len(self.values) > 1 else []
+        return "; ".join([*returned, *([f"infeasible: {self.broken}"] if self.broken else [])])
+
+    @property
     def mark(self) -> str:
         """What was found, by its kind; nothing where the reason says it already."""
         found = mark(self.run.findings)
@@ -222,6 +236,7 @@ def rows(snapshot: Snapshot, runs: Sequence[RunRecord], courses: Mapping[int, Se
     return [
         Row(
             run=run,
+            values=outcome_values(snapshot.study, run),
             parts=cells.name_parts(run),
             is_best=run.number == best,
             epoch_share=epoch_share(run),

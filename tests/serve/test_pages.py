@@ -336,3 +336,69 @@ def test_a_run_tells_of_its_attempts_and_of_the_run_that_it_revives(tmp_path):
     assert '<a href="/studies/s/runs/0">t0000</a>, whose checkpoint' in new
     assert "<li>after 3 epochs: its worker was killed</li><li>which came to its end</li>" in new
     there.close()
+
+
+def cell(page, kind):
+    """The texts of a column's cells."""
+    return re.findall(rf'<td class="c-{kind}[^>]*>([^<]*)</td>', page)
+
+
+def test_the_table_has_what_train_returned_and_sorts_the_best_run_first(tmp_path):
+    runs = [
+        run(0, 0.5, values=[3.0], params={"value": 1}),
+        run(1, 0.4, values=[1.0], constraints={"size": 2.0, "time": -1.0}, params={"value": 2}),
+        run(2, 0.3, state="PRUNED", params={"value": 3}),
+        run(3, 0.6, values=[2.0], constraints={"size": 0.0}, params={"value": 0}),
+    ]
+    store = build_store(tmp_path)
+    add_study(store, "s", runs)
+    client = Client(store, tmp_path)
+    assert numbers(rows(client, "s", sort="run.value")) == [3, 0, 1, 2]
+    assert numbers(rows(client, "s", sort="value")) == [3, 0, 1, 2], "the parameter"
+    assert numbers(rows(client, "s", where="run.value <= 2 and feasible = true")) == [3]
+    assert numbers(rows(client, "s", where="constraint.size > 0")) == [1]
+    page = client.get("/studies/s", sort="run.value").text
+    assert (cell(page, "value"), cell(page, "best")) == (["2", "3", "1", ""], ["0.6", "0.5", "0.4", "0.3"])
+    assert 'title="infeasible: size 2"' in page
+    assert re.search(r'<th class="c-value"[^>]*aria-sort="ascending"', page)
+    assert rows(client, "s")["best"] == 2.0
+    shown = client.get("/studies/s/runs/1").text
+    assert "Constraints: size" in shown
+    assert "infeasible" in shown
+    client.close()
+
+
+def test_a_study_whose_trials_report_nothing_or_return_infinity_is_shown(tmp_path):
+    store = build_store(tmp_path)
+    silent = {"epoch": 0, "epochs": None, "best_epoch": None}
+    add_study(store, "s", [run(0, values=[float("-inf")], **silent), run(1, 0.5, **silent)])
+    client = Client(store, tmp_path)
+    assert rows(client, "s")["best"] is None, "JSON has no infinity"
+    for path in ("/", "/studies/s", "/studies/s/runs/0", "/studies/s/runs/1"):
+        assert client.get(path).status_code == 200
+    assert client.get("/studies/s/compare", runs="0,1").status_code == 200
+    assert "-inf" in client.get("/studies/s").text
+    client.close()
+
+
+def test_a_study_of_several_objectives_has_each_value_and_no_best_run(tmp_path):
+    store = build_store(tmp_path)
+    objectives = {"objective": ["loss", "size"], "direction": ["minimize", "maximize"]}
+    add_study(store, "s", [run(0, values=[0.5, 33.0]), run(1, values=[0.4, 44.0])], **objectives)
+    client = Client(store, tmp_path)
+    page = client.get("/studies/s").text
+    assert 'title="loss 0.4; size 44"' in page
+    assert "none of several objectives" in page
+    assert "size <b" in client.get("/studies/s/runs/0").text
+    assert "value.size" in client.get("/studies/s/compare", runs="0,1").text
+    assert numbers(rows(client, "s", sort="value.size")) == [1, 0]
+    client.close()
+
+
+def test_a_best_epoch_that_nobody_knows_is_refused_in_one_sentence(client):
+    wrong = client.get("/studies/diabetes/rows", where="lr < 1 and best.loss < 2")
+    assert wrong.status_code == 422
+    assert wrong.json()["said"].startswith(
+        "Only the objective has a best epoch, and loss is not the objective of diabetes. Use best.val_loss"
+    )
+    assert wrong.json()["parts"][0] == "lr < 1 and "
