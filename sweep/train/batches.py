@@ -48,7 +48,7 @@ class FirstBatch:
         if _is_arrays(data):
             self.inputs = keras.tree.map_structure(lambda leaf: _slice(leaf, start, start + rows), data)
         elif isinstance(data, keras.utils.PyDataset):
-            return _watched(data, self._see)
+            return watched(data, self._see)
         elif isinstance(data, types.GeneratorType):
             return self._watch_generator(data)
         elif isinstance(data, tf.data.Dataset) and not tf.distribute.has_strategy():
@@ -96,7 +96,7 @@ def _slice(leaf: Any, start: int, stop: int) -> np.ndarray[Any, Any]:
     return np.asarray(leaf.iloc[start:stop] if hasattr(leaf, "iloc") else leaf[start:stop])
 
 
-def _watched(dataset: keras.utils.PyDataset, see: Any) -> keras.utils.PyDataset:
+def watched(dataset: keras.utils.PyDataset, see: Any) -> keras.utils.PyDataset:
     """The same batches in the same order; `see` is called with each and its index."""
 
     class Watched(keras.utils.PyDataset):

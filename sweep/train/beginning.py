@@ -1,11 +1,16 @@
 """Beginning a trial anew in a worker that has trained others, and keeping the worker small while it does."""
 
 import contextlib
+import copy
+import dataclasses
 import gc
 import itertools
 import random
+import re
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import psutil
@@ -20,8 +25,20 @@ which XLA compiles as they recur, take 12 MB each and up to some 250 MB in all, 
 THAWED_TRIALS = 50
 """Every so many trials garbage is looked for among all objects, and programs that are no longer kept are given back."""
 
+_PROCESS = {
+    "set_floatx": "floatx",
+    "set_epsilon": "epsilon",
+    "set_image_data_format": "image_data_format",
+    "set_max_epochs": "max_epochs",
+    "set_max_steps_per_epoch": "max_steps_per_epoch",
+}
+
+_STATE = re.compile(r"uids|seed|scope|_dict$|shared_objects|uninitialized|call_ctx|tracking_on")
+"""What Keras keeps for each thread and is no setting: counts of names, generators, where it is in a trace."""
+
 _seeds: set[int] = set()
 _collections = itertools.count()
+_remembered = threading.local()
 
 
 class Growth:
@@ -42,13 +59,16 @@ class Growth:
 
 
 def begin(seed: int, *, settled: bool = False) -> None:
-    """Begin a trial: names of layers count from the start, and everything random from the trial's seed.
+    """Begin a trial: names of layers count from the start, everything random from the trial's seed, and the settings of
+    Keras are those of the study file (`remember_settings`), or else stay.
+
+    Nothing changes in other threads, where another study may train, but for the generators that all threads share.
 
     Args:
         seed: of the trial, 0 to 2**32 - 1.
         settled: leave what is there out of the collections of later trials, once this one has collected the garbage
-            that the last has left. Clearing a session asks for a collection, which would take 0.2 s for the some
-            600,000 objects of TensorFlow and Keras, and 20 to 50 ms for the graphs of the programs that are kept.
+            that the last has left. A collection would take 0.2 s for the some 600,000 objects of TensorFlow and Keras,
+            and 20 to 50 ms for the graphs of the programs that are kept.
     """
     if "keras" not in sys.modules:
         random.seed(seed)
@@ -58,12 +78,99 @@ def begin(seed: int, *, settled: bool = False) -> None:
 
     if settled and next(_collections) % THAWED_TRIALS == 0:
         gc.unfreeze()
+    settings = getattr(_remembered, "settings", None)
+    if settings is None:
+        settings = _settings()
     with contextlib.nullcontext() if seed in _seeds else _kernels_kept():
-        keras.utils.clear_session()  # first: it replaces the seed generator that the next line sets
+        _clear_session()  # first: it replaces the seed generator that the next lines set
+        settings.restore()
         keras.utils.set_random_seed(seed)  # Python's and NumPy's too
+    gc.collect()
     if settled:
         gc.freeze()
     _seeds.add(seed)
+
+
+def remember_settings() -> None:
+    """Have the present settings of Keras hold at the beginning of every trial of this thread.
+
+    To be called when a study file has been imported: what it set then holds in every trial, and what a trial sets does
+    not reach the next one. A study that has not imported Keras by then has Keras' own settings.
+    """
+    _remembered.settings = _settings() if "keras" in sys.modules else _Settings({}, {})
+
+
+def forget_settings() -> None:
+    """Put the settings that were remembered back, and remember none."""
+    settings = vars(_remembered).pop("settings", None)
+    if settings is not None and "keras" in sys.modules:
+        settings.restore()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Settings:
+    """What a user sets of Keras.
+
+    Attributes:
+        thread: what Keras keeps for each thread, such as the dtype policy; `clear_session` forgets it.
+        process: what Keras keeps for the process, such as `floatx`, by the function of `keras.config` that sets it.
+    """
+
+    thread: Mapping[str, Any]
+    process: Mapping[str, Any]
+
+    def restore(self) -> None:
+        """Make them the present ones, in this thread."""
+        import keras
+
+        _of_thread().update((name, _own(value)) for name, value in self.thread.items())
+        for name, value in self.process.items():
+            getattr(keras.config, name)(value)
+
+
+def _settings() -> _Settings:
+    import keras
+
+    process = {setter: getattr(keras.config, getter)() for setter, getter in _PROCESS.items()}
+    thread = {name: _own(value) for name, value in _of_thread().items() if not _STATE.search(name)}
+    return _Settings(thread, process)
+
+
+def _own(value: Any) -> Any:
+    return copy.copy(value) if isinstance(value, dict | list) else value
+
+
+def _of_thread() -> dict[str, Any]:
+    """What Keras keeps for this thread, by name; the dict itself, or an empty one where this Keras has none."""
+    try:
+        from keras.src.backend.common import global_state
+
+        state: dict[str, Any] = vars(global_state.GLOBAL_STATE_TRACKER)
+        return state
+    except (ImportError, AttributeError):  # another Keras
+        return {}
+
+
+def _clear_session() -> None:
+    """Do what `keras.utils.clear_session` does, but in this thread alone: others may be in the middle of a trace."""
+    import keras
+
+    try:
+        from keras.src.backend.common import global_state
+
+        trackers = [vars(global_state.GLOBAL_STATE_TRACKER), vars(global_state.GLOBAL_SETTINGS_TRACKER)]
+    except (ImportError, AttributeError):  # another Keras
+        keras.utils.clear_session(free_memory=False)
+        return
+    for tracker in trackers:
+        tracker.clear()
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+        from tensorflow.python.eager import context
+
+        tf.compat.v1.reset_default_graph()
+        if tf.executing_eagerly():
+            context.context().clear_kernel_cache()
 
 
 @contextlib.contextmanager

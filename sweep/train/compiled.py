@@ -11,6 +11,7 @@ training reproducible; the order of an epoch depends on nothing but that draw an
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -18,8 +19,9 @@ import keras
 
 from sweep.errors import SweepError
 from sweep.train import suitable
+from sweep.train.batches import watched
 from sweep.train.data import Rows, Unsuitable, rows, split
-from sweep.train.metric_names import foresee, metric_names
+from sweep.train.metric_names import foresee, foresee_batch, metric_names
 from sweep.train.passes import Passes
 
 __all__ = ["fit", "metric_names", "reason", "why_not"]
@@ -86,7 +88,11 @@ def fit(
                 "compiled=True trains whole epochs as one program", str(why), "leave compiled out"
             ) from why
         _fall_back(model, str(why), quiet=compiled is False)
-        _foresee(model, x, y, sample_weight)
+        if isinstance(model, keras.Model) and model.compiled:
+            foresee(model, x, y, sample_weight)
+            if isinstance(x, keras.utils.PyDataset):
+                first = _First()
+                x, how["callbacks"] = watched(x, first.see), _before(callbacks, first, model, epochs)
         return model.fit(x, y, epochs=epochs, initial_epoch=initial_epoch, verbose=verbose, **how)
     _reasons[model] = None
     steps = training.layout.steps
@@ -212,6 +218,28 @@ def _fall_back(model: keras.Model, why: str, quiet: bool) -> None:
         )
 
 
-def _foresee(model: keras.Model, x: Any, y: Any, sample_weight: Any) -> None:
-    if isinstance(model, keras.Model) and model.compiled:
-        foresee(model, x, y, sample_weight)
+class _First(keras.callbacks.Callback):
+    """Knows the names of the logs as training begins, by a batch of a `PyDataset` that Keras has loaded by then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._batch: Any = None
+
+    def see(self, batch: Any, index: int) -> None:
+        """Note a batch that Keras loads."""
+        if self._batch is None:
+            self._batch = tuple(batch) if isinstance(batch, list) else batch
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Foresee the names."""
+        if self._batch is not None:
+            foresee_batch(self.model, self._batch)
+
+
+def _before(callbacks: Any, first: keras.callbacks.Callback, model: keras.Model, epochs: int) -> Any:
+    """The callbacks with one before them; in the same `CallbackList` where they are one, which the user may hold."""
+    if not isinstance(callbacks, keras.callbacks.CallbackList):
+        return [first, *suitable.listed(callbacks)]
+    first.set_model(model)
+    callbacks.callbacks.insert(0, first)
+    return callbacks

@@ -19,6 +19,36 @@ MAX_BYTES = 2 * 1024**3
 """Data larger than this, in bytes, are not held as tensors: Keras' `fit` streams them."""
 
 
+def is_array(leaf: Any) -> bool:
+    """Whether something holds rows in memory that can be sliced: a NumPy array, a dense tensor, a variable or pandas.
+
+    Nothing else is ever sliced: a `PyDataset` would load a batch for it, and a generator be one batch short.
+    """
+    is_pandas = type(leaf).__module__.partition(".")[0] == "pandas" and hasattr(leaf, "iloc")
+    is_tensor = isinstance(leaf, (np.ndarray, tf.Tensor, tf.Variable, keras.Variable))
+    return (is_tensor or is_pandas) and len(leaf.shape) > 0
+
+
+def count_rows(data: Any) -> int:
+    """How many rows the first array of a structure has; 0 where it holds anything but arrays and None."""
+    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
+    return int(leaves[0].shape[0] or 0) if leaves and all(map(is_array, leaves)) else 0
+
+
+def slice_rows(data: Any, rows: slice) -> Any:
+    """Rows of a structure of arrays, as NumPy arrays and tensors; None where it holds anything but arrays and None."""
+    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
+    if not leaves or not all(map(is_array, leaves)):
+        return None
+    return keras.tree.map_structure(lambda leaf: None if leaf is None else _slice(leaf, rows), data)
+
+
+def _slice(leaf: Any, rows: slice) -> Any:
+    if hasattr(leaf, "iloc"):
+        return leaf.iloc[rows].to_numpy()
+    return leaf[rows] if isinstance(leaf, (np.ndarray, tf.Tensor)) else tf.convert_to_tensor(leaf)[rows]
+
+
 class Unsuitable(Exception):
     """Why a training cannot run as compiled epochs; its text continues "because ..."."""
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from sweep.errors import StudyError
+from sweep.train.data import slice_rows
 from sweep.train.graphs import weight_tags
 from sweep.train.monitor import Gradients
 
@@ -49,9 +50,14 @@ def gradients_of(x: Any, y: Any, rows: int) -> Gradients:
 
 
 def _first(data: Any, rows: int) -> Any:
+    if data is None:
+        return None
     try:
-        return keras.tree.map_structure(lambda part: None if part is None else tf.convert_to_tensor(part[:rows]), data)
-    except (TypeError, ValueError, KeyError, IndexError):
+        first = slice_rows(data, slice(rows))
+        if first is None:
+            raise ValueError
+        return keras.tree.map_structure(lambda part: None if part is None else tf.convert_to_tensor(part), first)
+    except (TypeError, ValueError):
         raise StudyError(
             "gradients are computed over rows of arrays", f"a {type(data).__name__}", "leave `gradients` out"
         ) from None

@@ -89,8 +89,9 @@ def write(writer: RunWriter, model: keras.Model, sample: Any, config: str | None
     if signature is not None:
         try:
             writer.graph(_operations(model, signature, layers))
-        except Exception:  # whatever a user's `call` raises outside of a training; no graph is worth a trial
-            _log.warning("the graph of %s could not be written", model.name, exc_info=True)
+        except Exception as error:  # whatever a user's `call` raises outside of a training; no graph is worth a trial
+            reason = str(error).strip().partition("\n")[0]
+            _log.warning("The graph of %s could not be written: %s: %s", model.name, type(error).__name__, reason)
     if "layers" in layers["config"]:  # a subclassed model does not say them
         _keep_tensors(layers)
         writer.keras_graph(json.dumps(layers))
@@ -163,11 +164,13 @@ def _tensors(value: Any) -> Iterator[Any]:
 
 
 def _signature(model: keras.Model, sample: Any) -> Any:
-    """What the model is called with, of any batch size; None where that is not known."""
+    """What the model is called with, of any batch size; None where that is not known, or where it is never called."""
 
     def spec(value: Any) -> tf.TensorSpec:
         return tf.TensorSpec((None, *value.shape[1:]), value.dtype)
 
+    if type(model).call is keras.Model.call:  # a GAN, say, that only its own `train_step` can run
+        return None
     try:
         inputs = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
         return tf.nest.map_structure(spec, inputs)

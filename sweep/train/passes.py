@@ -9,6 +9,7 @@ import tensorflow as tf
 from sweep.train import sharing
 from sweep.train.data import Rows, Unsuitable
 from sweep.train.metric_names import remember
+from sweep.train.optimizers import optimizers
 from sweep.train.shelf import Loan
 
 
@@ -104,7 +105,8 @@ class Passes:
 
     def _prepare_again_if_changed(self) -> None:
         """`fit` traces at the first batch: what callbacks changed until then holds."""
-        same = all(now is then for now, then in zip(_traced_from(self._model), self._traced_from, strict=True))
+        now, then = _traced_from(self._model), self._traced_from
+        same = len(now) == len(then) and all(one is other for one, other in zip(now, then, strict=True))
         if same and self._key is not None:
             try:
                 same = sharing.key(self._model) == self._key_when_traced
@@ -134,5 +136,6 @@ class Passes:
 
 def _traced_from(model: keras.Model) -> tuple[Any, ...]:
     """Objects that a trace takes from the model: another one in the place of any of them asks for another trace."""
-    learning_rate = getattr(model.optimizer, "_learning_rate", None)  # a Variable, or a schedule baked into the trace
-    return model.train_function, model.optimizer, learning_rate
+    used = optimizers(model).values()
+    # A learning rate is a Variable, or a schedule baked into the trace.
+    return model.train_function, *used, *(getattr(optimizer, "_learning_rate", None) for optimizer in used)

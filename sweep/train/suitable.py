@@ -1,6 +1,5 @@
 """What a model, its callbacks and the arguments of `fit` must be for an epoch to run as one program."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -51,7 +50,7 @@ def check_callbacks(callbacks: Any) -> None:
     Raises:
         Unsuitable: names the first of them.
     """
-    for callback in _each(callbacks):
+    for callback in listed(callbacks):
         if isinstance(callback, keras.callbacks.ProgbarLogger):
             continue  # shows the epoch when it ends
         for hook in _BATCH_HOOKS:
@@ -59,9 +58,12 @@ def check_callbacks(callbacks: Any) -> None:
                 raise Unsuitable(f"the callback {type(callback).__name__} is called for each batch ({hook})")
 
 
-def _each(callbacks: Any) -> Iterator[Any]:
-    listed = callbacks.callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else callbacks
-    yield from keras.tree.flatten(listed) if listed else []
+def listed(callbacks: Any) -> list[keras.callbacks.Callback]:
+    """The callbacks that `keras.Model.fit` is given: None, one, any nesting of lists and tuples, a `CallbackList`."""
+    if callbacks is None:
+        return []
+    given = callbacks.callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else callbacks
+    return list(keras.tree.flatten(given))
 
 
 def _acts_on(callback: Any, hook: str) -> bool:

@@ -30,7 +30,7 @@ from sweep.protocol import PROTOCOL
 from sweep.snapshot import Imports
 from sweep.store.records import OUT_OF_MEMORY
 from sweep.study import Study, load
-from sweep.train.beginning import Growth, begin
+from sweep.train.beginning import Growth, begin, forget_settings, remember_settings
 from sweep.train.link import Fenced, Gone, Link, Refused
 from sweep.train.run import Interrupted, Requeued, StartOver
 from sweep.train.trial import Previewed, WorkerTrial
@@ -65,6 +65,7 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
         welcome = link.call("hello", protocol=PROTOCOL, declaration=declaration, snapshot=snapshot)
         if _speaks_of_keras(study.file):
             import keras  # noqa: F401  # before the first trial, which is seeded and previewed as the others are
+        remember_settings()
         growth, trained = Growth(), 0
         begun = cache(lambda: _redirect(Path(welcome["log"]))) if own_process else None
         with _training_nothing() if welcome["preview"] else nullcontext():
@@ -78,6 +79,8 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
                 trained += 1
     except (Fenced, Refused, Gone):
         return
+    finally:
+        forget_settings()
 
 
 def _train(link: Link, study: Study, trial: WorkerTrial, imports: Imports, *, settled: bool) -> None:

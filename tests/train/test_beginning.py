@@ -2,14 +2,18 @@
 
 import gc
 import random
+import threading
 import weakref
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.saving import serialization_lib  # there is no public way to ask
 
-from sweep.train.beginning import THAWED_TRIALS, begin
+from sweep.train import beginning
+from sweep.train.beginning import THAWED_TRIALS, begin, forget_settings, remember_settings
 
 
 def draws() -> list[float]:
@@ -73,3 +77,84 @@ def test_what_was_kept_and_is_no_more_is_collected_after_some_trials():
         begin(seed, settled=True)
     assert gone() is None
     gc.unfreeze()
+
+
+# Settings
+
+
+def settings() -> dict[str, object]:
+    """Everything of Keras that a study file may set for the whole process or thread."""
+    config = keras.config
+    return {
+        "policy": keras.config.dtype_policy().name,
+        "floatx": config.floatx(),
+        "epsilon": config.epsilon(),
+        "images": config.image_data_format(),
+        "epochs": config.max_epochs(),
+        "steps": config.max_steps_per_epoch(),
+        "logging": config.is_interactive_logging_enabled(),
+        "tracebacks": config.is_traceback_filtering_enabled(),
+        "flash": config.is_flash_attention_enabled(),
+        "safe": serialization_lib.in_safe_mode(),
+    }
+
+
+def set_all(policy: str = "mixed_float16") -> None:
+    keras.mixed_precision.set_global_policy(policy)
+    keras.config.set_floatx("float64")
+    keras.config.set_epsilon(1e-3)
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_max_epochs(3)
+    keras.config.set_max_steps_per_epoch(5)
+    keras.config.disable_interactive_logging()
+    keras.config.disable_traceback_filtering()
+    keras.config.disable_flash_attention()
+    keras.config.enable_unsafe_deserialization()
+
+
+@pytest.fixture
+def _restored() -> Iterator[None]:
+    """What a test sets leaves no trace in others."""
+    before = beginning._settings()
+    yield
+    beginning._remembered.settings = before
+    begin(1)
+    forget_settings()
+
+
+@pytest.mark.usefixtures("_restored")
+def test_what_a_study_file_sets_holds_in_every_trial_and_what_a_trial_sets_does_not_reach_the_next():
+    usual = settings()
+    set_all()
+    of_file = settings()
+    assert [name for name in usual if of_file[name] == usual[name]] == []
+    remember_settings()
+    for seed in (51, 52, 51):
+        begin(seed)
+        assert settings() == of_file
+        keras.config.set_dtype_policy("float32")
+        keras.config.set_floatx("float16")
+        keras.config.set_epsilon(1e-2)
+        keras.config.set_image_data_format("channels_last")
+        keras.config.set_max_epochs(None)
+        keras.config.set_max_steps_per_epoch(None)
+        keras.config.enable_interactive_logging()
+        keras.config.enable_traceback_filtering()
+    forget_settings()
+    assert settings() == of_file
+    keras.config.set_epsilon(1e-4)  # nothing is remembered any more: what is set stays
+    begin(53)
+    assert settings() == {**of_file, "epsilon": 1e-4}
+
+
+@pytest.mark.usefixtures("_restored")
+def test_a_trial_that_begins_in_one_thread_leaves_another_where_it_is():
+    begin(61)
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    first = keras.layers.Dense(1).name
+    other = threading.Thread(target=begin, args=(62,))
+    with keras.name_scope("here"):
+        other.start()
+        other.join()
+        assert keras.config.dtype_policy().name == "mixed_float16"
+        assert keras.layers.Dense(1).name == f"{first}_1"

@@ -13,6 +13,7 @@ from sweep.train import compiled
 from sweep.train.checks.health import Health, Material
 from sweep.train.graphs import weight_tags, weights
 from sweep.train.run import numbers
+from sweep.train.suitable import listed
 
 EPOCHS = 3
 
@@ -58,7 +59,7 @@ def check(
     material = Material.of(x, y, validation_data, validation_split)
     health = Health(material, direction="minimize", objective="val_loss")
     watching = Watching(health)
-    callbacks = [*settings.pop("callbacks", ()), watching]
+    callbacks = [*listed(settings.pop("callbacks", None)), watching]
     with _as_it_was(model), _explained(health):
         compiled.fit(
             model,

@@ -10,6 +10,7 @@ import numpy as np
 from sweep.finding import Finding
 from sweep.train.checks.targets import Problem
 from sweep.train.checks.weights import holds_missing
+from sweep.train.data import is_array
 
 Array = np.ndarray[Any, Any]
 
@@ -139,7 +140,7 @@ def _arrays(data: Any) -> list[Array]:
     for leaf in keras.tree.flatten(data):
         if leaf is None:
             continue
-        array = np.asarray(leaf) if hasattr(leaf, "shape") else np.empty(0, object)
+        array = np.asarray(leaf) if is_array(leaf) else np.empty(0, object)
         if array.dtype.kind not in "fiub" or array.ndim == 0 or not array.size:
             return []
         found.append(array)

@@ -15,6 +15,7 @@ from sweep.train.checks import curves, data, signals
 from sweep.train.checks.data import Facts
 from sweep.train.checks.targets import Problem, problem_of
 from sweep.train.checks.weights import Moves, copied, not_a_number, not_finite, symmetric
+from sweep.train.data import count_rows, slice_rows
 
 Array = np.ndarray[Any, Any]
 
@@ -54,12 +55,10 @@ class Material:
     def of(cls, x: Any, y: Any, validation_data: Any, validation_split: float) -> "Material":
         """The material of `keras.Model.fit`'s arguments."""
         if validation_split and validation_data is None:
-            try:
-                at = math.floor(len(keras.tree.flatten(x)[0]) * (1 - validation_split))
-                inputs, targets = (keras.tree.map_structure(lambda part: part[:at], side) for side in (x, y))
-                return cls(inputs, targets, keras.tree.map_structure(lambda part: part[at:], x))
-            except (TypeError, ValueError, IndexError, KeyError):
+            at = math.floor(count_rows(x) * (1 - validation_split))
+            if at == 0:
                 return cls(x, y)
+            return cls(slice_rows(x, slice(at)), slice_rows(y, slice(at)), slice_rows(x, slice(at, None)))
         has_rows = isinstance(validation_data, tuple | list) and len(validation_data) >= 2
         return cls(x, y, validation_data[0] if has_rows else None)
 

@@ -12,6 +12,7 @@ from sweep.finding import Finding, Picture
 from sweep.train.checks.forward import forward
 from sweep.train.checks.targets import Problem
 from sweep.train.checks.weights import layer_of, rounded
+from sweep.train.data import count_rows, slice_rows
 
 Array = np.ndarray[Any, Any]
 
@@ -61,13 +62,11 @@ class Signals:
 
 def sample(data: Any) -> Any:
     """At most `ROWS` rows of arrays in memory, evenly taken, as tensors; None for everything else."""
-
-    def some(part: Any) -> Any:
-        return tf.convert_to_tensor(part[:: max(1, -(-len(part) // ROWS))])
-
+    count = count_rows(data)
+    rows = slice_rows(data, slice(None, None, max(1, -(-count // ROWS)))) if count else None
     try:
-        return None if data is None else keras.tree.map_structure(some, data)
-    except (TypeError, KeyError, ValueError, IndexError):
+        return None if rows is None else keras.tree.map_structure(tf.convert_to_tensor, rows)
+    except (TypeError, ValueError):  # of objects
         return None
 
 
