@@ -3,7 +3,8 @@
 One event file a run, so that one line in TensorBoard is one trial. TensorBoard reads a run's files in the order of
 their names; its fast loader drops any step of a tag that is not greater than the one before.
 
-Tags: a metric has its own name (`loss`, `val_loss`, `learning_rate`); at the end `value` is what `train` returned and
+Tags: a metric has its own name (`loss`, `val_loss`, `learning_rate`), but for a learning rate that is a hyperparameter
+as well (`EpochScalars`); at the end `value` is what `train` returned and
 `best/<objective>` the objective at its best epoch. A weight has a histogram `<layer>/<weight>`, its gradient one under
 `gradients/`; the run's text is `run`.
 """
@@ -31,6 +32,14 @@ from sweep.store.records import RunRecord
 
 RUN_TAG = "run"
 BEST_TAG = "best/"
+
+LEARNING_RATE = "learning_rate"
+"""A metric of every epoch, which Keras' History has only where a callback adds it."""
+
+RATE_TAG = "epoch_learning_rate"
+RATE_NAMES = (LEARNING_RATE, "lr", "initial_learning_rate", "base_learning_rate", "max_learning_rate")
+"""What a hyperparameter is called that is a learning rate."""
+
 _FILE_VERSION = "brain.Event:2"
 
 _MARKUP = re.compile(r"[\\`*\[\]|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
@@ -182,6 +191,43 @@ def end_run(run: RunRecord) -> None:
         about = {key: value for key, value in known.items() if value is not None}
         text = run_text(run.name or "", run.params, run.state, run.reason or "", about, list(map(str, run.findings)))
         writer.text(RUN_TAG, text, step=1)
+
+
+class EpochScalars:
+    """The scalars of a run's epochs, each of whose tags TensorBoard's HParams makes a column of metrics.
+
+    A learning rate that is a hyperparameter has a column already, and so no scalar while it is what the parameter says.
+    Where a schedule or a callback changes it, it has one for all epochs: `epoch_learning_rate`, as Keras' own callback
+    calls it, or `learning_rate` where the parameter has another name, such as `lr`.
+
+    Args:
+        params: the run's parameters.
+    """
+
+    def __init__(self, params: Mapping[str, Value]) -> None:
+        self._given = next((params[name] for name in RATE_NAMES if name in params), None)
+        self._tag = RATE_TAG if LEARNING_RATE in params else LEARNING_RATE
+        self._changes = False
+        self._held: dict[int, float] = {}
+
+    def at(self, step: int, metrics: Mapping[str, float]) -> list[tuple[int, dict[str, float]]]:
+        """What to write when an epoch has ended: steps and their scalars, in order for each tag.
+
+        Args:
+            step: the run's epoch, from 0; they come in order.
+            metrics: all of the epoch.
+        """
+        found = dict(metrics)
+        rate = found.pop(LEARNING_RATE, None)
+        if rate is None:
+            return [(step, found)]
+        is_given = isinstance(self._given, int | float) and math.isclose(rate, self._given, rel_tol=1e-6)
+        if is_given and not self._changes:
+            self._held[step] = rate
+            return [(step, found)]
+        self._changes = True
+        held, self._held = self._held, {}
+        return [*((before, {self._tag: value}) for before, value in held.items()), (step, {**found, self._tag: rate})]
 
 
 def end_scalars(

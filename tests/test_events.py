@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util import tensor_util
 
 from sweep import hparams
-from sweep.events import RUN_TAG, RunWriter, end_run, files, read, restart, run_text
+from sweep.events import RUN_TAG, EpochScalars, RunWriter, end_run, files, read, restart, run_text
 from sweep.rundir import run_directory
 from sweep.store import RunRecord
 from tests.tensorboard_server import BY_HAND, LOADERS, tensorboard
@@ -270,3 +270,35 @@ print(len(list(read(Path({str(tmp_path)!r})))), sorted({{"tensorflow", "keras"}}
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "8 []", done.stderr
+
+
+def tags(rates, **params) -> dict[str, dict[int, float]]:
+    """The scalars of a run's epochs by tag and step, with such learning rates."""
+    scalars, found = EpochScalars(params), {}
+    for epoch, rate in enumerate(rates):
+        for step, values in scalars.at(epoch, {"loss": 1.0, "learning_rate": rate}):
+            for tag, value in values.items():
+                assert step not in found.setdefault(tag, {})
+                found[tag][step] = value
+    assert found.pop("loss") == dict.fromkeys(range(len(rates)), 1.0)
+    return found
+
+
+def test_a_learning_rate_that_is_no_hyperparameter_is_a_scalar_of_each_epoch():
+    assert tags([0.1, 0.1], units=4) == {"learning_rate": {0: 0.1, 1: 0.1}}
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "lr"])
+def test_a_learning_rate_that_stays_what_its_hyperparameter_says_is_no_scalar(name):
+    assert tags([float(np.float32(0.1))] * 3, **{name: 0.1}) == {}
+
+
+def test_a_learning_rate_that_changes_has_a_scalar_for_all_epochs_under_a_tag_that_no_hyperparameter_has():
+    rates = [0.1, 0.1, 0.05, 0.1]
+    assert tags(rates, learning_rate=0.1) == {"epoch_learning_rate": dict(enumerate(rates))}
+    assert tags(rates, lr=0.1) == {"learning_rate": dict(enumerate(rates))}
+    assert tags(rates, learning_rate="cosine") == {"epoch_learning_rate": dict(enumerate(rates))}
+
+
+def test_metrics_without_a_learning_rate_are_written_as_they_are():
+    assert EpochScalars({"learning_rate": 0.1}).at(3, {"loss": 2.0}) == [(3, {"loss": 2.0})]

@@ -2,7 +2,7 @@
 
 def objective(trial):
     model = ...
-    history = model.fit(..., callbacks=sweep.callbacks(trial, model, objective="val_loss", direction="minimize"))
+    history = model.fit(..., callbacks=sweep.callbacks(trial, objective="val_loss", direction="minimize"))
     return min(history.history["val_loss"])
 
 optuna.create_study().optimize(objective, n_trials=20)
@@ -138,12 +138,22 @@ _endings: weakref.WeakKeyDictionary[optuna.Trial, _Ending] = weakref.WeakKeyDict
 class _AloneMonitor(Monitor):
     """A monitor that raises what a verdict means, as an Optuna objective is to."""
 
-    def __init__(self, run: Run, ending: _Ending, **settings: Any) -> None:
+    def __init__(self, run: Run, ending: _Ending, model: keras.Model | None, **settings: Any) -> None:
         super().__init__(run, validation=None, **settings)
         self._ending = ending
+        self._only = model
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Name the run, or continue it with another training."""
+        """Name the run, or continue it with another training.
+
+        Raises:
+            StudyError: the callbacks were made for another model.
+        """
+        if self._only is not None and self._only is not self.model:
+            raise StudyError(
+                f"These callbacks were made for the model {self._only.name}, and {self.model.name} is being trained.",
+                remedy="Give sweep.callbacks no model, or the one that is trained.",
+            )
         self._ending.trained = False
         self._announced = False
         self._run.open_training(self.model)
@@ -159,7 +169,7 @@ class _AloneMonitor(Monitor):
 
 def callbacks(
     trial: optuna.Trial,
-    model: keras.Model,  # noqa: ARG001
+    model: keras.Model | None = None,
     *,
     objective: str,
     direction: Literal["minimize", "maximize"],
@@ -180,7 +190,7 @@ def callbacks(
 
     Args:
         trial: of `study.optimize`, with every parameter suggested.
-        model: the model that will be trained.
+        model: the only model that they may train; any by default.
         objective, direction: the metric that decides, e.g. `val_loss`, and where to: `minimize` or `maximize`.
         logdir: the folder that holds a folder for each study.
         x, y: inputs and targets, of which some rows show findings; `gradients` needs them.
@@ -188,9 +198,19 @@ def callbacks(
         broken: what severe findings do, as in `sweep.Study`.
 
     Raises:
-        StudyError: the direction is none, or not the study's; the study's name cannot be a folder's; `gradients` has no
-            data.
+        StudyError: the trial is one of a sweep, which `sweep.fit` trains; the direction is none, or not the study's;
+            the study's name cannot be a folder's; `gradients` has no data.
     """
+    if isinstance(getattr(trial, "run", None), Run):
+        raise StudyError(
+            "sweep.callbacks is for a plain Optuna study, and this trial belongs to a sweep.",
+            remedy="Call `sweep.fit(trial, model, ...)` in place of `model.fit(...)`; it takes the same arguments.",
+        )
+    if not isinstance(trial, optuna.Trial):
+        raise StudyError(
+            f"sweep.callbacks needs a trial of study.optimize, not a {type(trial).__name__}.",
+            remedy="Train without it outside of a study.",
+        )
     if direction not in ("minimize", "maximize"):
         raise StudyError("a direction is minimize or maximize", repr(direction))
     OPTIONS["broken"].declared(broken)
@@ -208,4 +228,6 @@ def callbacks(
         weakref.finalize(trial, _endings[trial])
     ending = _endings[trial]
     health = Health(Material(x, y), direction=direction, objective=objective) if broken != "ignore" else None
-    return [_AloneMonitor(ending.run, ending, histograms=histograms, gradients=compute, graph=graph, health=health)]
+    return [
+        _AloneMonitor(ending.run, ending, model, histograms=histograms, gradients=compute, graph=graph, health=health)
+    ]

@@ -92,7 +92,7 @@ def fit(
             foresee(model, x, y, sample_weight)
             if isinstance(x, keras.utils.PyDataset):
                 first = _First()
-                x, how["callbacks"] = watched(x, first.see), _before(callbacks, first, model, epochs)
+                x, how["callbacks"] = watched(x, first.see), _before(callbacks, first, model)
         return model.fit(x, y, epochs=epochs, initial_epoch=initial_epoch, verbose=verbose, **how)
     _reasons[model] = None
     steps = training.layout.steps
@@ -226,17 +226,17 @@ class _First(keras.callbacks.Callback):
         self._batch: Any = None
 
     def see(self, batch: Any, index: int) -> None:
-        """Note a batch that Keras loads."""
-        if self._batch is None:
+        """Note the first batch, which Keras loads before training begins, to see its shapes."""
+        if index == 0 and self._batch is None:
             self._batch = tuple(batch) if isinstance(batch, list) else batch
 
-    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002  # Keras'
         """Foresee the names."""
         if self._batch is not None:
             foresee_batch(self.model, self._batch)
 
 
-def _before(callbacks: Any, first: keras.callbacks.Callback, model: keras.Model, epochs: int) -> Any:
+def _before(callbacks: Any, first: keras.callbacks.Callback, model: keras.Model) -> Any:
     """The callbacks with one before them; in the same `CallbackList` where they are one, which the user may hold."""
     if not isinstance(callbacks, keras.callbacks.CallbackList):
         return [first, *suitable.listed(callbacks)]

@@ -18,11 +18,13 @@ import optuna
 
 from sweep.errors import StudyError, SweepError
 from sweep.train import compiled as epochs_loop
+from sweep.train import suitable
 from sweep.train.batches import FirstBatch
 from sweep.train.checkpoints import Checkpoint
 from sweep.train.checks import Health, Material
+from sweep.train.data import slice_rows
 from sweep.train.gradients import gradients_of
-from sweep.train.metric_names import foresee
+from sweep.train.metric_names import canonical, foresee
 from sweep.train.monitor import Gradients, Monitor
 from sweep.train.optimizers import LEARNING_RATE
 from sweep.train.resuming import SECONDS, Saver
@@ -131,7 +133,7 @@ def fit(
     training = run.open_training(model, label=label, judge=judge, monitor=monitor, initial_epoch=initial_epoch)
     first, last = _keras_epochs(training, wanted, initial_epoch)
     call, run.calls = run.calls, run.calls + 1
-    listed = _listed(callbacks)
+    listed = suitable.listed(callbacks)
     kept = run.kept(call)
     saver = Saver(run, call, listed, kept, checkpoint)
     material = Material.of(x, y, validation_data, validation_split)
@@ -146,7 +148,7 @@ def fit(
         histograms=histograms,
         gradients=sample_gradients(x, y, gradients),
         graph=graph,
-        sample=_first_row(x),
+        sample=slice_rows(x, slice(1)),
         saver=saver,
         health=health if looks else None,
     )
@@ -207,20 +209,15 @@ def _keras_epochs(training: LiveTraining, wanted: int, initial_epoch: int) -> tu
     return first, first + wanted
 
 
-def _listed(callbacks: Any) -> list[keras.callbacks.Callback]:
-    """The callbacks that `keras.Model.fit` accepts, as a list."""
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        return list(callbacks.callbacks)
-    return [] if callbacks is None else list(keras.tree.flatten(callbacks))
-
-
 def _prepend(history: keras.callbacks.History, kept: Checkpoint, first: int) -> None:
     """Put the epochs of an earlier attempt before those of this one, with the metrics that Keras has in a History."""
-    known = set(history.history) or {name for metrics in kept.log for name in metrics if _is_of_history(name)}
+    known = canonical(history.model, history.history)  # Keras' names, and those in the log
+    known = known or {name: name for metrics in kept.log for name in metrics if _is_of_history(name)}
     for place, metrics in reversed(list(enumerate(kept.log, start=first))):
         history.epoch.insert(0, place)
-        for name in known & metrics.keys():
-            history.history.setdefault(name, []).insert(0, metrics[name])
+        for name, own in known.items():
+            if own in metrics:
+                history.history.setdefault(name, []).insert(0, metrics[own])
 
 
 def _is_of_history(name: str) -> bool:
@@ -273,11 +270,3 @@ def _preview(monitor: Monitor, model: keras.Model, x: Any, y: Any, *, epochs: in
     monitor.set_params({"epochs": epochs})
     monitor.on_train_begin()
     monitor.begin()
-
-
-def _first_row(x: Any) -> Any:
-    """The first row of arrays in memory, from which a graph can be traced; None for everything else."""
-    try:
-        return keras.tree.map_structure(lambda part: np.asarray(part[:1]), x)
-    except (TypeError, KeyError, ValueError, IndexError):
-        return None

@@ -13,7 +13,7 @@ from sweep.events import RunWriter
 from sweep.finding import Finding
 from sweep.train import graphs
 from sweep.train.checks import Health
-from sweep.train.compiled import metric_names
+from sweep.train.metric_names import canonical, metric_names
 from sweep.train.optimizers import learning_rates
 from sweep.train.resuming import Saver
 from sweep.train.run import Run, numbers
@@ -62,6 +62,7 @@ class Monitor(keras.callbacks.Callback):
         self._health = health
         self._announced = False
         self._earlier: list[Finding] = []  # of the run's earlier trainings
+        self._names: dict[str, str] = {}
         self._tags: list[str] = []
         self._config: str | None = None
 
@@ -72,6 +73,7 @@ class Monitor(keras.callbacks.Callback):
         objective turns out to be none leaves nothing behind.
         """
         run = self._run
+        self._names = {}
         self._tags, self._config = [], graphs.config(self.model) if run.policy.keep else None
         if self._health is not None:
             self._health.begin(self.model)
@@ -83,7 +85,7 @@ class Monitor(keras.callbacks.Callback):
         if self._validation is None:
             self.begin()
             return
-        names = metric_names(self.model, self._validation)
+        names = list(self._renamed(dict.fromkeys(metric_names(self.model, self._validation), 0.0)))
         foreseen = {*names, "loss", *(["val_loss"] if self._validation else [])}
         if foreseen.issuperset(run.expected()):
             self.begin()
@@ -93,7 +95,7 @@ class Monitor(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Report the epoch, write its events while the verdict is made, and obey it."""
         run, training = self._run, self._run.training
-        metrics = numbers(logs or {})
+        metrics = self._renamed(numbers(logs or {}))
         run.check_objective(list(metrics), validation=self._validation)
         writer = self.begin()
         for name, rate in learning_rates(self.model).items():
@@ -111,6 +113,13 @@ class Monitor(keras.callbacks.Callback):
             self.model.stop_training = True
         if self._saver is not None:
             self._saver.epoch_ended(self.model, over=over)
+
+    def _renamed(self, logs: Mapping[str, float]) -> dict[str, float]:
+        """The logs by the names that they have in every training of the trial."""
+        if not logs.keys() <= self._names.keys():
+            objectives = [objective.name for objective in self._run.policy.objectives]
+            self._names = canonical(self.model, logs, [*objectives, *self._run.expected()])
+        return {self._names[name]: value for name, value in logs.items()}
 
     def _diagnose(self, weights: Mapping[str, np.ndarray[Any, Any]]) -> tuple[Sequence[Finding] | None, str | None]:
         """The run's findings, None where they are what they were, and why it is to be pruned, if it is."""
@@ -149,7 +158,7 @@ class Monitor(keras.callbacks.Callback):
     def _write(
         self, writer: RunWriter, epoch: int, metrics: dict[str, float], weights: Mapping[str, np.ndarray[Any, Any]]
     ) -> None:
-        writer.scalars(epoch, metrics)
+        self._run.write(epoch, metrics)
         if self._histograms and epoch % self._histograms == 0:
             writer.histograms(epoch, weights)
             if self._gradients is not None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import keras
 
+from sweep.events import LEARNING_RATE
 from sweep.train.graphs import is_automatic
 
-LEARNING_RATE = "learning_rate"
-"""The metric of every epoch; Keras' History has it only where a callback adds it."""
+__all__ = ["LEARNING_RATE", "learning_rates", "optimizers"]
 
 
 def optimizers(model: keras.Model) -> dict[str, keras.optimizers.Optimizer]:

@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution
 
 from sweep import hparams
 from sweep.errors import StudyError
-from sweep.events import BEST_TAG, RUN_TAG, RunWriter, end_scalars, files, restart, run_text
+from sweep.events import BEST_TAG, RUN_TAG, EpochScalars, RunWriter, end_scalars, files, restart, run_text
 from sweep.finding import Finding
 from sweep.objective import Objective
 from sweep.rundir import remove_weights
@@ -136,6 +136,7 @@ class Run:
         self.fitting = False
         self.started: Started | None = None
         self.writer: RunWriter | None = None
+        self._scalars = EpochScalars({})
         self._names: set[str] = set()  # of the metrics that were written
         self._plain: list[float] = []  # what an objective reported without `sweep.fit`
 
@@ -164,6 +165,7 @@ class Run:
             remove_checkpoints(self.directory)
         restart(self.directory, at)
         self.writer = RunWriter(self.directory)
+        self._scalars = EpochScalars(self.reporter.params)
         if at == 0 or self.fresh:
             params, distributions = self.reporter.params, self.reporter.distributions
             start = hparams.build_start(params, distributions, self.started.name, self.started.started)
@@ -242,11 +244,16 @@ class Run:
         training, first = self.training, self.epoch
         for epoch, metrics in enumerate(kept.log, start=first):
             self.record(epoch, metrics)
-            if (first > 0 or self.fresh) and self.writer is not None:  # others are in the file already
-                self.writer.scalars(epoch, metrics)
+            self.write(epoch, metrics, written=first == 0 and not self.fresh)
         if kept.arrays["best"]:
             training.weights = Weights(arrays=kept.arrays["best"], **kept.state["best"])
         self.reporter.resume(first, kept.log)
+
+    def write(self, epoch: int, metrics: Mapping[str, float], *, written: bool = False) -> None:
+        """Write an epoch's scalars; with `written`, know that an earlier attempt has."""
+        for step, values in self._scalars.at(epoch, metrics):
+            if values and not written and self.writer is not None:
+                self.writer.scalars(step, values)
 
     def record(self, epoch: int, metrics: Mapping[str, float]) -> bool:
         """Add an epoch of the present training; whether it is the one whose weights are to be kept by now.

@@ -11,7 +11,7 @@ import pytest
 import sweep
 from sweep import events, hparams
 from sweep.errors import StudyError
-from tests.train.here import VALIDATION, X, Y, network
+from tests.train.here import VALIDATION, X, Y, network, run_study
 
 
 def optimize(folder, *, trials=1, epochs=3, direction="minimize", pruner=None, fit=None, **settings):
@@ -204,3 +204,30 @@ def test_a_broken_network_is_pruned_and_its_text_says_why(tmp_path):
         assert trial.last_step == last
     with pytest.raises(StudyError, match="broken must be prune, report or ignore"):
         optimize(tmp_path, broken="stop")
+
+
+def test_in_a_trial_of_a_sweep_they_say_what_to_call_instead(tmp_path):
+    def train(trial):
+        model = network()
+        chosen = sweep.callbacks(trial, model, objective="val_loss", direction="minimize")
+        return min(model.fit(X, Y, validation_data=VALIDATION, verbose=0, callbacks=chosen).history["val_loss"])
+
+    with pytest.raises(
+        sweep.SweepError, match=r"belongs to a sweep\. Call `sweep\.fit\(trial, model, \.\.\.\)` in place"
+    ):
+        run_study(train, tmp_path)
+
+
+def test_only_a_trial_of_study_optimize_has_callbacks():
+    with pytest.raises(StudyError, match=r"needs a trial of study\.optimize, not a FixedTrial"):
+        sweep.callbacks(optuna.trial.FixedTrial({}), objective="loss", direction="minimize")
+
+
+def test_they_train_any_model_or_only_the_one_that_they_are_given(tmp_path):
+    study = optuna.create_study(study_name="plain")
+    settings = {"objective": "loss", "direction": "minimize", "logdir": str(tmp_path)}
+    trial, model, other = study.ask(), network(), network(name="other")
+    for trained in (model, other):
+        trained.fit(X, Y, verbose=0, callbacks=sweep.callbacks(trial, **settings))
+    with pytest.raises(StudyError, match=r"were made for the model mlp, and other is being trained\."):
+        other.fit(X, Y, verbose=0, callbacks=sweep.callbacks(trial, model, **settings))

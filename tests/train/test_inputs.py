@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 import tensorflow as tf
 
 import sweep
+from sweep import events
 from sweep.train import compiled
 from tests.train.here import VALIDATION, X, Y, network, run_study
 from tests.train.same_as_fit import seeded
+from tests.train.test_optimizers import Gan
 
 BATCH = 20
 
@@ -131,3 +134,67 @@ def test_callbacks_may_be_given_in_every_form_that_keras_takes(batches):
         assert epochs == [[2, 3], [2, 3]], name
         assert (compiled.reason(model) is None) is not batches
     assert compiled.fit(model, X, Y, callbacks=None).epoch == [0]
+
+
+# Models of one's own
+
+
+def test_a_gan_trains_with_its_own_optimizers_whose_rates_are_recorded(tmp_path, caplog):
+    def train(trial):
+        model = Gan()
+        model.compile(keras.optimizers.Adam(0.25), keras.optimizers.SGD(trial.suggest_float("rate", 0.5, 0.5)))
+        return sweep.fit(trial, model, X[:, :2], Y, epochs=2)
+
+    kept = run_study(train, tmp_path, objective="g_loss", broken="report")
+    (epochs,) = kept.metrics.values()
+    assert kept.run.state == "COMPLETE"
+    assert [set(metrics) for metrics in epochs.values()] == [
+        {"d_loss", "g_loss", "learning_rate/d_optimizer", "learning_rate/g_optimizer"}
+    ] * 2
+    assert epochs[1]["learning_rate/d_optimizer"] == 0.25
+    assert [record.message for record in caplog.records if record.levelname != "INFO"] == []
+
+
+def test_a_gan_may_read_a_py_dataset(tmp_path):
+    class Rows(Files):
+        def __getitem__(self, index):
+            return super().__getitem__(index)[0][:, :2]
+
+    def train(trial):
+        model = Gan()
+        model.compile(keras.optimizers.Adam(0.25), keras.optimizers.SGD(0.5))
+        return sweep.fit(trial, model, Rows(), epochs=1)
+
+    assert run_study(train, tmp_path, objective="d_loss", broken="report").run.state == "COMPLETE"
+
+
+def test_a_metric_that_is_built_again_in_a_trial_is_the_same_metric(tmp_path):
+    returned = []
+
+    def train(trial):
+        for _ in range(2):
+            model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, "sigmoid")])
+            model.compile(loss="binary_crossentropy", metrics=[keras.metrics.AUC()])
+            labels = (Y > 0).astype("float32")
+            returned.append(sweep.fit(trial, model, X, labels, validation_data=(X, labels), epochs=2))
+        return sum(returned) / 2
+
+    kept = run_study(train, tmp_path, objective="val_auc", direction="maximize", broken="report")
+    (epochs,) = kept.metrics.values()
+    assert {frozenset(metrics) for metrics in epochs.values()} == {
+        frozenset({"auc", "loss", "val_auc", "val_loss", "learning_rate"})
+    }
+    assert returned == [max(epochs[first + place]["val_auc"] for place in (0, 1)) for first in (0, 2)]
+    assert kept.run.value == sum(returned) / 2
+
+
+def test_a_learning_rate_that_is_a_hyperparameter_is_no_metric_of_tensorboard_too(tmp_path):
+    def train(trial):
+        model = network(rate=trial.suggest_float("learning_rate", 0.01, 0.02))
+        return sweep.fit(trial, model, X, Y, validation_data=VALIDATION, epochs=2)
+
+    kept = run_study(train, tmp_path)
+    tags = {value.tag for event in events.read(Path(kept.run.directory)) for value in event.summary.value}
+    assert "val_loss" in tags
+    assert [tag for tag in tags if "learning_rate" in tag] == []
+    assert "learning_rate" in kept.metrics[0][0]
