@@ -112,7 +112,7 @@ def fit(
             epochs=epochs,
             batch_size=batch_size,
             validation_data=validation_data,
-            callbacks=_listed(callbacks),
+            callbacks=suitable.listed(callbacks),
             compiled=compiled,
             **settings,
         )
