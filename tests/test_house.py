@@ -18,6 +18,7 @@ GROUND = {
     "protocol",
     "architecture",
     "declaration",
+    "option_values",
     "options",
     "study",
     "events",

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sweep.options import OPTIONS, Flag, Option
+from sweep.option_values import Flag
+from sweep.options import OPTIONS, Option
 
 DEFAULT_STORAGE: str = OPTIONS["storage"].default
 DEFAULT_LOGDIR: str = OPTIONS["logdir"].default

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import SweepError
-from sweep.options import STUDY_NAME
+from sweep.option_values import STUDY_NAME
 from sweep.serve.problems import Conflict, NotFound, Refusal
 from sweep.study import check_file
 

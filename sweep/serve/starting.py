@@ -10,7 +10,8 @@ from optuna.distributions import CategoricalDistribution, json_to_distribution
 from sweep.control.domains import describe
 from sweep.control.preview import Preview
 from sweep.names import Value
-from sweep.options import Option, Spec, of_way
+from sweep.option_values import Spec
+from sweep.options import Option, of_way
 from sweep.serve import cells
 from sweep.serve.files import StudyFile
 

@@ -24,7 +24,8 @@ from sweep.errors import StudyError
 from sweep.finding import Finding
 from sweep.names import KeyTable, encode
 from sweep.objective import Objective
-from sweep.options import OPTIONS, STUDY_NAME
+from sweep.option_values import STUDY_NAME
+from sweep.options import OPTIONS
 from sweep.rundir import run_directory
 from sweep.train.checks import Health, Material
 from sweep.train.fit import sample_gradients

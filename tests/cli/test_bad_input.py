@@ -63,7 +63,7 @@ def refusal(folder, capsys, *arguments: str) -> str:
         (["tiny.py", "--seed", "-1"], "--seed must be a whole number from 0 to 4294967295, not -1."),
         (["tiny.py", "--sampler", "tpee"], "No such sampler: tpee. Did you mean tpe? The samplers are tpe, random"),
         (["tiny.py", "--pruner", "median(n_startup=5)"], "n_startup_trials"),
-        (["tiny.py", "--name", "a/b"], "--name must be up to 80 letters"),
+        (["tiny.py", "--name", "a/b"], "--name must be a name of up to 80 letters"),
         (["tiny.py", "--trails", "3"], "No such option: --trails"),
         ([], "Missing argument"),
         (["tiny.py", "--storage", "mysql://x/y"], "a storage is SQLite or PostgreSQL"),
