@@ -23,12 +23,11 @@ def run_study(study: Study, **overrides: Any) -> optuna.Study:
     here = study.file is None or workers == 0
     if here and settings.workers:
         raise StudyError(
-            "workers load a study from the file that binds it to the name `study`",
-            f"workers={settings.workers} and no such file",
-            "leave workers out: this process trains",
+            f"workers={settings.workers} needs a file that binds this study to the name `study`, for workers.",
+            remedy="Leave workers out to train in this process.",
         )
     if here and settings.cluster is not None:
-        raise StudyError("workers on a cluster load a study from its file", "a study that this process is to train")
+        raise StudyError("A cluster needs a file that binds this study to the name `study`, for workers to import.")
     settings = choose(settings, lambda: preview_here(study) if here else preview(str(study.file)))
     with _display(console(), str(study.file or study.name), settings) as watcher:
         outcome = start_here(study, settings, watcher) if here else start_file(str(study.file), settings, watcher)

@@ -48,7 +48,8 @@ def detach(name: str, storage: str, logdir: str) -> None:
             if process.returncode == 0:  # there was nothing left to train
                 print_whole(last)
                 return
-            raise SweepError("a study that is detached must begin", last.removeprefix("sweep: "), f"see {log}")
+            why = last.removeprefix("sweep: ").rstrip(".")
+            raise SweepError(f"The study did not start: {why}.", remedy=f"See {shown_path(str(log))}.")
         time.sleep(POLL_SECONDS)
         study = _study_of(process.pid, storage)
     print_whole(f"{study} trains in process {process.pid}; what it says goes to {shown_path(str(log))}")

@@ -129,9 +129,8 @@ def check_total(name: str, trials: int | None, done: int) -> None:
     """
     if trials is not None and trials < done:
         raise StudyError(
-            "a study's total of trials counts those that are done",
-            f"{trials} for {name}, which has {done}",
-            f"give more than {done} to train more, or another --name to begin anew",
+            f"{name} already has {done} of its trials, and {trials} is fewer: the total counts earlier ones.",
+            remedy=f"Give more than {done} to train more, or another --name to begin anew.",
         )
 
 

@@ -1,7 +1,7 @@
 """Starts studies: a coordinator process each, in a session of its own, which outlives the service.
 
-It is `sweep start`, so that a study that the service has started and one from a command line are the same thing. What
-it prints goes to `coordinator.log` in the study's folder; `start.json` there holds the options, for going on.
+The process is `sweep start`, so a study is the same thing whether the service or a command line has started it. What it
+prints goes to `coordinator.log` in the study's folder; `start.json` there holds its options, for when it continues.
 """
 
 import errno
@@ -26,6 +26,7 @@ from sweep.serve.problems import Busy, Conflict, Refusal
 from sweep.serve.settings import ServeSettings
 from sweep.store import Store, StudyRecord
 from sweep.store.lease import this_host
+from sweep.words import counted
 
 MOST = 32
 """Coordinators that one service may have running."""
@@ -83,7 +84,7 @@ class Start:
             return None
         lines = [line for line in self.output().splitlines() if line.strip()]
         said = [line for line in lines if line.startswith("sweep: ")]
-        return (said or lines or ["it said nothing"])[-1].removeprefix("sweep: ")
+        return (said or lines or ["It printed nothing."])[-1].removeprefix("sweep: ")
 
 
 class Starter:
@@ -134,18 +135,21 @@ class Starter:
     def _check(self, name: str) -> None:
         running = [begun for begun in self._starts.values() if begun.process.poll() is None]
         if any(begun.study == name for begun in running):
-            raise Conflict("a study is started once", f"{name}, which has been", "stop it first, or give another name")
+            raise Conflict(f"{name} has been started already.", remedy="Stop it first, or give another name.")
         if len(running) >= MOST:
-            raise Busy(f"one service runs at most {MOST} studies", str(len(running)), "stop one first")
+            raise Busy(
+                f"This service runs {counted(MOST, 'study')} already, which is the most it can.",
+                remedy="Stop one first.",
+            )
 
     def check_none(self, name: str) -> None:
-        """Refuse what must not happen to a study while a process that starts it, or goes on with it, is there.
+        """Refuse to remove a study while a process starts or continues it.
 
         Raises:
-            Conflict: there is one, though the study may not be in the store, or may have no owner yet.
+            Conflict: there is such a process; the study may not be in the store, or have an owner, yet.
         """
         if any(begun.study == name and begun.process.poll() is None for begun in self.starts()):
-            raise Conflict("a study that is removed is not being started", name, "stop it first")
+            raise Conflict(f"{name} is being started, so it cannot be removed.", remedy="Stop it first.")
 
     def _spawn(self, file: Path, name: str, arguments: list[str], log: Path) -> Start:
         # The database's URL may hold a password, and the process list shows arguments. A study that is started here

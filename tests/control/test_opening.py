@@ -76,7 +76,7 @@ def test_a_total_below_the_trials_that_are_done_is_refused_and_a_files_is_raised
         study.writer.flush()
         study.writer.release()
     settings = Settings(storage=storage_url, logdir=str(tmp_path / "runs"), trials=2)
-    with pytest.raises(StudyError, match="got 2 for study, which has 3; give more than 3"):
+    with pytest.raises(StudyError, match=r"study already has 3 of its trials, and 2 is fewer: .* Give more than 3"):
         open_study(declare(), settings)
     opened = open_study(declare(trials=2), dataclasses.replace(settings, trials=None))
     assert (opened.budget, opened.declaration.trials) == (3, 3)

@@ -90,7 +90,7 @@ def test_a_study_is_started_once_and_its_options_are_kept(sleeping):
     assert (begun.state, begun.study, begun.file, begun.problem()) == ("starting", "plain", "plain.py", None)
     assert begun.log == file.parent / "runs" / "plain" / LOG
     assert json.loads((begun.log.parent / KEPT_OPTIONS).read_text())["fixed"] == {"x": 0.5}
-    with pytest.raises(Conflict, match="started once"):
+    with pytest.raises(Conflict, match="plain has been started already"):
         starter.start(file, Settings())
     other = starter.start(file, Settings(name="other"))
     assert starter.find(other.identity) is other
@@ -107,7 +107,7 @@ def test_a_service_runs_so_many_studies(sleeping, monkeypatch):
     monkeypatch.setattr(starter_module, "MOST", 1)
     starter, file, _ = sleeping
     starter.start(file, Settings())
-    with pytest.raises(Busy, match="at most 1"):
+    with pytest.raises(Busy, match="runs 1 study already, which is the most"):
         starter.start(file, Settings(name="other"))
 
 
@@ -128,7 +128,7 @@ def test_a_study_goes_on_with_the_options_of_its_last_start(sleeping):
 def test_a_total_below_the_trials_that_are_done_is_refused_before_a_process_begins(sleeping):
     starter, file, store = sleeping
     add_study(store, "plain", [run(0), run(1), run(2, state="PRUNED"), run(3, state="RUNNING")])
-    with pytest.raises(SweepError, match="got 2 for plain, which has 3; give more than 3"):
+    with pytest.raises(SweepError, match=r"plain already has 3 of its trials, and 2 is fewer: .* Give more than 3"):
         starter.start(file, Settings(trials=2))
     assert starter.starts() == []
     assert starter.start(file, Settings(trials=3)).study == "plain"
@@ -198,4 +198,4 @@ def test_a_coordinator_that_was_told_to_end_has_ended(sleeping):
     begun.process.send_signal(signal.SIGKILL)
     begun.process.wait()
     assert begun.state == "failed"
-    assert begun.problem() == "it said nothing"
+    assert begun.problem() == "It printed nothing."
