@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.control.folder import databases
 from sweep.errors import StoreError, StudyError, SweepError
-from sweep.read.runs import find_run, rank
+from sweep.read.runs import find_run, rank, run_number
 from sweep.rundir import weights_file, weights_files
 from sweep.snapshot import Snapshot
 from sweep.store import RunRecord, Store, StudyRecord, Training
@@ -267,7 +267,13 @@ def _named(store: Store, text: str) -> list[tuple[StudyRecord, RunRecord]]:
         return [find_run(store, match["run"], match["study"])]
     if store.find_study(text) is not None:
         raise StudyError(f"{text} is a study.", remedy=f"Name one of its runs, for example {text}:best.")
-    found = [(study, run) for study in store.studies() for run in store.runs(study.study_id) if run.name == text]
+    number = run_number(text)
+    found = [
+        (study, run)
+        for study in (store.studies() if number is not None else [])
+        for run in store.runs(study.study_id, [number] if number is not None else [])
+        if run.name == text
+    ]
     if len(found) > 1:
         names = " or ".join(f"{study.name}:{text}" for study, _ in found)
         raise StoreError(f"{len(found)} studies have a run {text}.", remedy=f"Name it {names}.")
@@ -290,8 +296,9 @@ def _of_directory(directory: Path, storage: str | None) -> Kept:
         except SweepError:
             continue
         try:
+            number = run_number(resolved.name)
             for study in store.studies():
-                for run in store.runs(study.study_id):
+                for run in store.runs(study.study_id, [number] if number is not None else None):
                     if run.directory is not None and Path(run.directory).resolve() == resolved:
                         return _kept(store, study, run)
         finally:
@@ -306,18 +313,35 @@ def _number(path: Path) -> int:
 
 
 def main() -> None:
-    """`python -m sweep.models DIRECTORY FILE`: save a run's model for those who load no Keras themselves.
+    """`python -m sweep.models RUN FILE`: save a run's model for those who load no Keras themselves.
 
     Prints what `sweep.train.saving.save` returns as one line of JSON, which is the last one.
     """
-    directory, file = sys.argv[1:]
+    run, file = sys.argv[1:]
     try:
         from sweep.train.saving import save
 
-        kept = _of_directory(Path(directory), None)
-        print(json.dumps(save(kept.weights(None), kept.name, kept.source, Path(file))))
+        (kept,) = find(run)
+        number = kept.training(None)
+        saved = save(kept.weights(number), kept.name, kept.source, Path(file))
+        print(json.dumps({**saved, "notes": [*_of_several(kept, run, number), *saved["notes"]]}))
     except (SweepError, OSError) as error:
         sys.exit(f"sweep: {error}")
+
+
+def _of_several(kept: Kept, run: str, number: int) -> list[str]:
+    """What a reader should know of a model that is one of several."""
+    from sweep.train.retraining import are_folds
+
+    trainings = kept.run.trainings if kept.run is not None else []
+    if len(trainings) < 2:
+        return []
+    label = next((one.label for one in trainings if one.number == number), None)
+    if not are_folds(trainings):
+        which = f", {label!r}" if label else ""
+        return [f"It is training {number + 1} of {len(trainings)}{which}. Others: sweep.load({run!r}, training=0)."]
+    which = label or f"fold {number + 1} of {len(trainings)}"
+    return [f"It has the weights of {which}. To train one model on all data: model = sweep.retrain({run!r})."]
 
 
 if __name__ == "__main__":

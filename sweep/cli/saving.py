@@ -32,7 +32,7 @@ def save_best(store: Store, name: str | None, file: str) -> None:
             f"No weights of the best run, {best.name}, are kept.",
             remedy="Those of each run are unless `sweep start --keep` says otherwise.",
         )
-    command = [sys.executable, "-m", "sweep.models", best.directory, file]
+    command = [sys.executable, "-m", "sweep.models", f"{study.name}:{best.number}", file]
     there = {**os.environ, "SWEEP_STORAGE": store.url.render_as_string(hide_password=False)}
     done = subprocess.run(command, env=there, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -44,7 +44,7 @@ def save(weights: Weights, name: str, get_source: Callable[[], Source], file: Pa
     beside = file.with_name(f".{file.stem}.{os.getpid()}{file.suffix}")
     try:
         with active(used[0] if used else Source()) as objects:
-            checked = _write(model, weights, objects, file, beside)
+            checked, settings = _write(model, weights, objects, file, beside)
         beside.replace(file)
     finally:
         with contextlib.suppress(FileNotFoundError):
@@ -52,32 +52,47 @@ def save(weights: Weights, name: str, get_source: Callable[[], Source], file: Pa
     if not checked:
         reason = weights.unchecked or "the run was trained by a version that recorded no predictions"
         notes.append(f"Its predictions could not be compared with those in the study: {reason}.")
-    return {"epoch": weights.epoch, "checked": checked, "notes": [*notes, *_how_to_read(model, file, bool(used))]}
+    return {
+        "epoch": weights.epoch,
+        "checked": checked,
+        "notes": [*notes, *_how_to_read(model, file, bool(used), settings)],
+    }
 
 
-def _write(model: keras.Model, weights: Weights, objects: dict[str, Any], file: Path, beside: Path) -> bool:
-    """Write the file and read it back; whether there was something to compare its predictions with."""
+def _write(
+    model: keras.Model, weights: Weights, objects: dict[str, Any], file: Path, beside: Path
+) -> tuple[bool, dict[str, Any]]:
+    """Write the file and read it back.
+
+    Returns:
+        Whether there was something to compare its predictions with, and with which arguments Keras reads it.
+    """
+    settings: dict[str, Any] = {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model.save(beside)
-            back = keras.models.load_model(beside, custom_objects=objects, safe_mode=False)
-            return compare(back, weights, str(file))
+            try:
+                back = keras.models.load_model(beside, custom_objects=objects, safe_mode=False)
+            except Exception:  # Keras' HDF5 files do not find a loss that was named "mse"
+                settings["compile"] = False
+                back = keras.models.load_model(beside, custom_objects=objects, safe_mode=False, compile=False)
+            return compare(back, weights, str(file)), settings
     except OSError:
         raise
     except StudyError:
         why = "what it holds predicts something else than the model did in the study"
     except Exception as error:  # whatever Keras or a class of the user's raises
         why = line(error)
-    other = " or as .keras, which holds more" if file.suffix == ".h5" else ""
+    other = ", or save it as .keras, which holds more" if file.suffix == ".h5" else ""
     raise StudyError(
         f"Keras cannot read the model back from {file}, which was not written: {why}.",
         remedy=f"Use it in Python with sweep.load{other}.",
     )
 
 
-def _how_to_read(model: keras.Model, file: Path, has_own: bool) -> list[str]:
-    arguments = [repr(str(file))]
+def _how_to_read(model: keras.Model, file: Path, has_own: bool, settings: dict[str, Any]) -> list[str]:
+    arguments = [repr(str(file)), *(f"{name}={value}" for name, value in settings.items())]
     own = sorted({type(one).__name__ for one in layers(model) if type(one).__module__.partition(".")[0] != "keras"})
     if has_own:
         arguments.append("custom_objects={...}")

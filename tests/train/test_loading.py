@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 
 import sweep
+from sweep.cli import run as command
 from sweep.control.start import start_here
 from sweep.errors import StudyError
 from sweep.models import find
 from sweep.options import Settings
 from sweep.study import load as load_study
 from sweep.train.loading import NotCompiled
-from sweep.train.weights import complete, load_weights, save_weights
+from sweep.train.saving import save
+from sweep.train.weights import complete, difference, load_weights, predict, save_weights
 from tests.train.here import read
 
 MODELS = Path(__file__).parent / "models"
@@ -200,3 +202,68 @@ def test_what_is_completed_is_what_is_kept(zoo):
     assert again.states.keys() == weights.states.keys()
     assert all(np.array_equal(again.states[name], weights.states[name]) for name in weights.states)
     assert set(weights.inputs) == {"number", "word"}
+
+
+def save_as(zoo, kind, file):
+    kept = find(run_of(zoo, kind).directory)[0]
+    return save(kept.weights(None), kept.name, kept.source, file)
+
+
+@pytest.mark.parametrize("kind", ["adapted_and_nested", "adapted_text_vectorization", "half_precision", "quantized"])
+def test_a_saved_file_predicts_what_the_worker_did(zoo, tmp_path, kind):
+    file = tmp_path / "model.keras"
+    weights = load_weights(Path(run_of(zoo, kind).directory))
+    assert save_as(zoo, kind, file) == {"epoch": weights.epoch, "checked": True, "notes": []}
+    back = predict(keras.models.load_model(file), weights.inputs)
+    assert difference(back, weights.predictions) < (0.01 if kind == "half_precision" else 1e-5)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_a_file_with_the_studys_own_classes_says_how_to_read_it(zoo, tmp_path):
+    file = tmp_path / "model.keras"
+    saved = save_as(zoo, "registered_class", file)
+    assert saved["checked"]
+    (note,) = saved["notes"]
+    assert note.endswith("model.keras', custom_objects={...}). It has Registered of the study file.")
+    assert save_as(zoo, "loss_in_a_function", file)["notes"][0].startswith("The model of ")
+    notes = save_as(zoo, "random_predictions", file)["notes"]
+    assert notes[0].endswith("compared with those in the study: the model predicts something else each time.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        ("adapted_string_lookup", "model.h5", "or save it as .keras, which holds more"),  # HDF5 has no vocabulary
+        ("lambda_layer", "model.keras", "cannot read the model back"),  # Keras' lambda sees no names of its module
+        ("class_of_the_module_beside", "model.keras", "cannot read the model back"),  # its __init__ takes no name
+        ("state_that_nothing_saves", "model.keras", "predicts something else"),
+        ("class_in_a_function", "model.keras", "not at the top level"),
+    ],
+)
+def test_a_file_that_does_not_hold_the_model_is_not_left_behind(zoo, tmp_path, kind, name, said):
+    (tmp_path / name).write_text("an older file")
+    with pytest.raises(StudyError, match=said):
+        save_as(zoo, kind, tmp_path / name)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "an older file")]
+
+
+def test_an_hdf5_file_is_read_back_without_its_loss_where_keras_does_not_find_it(zoo, tmp_path):
+    saved = save_as(zoo, "batch_normalization", tmp_path / "model.h5")
+    assert saved["checked"]
+    assert saved["notes"] == [f"Read it with keras.models.load_model('{tmp_path / 'model.h5'}', compile=False)."]
+
+
+def test_the_command_saves_the_best_model_and_refuses_what_cannot_be_saved(zoo, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    best = min((run for run in zoo.runs if run.value is not None), key=lambda run: run.value)
+    arguments = ["best", "zoo", "--storage", zoo.storage, "--save"]
+    code = command([*arguments, "model.keras"])
+    shown = capsys.readouterr()
+    if best.params["kind"] in names_of("WHOLE"):
+        assert (code, (tmp_path / "model.keras").exists()) == (0, True)
+        assert f"model.keras is the model of {best.name}, after epoch" in shown.out
+        assert "read back and predicting what it did in the study" in " ".join(shown.out.split())
+    else:
+        assert (code, (tmp_path / "model.keras").exists()) == (2, False)
+    assert command([*arguments, "model.zip"]) == 2
+    assert "Keras saves a model as .keras or .h5, not as model.zip." in capsys.readouterr().err
