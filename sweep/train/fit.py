@@ -127,10 +127,10 @@ def fit(
     wanted = _epochs(run, epochs)
     if not isinstance(histograms, Integral) or histograms < 0:
         raise StudyError(f"histograms must be a whole number of epochs, or 0 for never, not {histograms!r}.")
-    _check_validated_each_epoch(run, monitor, settings.get("validation_freq", 1))
     if not isinstance(checkpoint, int | float) or not checkpoint >= 0:
         raise StudyError(f"checkpoint must be a number of seconds, or 0 for every epoch, not {checkpoint!r}.")
     training = run.open_training(model, label=label, judge=judge, monitor=monitor, initial_epoch=initial_epoch)
+    _check_validated_each_epoch(run, settings.get("validation_freq", 1))
     first, last = _keras_epochs(training, wanted, initial_epoch)
     call, run.calls = run.calls, run.calls + 1
     listed = suitable.listed(callbacks)
@@ -248,11 +248,11 @@ def _epochs(run: Run, given: int | None) -> int:
     return int(wanted)
 
 
-def _check_validated_each_epoch(run: Run, monitor: str | None, every: Any) -> None:
-    names = [monitor] if monitor is not None else [objective.name for objective in run.policy.objectives]
-    if every != 1 and any(name.startswith("val_") for name in names):
+def _check_validated_each_epoch(run: Run, every: Any) -> None:
+    missing = next((name for name in run.expected() if name.startswith("val_")), None)
+    if every != 1 and missing is not None:
         raise StudyError(
-            f"With validation_freq={every!r} not every epoch reports {names[0]}.", remedy="Leave validation_freq out."
+            f"With validation_freq={every!r} not every epoch reports {missing}.", remedy="Leave validation_freq out."
         )
 
 
