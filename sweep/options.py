@@ -17,7 +17,6 @@ from typing import Any, Literal
 from sweep.errors import StudyError
 from sweep.names import Value
 from sweep.option_values import (
-    SHOWN,
     STUDY_NAME,
     Amount,
     Amounts,
@@ -34,6 +33,7 @@ from sweep.option_values import (
     Values,
     Whole,
     meant,
+    shown,
 )
 from sweep.specs import make_pruner, make_sampler
 
@@ -500,7 +500,7 @@ def check_names(names: Iterable[str], way: Way) -> None:
         if name in OPTIONS:
             raise elsewhere(OPTIONS[name], way)
         hint = meant(name, offered) or f"The options are {', '.join(offered)}."
-        raise StudyError(f"No such option: {name[:SHOWN]}.", remedy=hint)
+        raise StudyError(f"No such option: {shown(name)[1:-1]}.", remedy=hint)
 
 
 def elsewhere(option: Option, way: Way) -> StudyError:
