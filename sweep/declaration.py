@@ -70,6 +70,19 @@ class Declaration:
         known = {item.name for item in dataclasses.fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in known})
 
+    @classmethod
+    def stored(cls, values: Mapping[str, Any]) -> "Declaration":
+        """A declaration that stands in a database, perhaps from another version of sweep.
+
+        Nothing is refused: what is missing, or None where that means nothing, has its default.
+        """
+        found = object.__new__(cls)
+        for item in dataclasses.fields(cls):
+            default = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
+            value = values.get(item.name, default)
+            object.__setattr__(found, item.name, default if value is None else value)
+        return found
+
     def at(self, file: Path | None) -> "Declaration":
         """The declaration as of the file here, where a worker has loaded a copy elsewhere; None leaves it."""
         if file is None or str(file) == self.file:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.control.folder import databases
 from sweep.errors import StoreError, StudyError, SweepError
+from sweep.names import format_number
 from sweep.read.runs import find_run, rank, run_number
 from sweep.rundir import weights_file, weights_files
 from sweep.snapshot import Snapshot
@@ -121,7 +122,7 @@ class Kept:
         """
         from sweep.train.source import source_of
 
-        return source_of(self.snapshot, self.study.declaration.get("file") if self.study is not None else None)
+        return source_of(self.snapshot, self.study.declaration.file if self.study is not None else None)
 
 
 def load(
@@ -225,7 +226,7 @@ def _trainings(study: StudyRecord, run: RunRecord) -> list[Training]:
     """A run's trainings; the only one of a run of an earlier version."""
     if run.trainings:
         return list(run.trainings)
-    last = study.declaration.get("value") == "last" or run.best_epoch is None
+    last = study.declaration.value == "last" or run.best_epoch is None
     best = max(0, run.epoch - 1) if last else run.best_epoch
     return [Training(0, epochs=run.epoch, architecture=run.architecture, value=run.value, best_epoch=best)]
 
@@ -282,7 +283,7 @@ def _named(store: Store, text: str) -> list[tuple[StudyRecord, RunRecord]]:
 
 def _kept(store: Store, study: StudyRecord, run: RunRecord) -> Kept:
     if run.directory is None:
-        raise StudyError(f"t{run.number:04d} of {study.name} is {run.state}, and has no name yet.")
+        raise StudyError(f"{format_number(run.number)} of {study.name} is {run.state}, and has no name yet.")
     text = store.snapshot(run.snapshot) if run.snapshot is not None else None
     return Kept(Path(run.directory), study, run, Snapshot.from_text(text) if text is not None else None)
 

@@ -38,6 +38,9 @@ class Objective:
     name: str
     direction: str = "minimize"
 
+    def __str__(self) -> str:
+        return f"{self.direction} {self.name}"
+
     @property
     def maximize(self) -> bool:
         """Whether a higher value is better."""

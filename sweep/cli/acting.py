@@ -81,7 +81,7 @@ def revive_run(store: Store, words: Sequence[str], storage: str) -> None:
     if isinstance(store, RemoteStore):
         raise SweepError("a run is revived at a service while its study runs", f"{study.name}, which has ended")
     queue_revival(store, study, run)
-    total = max(study.declaration["trials"], sum(store.counts(study.study_id).values())) + 1
+    total = max(study.declaration.trials, sum(store.counts(study.study_id).values())) + 1
     again = start_command(study, "--trials", str(total), storage=storage)
     say(f"{run.name} will go on in a new trial when the study does: {again}")
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from sweep.cli.cells import number_cells, sparkline, value_cells
 from sweep.control.progress import Opening
-from sweep.names import KeyTable, format_value
+from sweep.names import KeyTable, format_number, format_value
 from sweep.read.durations import duration
 from sweep.read.trainings import epochs_text
 from sweep.store import FINISHED, RunRecord
@@ -158,7 +158,7 @@ class LiveDisplay:
         text = Text.assemble(("best  ", "dim"), (f"value {number_cells([best.value])[0]}", "bold green"))
         if self._names:
             return text.append(f"  {best.name}")
-        text.append(f"  t{best.number:04d}")
+        text.append(f"  {format_number(best.number)}")
         for name in varying(study.keys, self._board.seen):
             if name in best.params:
                 text.append(f"  {study.keys.key(name)} ", style="dim").append(
@@ -172,7 +172,7 @@ class LiveDisplay:
         metric = study.objectives[0].name
         shown = [] if self._names else varying(study.keys, board.seen)
         columns = {
-            "run": [run.name or "" if self._names else f"t{run.number:04d}" for run in runs],
+            "run": [run.name or "" if self._names else format_number(run.number) for run in runs],
             **{study.keys.key(name): _values(runs, name) for name in shown},
             "epoch": [epochs_text(run) for run in runs],
             metric: number_cells([run.last for run in runs]),
@@ -264,7 +264,7 @@ class PlainDisplay:
         reason = f": {run.reason}" if run.reason else ""
         count = f" [{self._board.done()}/{study.trials}]" if study is not None and run.state in FINISHED else ""
         self._say(
-            f"{state} {run.name or f't{run.number:04d}'} after {counted(run.epoch, 'epoch')}{value}"
+            f"{state} {run.name or format_number(run.number)} after {counted(run.epoch, 'epoch')}{value}"
             f"{' (best so far)' if best else ''}{reason}{count}"
         )
 

@@ -15,9 +15,10 @@ from sweep.cli.target import Target, find_target, named_study
 from sweep.control.disk import size
 from sweep.errors import SweepError
 from sweep.finding import KINDS
+from sweep.names import format_number
 from sweep.read.commands import command
 from sweep.read.report import run_object, study_object
-from sweep.read.runs import Selection, best_run, parse_states, rank, select_runs
+from sweep.read.runs import Selection, best_run, objectives, parse_states, rank, select_runs
 from sweep.read.studies import standings
 from sweep.store import RunRecord, Store, StudyRecord
 from sweep.words import counted
@@ -96,7 +97,7 @@ def list_best(store: Store, name: str | None, count: int, *, names: bool, as_jso
         return
     _heading(study, every)
     grid = runs_grid(study, ranked, best=ranked[0], names=names)
-    first = f"{ranked[0].name}: {command('show', study.name, f't{ranked[0].number:04d}', storage=storage)}"
+    first = f"{ranked[0].name}: {command('show', study.name, format_number(ranked[0].number), storage=storage)}"
     _print_runs(study, ranked, grid, names=names, more=first)
 
 
@@ -138,9 +139,8 @@ def _heading(study: StudyRecord, runs: Sequence[RunRecord]) -> None:
     if on_terminal():
         counts = Counter(run.state for run in runs)
         parts = [f"{counts[state]} {word}" for state, word in STATE_WORDS.items() if counts[state]]
-        goals = zip(study.declaration["direction"], study.declaration["objective"], strict=True)
-        goal = ", ".join(f"{direction} {objective}" for direction, objective in goals)
-        remark(f"{study.name}, {goal}: {', '.join(parts)} of {study.declaration['trials']}", style="bold")
+        goal = ", ".join(map(str, objectives(study)))
+        remark(f"{study.name}, {goal}: {', '.join(parts)} of {study.declaration.trials}", style="bold")
 
 
 def _more(selection: Selection, shown: Sequence[RunRecord], request: Request) -> str | None:

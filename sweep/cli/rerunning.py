@@ -12,7 +12,7 @@ from sweep.control.revival import ancestors
 from sweep.control.start import start_file
 from sweep.declaration import versions
 from sweep.errors import SweepError
-from sweep.names import short_number
+from sweep.names import format_number, short_number
 from sweep.options import Settings
 from sweep.read.differences import Comparison, compare
 from sweep.snapshot import Snapshot
@@ -50,8 +50,9 @@ def _check_began_anew(store: Store, study: StudyRecord, run: RunRecord) -> None:
     if before:
         raise SweepError(
             "a run is rerun from its seed",
-            f"{run.name}, which went on from t{before[0]:04d}'s checkpoint, so that its seed does not reproduce it",
-            f"run: sweep rerun {study.name} t{before[-1]:04d}",
+            f"{run.name}, which went on from {format_number(before[0])}'s checkpoint, "
+            "so that its seed does not reproduce it",
+            f"run: sweep rerun {study.name} {format_number(before[-1])}",
         )
 
 
@@ -60,7 +61,7 @@ def _train(
 ) -> tuple[RunRecord, dict[int, dict[str, float]]]:
     """Train it in a folder; the run and its metrics by epoch."""
     (folder / "study").mkdir()
-    origin = study.declaration.get("file")
+    origin = study.declaration.file
     file = snapshot.lay_out(folder / "study", Path(origin).parent if origin else None)
     say(f"training {run.name} again")
     settings = Settings(
@@ -68,7 +69,7 @@ def _train(
         logdir=str(folder / "runs"),
         name=study.name,
         trials=1,
-        epochs=study.declaration["epochs"] if study.declaration.get("force_epochs") else None,
+        epochs=study.declaration.epochs if study.declaration.force_epochs else None,
         workers=1,
         pruner="nop",
         sampler="random",
@@ -97,7 +98,7 @@ def _say_imported(store: Store, now: RunRecord, snapshot: Snapshot) -> None:
 
 
 def _say_versions(study: StudyRecord) -> None:
-    then, now = study.declaration.get("versions") or {}, versions()
+    then, now = study.declaration.versions, versions()
     changed = [f"{name} {then[name]}, now {now.get(name, 'none')}" for name in then if then[name] != now.get(name)]
     if changed:
         say(f"trained with {'; '.join(changed)}")

@@ -9,7 +9,7 @@ from sweep.cli.grid import Column, Grid
 from sweep.cli.output import on_terminal, print_whole, print_wrapped, say, show_grid, show_json
 from sweep.cli.tables import STATE_STYLES, one_line
 from sweep.cli.target import named_run
-from sweep.names import format_value, short_number
+from sweep.names import format_number, format_value, short_number
 from sweep.read.commands import command, rerun_command, run_again, shown_path
 from sweep.read.durations import duration
 from sweep.read.report import trial_object
@@ -40,7 +40,7 @@ def show_run(store: Store, words: Sequence[str], *, storage: str, as_json: bool)
         return
     every = store.runs(study.study_id)
     best = best_run(study, every)
-    print_whole(run.name or f"t{run.number:04d} (its name is fixed when training begins)", "bold")
+    print_whole(run.name or f"{format_number(run.number)} (its name is fixed when training begins)", "bold")
     print_whole(_outcome(study, run), STATE_STYLES.get(run.state, ""))
     _fields(_findings(study, run, best))
     _fields(_history(run, every))
@@ -69,7 +69,7 @@ def _findings(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> lis
         ("value", ", ".join(_values(study, run, best)) or None),
         ("constraints", _constraints(run)),
         ("best run", _best(run, best)),
-        (study.declaration["objective"][0], ", ".join(numbers) or None),
+        (objectives(study)[0].name, ", ".join(numbers) or None),
         ("reason", run.reason and one_line(run.reason)),
         *(("finding" if place == 0 else "", one_line(str(found))) for place, found in enumerate(run.findings)),
     ]
@@ -90,7 +90,7 @@ def _best(run: RunRecord, best: RunRecord | None) -> str | None:
     """Which run is the best, where it is another."""
     if best is None or best.value is None or best.number == run.number:
         return None
-    return f"t{best.number:04d} with value {short_number(best.value)}"
+    return f"{format_number(best.number)} with value {short_number(best.value)}"
 
 
 def _constraints(run: RunRecord) -> str | None:
@@ -110,11 +110,8 @@ def _history(run: RunRecord, every: Sequence[RunRecord]) -> list[tuple[str, str 
             f"{run.attempt + 1}, which {'is the present one' if run.state not in FINISHED else 'came to its end'}"
         )
     return [
-        ("revives", f"t{run.revives:04d}, whose checkpoint it went on from" if run.revives is not None else None),
-        (
-            "revived",
-            f"by t{successor.number:04d}, which went on from its checkpoint" if successor is not None else None,
-        ),
+        ("revives", f"{format_number(run.revives)}, from its checkpoint" if run.revives is not None else None),
+        ("revived", f"by {format_number(successor.number)}, from its checkpoint" if successor is not None else None),
         *(("attempts" if place == 0 else "", line) for place, line in enumerate(told)),
     ]
 
@@ -134,7 +131,7 @@ def _parameters_grid(study: StudyRecord, run: RunRecord, best: RunRecord | None)
         theirs = [format_value(best.params[name]) if name in best.params else "(not there)" for name in names]
         mine = [format_value(run.params[name]) for name in names]
         differing = ["the same" if one == other else other for one, other in zip(mine, theirs, strict=True)]
-        columns.append(Column(f"best run t{best.number:04d}", differing, keep=60, style="dim"))
+        columns.append(Column(f"best run {format_number(best.number)}", differing, keep=60, style="dim"))
     return Grid(columns)
 
 
@@ -193,7 +190,7 @@ def _provenance(study: StudyRecord, run: RunRecord, used: int, storage: str) -> 
         ("started", f"{started}{f' on worker {run.worker}' if run.worker else ''}" if started else None),
         ("seed", str(run.seed) if run.seed is not None else None),
         ("directory", shown_path(run.directory) if run.directory else None),
-        ("TensorBoard", command("tensorboard", study.name, f"-t{run.number:04d}$", storage=storage)),
+        ("TensorBoard", command("tensorboard", study.name, f"-{format_number(run.number)}$", storage=storage)),
         ("again", run_again(study, run, used, storage=storage)),
         ("reproduce", rerun_command(study, run, storage=storage)),
     ]

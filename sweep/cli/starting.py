@@ -120,7 +120,7 @@ def _notify_end(notifier: Notifier, outcome: Outcome) -> None:
 
 def _best_table(screen: Console, study: StudyRecord, runs: Sequence[RunRecord], *, names: bool) -> None:
     best = best_run(study, runs)
-    shown = rank(study, runs)[:SHOWN] if len(study.declaration["objective"]) == 1 else list(runs)[-SHOWN:]
+    shown = rank(study, runs)[:SHOWN] if len(study.declaration.objective) == 1 else list(runs)[-SHOWN:]
     if not shown:
         return
     screen.print()
@@ -136,7 +136,7 @@ def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> 
     trained = [run for run in runs if not run.added]
     counts = {state: sum(run.state == state for run in trained) for state in ("COMPLETE", "PRUNED", "FAIL", "WAITING")}
     done = finished(counts)
-    total = study.declaration["trials"]
+    total = study.declaration.trials
     lines = [
         f"{study.name}: {done} of {counted(total, 'trial')}: {counts['COMPLETE']} complete, {counts['PRUNED']} pruned, "
         f"{counts['FAIL']} failed"
@@ -160,7 +160,7 @@ def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> 
 
 def _further(study: StudyRecord, outcome: Outcome, file: str, settings: Settings) -> list[tuple[str, str]]:
     done = sum(run.state in FINISHED for run in outcome.opened.ledger.runs())
-    total = study.declaration["trials"]
+    total = study.declaration.trials
     first = (again(file, settings), "goes on") if done < total else (again(file, settings, 2 * total), "trains more")
     storage = settings.storage
     return [

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sweep.cli.cells import number_cells, value_cells
 from sweep.cli.grid import Column, Grid
 from sweep.finding import mark
-from sweep.names import Value, format_value
+from sweep.names import Value, format_number, format_value
 from sweep.read.durations import duration
 from sweep.read.runs import key_table, objectives
 from sweep.read.sorting import OF_RUN
@@ -68,7 +68,7 @@ def runs_grid(
     is_best = [best is not None and run.number == best.number for run in runs]
     columns = [
         Column("", [BEST_MARK if marked else "" for marked in is_best], keep=90, style="bold green"),
-        Column("run", [f"t{run.number:04d}" for run in runs]),
+        Column("run", [format_number(run.number) for run in runs]),
         Column("state", [run.state for run in runs], keep=98),
         Column("epoch", [_epoch(run) for run in runs], right=True, keep=60),
         *_value_columns(study, runs, names=names),
@@ -78,7 +78,7 @@ def runs_grid(
         Column("time", [duration(run.duration) for run in runs], right=True, keep=50),
     ]
     if names:  # a name ends with the number
-        columns[1] = Column("name", [run.name or f"t{run.number:04d}" for run in runs], keep=101)
+        columns[1] = Column("name", [run.name or format_number(run.number) for run in runs], keep=101)
     else:
         columns += _parameter_columns(study, runs)
     # Of findings the kind, such as `overfitting`; the evidence is for `sweep show`.
@@ -130,15 +130,9 @@ def constants_line(study: StudyRecord, runs: Sequence[RunRecord]) -> str | None:
 def studies_grid(standings: Sequence[Standing], sizes: Sequence[str] = ()) -> Grid:
     """Studies as a table, with what their folders take on the disk where that is known."""
     counts = {state: [_count(standing.counts.get(state, 0)) for standing in standings] for state in STATE_STYLES}
-    declared = [standing.study.declaration for standing in standings]
-    used = [f"{standing.finished}/{study['trials']}" for standing, study in zip(standings, declared, strict=True)]
-    objectives = [
-        ", ".join(
-            f"{direction} {objective}"
-            for objective, direction in zip(study["objective"], study["direction"], strict=True)
-        )
-        for study in declared
-    ]
+    used = [f"{standing.finished}/{standing.study.declaration.trials}" for standing in standings]
+    bests = [standing.best for standing in standings]
+    goals = [", ".join(map(str, objectives(standing.study))) for standing in standings]
     columns = [
         Column("study", [standing.study.name for standing in standings], style="bold"),
         Column("state", [standing.state for standing in standings], keep=99),
@@ -149,11 +143,11 @@ def studies_grid(standings: Sequence[Standing], sizes: Sequence[str] = ()) -> Gr
         Column("failed", counts["FAIL"], right=True, keep=65),
         Column(
             "best",
-            [number_cells([standing.best.value if standing.best else None])[0] for standing in standings],
+            [number_cells([best.value if best else None])[0] for best in bests],
             keep=90,
         ),
-        Column("run", [f"t{standing.best.number:04d}" if standing.best else "" for standing in standings], keep=80),
-        Column("objective", objectives, keep=75),
+        Column("run", [format_number(best.number) if best else "" for best in bests], keep=80),
+        Column("objective", goals, keep=75),
         Column("size", list(sizes), right=True, keep=45),
         Column("directory", [standing.study.directory for standing in standings], keep=40),
     ]

@@ -38,7 +38,7 @@ def find_board(first: str | None, second: str | None, option: str | None, logdir
     if logdir is None:
         with options.opened(storage) as store:
             target = find_target(store, first, second, option)
-        board = Board(Path(target.study.directory), target.pattern, target.study.declaration["objective"])
+        board = Board(Path(target.study.directory), target.pattern, target.study.declaration.objective)
     else:
         board = _in_directory(Path(logdir), first, second, option)
     if board.pattern is not None:
@@ -82,7 +82,7 @@ def show_served(store: Store, server: str, first: str | None, second: str | None
     target = find_target(store, first, second, option)
     target.compiled()
     names = sorted(run.name for run in store.runs(target.study.study_id) if run.name is not None)
-    board = Board(Path(target.study.directory), target.pattern, target.study.declaration["objective"])
+    board = Board(Path(target.study.directory), target.pattern, target.study.declaration.objective)
     _print_board(board, f"{server.rstrip('/')}/tensorboard/{target.study.name}/", names)
 
 

@@ -34,7 +34,7 @@ def watch_study(store: Store, name: str | None, *, names: bool) -> None:
     study = store.study(study.name)
     counts = store.counts(study.study_id)
     state = study_state(study, counts, running=False)
-    say(f"{study.name} is {state}: {finished(counts)} of {counted(study.declaration['trials'], 'trial')}")
+    say(f"{study.name} is {state}: {finished(counts)} of {counted(study.declaration.trials, 'trial')}")
 
 
 def _follow(store: Store, study: StudyRecord, watcher: Watcher) -> None:
@@ -72,9 +72,9 @@ def _opening(study: StudyRecord, runs: Sequence[RunRecord]) -> Opening:
     return Opening(
         name=study.name,
         objectives=objectives(study),
-        trials=declared["trials"],
-        epochs=declared.get("epochs"),
-        workers=declared.get("workers"),
+        trials=declared.trials,
+        epochs=declared.epochs,
+        workers=declared.workers,
         directory=study.directory,
         keys=key_table(study),
         ended=[run for run in runs if run.state in FINISHED],

@@ -7,7 +7,6 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.objective import Objective
 from sweep.store import FINISHED, RUN, RunRecord, Store, StudyRecord
 from sweep.store.tables import runs as run_rows
 from sweep.store.trials import read_trials, shared_numbers
@@ -72,7 +71,7 @@ def _check_run(study: StudyRecord, run: RunRecord, trial: FrozenTrial, epochs: E
         yield f"has the value {_listed(run.values)}, and its trial {_listed(returned)}"
     if run.constraints != trial.constraints:
         yield f"has the constraints {run.constraints}, and its trial {trial.constraints}"
-    objectives = list(map(Objective, study.declaration["objective"], study.declaration["direction"]))
+    objectives = study.declaration.objectives
     if len(objectives) > 1:
         return
     goal, seen = objectives[0], _seen_by_pruners(run, objectives[0].name, epochs)

@@ -12,6 +12,7 @@ from pathlib import Path
 from sweep.control.storage import Ledger
 from sweep.errors import StudyError
 from sweep.events import end_run
+from sweep.names import format_number
 from sweep.rundir import CHECKPOINTS
 from sweep.store import OUT_OF_MEMORY, RunRecord
 from sweep.words import counted
@@ -118,7 +119,7 @@ def _is_machines(reason: str | None) -> bool:
 def same_parameters(run: RunRecord) -> str:
     """Why a trial with the parameters of a run that failed for them is not trained."""
     how = "ran out of memory" if ran_out(run.reason) else "failed before training"
-    return f"the same parameters {how} in t{run.number:04d}"
+    return f"the same parameters {how} in {format_number(run.number)}"
 
 
 def _kind(run: RunRecord) -> str:

@@ -9,6 +9,7 @@ from sweep.control.lease import LeaseLost
 from sweep.control.obeying import obey
 from sweep.control.recovery import Recovery
 from sweep.control.writer import StudyWriter
+from sweep.names import format_number
 from sweep.store import RunRecord
 from sweep.store.database import REFUSES
 from sweep.words import counted, listed
@@ -74,5 +75,5 @@ class Keeper(threading.Thread):
 
     def _say_added(self, runs: list[RunRecord]) -> None:
         if runs:
-            named = listed([run.name or f"t{run.number:04d}" for run in runs])
+            named = listed([run.name or format_number(run.number) for run in runs])
             self._coordinator.watcher.message(f"{counted(len(runs), 'trial')} added through Optuna: {named}")

@@ -65,7 +65,7 @@ def _open(declaration: Declaration, settings: Settings, store: Store | None, rec
         attributes=standing.attributes,
         keys=record.keys if record else None,
         space=record.space if record else None,
-        changed=record is not None and record.declaration.get("hash") != declaration.hash,
+        changed=record is not None and record.declaration.hash != declaration.hash,
         trial_seed=settings.trial_seed,
         widen=settings.yes,
         advise=lambda params: advise(declaration, settings, standing.runs, params),
@@ -112,7 +112,7 @@ def _find(storage: str, name: str) -> tuple[Store | None, StudyRecord | None]:
 
 def _check_same(record: StudyRecord, declaration: Declaration, settings: Settings) -> None:
     for part in ("objective", "direction"):
-        before, now = record.declaration[part], getattr(declaration, part)
+        before, now = getattr(record.declaration, part), getattr(declaration, part)
         if before != now:
             raise StudyError(
                 f"Study {record.name} has the {part} {', '.join(before)}, and the study file now says "
@@ -147,7 +147,7 @@ def _counting(declaration: Declaration, settings: Settings, standing: Standing) 
 def _seeded(declaration: Declaration, record: StudyRecord | None) -> Declaration:
     if declaration.seed is not None:
         return declaration
-    kept = record.declaration.get("seed") if record else None
+    kept = record.declaration.seed if record else None
     return declaration.replaced(seed=kept if kept is not None else secrets.randbelow(2**31))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import optuna
 
 from sweep.errors import StudyError
+from sweep.names import format_number
 from sweep.rundir import CHECKPOINTS
 from sweep.store import REVIVES, RunRecord, Store, StudyRecord
 from sweep.store.trials import read_trials
@@ -42,7 +43,7 @@ def queue_revival(store: Store, study: StudyRecord, run: RunRecord) -> None:
         theirs = optuna.load_study(study_name=study.name, storage=storage)
         for trial in theirs.get_trials(deepcopy=False):
             if trial.user_attrs.get(REVIVES) == run.number:
-                raise StudyError("a run is revived once", f"{run.name}, with which t{trial.number:04d} goes on")
+                raise StudyError(f"{run.name} is revived once already, by {format_number(trial.number)}.")
         theirs.enqueue_trial(run.params, user_attrs={REVIVES: run.number})
     finally:
         storage.remove_session()

@@ -66,7 +66,9 @@ class StudyWriter:
         for trial_id, number in (moved or {}).items():
             self._trials.move(trial_id, number)
         self._attributes = attributes
-        self._described = self._written = _described(record.keys, record.space, record.declaration, record.directory)
+        self._described = self._written = _described(
+            record.keys, record.space, record.declaration.as_dict(), record.directory
+        )
         self._snapshots: list[Snapshot] = []  # not written yet
         self._latest: Snapshot | None = None
         self._file = _file_identity(store.url)

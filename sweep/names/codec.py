@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sweep.errors import RunNameError
 from sweep.names.keytable import FAMILY, KEY_RULE, KeyTable, is_key
-from sweep.names.values import Value, escape, format_value, parse_value, unescape
+from sweep.names.values import Value, escape, format_number, format_value, parse_value, unescape
 
 MAX_BYTES = 140
 """The length of the longest run name; the bytes are ASCII."""
@@ -73,7 +73,7 @@ def encode(
     head = _encode_family(family)
     if keys.implies_family and FAMILY not in params:
         head += _NOT_SUGGESTED
-    tail = f"t{number:04d}"
+    tail = format_number(number)
     for shown in ([architecture], []) if architecture else ([],):
         if len(name := "-".join([head, *shown, *fields, tail])) <= MAX_BYTES:
             return name

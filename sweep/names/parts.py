@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 from sweep.errors import RunNameError
 from sweep.names.codec import decode
-from sweep.names.values import format_value
+from sweep.names.values import format_number, format_value
 
 Kind = Literal["family", "architecture", "parameter", "digest", "number"]
 
@@ -33,7 +33,7 @@ def parts(name: str) -> list[Part]:
         *([Part("architecture", run.architecture)] if run.architecture else []),
         *fields,
         *([Part("digest", f"~{run.digest}")] if run.digest else []),
-        Part("number", f"t{run.number:04d}"),
+        Part("number", format_number(run.number)),
     ]
     end = "".join(f"-{part.text}" for part in behind)
     if not name.endswith(end):

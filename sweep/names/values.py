@@ -129,6 +129,11 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+def format_number(number: int) -> str:
+    """A trial number as run names end with it: `t0017`."""
+    return f"t{number:04d}"
+
+
 def short_number(value: float) -> str:
     """A number for display where exactness does not matter: 4 significant digits, or all before the decimal point."""
     if value == 0:

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweep.names import format_number
 from sweep.options import OPTIONS
 
 if TYPE_CHECKING:
@@ -30,17 +31,17 @@ def run_again(study: "StudyRecord", run: "RunRecord", finished: int, *, storage:
     Args:
         finished: how many trials of the study count towards its budget, which the new one must not exceed.
     """
-    file = study.declaration.get("file")
+    file = study.declaration.file
     if file is None or run.name is None:
         return None
-    trials = study.declaration["trials"]
+    trials = study.declaration.trials
     budget = ["--trials", str(finished + 1)] if finished >= trials else []
     return start_command(study, "--enqueue", run.name, *budget, storage=storage)
 
 
 def start_command(study: "StudyRecord", *words: str, storage: str) -> str:
     """The command that starts a study once more: it names the study where its file alone would mean another one."""
-    file = study.declaration.get("file") or "FILE"
+    file = study.declaration.file or "FILE"
     name = [] if Path(file).stem == study.name else ["--name", study.name]
     return command("start", shown_path(file), *name, *words, storage=storage)
 
@@ -55,7 +56,7 @@ def rerun_command(study: "StudyRecord", run: "RunRecord", *, storage: str) -> st
     kept = ended and run.snapshot is not None and run.seed is not None
     if not kept or storage.startswith(("http://", "https://")):
         return None
-    return command("rerun", study.name, f"t{run.number:04d}", storage=storage)
+    return command("rerun", study.name, format_number(run.number), storage=storage)
 
 
 def shown_path(path: str) -> str:

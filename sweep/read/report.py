@@ -28,15 +28,15 @@ def study_object(standing: Standing) -> dict[str, Any]:
     return {
         "study": study.name,
         "state": standing.state,
-        "trials": study.declaration["trials"],
+        "trials": study.declaration.trials,
         "counts": {state: standing.counts[state] for state in STATES if state in standing.counts},
-        "objective": study.declaration["objective"],
-        "direction": study.declaration["direction"],
+        "objective": study.declaration.objective,
+        "direction": study.declaration.direction,
         "best": finite(best.value) if best else None,
         "best_run": best.name if best else None,
         "created": study.created,
         "directory": study.directory,
-        "file": study.declaration.get("file"),
+        "file": study.declaration.file,
         "owner": str(study.owner) if study.owner else None,
     }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sweep.errors import RunNameError, StoreError, SweepError
-from sweep.names import KeyTable, decode
+from sweep.names import KeyTable, decode, format_number
 from sweep.objective import Objective
 from sweep.store import RunRecord, Store, StudyRecord
 
@@ -49,7 +49,7 @@ class Selection:
 
 def key_table(study: StudyRecord) -> KeyTable:
     """The key table of a study's run names."""
-    return KeyTable(short=study.declaration.get("short") or {}, table=study.keys)
+    return KeyTable(short=study.declaration.short, table=study.keys)
 
 
 def choose_study(store: Store, name: str | None) -> StudyRecord:
@@ -128,7 +128,7 @@ def select_runs(
 
 def objectives(study: StudyRecord) -> list[Objective]:
     """What a study optimises."""
-    return list(map(Objective, study.declaration["objective"], study.declaration["direction"]))
+    return study.declaration.objectives
 
 
 def objective(study: StudyRecord) -> Objective:
@@ -209,7 +209,7 @@ def _nearest(store: Store, studies: Sequence[StudyRecord], text: str) -> str:
 
 
 def _range(runs: Sequence[RunRecord]) -> str:
-    return f"t{runs[0].number:04d} to t{runs[-1].number:04d}" if runs else "no runs yet"
+    return f"{format_number(runs[0].number)} to {format_number(runs[-1].number)}" if runs else "no runs yet"
 
 
 def finished(counts: Mapping[str, int]) -> int:

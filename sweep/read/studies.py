@@ -57,7 +57,7 @@ def study_state(study: StudyRecord, counts: Mapping[str, int], *, running: bool)
     """`running`, `finished` or `stopped`."""
     if running:
         return "running"
-    return "finished" if finished(counts) >= study.declaration["trials"] else "stopped"
+    return "finished" if finished(counts) >= study.declaration.trials else "stopped"
 
 
 def is_running(store: Store, study: StudyRecord) -> bool:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweep.names import short_number
+from sweep.names import format_number, short_number
 from sweep.read.commands import run_again
 from sweep.read.runs import best_run, finished, objective, objectives
 from sweep.rundir import weights_files
@@ -47,15 +47,15 @@ def ranked_anew(store: Store, storage: str) -> list[str]:
 
 def _changed(study: StudyRecord, before: RunRecord, now: RunRecord | None) -> str:
     if now is None or now.value is None:
-        return f"{study.name}: the best run was t{before.number:04d}, and now there is none that is feasible"
+        return f"{study.name}: the best run was {format_number(before.number)}, and now there is none that is feasible"
     return (
-        f"{study.name}: the best run is t{now.number:04d}, whose value is {short_number(now.value)}; by its best epoch "
-        f"it was t{before.number:04d}"
+        f"{study.name}: the best run is {format_number(now.number)}, whose value is {short_number(now.value)}; by its "
+        f"best epoch it was {format_number(before.number)}"
     )
 
 
 def _weights_gone(study: StudyRecord, best: RunRecord, used: int, storage: str) -> str:
-    number = f"t{best.number:04d}"
+    number = format_number(best.number)
     line = (
         f"{study.name}: the weights of {number}, its best run, are gone, since --keep ranked runs by their best epoch"
     )
@@ -67,7 +67,7 @@ def _best_by_epoch(study: StudyRecord, runs: Sequence[RunRecord]) -> RunRecord |
     """The run that earlier versions called the best: COMPLETE, with the best finite epoch, or last one."""
     if len(objectives(study)) > 1:
         return None
-    which = "last" if study.declaration.get("value") == "last" else "best"
+    which = "last" if study.declaration.value == "last" else "best"
     goal, best = objective(study), None
     for run in runs:
         value = getattr(run, which)

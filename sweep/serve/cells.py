@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from sweep.errors import RunNameError
-from sweep.names import Value, format_value, short_number
+from sweep.names import Value, format_number, format_value, short_number
 from sweep.names.parts import Part, parts
 from sweep.read.durations import duration as duration  # the templates call cells.duration
 from sweep.store import RunRecord
@@ -34,7 +34,7 @@ def moment(seconds: float | None) -> str:
 
 def number_of(run: RunRecord) -> str:
     """A trial number as run names end with it."""
-    return f"t{run.number:04d}"
+    return format_number(run.number)
 
 
 def name_parts(run: RunRecord) -> list[tuple[Part, str]]:

@@ -108,8 +108,8 @@ def curves(
     drawn = _drawn(snapshot, runs, always)
     epochs = store.metrics(study.study_id, [run.number for run in drawn])
     names = {name for of_run in epochs.values() for values in of_run.values() for name in values}
-    metrics = sorted(names, key=lambda name: (name not in study.declaration["objective"], name))
-    metric = metric if metric in metrics else next(iter(metrics), study.declaration["objective"][0])
+    metrics = sorted(names, key=lambda name: (name not in study.declaration.objective, name))
+    metric = metric if metric in metrics else next(iter(metrics), study.declaration.objective[0])
     return {
         "metric": metric,
         "metrics": metrics,

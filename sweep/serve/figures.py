@@ -64,7 +64,7 @@ class Figures:
 
     def _make(self, snapshot: Snapshot, kind: str) -> str:
         declared = snapshot.study.declaration
-        if len(declared["objective"]) > 1:
+        if len(declared.objective) > 1:
             return _message("These figures are of studies with one objective.")
         complete = snapshot.counts.get("COMPLETE", 0)
         least = 2 if kind == "importances" else 1
@@ -74,7 +74,7 @@ class Figures:
         study = _load(self._url, snapshot.study.name)
         if study is None:
             return _message("Optuna's tables do not have this study.")
-        return _figure(_reduced(study), kind, declared["objective"][0])
+        return _figure(_reduced(study), kind, declared.objective[0])
 
 
 def _figure(study: "optuna.Study", kind: str, objective: str) -> str:

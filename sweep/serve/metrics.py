@@ -58,5 +58,5 @@ def _best(standings: list[Standing]) -> GaugeMetricFamily:
     for standing in standings:
         value = standing.best.value if standing.best is not None else None
         if value is not None:
-            family.add_metric([standing.study.name, standing.study.declaration["objective"][0]], value)
+            family.add_metric([standing.study.name, standing.study.declaration.objective[0]], value)
     return family

@@ -44,7 +44,7 @@ class Rows:
     def _make(self, snapshot: Snapshot, runs: Sequence[RunRecord]) -> dict[int, Markup]:
         if not runs:
             return {}
-        objective = snapshot.study.declaration["objective"][0]
+        objective = snapshot.study.declaration.objective[0]
         epochs = self._store.metrics(snapshot.study.study_id, [run.number for run in runs])
         courses = {run.number: course(run, epochs.get(run.number, {}), objective) for run in runs}
         template = self._templates.get_template("_row.html")

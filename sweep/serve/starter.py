@@ -203,7 +203,7 @@ class Starter:
         with suppress(OSError, ValueError):
             kept = json.loads((self._settings.logdir / study.name / KEPT_OPTIONS).read_text())
         options = {
-            name: (kept if option.again == "start" else study.declaration).get(name)
+            name: kept.get(name) if option.again == "start" else getattr(study.declaration, name, None)
             for name, option in of_way("api").items()
             if option.again != "never"
         }

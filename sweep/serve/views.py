@@ -60,7 +60,7 @@ class Progress:
 
 def progress(study: StudyRecord, counts: Mapping[str, int]) -> Progress:
     """How far a study is."""
-    used, total = finished(counts), study.declaration["trials"]
+    used, total = finished(counts), study.declaration.trials
     whole, start, segments = max(total, used + counts.get("RUNNING", 0)), 0.0, []
     for state in ("COMPLETE", "PRUNED", "FAIL", "RUNNING"):
         width = 100.0 * counts.get(state, 0) / whole
@@ -106,7 +106,7 @@ class Summary:
     @property
     def doc(self) -> str:
         """The first line of the study file's docstring."""
-        return str(self.study.declaration.get("doc") or "").strip().partition("\n")[0]
+        return self.study.declaration.doc.strip().partition("\n")[0]
 
 
 def summary(snapshot: Snapshot, *, running: bool) -> Summary:
@@ -120,7 +120,7 @@ def summary(snapshot: Snapshot, *, running: bool) -> Summary:
         progress=progress(study, counts),
         best=best,
         best_value=best.value if best else None,
-        goal=", ".join(f"{goal.direction} {goal.name}" for goal in objectives(study)),
+        goal=", ".join(map(str, objectives(study))),
         pruned_share=round(100 * counts.get("PRUNED", 0) / used) if used else 0,
         spark=_best_so_far(snapshot),
         edges=edges(study, best, counts.get("COMPLETE", 0)),

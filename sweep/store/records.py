@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from sweep.declaration import Declaration
 from sweep.finding import Finding
 from sweep.store.tables import join_float, split_float
 from sweep.words import plain
@@ -180,13 +181,13 @@ class Owner:
 class StudyRecord:
     """A study as it stands in `sweep_studies`.
 
-    `declaration` is what `sweep.study.Declaration.as_dict` gives; `keys` maps parameter names to their keys
+    `declaration` is what its file and the command line say; `keys` maps parameter names to their keys
     in run names; `space` maps each parameter to the distributions (Optuna's JSON) it was suggested with.
     """
 
     study_id: int
     name: str
-    declaration: dict[str, Any]
+    declaration: Declaration
     keys: dict[str, str]
     space: dict[str, list[str]]
     directory: str
@@ -200,5 +201,6 @@ class StudyRecord:
         values = dict(row._mapping)
         for name in ("declaration", "keys", "space"):
             values[name] = json.loads(values[name])
+        values["declaration"] = Declaration.stored(values["declaration"])
         values["owner"] = Owner(**json.loads(values["owner"])) if values["owner"] else None
         return cls(**values)

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from sweep.declaration import Declaration
 from sweep.errors import StoreError, SweepError
 from sweep.store.records import Owner, RunRecord, StudyRecord
 from sweep.store.store import Epochs, Store
@@ -142,7 +143,7 @@ class RemoteStore(Store):
         owner = item["owner"]
         known = Owner(**{name: owner[name] for name in _OWNER_FIELDS}) if owner else None
         self._names[item["study_id"]] = item["name"]
-        return StudyRecord(**{**item, "owner": known})
+        return StudyRecord(**{**item, "owner": known, "declaration": Declaration.stored(item["declaration"])})
 
 
 def _is_address(server: str) -> bool:

@@ -14,7 +14,6 @@ import sqlalchemy as sa
 
 from sweep.errors import StoreError
 from sweep.names import KeyTable
-from sweep.objective import Objective
 from sweep.store import database
 from sweep.store.records import ADDED, Owner, RunRecord, StudyRecord
 from sweep.store.tables import commands, join_float, metrics, runs, snapshots, studies
@@ -110,9 +109,8 @@ class Store:
         if row is None:
             return []
         study = StudyRecord.from_row(row)
-        keys = KeyTable(short=study.declaration.get("short") or {}, table=study.keys)
-        objective = Objective(study.declaration["objective"][0], study.declaration["direction"][0])
-        return read_added(connection, study_id, study.name, keys, objective)
+        keys = KeyTable(short=study.declaration.short, table=study.keys)
+        return read_added(connection, study_id, study.name, keys, study.declaration.objectives[0])
 
     def counts(self, study_id: int) -> dict[str, int]:
         """How many of the runs that sweep trains a study has in each state; trials that others added do not count."""

@@ -120,6 +120,6 @@ def test_every_finding_is_shown_with_its_evidence_and_remedy(store, capsys):
 
 def test_a_run_that_was_revived_names_the_one_that_goes_on_and_that_one_names_it(store, capsys):
     add_study(store, runs=[run(0, 0.5, state="PRUNED"), run(1, 0.25, revives=0)])
-    assert "by t0001, which went on from its checkpoint" in " ".join(show(capsys, "0").out.split())
-    assert "revives t0000, whose checkpoint it went on from" in " ".join(show(capsys, "1").out.split())
+    assert "by t0001, from its checkpoint" in " ".join(show(capsys, "0").out.split())
+    assert "revives t0000, from its checkpoint" in " ".join(show(capsys, "1").out.split())
     assert json.loads(show(capsys, "1", "--json").out)["revives"] == 0

@@ -94,7 +94,7 @@ class Oracle:
                     assert self._value(number, epoch) == value, f"A: epoch {epoch} of trial {number} is there"
 
     def _value(self, number: int, epoch: int) -> float | None:
-        objective: str = self._study.declaration["objective"][0]
+        objective: str = self._study.declaration.objective[0]
         return self._epochs.get(number, {}).get(epoch, {}).get(objective)
 
     def _each_trial_has_one_end(self) -> None:

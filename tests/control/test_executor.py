@@ -68,7 +68,7 @@ def test_each_trial_ends_as_its_objective_does_and_the_study_is_complete(tmp_pat
     assert [run.epoch for run in runs] == [3, 1, *[3] * 6]
     assert len({run.seed for run in runs}) == 8
     with contextlib.closing(Store(folder.url)) as store:
-        assert store.study("tiny").declaration["file"] == str(tmp_path / "tiny.py"), "and no copy of it on a node"
+        assert store.study("tiny").declaration.file == str(tmp_path / "tiny.py"), "and no copy of it on a node"
 
 
 def test_ctrl_c_queues_what_runs_and_the_same_command_goes_on_with_it(tmp_path, anywhere):

@@ -1,7 +1,5 @@
 """The best run at the edge of its search space, and the change that widens it."""
 
-import json
-
 import pytest
 from optuna.distributions import (
     CategoricalDistribution,
@@ -10,6 +8,7 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
+from sweep.declaration import Declaration
 from sweep.read.edges import edges
 from sweep.store import StudyRecord
 from tests.store_builder import DECLARATION, run
@@ -17,7 +16,7 @@ from tests.store_builder import DECLARATION, run
 
 def study(**space):
     known = {name: [distribution_to_json(domain)] for name, domain in space.items()}
-    return StudyRecord(1, "s", json.loads(json.dumps(DECLARATION)), {}, known, "/somewhere", 0.0, None, 0)
+    return StudyRecord(1, "s", Declaration.stored(DECLARATION), {}, known, "/somewhere", 0.0, None, 0)
 
 
 def found(domain, value, complete=20):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweep.declaration import Declaration
 from sweep.errors import FilterError
 from sweep.read.runs import select_runs
 from sweep.read.where import DEEPEST, LONGEST, compile_where
@@ -14,7 +15,7 @@ from sweep.store import StudyRecord
 from tests.store_builder import DECLARATION, add_epochs, add_study, build_store, run
 
 KEYS = {"learning_rate": "lr", "batch_size": "bs", "optimizer": "opt", "aug": "aug", "l2": "l2", "odd name": "odd"}
-STUDY = StudyRecord(1, "diabetes", DECLARATION, KEYS, {}, "/somewhere", 0.0, None, 0)
+STUDY = StudyRecord(1, "diabetes", Declaration.stored(DECLARATION), KEYS, {}, "/somewhere", 0.0, None, 0)
 METRICS = {0: {"val_loss": 0.5, "val_mae": 0.4}, 1: {"val_mae": math.nan}}
 ADAM = {"learning_rate": 0.001, "batch_size": 32, "optimizer": "Adam", "aug": True, "l2": None, "odd name": 3}
 RUN = dataclasses.replace(

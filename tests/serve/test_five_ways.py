@@ -115,7 +115,7 @@ def took_effect(folder, *, gpus=("6", "7"), workers=2):
         "trials": 4, "timeout": 5400.0, "epochs": 7, "force_epochs": True, "workers": workers, "broken": "ignore",
         "sampler": "tpe(n_startup_trials=3)", "pruner": "patient(median, patience=4)", "seed": 123,
     }  # fmt: skip
-    assert {name: study.declaration[name] for name in declared} == declared
+    assert {name: getattr(study.declaration, name) for name in declared} == declared
     assert Path(study.directory) == folder / "elsewhere" / "logs" / "unusual.1"
     trials = optuna.load_study(study_name="unusual.1", storage=storage).trials
     assert [trial.params["x"] for trial in trials[:3]] == [0.25, 0.75, 0.5]

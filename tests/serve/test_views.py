@@ -6,6 +6,7 @@ import optuna
 import pytest
 
 from sweep.control.pruning import Pruning
+from sweep.declaration import Declaration
 from sweep.serve import cells
 from sweep.serve.comparing import comparison, differences
 from sweep.serve.context import Choice
@@ -13,7 +14,7 @@ from sweep.serve.views import address, numbers_pattern, progress, tensorboard_li
 from sweep.store import StudyRecord
 from tests.store_builder import DECLARATION, run
 
-STUDY = StudyRecord(1, "diabetes", DECLARATION, {}, {}, "/somewhere", 0.0, None, 0)
+STUDY = StudyRecord(1, "diabetes", Declaration.stored(DECLARATION), {}, {}, "/somewhere", 0.0, None, 0)
 
 
 def test_an_address_escapes_what_it_is_made_of():

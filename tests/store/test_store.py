@@ -30,7 +30,7 @@ def test_a_study_is_found_by_its_name_whole(store):
     added = add_study(store, keys={"x": "x"}, space={"x": ["{}"]}, owner=owner, trials=7)
     found = store.study("diabetes")
     assert found == added
-    assert (found.owner, found.keys, found.space, found.declaration["trials"]) == (owner, {"x": "x"}, {"x": ["{}"]}, 7)
+    assert (found.owner, found.keys, found.space, found.declaration.trials) == (owner, {"x": "x"}, {"x": ["{}"]}, 7)
     assert store.find_study("diabete") is None
 
 

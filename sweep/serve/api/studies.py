@@ -38,13 +38,13 @@ def show_study(study: StudyName, service: ServiceDependency) -> dict[str, Any]:
         for parameter, texts in record.space.items()
     }
     declared = {
-        name: record.declaration.get(name)
+        name: getattr(record.declaration, name)
         for name in ("epochs", "timeout", "workers", "sampler", "pruner", "seed", "value", "doc", "hash", "commit")
     }
     return {
         **study_object(service.standing(record)),
         **declared,
-        "versions": record.declaration.get("versions", {}),
+        "versions": record.declaration.versions,
         "keys": record.keys,
         "space": space,
     }
@@ -73,7 +73,7 @@ def go_on(study: StudyName, service: ServiceDependency, options: GoingOn | None 
     record = service.study(study)
     if service.liveness.of(record):
         raise Conflict("a study that goes on has stopped", f"{record.name}, which is running")
-    file = Path(record.declaration.get("file") or "")
+    file = Path(record.declaration.file or "")
     path = startable(service.settings.studies, file.name).path if file.name else None
     if path is None or path != file.resolve():
         raise Conflict(
