@@ -9,6 +9,7 @@ from rich.console import Console
 from sweep.cli.choices import choose
 from sweep.cli.display import LiveDisplay, PlainDisplay
 from sweep.cli.output import console
+from sweep.control.opened import Opened
 from sweep.control.preview import preview, preview_here
 from sweep.control.start import start_file, start_here
 from sweep.errors import StudyError
@@ -31,7 +32,24 @@ def run_study(study: Study, **overrides: Any) -> optuna.Study:
     settings = choose(settings, lambda: preview_here(study) if here else preview(str(study.file)))
     with _display(console(), str(study.file or study.name), settings) as watcher:
         outcome = start_here(study, settings, watcher) if here else start_file(str(study.file), settings, watcher)
-    return outcome.opened.search.study
+    return _stored(outcome.opened)
+
+
+def _stored(opened: Opened) -> optuna.Study:
+    """A study as Optuna has it, which its database backs: what is done with it is kept.
+
+    It has the sampler and the pruner that the sweep had. A study of which nothing was kept is in memory alone.
+    """
+    study = opened.search.study
+    if opened.writer is None:
+        return study
+    url = opened.writer.store.url.render_as_string(hide_password=False)
+    return optuna.load_study(
+        study_name=opened.declaration.name,
+        storage=optuna.storages.RDBStorage(url, skip_table_creation=True),
+        sampler=study.sampler,
+        pruner=study.pruner,
+    )
 
 
 def _display(screen: Console, file: str, settings: Settings) -> LiveDisplay | PlainDisplay:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
+from sweep.code import code_hash
 from sweep.declaration import Declaration, Value, commit, file_hash, versions
 from sweep.errors import StudyError, SweepError
 from sweep.options import describe
@@ -123,7 +124,7 @@ class Study:
         return dataclasses.replace(
             self._declaration,
             file=str(self.file) if self.file else None,
-            hash=file_hash(self.file) if self.file else None,
+            hash=file_hash(self.file) if self.file else code_hash(self.train),
             versions=versions(),
             commit=commit(self.file.parent) if self.file else None,
         )

@@ -17,6 +17,7 @@ GROUND = {
     "objective",
     "protocol",
     "architecture",
+    "code",
     "declaration",
     "option_values",
     "options",

@@ -126,3 +126,92 @@ def test_fixed_and_enqueued_parameters_are_what_trials_get(tmp_path):
         assert store.runs(store.study("tiny").study_id)[0].name == "tiny-x=1.0-offset=2-t0000"
     finally:
         store.close()
+
+
+NOTEBOOK = """
+import optuna
+import sweep
+from optuna.distributions import FloatDistribution
+
+def build(trial):
+    return trial.suggest_float("x", 0.0, 1.0)
+
+def train(trial):
+    return build(trial) + trial.suggest_int("offset", 1, 3)
+
+def declare(**settings):
+    return sweep.Study(
+        train, objective="value", direction="minimize", sampler="random", seed=1, name="cells", **settings
+    )
+
+def refusal(study, **options):
+    try:
+        study.run(**options)
+    except sweep.SweepError as error:
+        return str(error)
+
+def number_and_run(study):
+    return [(trial.number, trial.user_attrs.get("run")) for trial in study.trials]
+"""
+
+
+def cells(folder, *cells):
+    """Run the cells of a notebook; what the last one printed."""
+    source = f"for cell in {[NOTEBOOK, *cells]!r}: exec(compile(cell, '<cell>', 'exec'))"
+    said, status = run(folder, "", command=["-c", source])
+    assert status == 0, said
+    return [line.removeprefix("> ") for line in said.splitlines() if line.startswith("> ")]
+
+
+def test_the_study_that_run_returns_is_that_of_the_database_and_running_again_continues_it(tmp_path):
+    cells(
+        tmp_path,
+        "study = declare(trials=2); found = study.run()",
+        "found.set_user_attr('mine', 1)",
+        "found.add_trial(optuna.trial.create_trial(value=0.5, params={'x': 0.25}, "
+        "distributions={'x': FloatDistribution(0.0, 1.0)}))",
+        "found.optimize(lambda trial: trial.suggest_float('x', 0.0, 1.0) + 5, n_trials=1)",
+        "found.enqueue_trial({'x': 0.75, 'offset': 3})",
+        "found = study.run(); assert len(found.trials) == 5",  # the total is reached
+        "found = study.run(trials=4)",
+        "assert number_and_run(found) == number_and_run(optuna.load_study(study_name='cells', storage='sqlite:///sweep.db'))",
+        "assert found.best_trial.number == 2 and found.user_attrs == {'mine': 1}",
+    )
+    there = trials(tmp_path, "cells")
+    assert [trial.state.name for trial in there] == ["COMPLETE"] * 6
+    assert there[4].params == {"x": 0.75, "offset": 3}
+    store = Store(f"sqlite:///{tmp_path / 'sweep.db'}")
+    try:
+        runs = store.runs(store.study("cells").study_id)
+    finally:
+        store.close()
+    assert [run.added for run in runs] == [False, False, True, True, False, False]
+    named = [trial.user_attrs.get("run") for trial in there]
+    assert named == [None if run.added else run.name for run in runs]
+
+
+def test_a_cell_that_was_run_again_continues_its_study_and_with_another_space_is_refused(tmp_path):
+    wider = "def build(trial): return trial.suggest_float('x', 0.0, 2.0)"
+    said = cells(
+        tmp_path,
+        "declare(trials=2).run()",
+        "def build(trial):\n    # as before\n\n    return trial.suggest_float('x', 0.0, 1.0)",
+        "assert len(declare(trials=3).run().trials) == 3",
+        wider,
+        "print('>', refusal(declare(trials=4)))",
+        "assert len(declare(trials=4).run(yes=True).trials) == 4",
+        "assert len(declare(trials=5).run().trials) == 5",  # the wider range is the study's by now
+        "def build(trial): return trial.suggest_categorical('x', [0.5, 1.5])",
+        "print('>', refusal(declare(trials=6)))",
+        "assert len(declare(trials=1).run(name='cells_2').trials) == 1",  # as the refusal advises
+        "print('>', refusal(declare(trials=6)))",
+    )
+    assert said == [
+        "The range of x has grown: it is [0.0, 1.0] in the trials of study cells, and now [0.0, 2.0]. To continue with "
+        "the wider range, pass --yes (in Python, yes=True). To start a new study, call study.run(name='cells_2').",
+        "x is [0.0, 2.0] in the trials of study cells, and is now one of 0.5, 1.5. To start a new study, call "
+        "study.run(name='cells_2').",
+        "x is [0.0, 2.0] in the trials of study cells, and is now one of 0.5, 1.5. To start a new study, call "
+        "study.run(name='cells_3').",
+    ]
+    assert len(trials(tmp_path, "cells")) == 5

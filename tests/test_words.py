@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweep.words import counted, listed
+from sweep.words import counted, listed, plain
 
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 epochs"), (1, "1 epoch"), (2, "2 epochs")])
@@ -17,3 +17,20 @@ def test_a_long_list_says_how_many_are_left_out(names, text):
 
 def test_a_study_and_several_studies():
     assert [counted(count, "study") for count in (1, 2)] == ["1 study", "2 studies"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[1mException encountered\x1b[0m", "Exception encountered"),
+        ("\x1b[38;5;196mred\x1b[m \x9b31malso", "red also"),
+        ("\x1b]0;title\x07text \x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "text link"),
+        ("\x1b(Bplain\x1b7", "plain"),
+        ("\x1b", "\\x1b"),
+        ("over\rwritten\x08\x07", "over\\x0dwritten\\x08\\x07"),
+        ("a\r\nb\n\tc", "a\nb\n\tc"),
+        ("größe 日本 \x00", "größe 日本 \x00"),
+    ],
+)
+def test_a_text_of_others_changes_no_terminal(text, shown):
+    assert plain(text) == shown

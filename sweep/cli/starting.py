@@ -2,6 +2,7 @@
 
 import dataclasses
 import signal
+import sys
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -12,9 +13,10 @@ from sweep.cli.detaching import outliving_the_terminal
 from sweep.cli.display import LiveDisplay, PlainDisplay
 from sweep.cli.json_log import JsonDisplay, best_value, log_as_json
 from sweep.cli.notifying import Notifier
-from sweep.cli.output import console, on_terminal, say, show_grid
+from sweep.cli.output import confirm, console, on_terminal, say, show_grid
 from sweep.cli.tables import constants_line, runs_grid
 from sweep.control.preview import preview
+from sweep.control.search import WiderSpace
 from sweep.control.start import Outcome, start_file, start_here
 from sweep.errors import SweepError
 from sweep.options import OPTIONS, Settings, words
@@ -69,13 +71,14 @@ def run(file: str, settings: Settings) -> int:
         else:
             say(f"sweep: {why}")
         return 128 + signal.SIGINT
+    except WiderSpace as error:
+        if not (on_terminal() and sys.stdin.isatty()) or isinstance(display, JsonDisplay):
+            return _failed(error, display, notifier)
+        say(error.rule)
+        confirm("Continue with the wider range?", yes=False)
+        return run(file, dataclasses.replace(settings, yes=True))
     except SweepError as error:
-        if notifier is not None:
-            notifier.notify("failed", str(error))
-        if isinstance(display, JsonDisplay):
-            display.closed("failed", str(error))
-            return 2
-        raise
+        return _failed(error, display, notifier)
     if isinstance(display, JsonDisplay):
         display.closed("finished" if outcome.stopped is None else "stopped", outcome.stopped, outcome)
     else:
@@ -83,6 +86,16 @@ def run(file: str, settings: Settings) -> int:
     if notifier is not None:
         _notify_end(notifier, outcome)
     return 0 if outcome.signal is None else 128 + (signal.SIGINT if outcome.signal == signal.SIGINT else outcome.signal)
+
+
+def _failed(error: SweepError, display: LiveDisplay | PlainDisplay | JsonDisplay, notifier: Notifier | None) -> int:
+    """Tell everybody that the study failed; the exit status, unless the error is still to be printed."""
+    if notifier is not None:
+        notifier.notify("failed", str(error))
+    if isinstance(display, JsonDisplay):
+        display.closed("failed", str(error))
+        return 2
+    raise error
 
 
 def close(screen: Console, outcome: Outcome, file: str, settings: Settings) -> None:

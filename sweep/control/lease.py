@@ -48,9 +48,8 @@ def find_study(store: Store, name: str) -> StudyRecord | None:
         there = connection.execute(named).scalar_one_or_none()
     if there is not None and (record is None or record.study_id != there):
         raise StudyError(
-            "a study's name is its own in the database",
-            f"{name}, which is a study of Optuna that sweep did not start",
-            f"start it under a new name: --name {name}-2",
+            f"{name} is a study of Optuna's in this database, which sweep did not start.",
+            remedy="Start yours under another name, with --name.",
         )
     return record if there is not None else None
 

@@ -139,9 +139,16 @@ def _previewed(train: Callable[[Engaged], None], examples: int) -> Preview:
 
 
 def fitting(seen: Preview, several: Sequence[Mapping[str, Value]]) -> list[dict[str, Value]]:
-    """Those of several parameter sets that fit a search space, e.g. of another study's best runs."""
+    """What fits a search space of several parameter sets, such as those of another study's best runs.
+
+    A parameter that the space does not have, or whose domain has not that value, is left out and proposed anew.
+    """
     found = []
     for params in several:
-        with contextlib.suppress(StudyError):
-            found.append(seen.params({name: value for name, value in params.items() if name in seen.space}))
+        fits: dict[str, Value] = {}
+        for name, value in params.items():
+            with contextlib.suppress(StudyError):
+                fits[name] = seen.value(name, value)
+        if fits:
+            found.append(fits)
     return found

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.control.domains import check_text, coerce, describe, fit, has_grown
@@ -270,8 +270,13 @@ class Search:
             return
         before = json_to_distribution(known[0])
         if not has_grown(before, distribution):
-            now = f"{describe(before)} in the trials of study {study}, and is now {describe(distribution)}."
-            raise StudyError(f"{name} is {now}", remedy=self._advise(params))
+            was, now = (
+                f"one of {describe(domain)}" if isinstance(domain, CategoricalDistribution) else describe(domain)
+                for domain in (before, distribution)
+            )
+            raise StudyError(
+                f"{name} is {was} in the trials of study {study}, and is now {now}.", remedy=self._advise(params)
+            )
         if not self._widen:
             raise WiderSpace(
                 f"The range of {name} has grown: it is {describe(before)} in the trials of study {study}, and now "

@@ -76,7 +76,7 @@ def test_connections_that_the_server_ends_are_made_again(tmp_path, postgresql):
             house.desk.epoch("0", 0, epoch, {"loss": 1.0}, None, None)
             with engine.connect() as connection:
                 connection.execute(sa.text(f"{others} AND pid <> pg_backend_pid()"))
-        house.desk.end("0", 0, "COMPLETE", [1.0], None, None)
+        house.desk.end("0", 0, "COMPLETE", [1.0], None, None, [])
         assert house.coordinator.error is None
         assert (house.stored(0).state, house.stored(0).epoch) == ("COMPLETE", 3)
         assert len(optunas_trials(url)[0].intermediate_values) == 3

@@ -4,8 +4,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from sweep.control.domains import check_text, coerce, describe, known_parameter
-from sweep.control.search import Search
+from sweep.control.domains import check_text, coerce, describe, has_grown, known_parameter
+from sweep.control.search import Search, WiderSpace
 from sweep.errors import StudyError
 from tests.control.memory import declare
 
@@ -13,7 +13,9 @@ X = FloatDistribution(0.0, 1.0)
 
 
 def search(**values):
-    settings = {name: values.pop(name) for name in ("fixed", "trials", "keys", "space", "changed") if name in values}
+    settings = {
+        name: values.pop(name) for name in ("fixed", "trials", "keys", "space", "changed", "widen") if name in values
+    }
     return Search(declare(**values), **settings)
 
 
@@ -162,3 +164,121 @@ def test_a_grid_with_enqueued_trials_is_exhausted_after_them():
     assert not found.exhausted
     found.ask()
     assert found.exhausted
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "grown"),
+    [
+        (FloatDistribution(0, 1), FloatDistribution(0, 2), True),
+        (FloatDistribution(0, 1), FloatDistribution(-1, 1), True),
+        (FloatDistribution(0, 1), FloatDistribution(0.5, 2), False),
+        (FloatDistribution(0, 1), FloatDistribution(0, 0.5), False),
+        (FloatDistribution(0.1, 1, log=True), FloatDistribution(0.01, 1, log=True), True),
+        (FloatDistribution(0.1, 1), FloatDistribution(0.01, 1, log=True), False),
+        (FloatDistribution(0, 1, step=0.1), FloatDistribution(-0.3, 1.2, step=0.1), True),
+        (FloatDistribution(0, 1, step=0.1), FloatDistribution(-0.05, 1.05, step=0.1), False),
+        (FloatDistribution(0, 1, step=0.1), FloatDistribution(0, 1, step=0.05), True),
+        (FloatDistribution(0, 1, step=0.1), FloatDistribution(0, 1), True),
+        (FloatDistribution(0, 1), FloatDistribution(0, 1, step=0.1), False),
+        (IntDistribution(1, 4), IntDistribution(1, 8), True),
+        (IntDistribution(8, 64, step=8), IntDistribution(8, 128, step=8), True),
+        (IntDistribution(8, 64, step=8), IntDistribution(4, 132, step=8), False),
+        (IntDistribution(1, 4), FloatDistribution(1, 8), False),
+        (CategoricalDistribution([1, 2]), CategoricalDistribution([1, 2, 3]), False),
+    ],
+)
+def test_a_range_has_grown_if_it_has_all_its_values_and_more(before, now, grown):
+    assert has_grown(before, now) is grown
+
+
+def begun(domain, count=12, **values):
+    """A search of some trials whose best are near 0.5."""
+    found = search(**values)
+    for _ in range(count):
+        trial = found.ask()
+        found.suggest(trial, "x", domain)
+        found.tell(trial, TrialState.COMPLETE, [abs(found.frozen(trial).params["x"] - 0.5)])
+    return found
+
+
+def test_a_wider_range_is_continued_where_that_was_asked_for_and_the_sampler_goes_on_from_what_it_knows():
+    first = begun(X, sampler="tpe(n_startup_trials=5)")
+    settings = {"trials": first.trials(), "space": first.space, "changed": True, "sampler": "tpe(n_startup_trials=5)"}
+    wide = FloatDistribution(0.0, 2.0)
+    refused = search(**settings)
+    with pytest.raises(WiderSpace, match=r"it is \[0.0, 1.0\] in the trials of study study, and now \[0.0, 2.0\]"):
+        refused.suggest(refused.ask(), "x", wide)
+    found = search(**settings, widen=True)
+    for _ in range(10):
+        trial = found.ask()
+        found.tell(trial, TrialState.COMPLETE, [abs(found.suggest(trial, "x", wide) - 0.5)])
+    assert found.study.sampler.infer_relative_search_space(found.study, found.frozen(found.ask())) == {"x": wide}
+    assert len(found.space["x"]) == 1
+    later = search(**{**settings, "trials": found.trials(), "space": found.space})
+    with pytest.raises(StudyError, match="and is now"):
+        later.suggest(later.ask(), "x", X)
+
+
+GRIDS = {
+    "another value": ("x=[0.25, 0.5]", "x=[0.125, 0.25, 0.5, 1.0]"),
+    "another order": ("x=[0.25, 0.5, 1.0]", "x=[1.0, 0.5, 0.25, 0.125]"),
+    "a value less": ("x=[0.25, 0.5, 1.0]", "x=[0.5, 0.75]"),
+    "the same": ("x=[0.125, 0.25, 0.5, 0.75]", "x=[0.125, 0.25, 0.5, 0.75]"),
+    "two parameters": ("x=[0.25, 0.5], y=[0.0, 1.0]", "x=[0.25, 0.5, 1.0], y=[0.0, 1.0]"),
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("stopped", [2, 99])
+@pytest.mark.parametrize("queued", [0, 1])
+@pytest.mark.parametrize("change", GRIDS)
+def test_a_grid_that_goes_on_or_was_extended_trains_each_point_once(change, queued, stopped, seed):
+    before, now = GRIDS[change]
+
+    def trained(found, most):
+        done = 0
+        while not found.exhausted and done < most:
+            trial = found.ask()
+            for name in ("x", "y") if "y" in before else ("x",):
+                found.suggest(trial, name, X)
+            found.tell(trial, TrialState.COMPLETE, [0.0])
+            done += 1
+        return found
+
+    first = search(sampler=f"grid({before})", seed=seed)
+    first.enqueue([{"x": 0.875, "y": 0.5}][:queued])
+    trained(first, stopped)
+    then = trained(search(sampler=f"grid({now})", trials=first.trials(), seed=seed), 99)
+    points = [tuple(trial.params.values()) for trial in then.trials() if "fixed_params" not in trial.system_attrs]
+    assert len(points) == len(set(points))
+    assert then.exhausted
+    grid = then._grid()
+    assert set(grid._all_grids) <= set(points)
+
+
+def failures(sampler, seed, *, hopeless):
+    """The parameters that failed among those that a search proposed, where large ones cannot be built."""
+    found, failed = search(sampler=sampler, seed=seed), []
+    for _ in range(40):
+        trial = found.ask()
+        size = [found.suggest(trial, name, IntDistribution(1, 5)) for name in ("kernel", "layers")]
+        fails = size[0] * size[1] > 6
+        state, values = (TrialState.FAIL, None) if fails else (TrialState.COMPLETE, [1.0])
+        found.tell(trial, state, values, hopeless=fails and hopeless)
+        failed += [tuple(size)] * fails
+    return failed
+
+
+@pytest.mark.parametrize("sampler", ["tpe(n_startup_trials=4)", "random"])
+def test_what_failed_for_its_parameters_is_not_proposed_again(sampler):
+    for seed in range(3):
+        failed = failures(sampler, seed, hopeless=True)
+        assert len(failed) == len(set(failed))
+
+
+def test_a_sampler_learns_from_what_failed_for_its_parameters():
+    taught, untaught = (
+        sum(len(failures("tpe(n_startup_trials=4)", seed, hopeless=hopeless)) for seed in range(4))
+        for hopeless in (True, False)
+    )
+    assert taught < untaught / 2
