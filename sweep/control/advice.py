@@ -1,12 +1,11 @@
 """What to do with a search space that no longer fits a study: a new study, under a name that nobody has."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from itertools import count
 from pathlib import Path
 
 from sweep.declaration import Declaration
-from sweep.names import Value
 from sweep.options import OPTIONS, Settings
 from sweep.store import RunRecord
 from sweep.store.database import names_in, parse_url
@@ -42,14 +41,14 @@ def new_study(declaration: Declaration, settings: Settings, *, seeds: bool) -> s
     return f"To start a new study{', from the best runs of this one' if seeds else ''}: {shlex.join(words)}"
 
 
-def advise(declaration: Declaration, settings: Settings, runs: list[RunRecord], params: Mapping[str, Value]) -> str:
+def advise(declaration: Declaration, settings: Settings, runs: list[RunRecord], fitting: Collection[str]) -> str:
     """The advice for a search space that has changed.
 
     Args:
         runs: those of the study.
-        params: what a trial of the new space has that is in the old one too.
+        fitting: the parameters of which it is known that the runs' values fit the new space.
     """
-    seeds = bool(params) and any(run.state == "COMPLETE" and run.params.keys() & params.keys() for run in runs)
+    seeds = any(run.state == "COMPLETE" and run.params.keys() & set(fitting) for run in runs)
     return new_study(declaration, settings, seeds=seeds)
 
 

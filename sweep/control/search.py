@@ -3,11 +3,12 @@
 Nothing here knows of workers, processes or the database.
 """
 
+import contextlib
 import copy
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class Search:
         changed: the study file is not the one that `space` came from: a parameter must then be one of `space`.
         trial_seed: the seed of every trial; by default each has its own.
         widen: whether a numeric range may have grown since `space`.
-        advise: the advice for a search space that has changed otherwise, given parameters that still are as they were.
+        advise: the advice for a search space that has changed otherwise, given the parameters that fit the new one.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Search:
         changed: bool = False,
         trial_seed: int | None = None,
         widen: bool = False,
-        advise: Callable[[Mapping[str, Value]], str] = lambda _: "Start it under a new name.",
+        advise: Callable[[Collection[str]], str] = lambda _: "Start it under a new name.",
     ) -> None:
         self.declaration = declaration
         self.fixed = dict(fixed or {})
@@ -274,18 +275,30 @@ class Search:
                 f"one of {describe(domain)}" if isinstance(domain, CategoricalDistribution) else describe(domain)
                 for domain in (before, distribution)
             )
+            fits = {name} if self._has_value(name, distribution) else set()
             raise StudyError(
-                f"{name} is {was} in the trials of study {study}, and is now {now}.", remedy=self._advise(params)
+                f"{name} is {was} in the trials of study {study}, and is now {now}.",
+                remedy=self._advise({*params, *fits}),
             )
         if not self._widen:
             raise WiderSpace(
                 f"The range of {name} has grown: it is {describe(before)} in the trials of study {study}, and now "
                 f"{describe(distribution)}.",
-                remedy="To continue with the wider range, pass --yes (in Python, yes=True). " + self._advise(params),
+                remedy="To continue with the wider range, pass --yes (in Python, yes=True). "
+                + self._advise({*params, name}),
             )
         with self._sampling:
             self._agreed[name] = self._space[name] = (text,)
         self._refit(name, before, distribution)
+
+    def _has_value(self, name: str, distribution: BaseDistribution) -> bool:
+        """Whether a domain has a value that a complete trial had."""
+        for trial in self.trials():
+            if trial.state == TrialState.COMPLETE and name in trial.params:
+                with contextlib.suppress(StudyError):
+                    coerce(name, trial.params[name], distribution)
+                    return True
+        return False
 
     def _refit(self, name: str, before: BaseDistribution, now: BaseDistribution) -> None:
         """Have the trials so far teach the sampler about a range that has grown; it would compare equal ranges only."""

@@ -199,10 +199,16 @@ def test_a_study_that_has_changed_is_refused_and_what_stands_is_left_as_it_is(fo
     (folder / "tiny.py").write_text(HEAD + other)
     runs = [vars(run) for run in study.runs()]
     for content, expected in (
-        (other, "x from [-1.0, 2.0], which was [-1.0, 1.0]; start it under a new name, from the old best: sweep start"),
-        (other, "--name tiny-2 --from tiny:best:5"),
-        (TRAIN + STUDY.replace("minimize", "maximize"), "a study keeps its direction"),
-        (TRAIN + STUDY.replace("'loss'", "'accuracy'"), "a study keeps its objective"),
+        (other, "The range of x has grown: it is [-1.0, 1.0] in the trials of study tiny, and now [-1.0, 2.0]."),
+        (other, "from the best runs of this one: sweep start tiny.py --name tiny_2 --from tiny:best:5"),
+        (
+            TRAIN + STUDY.replace("minimize", "maximize"),
+            "Study tiny has the direction minimize, and the study file now",
+        ),
+        (
+            TRAIN + STUDY.replace("'loss'", "'accuracy'"),
+            "Study tiny has the objective loss, and the study file now says",
+        ),
     ):
         (folder / "tiny.py").write_text(HEAD + content)
         done = study.start()

@@ -3,6 +3,8 @@
 import contextlib
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 
 import optuna
@@ -411,13 +413,70 @@ def test_what_ran_out_of_memory_is_told_apart_and_not_tried_again(tmp_path, erro
     done = folder.start("--retries", "2")
     assert done.returncode == 0, done.stderr
     runs = folder.runs()
-    big = [run for run in runs if run.params["n"] == 2]
-    assert len(big) > 1
-    assert big[0].state == "FAIL"
-    assert big[0].reason.startswith("out of memory: ")
-    for run in big[1:]:
-        assert (run.state, run.reason) == ("PRUNED", f"the same parameters ran out of memory in t{big[0].number:04d}")
+    (big,) = (run for run in runs if run.params["n"] == 2)  # they are not proposed again
+    assert big.state == "FAIL"
+    assert big.reason.startswith("out of memory: ")
     assert folder.states() == [run.state for run in runs]
-    more = folder.start("--trials", "12")
+    more = folder.start("--trials", "12", "--enqueue", "n=2")
     assert more.returncode == 0, more.stderr
-    assert [run.state for run in folder.runs() if run.params["n"] == 2].count("FAIL") == 1
+    _, again = (run for run in folder.runs() if run.params["n"] == 2)
+    assert (again.state, again.reason) == ("PRUNED", f"the same parameters ran out of memory in t{big.number:04d}")
+
+
+def test_configurations_that_cannot_be_built_teach_the_sampler_and_their_reasons_have_no_colours(tmp_path):
+    """Most pairs cannot be built; the first to fail do so before any was trained."""
+    body = """
+    kernel, layers = trial.suggest_int("kernel", 1, 5), trial.suggest_int("layers", 1, 5)
+    if kernel * layers > 6:
+        raise ValueError(f"\\x1b[1mException encountered\\x1b[0m: {kernel} by {layers}")
+    trial.report(kernel, 0)
+    return kernel
+"""
+    settings = 'trials=30, workers=1, seed=3, sampler="tpe(n_startup_trials=4)"'
+    folder = Folder(tmp_path, body, settings)
+    done = folder.start("--enqueue", "kernel=5,layers=5")
+    assert done.returncode == 0, done.stderr
+    runs = folder.runs()
+    failed = [run for run in runs if run.state == "FAIL"]
+    assert runs[0].reason == "ValueError: Exception encountered: 5 by 5"
+    assert len({tuple(run.params.values()) for run in failed}) == len(failed)
+    assert sum(run.number >= 20 for run in failed) <= 3
+    assert "\x1b" not in "".join(f"{run.reason}{run.traceback}" for run in failed)
+    assert folder.states() == [run.state for run in runs]
+    assert folder.command("db", "check").stdout == "1 study, nothing wrong\n"
+
+
+def test_a_trial_that_optuna_adds_from_another_process_while_a_study_runs(tmp_path):
+    folder = Folder(tmp_path, MANY_EPOCHS, "trials=4, workers=2, seed=7")
+    program = (
+        "import optuna, sys\n"
+        "study = optuna.load_study(study_name='tiny', storage=sys.argv[1])\n"
+        "x = {'x': optuna.distributions.FloatDistribution(-1, 1)}\n"
+        "study.add_trial(optuna.trial.create_trial(params={'x': 0.125}, distributions=x, value=-5.0))\n"
+        "study.enqueue_trial({'x': 0.75})\n"
+        "study.ask()\n"  # and runs one for ever: the one that was enqueued
+        "study.enqueue_trial({'x': 0.5})\n"
+    )
+    with folder.started() as started:
+        started.reporting()
+        subprocess.run([sys.executable, "-c", program, folder.url], check=True, capture_output=True)
+        status, said = started.end()
+    assert status == 0, said
+    assert "4 of 4 trials: 4 complete" in said
+    runs, trials = folder.runs(), folder.trials()
+    assert [trial.number for trial in trials] == list(range(len(trials)))
+    assert sorted(trial.state.name for trial in trials) == ["COMPLETE"] * 5 + ["RUNNING"]
+    assert [run.params["x"] for run in runs if run.added] == [0.125]
+    assert 0.5 in [run.params["x"] for run in runs if not run.added]
+    assert folder.command("best", "--json").stdout.count('"value": -5.0') == 1
+    assert folder.command("db", "check").stdout == "1 study, nothing wrong\n"
+    for words in (
+        ["runs"],
+        ["runs", "^tiny"],
+        ["show", f"t{trials.index(min(trials, key=lambda t: t.value or 0)):04d}"],
+    ):
+        shown = folder.command(*words)
+        assert (shown.returncode, shown.stderr) == (0, ""), shown.stderr
+    again = folder.start("--trials", "5")
+    assert again.returncode == 0, again.stderr
+    assert sum(run.state == "COMPLETE" and not run.added for run in folder.runs()) == 5
