@@ -38,7 +38,8 @@ def test_a_trial_from_start_to_finish(house):
     assert answer["name"].endswith("-t0000")
     assert answer["directory"].endswith(f"/runs/study/{answer['name']}")
     assert [worker.epoch(epoch, loss)["verdict"] for epoch, loss in enumerate([3.0, 1.0, 2.0])] == ["go"] * 3
-    assert worker.end(value=1.0) == {"state": "COMPLETE", "reason": None}
+    ended = worker.end(value=1.0)
+    assert (ended["state"], ended["reason"]) == ("COMPLETE", None)
     run = house.stored(0)
     assert (run.state, run.epoch, run.epochs, run.last, run.best, run.best_epoch) == ("COMPLETE", 3, 3, 2.0, 1.0, 1)
     assert run.seed == answer["seed"]
@@ -144,7 +145,7 @@ def test_many_workers_share_a_budget(tmp_path):
             worker, numbers = house.worker(str(name)), []
             while "number" in worker.ask():
                 worker.suggest("x", SPACE["x"])
-                house.desk.start(worker.name, worker.number, "mlp", None, None)
+                worker.start()
                 worker.epoch(0, 0.5)
                 worker.end()
                 numbers.append(worker.number)
@@ -185,7 +186,7 @@ def test_a_grid_ends_the_study_with_each_point_once(tmp_path):
                 while "number" in worker.ask():
                     for parameter, domain in space.items():
                         worker.suggest(parameter, domain)
-                    house.desk.start(worker.name, worker.number, "mlp", None, None)
+                    worker.start()
                     worker.end()
 
             list(threads.map(work, ["0", "1"]))
@@ -226,7 +227,7 @@ def test_enqueued_parameters_come_first(tmp_path):
         for value in (0.125, -0.5):
             worker.ask()
             assert worker.suggest("x", SPACE["x"]) == value
-            house.desk.start(worker.name, worker.number, "mlp", None, None)
+            worker.start()
             worker.end()
 
 
@@ -311,7 +312,7 @@ def test_a_resumed_trial_has_the_epochs_of_its_checkpoint_and_then_its_own(house
     answer = again.ask()
     assert answer["directory"] == house.run(0).directory
     again.suggest("x", SPACE["x"])
-    again.desk.start("1", 0, "mlp", "32", 10)
+    again.start(10)
     again.resume(0, 1.0, 0.5)
     assert (house.run(0).epoch, house.run(0).best, house.run(0).best_epoch) == (2, 0.5, 1)
     assert again.epoch(2, 0.75)["verdict"] == "go"
@@ -582,7 +583,10 @@ def test_a_study_of_plain_optuna_is_not_taken_over(tmp_path):
     Store(f"sqlite:///{tmp_path}/sweep.db", create=True).close()
     with optunas_own(f"sqlite:///{tmp_path}/sweep.db") as storage:
         optuna.create_study(study_name="study", storage=storage)
-    with a_house(tmp_path) as house, pytest.raises(StudyError, match="a study of Optuna that sweep did not start"):
+    with (
+        a_house(tmp_path) as house,
+        pytest.raises(StudyError, match="study is a study of Optuna's in this database, which sweep did not start"),
+    ):
         house.worker("0")
 
 
@@ -629,7 +633,7 @@ def test_a_pruned_run_is_revived_once_as_a_trial_more_that_starts_where_it_stopp
         answer = worker.ask()
         assert (answer["number"], answer["directory"]) == (1, first["directory"])
         assert worker.suggest("x", SPACE["x"]) == house.run(0).params["x"]
-        worker.desk.start("0", 1, "mlp", "32", 10)
+        worker.start(10)
         worker.resume(0, 2.0)
         assert house.run(1).directory != first["directory"]
         assert house.run(1).revives == 0
