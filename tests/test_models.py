@@ -9,9 +9,10 @@ import pytest
 import sweep
 from sweep.errors import StoreError, StudyError
 from sweep.models import find
-from sweep.store import Training
+from sweep.store import Store, Training
 from sweep.train.weights import Weights, complete, save_weights
 from tests.store_builder import add_study, build_store, run
+from tests.version_0_1 import unpack
 
 
 def keep(directory, factor, training=0):
@@ -118,3 +119,18 @@ def test_a_damaged_file_is_said(storage, tmp_path):
     (tmp_path / "weights.npz").write_bytes(b"not a zip file")
     with pytest.raises(StudyError, match="is damaged"):
         sweep.load(tmp_path)
+
+
+def test_models_of_version_0_1_are_loaded_and_retrained(tmp_path, capsys):
+    storage = unpack(tmp_path)
+    directories = sorted((tmp_path / "runs" / "revived").glob("*-t0000"))
+    assert sweep.load(directories[0]).compiled, "also before its database is migrated"
+    Store(storage, create=True).close()
+    (kept,) = find("revived:0", storage)
+    x = np.linspace(-1, 1, 40, dtype="float32").reshape(-1, 1)
+    y = 3 * x + np.sin(np.arange(40, dtype="float32")).reshape(-1, 1)
+    model = sweep.load("revived:0", storage=storage)
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(kept.run.best, rel=1e-5)
+    again = sweep.retrain("revived:0", storage=storage)
+    assert again.count_params() == model.count_params()
+    assert f"Training {kept.run.best_epoch + 1} epoch" in capsys.readouterr().out

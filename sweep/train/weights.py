@@ -123,22 +123,23 @@ def complete(model: "keras.Model", kept: Weights, batch: Any) -> Weights:
     """
     from sweep.train import graphs
 
-    config = kept.config if kept.config is not None else graphs.config(model)
+    config = kept.config
+    if config is None or '"build_config"' not in config:  # written before the model was built
+        config = graphs.config(model)
+    kept = dataclasses.replace(kept, config=config)
     if shapes(model.weights) != shapes(kept.arrays):  # a callback has changed the model since
-        return dataclasses.replace(kept, config=config)
-    states: dict[str, Array] = {}
-    with unchanged(model):
-        assign(model.weights, kept.arrays)
-        finalize(model)
-        inputs, predictions, unchecked = _predictions(model, batch)
-        try:
+        return kept
+    try:
+        with unchanged(model):
+            assign(model.weights, kept.arrays)
+            finalize(model)
+            inputs, predictions, unchecked = _predictions(model, batch)
             states = _states(model)
-        except Exception as error:  # whatever a layer of the user's raises
-            unchecked = f"a layer cannot be saved ({line(error)})"
-    finalize(model)
+        finalize(model)
+    except Exception as error:  # whatever a layer of the user's raises when it is saved
+        return dataclasses.replace(kept, unchecked=f"a layer cannot be saved ({line(error)})")
     return dataclasses.replace(
         kept,
-        config=config,
         completed=True,
         functions=_functions(model),
         states=states,
@@ -268,8 +269,9 @@ def unchanged(model: "keras.Model") -> Iterator[None]:
 
     stateful = [layer for layer in layers(model) if getattr(layer, "stateful", False) and hasattr(layer, "states")]
     states = keras.tree.flatten([layer.states for layer in stateful])
-    variables = [*model.variables, *(state for state in states if isinstance(state, keras.Variable))]
-    before = [_array(variable) for variable in variables]
+    variables = model.weights if _is_plain(model) else model.variables
+    variables = [*variables, *(state for state in states if isinstance(state, keras.Variable))]
+    before = [_array(variable).copy() for variable in variables]
     python, numpy = random.getstate(), np.random.get_state()
     try:
         for layer in stateful:
@@ -389,7 +391,7 @@ def _functions(model: "keras.Model") -> dict[str, bool]:
     return {
         value.__name__: value.__name__ == "<lambda>" or "<locals>" in value.__qualname__
         for value in values
-        if isinstance(value, types.FunctionType) and value.__module__.partition(".")[0] != "keras"
+        if isinstance(value, types.FunctionType) and str(value.__module__).partition(".")[0] != "keras"
     }
 
 

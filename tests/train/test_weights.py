@@ -141,6 +141,21 @@ def test_without_a_batch_it_is_said_why_nothing_can_be_compared(batch):
     assert completed.unchecked in ("the first validation batch is unknown", "the inputs are no arrays")
 
 
+def test_a_layer_that_cannot_be_saved_ends_no_trial():
+    class Broken(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs
+
+        def save_own_variables(self, store):
+            raise RuntimeError("no")
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1), Broken()])
+    before = model.get_weights()
+    completed = complete(model, Weights(0, [weight + 1 for weight in before], [], None), X[:4])
+    assert completed.unchecked == "a layer cannot be saved (RuntimeError: no)"
+    assert all(map(np.array_equal, before, model.get_weights()))
+
+
 def test_inputs_and_predictions_come_back_in_their_structure(tmp_path):
     inputs = {"a": np.ones((2, 1), "float32"), "b": [np.array([["x"], ["longer"]]), (np.arange(2), None)]}
     weights = Weights(1, [np.zeros(3)], ["w"], None, completed=True, inputs=inputs, predictions=(np.ones(2),))
