@@ -91,7 +91,8 @@ def _has_own_steps(model: keras.Model) -> bool:
 
 
 def _of_built(model: keras.Model) -> list[str]:
-    if model.optimizer is None or not model.optimizer.built or _has_own_steps(model):
+    optimizer = getattr(model, "optimizer", None)  # which a `compile` of the user's need not set
+    if optimizer is None or not optimizer.built or _has_own_steps(model):
         return []
     try:
         return sorted(flatten(model.get_metrics_result()))

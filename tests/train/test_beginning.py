@@ -14,6 +14,7 @@ from keras.src.saving import serialization_lib  # there is no public way to ask
 
 from sweep.train import beginning
 from sweep.train.beginning import THAWED_TRIALS, begin, forget_settings, remember_settings
+from tests.train.here import run_study
 
 
 def draws() -> list[float]:
@@ -158,3 +159,20 @@ def test_a_trial_that_begins_in_one_thread_leaves_another_where_it_is():
         other.join()
         assert keras.config.dtype_policy().name == "mixed_float16"
         assert keras.layers.Dense(1).name == f"{first}_1"
+
+
+@pytest.mark.usefixtures("_restored")
+def test_settings_made_before_a_study_hold_in_each_of_its_trials_and_after_it(tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    keras.config.disable_interactive_logging()
+    found = []
+
+    def train(trial):
+        found.append((keras.config.dtype_policy().name, keras.config.is_interactive_logging_enabled()))
+        keras.config.set_dtype_policy("float64")
+        keras.config.enable_interactive_logging()
+        return 1.0
+
+    run_study(train, tmp_path, trials=3)
+    assert found == [("mixed_bfloat16", False)] * 3
+    assert keras.config.dtype_policy().name == "mixed_bfloat16"
