@@ -130,6 +130,7 @@ def load(
     *,
     model: "keras.Model | None" = None,
     training: int | str | None = None,
+    rebuild: bool = False,
     check: bool = True,
     storage: str | None = None,
 ) -> Any:
@@ -148,6 +149,8 @@ def load(
             whose `get_config` is missing.
         training: which one of a run that trained several models: its number from 0, or from the last one as -1, or its
             label; by default the last one.
+        rebuild: have the study's `train` build the model, up to its `sweep.fit`, which works for every model and loads
+            the study's data.
         check: predict for the rows that were recorded in the worker and refuse a model that predicts something else.
         storage: the database; by default SWEEP_STORAGE, or `sqlite:///sweep.db`.
 
@@ -163,8 +166,37 @@ def load(
     several = find(run, storage)
     if is_list(run) and model is not None:
         raise StudyError(f"model= takes the weights of one run, and {run} names several.")
-    found = [restore(kept.weights(training), kept.name, kept.source, model=model, check=check) for kept in several]
+    found = []
+    for kept in several:
+        number = kept.training(training)
+        given = _rebuilt(kept, number) if rebuild else model
+        found.append(restore(kept.weights(number), kept.name, kept.source, model=given, check=check))
     return found if is_list(run) else found[0]
+
+
+def _rebuilt(kept: Kept, number: int) -> "keras.Model":
+    """The model of one of a run's trainings as the study's `train` builds it."""
+    from sweep.train.retraining import Rebuilding, built_by
+    from sweep.train.source import active
+    from sweep.train.weights import load_weights
+
+    if kept.run is None or kept.study is None:
+        raise StudyError(f"No database is known to have {kept.name}.", remedy="Name it with storage=.")
+    source, train = _source_and_train(kept, kept.study)
+    trainings = _trainings(kept.study, kept.run)
+    with active(source):
+        rebuilding = Rebuilding(trainings, number, lambda one: load_weights(kept.directory, one), kept.name)
+        return built_by(train, kept.run, rebuilding)
+
+
+def _source_and_train(kept: Kept, study: StudyRecord) -> "tuple[Source, Callable[[Any], Any]]":
+    source = kept.source()
+    if source.study is None:
+        raise StudyError(
+            f"No file of study {study.name} binds it to the name `study`, so its train is not known.",
+            remedy="Pass the function as train= to sweep.retrain, or a model as model= to sweep.load.",
+        )
+    return source, source.study.train
 
 
 def retrain(
@@ -197,7 +229,7 @@ def retrain(
         StudyError: the study file cannot be imported, or `train` trains otherwise than the run did.
         StoreError: there is no such database, study or run.
     """
-    from sweep.train.retraining import retrain as again
+    from sweep.train.retraining import Retraining, built_by
     from sweep.train.source import active
 
     if is_list(run):
@@ -210,16 +242,12 @@ def retrain(
     if epochs is not None and (isinstance(epochs, bool) or epochs < 1):
         raise StudyError(f"epochs must be a whole number of at least 1, not {epochs!r}.")
     trainings = _trainings(kept.study, kept.run)
+    retraining = Retraining(trainings, epochs)
     if train is not None:
-        return again(train, kept.run, trainings, epochs)
-    source = kept.source()
-    if source.study is None:
-        raise StudyError(
-            f"No file of study {kept.study.name} binds it to the name `study`, so its train is not known.",
-            remedy="Pass it as train=.",
-        )
+        return built_by(train, kept.run, retraining)
+    source, train = _source_and_train(kept, kept.study)
     with active(source):
-        return again(source.study.train, kept.run, trainings, epochs)
+        return built_by(train, kept.run, retraining)
 
 
 def _trainings(study: StudyRecord, run: RunRecord) -> list[Training]:

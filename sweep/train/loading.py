@@ -72,10 +72,10 @@ def restore(
     with active(source) as objects:
         if model is None:
             model = _built(config, weights, name, source, objects)
-            _fill(model, weights, name)
+            fill(model, weights, name)
             _compile(model, config, weights, name, objects)
         else:
-            _fill(model, weights, name)
+            fill(model, weights, name)
         if check:
             compare(model, weights, name)
     return model
@@ -142,7 +142,10 @@ def _is_function_of_keras(name: str) -> bool:
 
 def _built(config: Any, weights: Weights, name: str, source: Source, objects: dict[str, Any]) -> keras.Model:
     """A new model with its layers built, and not compiled."""
-    remedy = f"Build it as the study does and pass it: sweep.load({name!r}, model=model)."
+    remedy = (
+        f"Build it as the study does and pass it: sweep.load({name!r}, model=model). Or have the study's train build "
+        "it, which loads its data: rebuild=True."
+    )
     if config is None:
         raise StudyError(
             f"Keras cannot write the configuration of the model of {name}, so it cannot build it again.",
@@ -216,7 +219,7 @@ def _bind_lambdas(model: keras.Model, source: Source) -> None:
                 layer.function = types.FunctionType(old.__code__, seen, old.__name__, old.__defaults__, old.__closure__)
 
 
-def _fill(model: keras.Model, weights: Weights, name: str) -> None:
+def fill(model: keras.Model, weights: Weights, name: str) -> None:
     """Give a model its weights, and its layers what they keep beside them."""
     if weights.inputs is not None and shapes(model.weights) != shapes(weights.arrays) and not model.built:
         predict(model, weights.inputs)

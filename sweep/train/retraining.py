@@ -17,6 +17,8 @@ import tensorflow as tf
 from sweep.errors import StudyError
 from sweep.store import RunRecord, Training
 from sweep.train import compiled as epochs_loop
+from sweep.train.loading import fill
+from sweep.train.weights import Weights
 from sweep.words import counted
 
 _OF_VALIDATION = ("validation_steps", "validation_batch_size", "validation_freq")
@@ -131,6 +133,41 @@ class Retraining:
         return f"Training {counted(count, 'epoch')}{of}{why}{rows}, with nothing left to validate with{without}."
 
 
+class Rebuilding(Retraining):
+    """What `sweep.fit` does where `train` only builds a model again: nothing, but for the weights of earlier ones.
+
+    Args:
+        trainings: the run's, as the store has them.
+        wanted: the number of the training whose model it is.
+        get_weights: the kept weights of a training, by number; None where there are none.
+        name: how the user calls the run, for messages.
+    """
+
+    def __init__(
+        self, trainings: Sequence[Training], wanted: int, get_weights: Callable[[int], Weights | None], name: str
+    ) -> None:
+        super().__init__(trainings, None)
+        self._wanted = wanted
+        self._get_weights = get_weights
+        self._name = name
+
+    def fit(self, model: keras.Model, *_data: Any, **_settings: Any) -> float:
+        """Give a model before the wanted one its weights; returns what its training did.
+
+        Raises:
+            Finished: the model is the wanted one.
+        """
+        if model is not self.model:
+            self._begin(model)
+        if self._number == self._wanted:
+            raise Finished
+        weights = self._get_weights(self._number)
+        if weights is not None:
+            fill(model, weights, self._name)
+        value = self._trainings[self._number].value
+        return value if value is not None else math.nan
+
+
 def best_epochs(training: Training) -> int:
     """How many epochs a training took to its best one, whose weights are kept."""
     return training.best_epoch + 1 if training.best_epoch is not None else max(1, training.epochs)
@@ -146,16 +183,16 @@ def are_folds(trainings: Sequence[Training]) -> bool:
     return len({training.architecture for training in trainings}) == 1
 
 
-def retrain(train: Callable[[Any], Any], run: RunRecord, trainings: Sequence[Training], epochs: int | None) -> Any:
-    """The model of a run's parameters, trained on all data.
+def built_by(train: Callable[[Any], Any], run: RunRecord, retraining: Retraining) -> keras.Model:
+    """The model that `train` builds, with a run's parameters and seed, and trains or not.
 
     Args:
         train: the study's.
+        retraining: takes its calls of `sweep.fit`.
 
     Raises:
         StudyError: `train` does not call `sweep.fit`, or it trains otherwise than the run did.
     """
-    retraining = Retraining(trainings, epochs)
     if run.seed is not None:
         keras.utils.set_random_seed(run.seed)
     try:
@@ -172,8 +209,8 @@ def retrain(train: Callable[[Any], Any], run: RunRecord, trainings: Sequence[Tra
         ) from error
     if retraining.model is None:
         raise StudyError(
-            "train calls no sweep.fit, so it cannot be retrained on all data.",
-            remedy="Train with the run's parameters yourself: sweep best --json lists them.",
+            "train calls no sweep.fit, so it cannot be run again with another one in its place.",
+            remedy="Build and train the model with the run's parameters yourself: sweep best --json lists them.",
         )
     return retraining.model
 

@@ -162,6 +162,15 @@ def test_a_model_that_is_given_takes_weights_and_states(zoo):
         sweep.load(lookup.directory, model=model)
 
 
+@pytest.mark.parametrize("kind", ["subclass_without_a_config", "class_in_a_function", "loss_in_a_function"])
+def test_the_studys_train_builds_a_model_that_keras_cannot(zoo, kind):
+    run = run_of(zoo, kind)
+    weights = load_weights(Path(run.directory))
+    model = sweep.load(run.directory, rebuild=True)
+    assert difference(predict(model, weights.inputs), weights.predictions) < 1e-5
+    assert model.evaluate(weights.inputs, weights_targets(zoo)[:20], verbose=0)[0] == pytest.approx(run.best, rel=1e-4)
+
+
 def test_weights_of_the_version_before_are_loaded_or_it_is_said_what_they_lack(zoo, tmp_path):
     def as_before(kind):
         directory = tmp_path / kind

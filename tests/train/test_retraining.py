@@ -1,5 +1,7 @@
 """`sweep.retrain`: the best parameters on all the data, for as many epochs as were best."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ import tensorflow as tf
 import sweep
 from sweep.errors import StudyError
 from sweep.store import Training
-from sweep.train.retraining import are_folds, best_epochs, join
+from sweep.train.retraining import Rebuilding, are_folds, best_epochs, built_by, join
+from sweep.train.weights import load_weights
 from tests.train.here import X, Y, network, run_study
 
 TRAINED = []
@@ -114,6 +117,24 @@ def test_a_pretraining_and_what_follows_are_trained_each_for_its_best(tmp_path):
     assert model.name == "regressor"
     assert [epoch for call in TRAINED[1:] for epoch in call] == list(range(second))
     assert TRAINED[0] == list(range(first))
+
+
+def test_a_model_is_rebuilt_after_those_before_it_have_their_weights_back(tmp_path):
+    seen = []
+
+    def pretrained(trial):
+        encoder = network(3, name="encoder")
+        sweep.fit(trial, encoder, X, X[:, :1], validation_split=0.25, epochs=2)
+        seen.append(encoder.get_weights())
+        model = network(5, name="regressor")
+        return sweep.fit(trial, model, X, Y, validation_split=0.25, epochs=2)
+
+    kept = run_study(pretrained, tmp_path)
+    directory = Path(kept.run.directory)
+    rebuilding = Rebuilding(kept.run.trainings, 1, lambda number: load_weights(directory, number), kept.run.name)
+    model = built_by(pretrained, kept.run, rebuilding)
+    assert model.name == "regressor"
+    assert all(map(np.array_equal, seen[1], load_weights(directory, 0).arrays))
 
 
 def test_the_study_file_is_run_as_it_was(tmp_path):
