@@ -5,6 +5,7 @@ That options take effect in what runs is seen in `tests/serve/test_five_ways.py`
 
 import inspect
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -278,3 +279,12 @@ def test_the_start_page_has_a_field_for_every_option_with_what_holds_where_it_is
     for name, empty in (("trials", "13"), ("workers", "1 per core"), ("name", "mine"), ("keep", "all")):
         assert f'placeholder="{empty}"' in fields[name][0]
     assert '<option value="">report</option>' in page
+
+
+def test_the_documents_name_no_option_that_is_none():
+    root = Path(__file__).parent.parent
+    known = {option.flag for option in command_line()} | {"--help"}
+    for document in (root / "README.md", *(root / "docs").glob("*.md")):
+        for line in document.read_text().splitlines():
+            started = line.partition("sweep start ")[2].partition("`")[0]
+            assert set(re.findall(r"--[a-z][a-z-]+", started)) <= known, f"{document.name}: {line}"

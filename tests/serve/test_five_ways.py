@@ -15,11 +15,13 @@ import optuna
 import pytest
 
 from sweep.cli import run as sweep
+from sweep.control.start import start_here
 from sweep.options import OPTIONS, Settings, of_way, words
 from sweep.rundir import WEIGHTS
 from sweep.serve.app import create_app
 from sweep.serve.settings import ServeSettings
 from sweep.store import Store
+from sweep.study import load
 from tests.control.started import ROOT, wait_for
 from tests.serve.browsing import ready
 from tests.serve.serving import served
@@ -43,17 +45,28 @@ def train(trial):
     trial.set_user_attr("gpu", os.environ.get("CUDA_VISIBLE_DEVICES"))
     trial.set_user_attr("worker", os.getpid())
     (trial.run.directory / "{weights}").touch()
-    if trial.number == 0 and trial.attempt == 0:
+    if trial.number == 1 and trial.attempt == 0:
         raise RuntimeError("it is tried again")
-    if trial.number == 1:
+    if trial.number == 2:
         time.sleep(600)
     return trial.number
 
 study = sweep.Study(train, objective="value", direction="minimize", pruner="nop", epochs=2, seed=1, timeout=600)
 """.replace("{weights}", WEIGHTS)
 
+BEFORE = """
+import sweep
+
+def train(trial):
+    trial.report(trial.suggest_float("x", 0.0, 0.9) + trial.suggest_int("y", 1, 9), 0)
+    return 100.0
+
+study = sweep.Study(train, objective="value", direction="minimize", pruner="nop", trials=1, name="unusual.1")
+"""
+"""The study as it was begun: the range of x has grown since, which `yes` confirms."""
+
 UNUSUAL = {
-    "trials": 4,
+    "trials": 5,
     "timeout": "90m",
     "epochs": 7,
     "sampler": "tpe(n_startup_trials=3)",
@@ -77,7 +90,7 @@ HERE = {"logdir": "elsewhere/logs", "gpus": "7", "per_gpu": 2, "names": True}
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with a study file, a database with an older study, and two GPUs as far as one can tell."""
+    """A folder with a study file, a database with its first trial and another study; and two GPUs to choose from."""
     for name in ("SWEEP_STORAGE", "SWEEP_LOGDIR", "SWEEP_SERVER", "SWEEP_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,7")
@@ -86,7 +99,9 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "probe.py").write_text(PROBE)
     (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "before.py").write_text(BEFORE)
     store = build_store(tmp_path / "elsewhere")
+    start_here(load("before.py"), Settings(storage=str(store.url), logdir="elsewhere/logs"))
     add_study(store, "old", [run(0, 0.1, params={"x": 0.5, "y": 5})])
     store.close()
     return tmp_path
@@ -112,18 +127,18 @@ def took_effect(folder, *, gpus=("6", "7"), workers=2):
     finally:
         store.close()
     declared = {
-        "trials": 4, "timeout": 5400.0, "epochs": 7, "force_epochs": True, "workers": workers, "broken": "ignore",
+        "trials": 5, "timeout": 5400.0, "epochs": 7, "force_epochs": True, "workers": workers, "broken": "ignore",
         "sampler": "tpe(n_startup_trials=3)", "pruner": "patient(median, patience=4)", "seed": 123,
     }  # fmt: skip
     assert {name: getattr(study.declaration, name) for name in declared} == declared
     assert Path(study.directory) == folder / "elsewhere" / "logs" / "unusual.1"
-    trials = optuna.load_study(study_name="unusual.1", storage=storage).trials
+    runs, trials = runs[1:], optuna.load_study(study_name="unusual.1", storage=storage).trials[1:]
     assert [trial.params["x"] for trial in trials[:3]] == [0.25, 0.75, 0.5]
     assert {trial.params["y"] for trial in trials} == {5}
     assert [trial.state.name for trial in trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
     assert [run.attempt for run in runs] == [1, 0, 0, 0]
     assert "reported nothing for 2 s" in runs[1].reason
-    assert [run.number for run in runs if (Path(run.directory) / WEIGHTS).exists()] == [0], "those of the best run"
+    assert [run.number for run in runs if (Path(run.directory) / WEIGHTS).exists()] == [1], "those of the best run"
     for trial in trials:
         assert (trial.user_attrs["epochs"], trial.user_attrs["broken"]) == ([7, True], "ignore")
         assert trial.user_attrs["gpu"] in gpus
@@ -168,18 +183,17 @@ def test_python(folder):
 
 
 def ended(starter):
-    """Wait for the end of a service's one start; gives the options that its process was run with."""
+    """Wait for the end of a service's one start, which must be a good one."""
     (begun,) = wait_for(starter.starts)
     begun.process.wait()
     assert begun.state == "ended", begun.output()
-    return begun.process.args[begun.process.args.index("start") + 2 :]
 
 
 def test_the_http_api(folder, service):
     url, starter = service
     assert UNUSUAL.keys() == of_way("api").keys()
     assert httpx.post(f"{url}/api/starts", json={"file": "probe.py", **UNUSUAL}).status_code == 202
-    assert "--yes" in ended(starter)
+    ended(starter)
     took_effect(folder)
 
 
@@ -203,7 +217,7 @@ def test_the_start_page(folder, service, opened):
     page.fill("[data-fixed=y]", "5")
     page.click("#start-now")
     page.wait_for_url("**/studies/unusual.1")
-    assert "--yes" in ended(starter)
+    ended(starter)
     took_effect(folder)
 
 
@@ -213,5 +227,5 @@ def test_a_service_asked_by_the_command_line(folder, service, capsys):
     line = [word for pair in words(settings, OPTIONS) for word in pair if word is not None]
     assert sweep(["start", "studies/probe.py", *line]) == 0
     assert "unusual.1 is" in capsys.readouterr().out
-    assert "--yes" in ended(starter)
+    ended(starter)
     took_effect(folder)
