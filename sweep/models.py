@@ -37,7 +37,7 @@ _RUN = re.compile(r"(?P<study>[^:]+):(?P<run>[^:]+)")
 
 @dataclass(frozen=True)
 class Kept:
-    """A run whose models may be kept.
+    """A run, and where its kept models are.
 
     Attributes:
         directory: its own.
@@ -56,7 +56,7 @@ class Kept:
         return self.directory.name
 
     def training(self, wanted: int | str | None) -> int:
-        """The number, from 0, of a training whose model is kept.
+        """The number, from 0, of the training to load.
 
         Args:
             wanted: its number, also counted from the last one as -1, or its label; None for the last one.
@@ -140,13 +140,13 @@ def load(
         model.predict(x)
 
     Where the model has layers, losses or functions of your own, the study file is imported as it was when the run
-    trained. A model whose loss cannot be found so loads uncompiled, with a warning.
+    trained. If its loss cannot be found there, the model is not compiled, and a warning says so.
 
     Args:
         run: the run's name or directory; or `"STUDY:best"`, `"STUDY:t0012"`, `"STUDY:12"`; or `"STUDY:best:3"` for a
             list of the models of the three best runs, or of as many as there are.
         model: takes the weights; needed where Keras cannot build the model from its configuration, as with a subclass
-            whose `get_config` is missing.
+            without a `get_config`.
         training: which one of a run that trained several models: its number from 0, or from the last one as -1, or its
             label; by default the last one.
         rebuild: have the study's `train` build the model, up to its `sweep.fit`, which works for every model and loads
@@ -336,7 +336,7 @@ def _of_directory(directory: Path, storage: str | None) -> Kept:
 
 
 def _number(path: Path) -> int:
-    """The training whose model a file holds."""
+    """The number of the training in a file's name."""
     digits = re.sub(r"[^0-9]", "", path.stem)
     return int(digits) if digits else 0
 

@@ -1,4 +1,4 @@
-"""`sweep.load` by what a person calls a run, and what is said where there is no such run or model."""
+"""The ways to name a run for `sweep.load`, and the errors where there is no such run or model."""
 
 import contextlib
 
@@ -56,7 +56,7 @@ def storage(tmp_path_factory):
     ("reference", "expected"),
     [("a:best", 2), ("a:t0002", 2), ("a:2", 2), ("a:mlp-t0003", 3), ("b:0", 10), ("mlp-t0002", 2), ("mlp-t0003", 3)],
 )
-def test_a_run_is_named_by_its_study_and_number_by_its_name_or_as_the_best(storage, reference, expected):
+def test_a_run_is_named_as_the_best_by_its_number_or_by_its_name(storage, reference, expected):
     assert factor(sweep.load(reference, storage=storage)) == expected
 
 
@@ -105,17 +105,17 @@ def test_one_of_several_trainings_is_named_by_number_or_label(storage):
         ("a:best:2", {"model": 1}, StudyError, "names several"),
     ],
 )
-def test_what_is_not_there_is_said(storage, reference, settings, error, said):
+def test_an_error_says_what_is_missing(storage, reference, settings, error, said):
     with pytest.raises(error, match=said):
         sweep.load(reference, storage=storage, **settings)
 
 
-def test_without_a_database_it_is_said(tmp_path):
+def test_a_missing_database_is_an_error(tmp_path):
     with pytest.raises(StoreError, match=r"nosuch\.db"):
         sweep.load("a:best", storage=f"sqlite:///{tmp_path / 'nosuch.db'}")
 
 
-def test_a_damaged_file_is_said(storage, tmp_path):
+def test_a_damaged_file_is_an_error(storage, tmp_path):
     (tmp_path / "weights.npz").write_bytes(b"not a zip file")
     with pytest.raises(StudyError, match="is damaged"):
         sweep.load(tmp_path)

@@ -1,4 +1,4 @@
-"""The first batch that a training validates with: what its kept model predicts for it tells later whether it is back.
+"""The first validation batch of a training, used later to check that a loaded model predicts the same.
 
 Nothing is loaded for it. Arrays are sliced; everything else is wrapped, so that its first batch is remembered when the
 training loads it.

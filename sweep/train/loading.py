@@ -175,7 +175,7 @@ def _built(config: Any, weights: Weights, name: str, source: Source, objects: di
 
 @contextlib.contextmanager
 def _tolerant(objects: dict[str, Any]) -> Iterator[None]:
-    """Have classes whose `__init__` takes no name, dtype or `trainable` built from a configuration that has them.
+    """Let Keras build classes that take no name, dtype or `trainable` from a configuration that has them.
 
     Keras writes them for every layer, and requires `**kwargs`, which people leave out of classes that they never save.
     """
@@ -234,7 +234,7 @@ def fill(model: keras.Model, weights: Weights, name: str) -> None:
         _check_states(every, name)
     for place in sorted({int(key.partition("/")[0]) for key in weights.states}):
         if place >= len(every) or not keeps_more(every[place]):
-            raise StudyError(f"The model has other layers than {name}, in whose place {place} a layer keeps a state.")
+            raise StudyError(f"The model has other layers than {name}: no layer of the same kind in place {place}.")
         _load_state(every[place], _part(weights.states, f"{place}/"))
     finalize(model)
 

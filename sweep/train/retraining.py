@@ -138,7 +138,7 @@ class Rebuilding(Retraining):
 
     Args:
         trainings: the run's, as the store has them.
-        wanted: the number of the training whose model it is.
+        wanted: the number of the training to build the model of.
         get_weights: the kept weights of a training, by number; None where there are none.
         name: how the user calls the run, for messages.
     """
@@ -169,7 +169,7 @@ class Rebuilding(Retraining):
 
 
 def best_epochs(training: Training) -> int:
-    """How many epochs a training took to its best one, whose weights are kept."""
+    """How many epochs a training took to its best one."""
     return training.best_epoch + 1 if training.best_epoch is not None else max(1, training.epochs)
 
 

@@ -68,7 +68,7 @@ def source_of(snapshot: Snapshot | None, origin: str | None) -> Source:
     """The source of a run, imported once in a process; without a snapshot, what the process itself has in `__main__`.
 
     Args:
-        origin: the study file's path when the run trained, whose folder may hold data that the file reads.
+        origin: the study file's path when the run trained; the file may read data in that folder.
 
     Raises:
         StudyError: it cannot be imported.

@@ -26,6 +26,15 @@ def runs_in(folder, values, states=None, **more):
     return made
 
 
+def test_every_model_of_a_run_is_removed(tmp_path):
+    runs = runs_in(tmp_path, [0.9, 0.1])
+    for directory in ("0", "1"):
+        (tmp_path / directory / "weights-1.npz").write_bytes(b"")
+    Keeping("best:1").ended(runs, LOSS)
+    assert [path.name for path in (tmp_path / "0").iterdir()] == []
+    assert len(list((tmp_path / "1").iterdir())) == 2
+
+
 def left(folder):
     return {int(path.parent.name) for path in folder.glob(f"*/{WEIGHTS}")}
 

@@ -1,4 +1,4 @@
-"""Models of every kind, trained in one study and had back: they predict what they did in the worker, or it is said."""
+"""Models of every kind, trained in one study: loaded, they predict what they did in the worker, or an error says why."""
 
 import ast
 import shutil
@@ -83,7 +83,7 @@ def test_a_model_predicts_what_it_did_in_the_worker(zoo, kind):
 _TEXTS = ("adapted_text_vectorization", "adapted_string_lookup", "adapted_feature_space", "adapted_and_nested")
 
 
-def test_the_loss_of_a_model_that_is_back_is_the_one_of_the_study(zoo):
+def test_a_loaded_model_has_the_loss_that_the_study_recorded(zoo):
     for kind in ("adapted_normalization", "own_loss_function", "own_loss_class", "split_off"):
         run = run_of(zoo, kind)
         model = sweep.load(run.directory)
@@ -106,13 +106,13 @@ def test_a_loss_in_a_function_is_not_taken_for_one_of_keras_by_its_name(zoo):
     assert (len(warned), model.compiled) == (1, False)
 
 
-def test_a_model_that_draws_when_it_predicts_comes_back_unchecked(zoo):
+def test_a_model_that_predicts_at_random_is_loaded_unchecked(zoo):
     run = run_of(zoo, "random_predictions")
     assert load_weights(Path(run.directory)).unchecked == "the model predicts something else each time"
     assert sweep.load(run.directory).compiled
 
 
-def test_a_model_of_several_optimizers_without_call_comes_back_uncompiled(zoo):
+def test_a_gan_is_loaded_uncompiled(zoo):
     run = run_of(zoo, "adversarial")
     with pytest.warns(NotCompiled, match="its class has a compile\\(\\) of its own"):
         model = sweep.load(run.directory)
@@ -127,12 +127,12 @@ def test_a_model_of_several_optimizers_without_call_comes_back_uncompiled(zoo):
         ("class_in_a_function", r"Local is not at the top level of its study file.*model=model"),
     ],
 )
-def test_a_model_that_cannot_be_had_back_is_refused_with_what_to_do(zoo, kind, said):
+def test_a_model_that_cannot_be_loaded_is_refused_with_advice(zoo, kind, said):
     with pytest.raises(StudyError, match=said):
         sweep.load(run_of(zoo, kind).directory)
 
 
-def test_a_model_that_predicts_otherwise_is_given_to_who_asks_for_no_check(zoo):
+def test_check_false_loads_a_model_that_predicts_something_else(zoo):
     model = sweep.load(run_of(zoo, "state_that_nothing_saves").directory, check=False)
     assert model.compiled
 
@@ -171,7 +171,7 @@ def test_the_studys_train_builds_a_model_that_keras_cannot(zoo, kind):
     assert model.evaluate(weights.inputs, weights_targets(zoo)[:20], verbose=0)[0] == pytest.approx(run.best, rel=1e-4)
 
 
-def test_weights_of_the_version_before_are_loaded_or_it_is_said_what_they_lack(zoo, tmp_path):
+def test_weights_of_version_0_1_are_loaded_or_an_error_says_what_they_lack(zoo, tmp_path):
     def as_before(kind):
         directory = tmp_path / kind
         directory.mkdir()
@@ -190,7 +190,7 @@ def test_weights_of_the_version_before_are_loaded_or_it_is_said_what_they_lack(z
             sweep.load(as_before(kind)[0])
 
 
-def test_a_study_file_that_is_imported_again_changes_nothing_in_the_process(zoo, tmp_path, monkeypatch):
+def test_importing_the_study_file_again_changes_nothing_in_the_process(zoo, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "beside.py").write_text("Scale = None")
     import beside
@@ -203,7 +203,7 @@ def test_a_study_file_that_is_imported_again_changes_nothing_in_the_process(zoo,
     del sys.modules["beside"]
 
 
-def test_what_is_completed_is_what_is_kept(zoo):
+def test_completing_a_loaded_model_again_gives_the_same(zoo):
     run = run_of(zoo, "adapted_and_nested")
     weights = load_weights(Path(run.directory))
     model = sweep.load(run.directory)

@@ -106,7 +106,7 @@ def test_a_random_layer_draws_as_if_no_predictions_had_been_recorded():
     assert np.array_equal(state, model.layers[0].generator.state.numpy())
     assert completed.predictions is None
     assert completed.unchecked == "the model predicts something else each time"
-    assert len(completed.inputs) == 4  # a model whose configuration does not say its inputs is built from them
+    assert len(completed.inputs) == 4  # an unbuilt model is built from them
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_batch_that_only_makes_sense_whole_is_kept_whole():
 
 
 @pytest.mark.parametrize("batch", [None, "text", [], {"a": object()}, np.array([object()])])
-def test_without_a_batch_it_is_said_why_nothing_can_be_compared(batch):
+def test_without_a_batch_the_reason_is_recorded(batch):
     model = network()
     completed = complete(model, kept_of(model), batch)
     assert completed.predictions is None

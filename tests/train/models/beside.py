@@ -1,4 +1,4 @@
-"""What the study beside it imports: a layer that is not registered, and whose `__init__` takes no name."""
+"""A layer that the study imports: it is not registered, and its `__init__` takes no name."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""A study whose trials train one kind of model each, for tests that have them back; `KINDS` are their builders.
+"""A study that trains one kind of model in each trial, for tests that load them; `KINDS` are their builders.
 
 Each returns the model, its data and, where they are special, more arguments of `sweep.fit`.
 """
@@ -296,7 +296,7 @@ def own_loss_class():
     return compiled(around(layers.Dense(4)), Absolute()), X, Y
 
 
-# What cannot be had back, or not whole.
+# Models that cannot be loaded, or only in part.
 
 
 def loss_in_a_function():
