@@ -1,4 +1,4 @@
-"""Models of every kind, trained in one study: loaded, they predict what they did in the worker, or an error says why."""
+"""Models of every kind, trained in one study: they predict what they did in the worker, or an error says why not."""
 
 import ast
 import shutil
