@@ -8,6 +8,7 @@ import pytest
 
 from sweep.declaration import Declaration, commit, file_hash, versions
 from sweep.errors import StudyError
+from sweep.objective import Objective
 
 WHOLE = Declaration(
     name="wine",
@@ -31,6 +32,22 @@ def test_a_declaration_is_the_same_after_it_was_json():
 
 def test_what_a_later_version_has_added_is_passed_over():
     assert Declaration.from_dict({**WHOLE.as_dict(), "colour": "red"}) == WHOLE
+
+
+def test_a_stored_declaration_of_another_version_is_read_whatever_it_lacks_or_says():
+    old = {
+        "name": "wine",
+        "objective": ["val_loss"],
+        "direction": ["minimize"],
+        "trials": 30,
+        "value": None,
+        "short": None,
+    }
+    found = Declaration.stored({**old, "pruner": None, "broken": "shout", "colour": "red"})
+    assert (found.value, found.short, found.pruner, found.versions, found.file) == ("best", {}, "median", {}, None)
+    assert (found.broken, found.objectives) == ("shout", [Objective("val_loss")])
+    text = json.dumps(WHOLE.as_dict())
+    assert json.dumps(Declaration.stored(json.loads(text)).as_dict()) == text
 
 
 def test_overrides_replace_what_they_name_and_none_replaces_nothing():

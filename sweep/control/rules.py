@@ -16,9 +16,9 @@ from typing import Any, cast
 
 from optuna import Study
 from optuna.pruners import BasePruner, HyperbandPruner
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.objective import Objective
 from sweep.specs import Spec, build
 
 
@@ -47,7 +47,8 @@ class Rule:
         self._name = spec.name
         self._settings = spec.settings
         self._objective = objective
-        self._maximize = study.directions[0] == StudyDirection.MAXIMIZE
+        self._goal = Objective(objective, study.directions[0].name.lower())
+        self._maximize = self._goal.maximize
 
     def judge(self, trial: FrozenTrial, values: Mapping[int, float]) -> Verdict:  # noqa: ARG002  # others use it
         """The verdict on a trial with its values by step, the last of them finite."""
@@ -91,8 +92,8 @@ class _Percentile(Rule):
         threshold = _quantile(column, self._percentile / 100)
         if math.isnan(threshold):
             return GO_ON
-        best = _best(values.values(), self._maximize)
-        if not _worse(best, threshold, self._maximize):
+        best = self._goal.best(values.values())
+        if best is None or not self._goal.better(threshold, best):
             return Verdict(False, threshold=threshold, rivals=len(column))
         reason = self._reason(values, step, best, threshold, len(column))
         return Verdict(True, reason, threshold, len(column))
@@ -144,10 +145,12 @@ class _Patient(Rule):
         if len(values) <= self._window:
             return GO_ON
         steps = sorted(values)
-        before = _best((values[step] for step in steps[: -self._window]), self._maximize)
-        since = _best((values[step] for step in steps[-self._window :]), self._maximize)
+        before = self._goal.best(values[step] for step in steps[: -self._window])
+        since = self._goal.best(values[step] for step in steps[-self._window :])
+        if before is None or since is None:
+            return GO_ON
         threshold = before - self._min_delta if self._maximize else before + self._min_delta
-        if not _worse(since, threshold, self._maximize):
+        if not self._goal.better(threshold, since):
             return GO_ON
         reason = self._reason(values, before, since)
         if self._inner is None:
@@ -267,16 +270,6 @@ def _quantile(ordered: list[float], fraction: float) -> float:
     low, high = ordered[index], ordered[min(index + 1, len(ordered) - 1)]
     part = place - index
     return high - (high - low) * (1 - part) if part >= 0.5 else low + (high - low) * part
-
-
-def _best(values: Iterable[float], maximize: bool) -> float:
-    """The best of values, NaN passed over; NaN if there is nothing else."""
-    numbers = [value for value in values if value == value]
-    return (max if maximize else min)(numbers, default=math.nan)
-
-
-def _worse(value: float, than: float, maximize: bool) -> bool:
-    return value < than if maximize else value > than
 
 
 def _figures(one: float, other: float) -> tuple[str, str]:

@@ -155,9 +155,8 @@ def check_revision(engine: sa.Engine) -> None:
         )
     if found < HEAD:
         raise StoreError(
-            f"the database at {shown} must have schema {HEAD}",
-            found,
-            f"migrate it with: sweep db upgrade --storage {shown}",
+            f"The database at {shown} is of an earlier sweep: its schema is {found}, and this one needs {HEAD}.",
+            remedy=f"Stop its running studies, and migrate it with: sweep db upgrade --storage {shown}",
         )
     if found > HEAD:
         raise StoreError(
