@@ -55,12 +55,13 @@ class Sweep(RuleBasedStateMachine):
     def name(self, index: int) -> None:
         worker = self.pick(index)
         if worker is not None and not self.house.coordinator.running()[worker.number].named:
-            name = self.house.desk.start(worker.name, worker.number, "mlp", None, 3)["name"]
+            name = worker.start(3)["name"]
             assert self.names.setdefault(worker.number, name) == name
 
     @rule(index=st.integers(0, 2), loss=st.floats())
     def report(self, index: int, loss: float) -> None:
-        if worker := self.pick(index):
+        worker = self.pick(index)
+        if worker is not None and self.house.run(worker.number).trainings:
             worker.epoch(self.house.run(worker.number).epoch, loss)
 
     @rule(index=st.integers(0, 2), state=st.sampled_from(["COMPLETE", "PRUNED", "FAIL", "WAITING"]))

@@ -12,6 +12,7 @@ from sweep.control.start import Engaged, running
 from sweep.declaration import versions
 from sweep.errors import StudyError
 from sweep.protocol import PROTOCOL
+from sweep.store import Training
 from sweep.train.link import Fenced, Link, Refused
 from tests.control.memory import declare
 from tests.control.started import wait_for
@@ -49,10 +50,12 @@ def test_a_trial_goes_over_the_connection(link):
     link.call("suggest", number=number, name="x", distribution=distribution_to_json(SPACE["x"]))
     name = link.call("start", number=number, family="mlp", architecture=None, epochs=1)["name"]
     assert name.endswith("-t0000")
+    training = Training(0, judged=True, monitor="loss").as_dict()
+    link.call("training", number=number, training=training)
     link.send("epoch", number=number, epoch=0, metrics={"loss": float("nan")}, findings=None, broken=None)
     assert link.receive()["verdict"] == "prune"
-    ended = link.call("end", number=number, state="PRUNED", values=None, reason="why", traceback=None)
-    assert ended == {"state": "PRUNED", "reason": "why"}
+    ended = link.call("end", number=number, state="PRUNED", values=None, reason="why", traceback=None, trainings=[])
+    assert (ended["state"], ended["reason"]) == ("PRUNED", "why")
 
 
 @pytest.mark.parametrize("spoken", [{}, {"protocol": PROTOCOL + 1}])
@@ -110,7 +113,7 @@ def test_bytes_that_are_no_message_end_their_connection_alone(engaged, link):
 
 def test_what_a_worker_sent_last_is_answered_before_it_counts_as_gone(engaged, link):
     number = link.call("ask")["number"]
-    link.send("end", number=number, state="COMPLETE", values=[0.5], reason=None, traceback=None)
+    link.send("end", number=number, state="COMPLETE", values=[0.5], reason=None, traceback=None, trainings=[])
     link._connection.close()
     engaged.server.wait_served("0", seconds=30)
     engaged.recovery.gone("0", "killed by SIGKILL", killed=True)
