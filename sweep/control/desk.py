@@ -13,6 +13,7 @@ from sweep.control.ending import same_parameters
 from sweep.control.live import Live
 from sweep.control.pruning import Verdict
 from sweep.control.relief import Relief
+from sweep.control.search import UnfitValue
 from sweep.declaration import Declaration
 from sweep.errors import StudyError
 from sweep.finding import Finding
@@ -76,28 +77,42 @@ class Desk:
         return run.directory if has_own else opened.ledger.run(revives).directory
 
     def suggest(self, worker: str, number: int, name: str, distribution: str) -> dict[str, Any]:
-        """The value of a parameter."""
+        """The value of a parameter; or why there is none, which is a fault of this trial alone."""
         live = self._coordinator.mine(worker, number)
         if live.named:
             raise StudyError(
                 "a parameter is suggested before sweep.fit begins, since the run is named after it",
                 f"{name!r} after it",
             )
-        return {"value": self._coordinator.opened.search.suggest(live.trial, name, json_to_distribution(distribution))}
+        search = self._coordinator.opened.search
+        try:
+            return {"value": search.suggest(live.trial, name, json_to_distribution(distribution))}
+        except UnfitValue as error:
+            return {"unfit": str(error)}
 
     def start(
-        self, worker: str, number: int, family: str | None, architecture: str | None, epochs: int | None
+        self,
+        worker: str,
+        number: int,
+        family: str | None,
+        architecture: str | None,
+        epochs: int | None,
+        failed: bool = False,
     ) -> dict[str, Any]:
         """The run is named and has its directory; the study is written for the first time with its first run.
 
         What an earlier attempt reported is forgotten: `resume` tells of the epochs that stand.
+
+        Args:
+            failed: its objective has raised, perhaps before it suggested all its parameters.
         """
         live, opened = self._coordinator.mine(worker, number), self._coordinator.opened
         if opened.ledger.run(number).attempt:
             opened.search.storage.forget(live.trial._trial_id)
             opened.ledger.forget(number)
         frozen = opened.search.frozen(live.trial)
-        opened.search.check_complete(frozen.params)
+        if not failed:
+            opened.search.check_complete(frozen.params)
         with self._coordinator.lock:
             family = family or opened.declaration.name
             name = opened.ledger.run(number).name or opened.search.name(frozen, family, architecture)

@@ -178,7 +178,10 @@ class Opened:
             self.kept = True
             keys, space = self.search.keys.as_dict(), self.search.space  # both only grow, and the later stand
             self.writer.keep_snapshot(self.snapshot)
-            self.writer.describe(keys, space, self.declaration.as_dict(), self.directory)
+            declaration = self.declaration
+            if not self.search.same_space:  # the next start is to compare it too
+                declaration = declaration.replaced(hash=self.writer.record.declaration.hash)
+            self.writer.describe(keys, space, declaration.as_dict(), self.directory)
         insist(self.writer.flush)
 
     def _create(self) -> StudyWriter:

@@ -32,6 +32,10 @@ class WiderSpace(StudyError):
     """A numeric range has grown, with which a study may continue if somebody says so."""
 
 
+class UnfitValue(StudyError):
+    """Another program has queued a trial with a value that the study's domain does not have."""
+
+
 class Search:
     """A study in memory.
 
@@ -66,10 +70,12 @@ class Search:
         self.keys = KeyTable(short=declaration.short, table=keys or {})
         self._space = {name: tuple(known) for name, known in (space or {}).items()}
         self._agreed = dict(self._space) if changed and space else None
+        self.same_space = self._agreed is None  # or seen since to be the same, by a trial with all its parameters
         self._widen = widen
         self._sampling = threading.Lock()  # samplers are not made for several threads
         self._naming = threading.Lock()  # of the key table
         self._fitting = threading.Lock()
+        self._enqueued: list[dict[str, Value]] = []  # by this start
         self._unfit: dict[int, FrozenTrial] = {}  # trials of others that the search space does not have, as they are
         self.storage = WriteBehindStorage()
         self.study = self._make_study(len(trials))
@@ -182,6 +188,7 @@ class Search:
     def enqueue(self, several: Iterable[Mapping[str, Value]], *, again: bool = False) -> None:
         """Put parameters first in the queue, unless the study has had them; `again`: unless they have not ended yet."""
         for params in several:
+            self._enqueued.append(dict(params))
             had = [trial for trial in self.trials() if not (again and trial.state.is_finished())]
             if not any(trial.system_attrs.get("fixed_params", trial.params) == dict(params) for trial in had):
                 self.study.enqueue_trial(dict(params))
@@ -201,14 +208,23 @@ class Search:
         """The value of a parameter; its key in run names is assigned with the first suggestion.
 
         Raises:
+            UnfitValue: the trial was queued by another program, with a value that is none of the domain's.
             StudyError: the study had another search space, a fixed or enqueued value is none of the domain's, or Optuna
                 refuses the domain.
         """
         check_text("a parameter's name", name)
         self._check_agreed(name, distribution, self.frozen(trial).params)
-        given = {**self.frozen(trial).system_attrs.get("fixed_params", {}), **self.fixed}
+        queued = self.frozen(trial).system_attrs.get("fixed_params", {})
+        given = {**queued, **self.fixed}
         if name in given:
-            coerce(name, given[name], distribution)
+            try:
+                coerce(name, given[name], distribution)
+            except StudyError as error:
+                if name in self.fixed or queued in self._enqueued:
+                    raise
+                raise UnfitValue(
+                    f"The trial was queued with {name} = {given[name]!r}, which is none of {describe(distribution)}."
+                ) from error
         try:
             with self._sampling:
                 trial._suggest(name, distribution)
@@ -321,6 +337,7 @@ class Search:
                 f"The trials of study {self.declaration.name} have a parameter {gone[0]}, which is gone.",
                 remedy=self._advise(params),
             )
+        self.same_space = True
 
     def revive(self, number: int) -> None:
         """Queue a new trial with the parameters of one that was pruned, which goes on from its checkpoint."""

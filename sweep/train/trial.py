@@ -59,6 +59,7 @@ class WorkerTrial(optuna.trial.BaseTrial):
         self.retraining = None  # what `sweep.retrain` sets, so that a study can ask
         self.preview = preview
         self.previewed = False
+        self.failed = False  # its objective has raised, before the run had a name
         self.seed: int = assignment["seed"]
         self.attempt: int = assignment["attempt"]
         pairs = zip(assignment["objective"], assignment["direction"], strict=True)
@@ -107,7 +108,10 @@ class WorkerTrial(optuna.trial.BaseTrial):
             check_distribution_compatibility(self._distributions[name], distribution)
             return self._params[name]
         text = distribution_to_json(distribution)
-        value: Value = self._link.call("suggest", number=self._number, name=name, distribution=text)["value"]
+        answer = self._link.call("suggest", number=self._number, name=name, distribution=text)
+        if "unfit" in answer:
+            raise ValueError(answer["unfit"])
+        value: Value = answer["value"]
         if isinstance(distribution, CategoricalDistribution):
             value = next(choice for choice in distribution.choices if _same(choice, value))
         self._distributions[name] = distribution
@@ -187,7 +191,8 @@ class WorkerTrial(optuna.trial.BaseTrial):
 
     def start(self, family: str | None, architecture: str | None, epochs: int | None) -> Started:
         """Have the run named."""
-        answer = self._link.call("start", number=self._number, family=family, architecture=architecture, epochs=epochs)
+        about = {"family": family, "architecture": architecture, "epochs": epochs, "failed": self.failed}
+        answer = self._link.call("start", number=self._number, **about)
         if self.preview:
             self.previewed = True
             raise Previewed

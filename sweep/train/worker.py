@@ -120,6 +120,7 @@ def _train(link: Link, study: Study, trial: WorkerTrial, imports: Imports, *, se
     if trial.run.final is not None:  # also where the objective caught what sweep.fit raised
         state, values, reason = trial.run.final, None, trial.run.reason
     if state != "WAITING" and not trial.run.named and not trial.previewed:
+        trial.failed = state == "FAIL"
         _name_late(trial)
     if state in ("COMPLETE", "PRUNED"):
         trial.run.save_weights()  # before its end is told: from then on a better run may have them removed

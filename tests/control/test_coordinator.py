@@ -564,6 +564,26 @@ def test_another_search_space_is_refused_with_the_command_that_starts_it_under_a
     assert another_space_again(tmp_path, space) == said
 
 
+def test_a_trial_that_fails_before_its_parameters_says_so_and_the_space_is_compared_by_the_next(tmp_path):
+    with a_house(tmp_path, hash="1" * 64) as house:
+        house.worker("0").train()
+    with a_house(tmp_path, hash="2" * 64) as house:
+        worker = house.worker("0")
+        worker.ask()
+        house.desk.start("0", worker.number, None, None, None, failed=True)
+        assert worker.end("FAIL", reason="NameError: X")["reason"] == "NameError: X"
+    with a_house(tmp_path, hash="2" * 64) as house:
+        with pytest.raises(StudyError, match="have no parameter y"):
+            house.worker("0").begin({"y": SPACE["x"]})
+        house.coordinator.refuse(StudyError("it cannot be"))
+    with a_house(tmp_path, hash="2" * 64, trials=4) as house:
+        house.worker("0").train()
+        assert house.coordinator.error is None
+    with a_house(tmp_path, hash="2" * 64, trials=5) as house:
+        house.worker("0")
+        assert house.coordinator.opened.search.same_space
+
+
 def another_space_again(tmp_path, space):
     """What is said at a second try: the first has changed nothing."""
     with a_house(tmp_path, hash="2" * 64) as house:

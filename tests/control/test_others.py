@@ -6,7 +6,7 @@ import threading
 import optuna
 import pytest
 import sqlalchemy as sa
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
 from optuna.trial import TrialState, create_trial
 
 from sweep.control.checking import check_database
@@ -102,6 +102,21 @@ def test_a_trial_that_is_enqueued_while_a_study_runs_is_trained_next(house, stor
     assert trial.user_attrs == {"why": "a guess", "run": house.run(1).name}
     worker.train()
     assert worker.ask() == {"end": True}  # it was one of the three
+    assert wrong(storage_url) == []
+
+
+def test_a_trial_that_others_queue_with_a_value_outside_the_domain_fails_alone(house, storage_url):
+    with_optuna(storage_url, lambda study: study.enqueue_trial({"x": 99.0}))
+    seen(house, 2)
+    worker = house.worker("0")
+    worker.ask()
+    answer = house.desk.suggest("0", worker.number, "x", distribution_to_json(X))
+    assert answer == {"unfit": "The trial was queued with x = 99.0, which is none of [-1.0, 1.0]."}
+    worker.start()
+    worker.end("FAIL", reason=answer["unfit"])
+    assert worker.train() == 2
+    assert worker.ask() == {"end": True}
+    assert house.coordinator.error is None
     assert wrong(storage_url) == []
 
 
