@@ -47,7 +47,7 @@ def _stored(opened: Opened) -> optuna.Study:
     return optuna.load_study(
         study_name=opened.declaration.name,
         storage=optuna.storages.RDBStorage(url, skip_table_creation=True),
-        sampler=study.sampler,
+        sampler=opened.search.sampler_elsewhere(),
         pruner=study.pruner,
     )
 

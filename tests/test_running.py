@@ -190,6 +190,18 @@ def test_the_study_that_run_returns_is_that_of_the_database_and_running_again_co
     assert named == [None if run.added else run.name for run in runs]
 
 
+def test_the_study_that_run_returns_goes_on_with_every_sampler(tmp_path):
+    cells(
+        tmp_path,
+        "for place, sampler in enumerate(('tpe', 'tpe(multivariate=True, group=True)', 'nsgaii', 'qmc', "
+        "'grid(x=[0.25], offset=[1])')):"
+        "\n    study = sweep.Study(train, objective='value', direction='minimize', sampler=sampler, seed=1, trials=12,"
+        "\n        name=f'study{place}')"
+        "\n    study.run().optimize(lambda trial: trial.suggest_float('x', 0.0, 1.0) + 5, n_trials=2)",
+    )
+    assert [trials(tmp_path, f"study{place}")[-1].state.name for place in range(5)] == ["COMPLETE"] * 5
+
+
 def test_a_cell_that_was_run_again_continues_its_study_and_with_another_space_is_refused(tmp_path):
     wider = "def build(trial): return trial.suggest_float('x', 0.0, 2.0)"
     said = cells(

@@ -86,7 +86,7 @@ class Search:
         self._advise = advise
         self._stopped = False
 
-    def _make_study(self, trials: int) -> optuna.Study:
+    def _make_sampler(self, trials: int) -> optuna.samplers.BaseSampler:
         declaration = self.declaration
         # A sampler that starts over with the study's seed would propose the same trials again.
         seed = None if declaration.seed is None else (declaration.seed + trials) % 2**32
@@ -97,7 +97,15 @@ class Search:
                 sampler = optuna.samplers.PartialFixedSampler(self.fixed, sampler)
         if declaration.precision is not None:
             sampler = RoundingSampler(sampler)
-        sampler = AvoidingSampler(sampler, self._hopeless_params, seed)
+        return AvoidingSampler(sampler, self._hopeless_params, seed)
+
+    def sampler_elsewhere(self) -> optuna.samplers.BaseSampler:
+        """The sampler, for this study as the database has it: most remember the one study that they have seen."""
+        return self.study.sampler if self._grid() is not None else self._make_sampler(len(self.trials()))
+
+    def _make_study(self, trials: int) -> optuna.Study:
+        declaration = self.declaration
+        sampler = self._make_sampler(trials)
         level = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(max(level, logging.WARNING))
         try:
