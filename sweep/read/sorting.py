@@ -45,6 +45,12 @@ ABSENT: Any = object()
 """Stands for a parameter that does not apply to a run."""
 
 
+def value_name(study: StudyRecord) -> str:
+    """The name of what `train` returned: `value`, or `run.value` where a parameter or the objective is called so."""
+    goals = [goal.name for goal in objectives(study)]
+    return f"{OF_RUN}value" if "value" in {*study.keys, *study.keys.values(), *goals} else "value"
+
+
 def sort_runs(
     study: StudyRecord,
     runs: Sequence[RunRecord],

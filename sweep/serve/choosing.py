@@ -8,7 +8,7 @@ from typing import Any
 
 from sweep.errors import FilterError
 from sweep.read.runs import key_table, objective, objectives, parse_states
-from sweep.read.sorting import Metrics, sort_runs
+from sweep.read.sorting import Metrics, sort_runs, value_name
 from sweep.read.where import compile_where
 from sweep.serve.cells import number_of
 from sweep.serve.context import Choice
@@ -82,7 +82,7 @@ def condition_example(study: StudyRecord, best: RunRecord | None) -> str:
     parts = [f"{first[0]} < {1.5 * first[1]:.2g}"] if first else []
     if best.value is not None and math.isfinite(best.value):
         sign, room = (">", -0.1) if objective(study).maximize else ("<", 0.1)
-        parts.append(f"value {sign} {best.value + room * abs(best.value):.2g}")
+        parts.append(f"{value_name(study)} {sign} {best.value + room * abs(best.value):.2g}")
     return " and ".join(parts) or "state = 'complete'"
 
 

@@ -14,6 +14,7 @@ from sweep.read.edges import Edge, edges
 from sweep.read.findings import Common
 from sweep.read.report import finite
 from sweep.read.runs import finished, objectives
+from sweep.read.sorting import value_name
 from sweep.read.studies import counts_now, study_state
 from sweep.read.tensorboard import links
 from sweep.read.trainings import epoch_share, epochs_text, trained_text
@@ -172,6 +173,7 @@ def columns(study: StudyRecord, choice: Choice) -> list[Column]:
         turned = ("descending" if now.startswith("-") else "ascending") if sort and now.lstrip("-") == sort else ""
         other = f"-{sort}" if now == sort else sort
         href = study_address(study, replace(choice, sort=other if other != "number" else "")) if sort else ""
+        label = value_name(study) if key == "value" else label
         shown.append(Column(key, label, other, href, turned))
     return shown
 

@@ -361,6 +361,8 @@ def test_the_table_has_what_train_returned_and_sorts_the_best_run_first(tmp_path
     page = client.get("/studies/s", sort="run.value").text
     assert (cell(page, "value"), cell(page, "best")) == (["2", "3", "1", ""], ["0.6", "0.5", "0.4", "0.3"])
     assert 'title="infeasible: size 2"' in page
+    assert re.search(r'<th class="c-value[^>]*>\s*<a[^>]*>run.value</a>', page), "value is the parameter"
+    assert 'placeholder="run.value &lt; 2.2"' in page
     assert re.search(r'<th class="c-value"[^>]*aria-sort="ascending"', page)
     assert rows(client, "s")["best"] == 2.0
     shown = client.get("/studies/s/runs/1").text
