@@ -181,7 +181,7 @@ def test_an_objective_that_no_epoch_reports_is_refused_with_the_metrics_there_ar
     (folder / "tiny.py").write_text(HEAD + FIT.format(after="") + STUDY.replace("'loss'", "'val_loss'"))
     refused_start(
         folder,
-        "the objective must be a metric that an epoch reports: got 'val_loss' without validation_data; there is loss",
+        "No epoch reports 'val_loss' without validation data. Each epoch reports loss. Give sweep.fit",
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from sweep.cluster.berth import Berth
 from sweep.cluster.probe import probing, sees
+from sweep.protocol import PROTOCOL
 from tests.control.started import ONE_EPOCH, ROOT, Folder, wait_for
 
 
@@ -45,7 +46,7 @@ def test_a_worker_says_hello_with_its_protocol_and_a_call_that_comes_twice_has_t
     assert begun.folder is not None
     first = blind.exchange("0", 0, None)
     hello = json.loads(first.message)
-    assert (hello["op"], hello["worker"], hello["protocol"]) == ("hello", "0", 1)
+    assert (hello["op"], hello["worker"], hello["protocol"]) == ("hello", "0", PROTOCOL)
     assert blind.exchange("0", 0, None) is first
     asks, parcel = say(blind, 1, log=os.devnull, preview=False)
     assert asks["op"] == "ask"
