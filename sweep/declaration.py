@@ -157,7 +157,8 @@ def _check_options(study: Declaration) -> None:
     for item in dataclasses.fields(study):
         value = getattr(study, item.name)
         if item.name in OPTIONS and not (value is None and item.default is None):
-            object.__setattr__(study, item.name, OPTIONS[item.name].declared(value))
+            checked = OPTIONS[item.name].declared(value)
+            object.__setattr__(study, item.name, list(checked) if isinstance(checked, tuple) else checked)
 
 
 def _check_types(study: Declaration) -> None:
