@@ -10,7 +10,7 @@ MESSAGES = {
     "hello": ["declaration", "snapshot"],
     "ask": ["outgrown"],
     "suggest": ["number", "name", "distribution"],
-    "start": ["number", "family", "architecture", "epochs"],
+    "start": ["number", "family", "architecture", "epochs", "failed"],
     "training": ["number", "training"],
     "resume": ["number", "epoch", "log"],
     "epoch": ["number", "epoch", "metrics", "findings", "broken"],

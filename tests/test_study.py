@@ -76,7 +76,7 @@ def test_any_callable_may_train():
         ({"name": 3}, "name must be a name of up to 80 letters, .*, not 3"),
         ({"sampler": ["tpe"]}, r"sampler must be the name of a sampler, perhaps with settings, not \['tpe'\]"),
         ({"pruner": 1}, "pruner must be the name of a pruner, perhaps with settings, not 1"),
-        ({"value": "first"}, "a trial's value is the best or the last epoch's: got 'first'"),
+        ({"value": "first"}, 'A study\'s result must be "best" or "last", not \'first\''),
         ({"precision": 3}, "precision is auto or None: got 3"),
         ({"short": ["lr"]}, "short is a dict of keys"),
         ({"short": {"learning_rate": 1}}, "short is a dict of keys"),
