@@ -1,9 +1,9 @@
 """Resuming a training that another process began: what a checkpoint takes from a model, and gives back to one.
 
-Resumed are the weights, seed generators, optimizers, Python's and NumPy's random states, the epochs' metrics, and what
-Keras' callbacks count (patience, best value and weights). Keras offers no state of callbacks: theirs is taken by its
-public attributes, and a user's own callback begins anew. XLA rounds and draws otherwise than a graph, so that a resumed
-training equals an uninterrupted one up to that.
+Resumed are the weights, states of recurrent layers, seed generators, optimizers, Python's and NumPy's random states,
+the epochs' metrics, and what Keras' callbacks count (patience, best value and weights). Keras offers no state of
+callbacks: theirs is taken by its attributes, and a user's own callback begins anew. XLA rounds and draws otherwise than
+a graph, so that a resumed training equals an uninterrupted one up to that.
 """
 
 import logging
@@ -20,7 +20,7 @@ from sweep.architecture import describe
 from sweep.train.checkpoints import Array, Checkpoint, save
 from sweep.train.optimizers import optimizers
 from sweep.train.run import Run, StartOver
-from sweep.train.weights import assign, shapes
+from sweep.train.weights import assign, recurrent_states, shapes
 
 SECONDS = 30.0
 """So far apart are a training's checkpoints, unless `sweep.fit` says otherwise."""
@@ -31,7 +31,15 @@ SHORT = 1.0
 COST = 20
 """Writing a checkpoint takes at most one part in so many of a training's time."""
 
-_COUNTED = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter", "epochs_since_last_save")
+_COUNTED = (
+    "wait",
+    "best",
+    "best_epoch",
+    "stopped_epoch",
+    "cooldown_counter",
+    "epochs_since_last_save",
+    "_ema_weights_in_model",  # of SwapEMAWeights: which of two sets of weights the checkpoint has in the model
+)
 
 _log = logging.getLogger(__name__)
 
@@ -147,6 +155,9 @@ class Saver:
 def _variables(model: keras.Model) -> Iterator[tuple[str, list[Any]]]:
     measured = {id(variable) for variable in model.metrics_variables}  # reset at each epoch
     yield "model", [variable for variable in model.variables if id(variable) not in measured]
+    states = recurrent_states(model)
+    if states:
+        yield "states", states
     found = optimizers(model)
     yield "optimizer", list(found.pop("optimizer").variables) if "optimizer" in found else []
     for name, optimizer in found.items():

@@ -259,22 +259,29 @@ def unpack(packed: Any, prefix: str, arrays: Mapping[str, Array]) -> Any:
     return several if kind == "list" else tuple(several)
 
 
+def recurrent_states(model: "keras.Model") -> list[Any]:
+    """The states of a model's stateful recurrent layers, which Keras does not count among its variables."""
+    import keras
+
+    states = keras.tree.flatten([layer.states for layer in _stateful(model)])
+    return [state for state in states if isinstance(state, keras.Variable)]
+
+
+def _stateful(model: "keras.Model") -> list[Any]:
+    return [layer for layer in layers(model) if getattr(layer, "stateful", False) and hasattr(layer, "states")]
+
+
 @contextlib.contextmanager
 def unchanged(model: "keras.Model") -> Iterator[None]:
     """Give all of a model's variables, and Python's and NumPy's random states, their values back afterwards.
 
     The states of stateful recurrent layers begin at zero, as in a model that has just been built.
     """
-    import keras
-
-    stateful = [layer for layer in layers(model) if getattr(layer, "stateful", False) and hasattr(layer, "states")]
-    states = keras.tree.flatten([layer.states for layer in stateful])
-    variables = model.weights if _is_plain(model) else model.variables
-    variables = [*variables, *(state for state in states if isinstance(state, keras.Variable))]
+    variables = [*(model.weights if _is_plain(model) else model.variables), *recurrent_states(model)]
     before = [_array(variable).copy() for variable in variables]
     python, numpy = random.getstate(), np.random.get_state()
     try:
-        for layer in stateful:
+        for layer in _stateful(model):
             layer.reset_state()
         yield
     finally:

@@ -172,6 +172,42 @@ def test_what_keras_callbacks_count_goes_on(tmp_path):
         np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
+def test_stateful_layers_go_on_with_their_states(tmp_path):
+    def make(stop):
+        def train(trial):
+            trial.suggest_float("x", 0, 1)
+            layers = [keras.Input((3, 1), batch_size=20), keras.layers.LSTM(3, stateful=True), keras.layers.Dense(1)]
+            model = keras.Sequential(layers)
+            model.compile(keras.optimizers.Adam(0.05), loss="mse")
+            x, (x_test, y_test) = X[..., None], (VALIDATION[0][..., None], VALIDATION[1])
+            stops = [StopAt(stop)] if stop is not None else []
+            settings = {"batch_size": 20, "shuffle": False, "epochs": 6, "checkpoint": 0, "callbacks": stops}
+            return sweep.fit(trial, model, x, Y, validation_data=(x_test, y_test), **settings)
+
+        return train
+
+    whole, parts = both(tmp_path, make)
+    assert parts.metrics[0][4] == pytest.approx(whole.metrics[0][4], rel=1e-6)
+
+
+def test_averaged_weights_are_swapped_back_in_a_resumed_training(tmp_path):
+    def make(stop):
+        def train(trial):
+            trial.suggest_float("x", 0, 1)
+            model = network()
+            model.compile(keras.optimizers.Adam(0.01, use_ema=True), loss="mse")
+            stops = [StopAt(stop)] if stop is not None else []
+            callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True), *stops]
+            return sweep.fit(
+                trial, model, X, Y, validation_data=VALIDATION, epochs=6, checkpoint=0, callbacks=callbacks
+            )
+
+        return train
+
+    whole, parts = both(tmp_path, make)
+    assert parts.metrics[0][5] == pytest.approx(whole.metrics[0][5], rel=1e-5)
+
+
 def test_the_history_is_that_of_the_whole_training(tmp_path):
     models = []
     _, parts = both(tmp_path, lambda stop: train_with(stop=stop, models=models))
