@@ -25,7 +25,7 @@ def remove_one(store: Store, name: str, logdir: str, *, keep_files: bool, yes: b
     if isinstance(store, RemoteStore):
         _remove_there(store, study, keep_files=keep_files, yes=yes, dry_run=dry_run)
         return
-    runs = counted(sum(store.counts(study.study_id).values()), "run")
+    runs = counted(sum(store.counts(study.study_id, added=True).values()), "run")
     print_whole(f"{study.name}: {runs}, {shown_size(size(Path(study.directory)))} in {study.directory}")
     folder = None if keep_files else folder_to_remove(store, study, Path(logdir))
     where = "the database and the disk" if folder is not None else "the database alone"
@@ -45,7 +45,7 @@ def _remove_there(store: RemoteStore, study: StudyRecord, *, keep_files: bool, y
     """Have a service remove a study, with its folder where that stands in the service's log directory."""
     if keep_files:
         raise SweepError("--keep-files is for a database", f"the service {store.server}", "name it with --storage")
-    runs = counted(sum(store.counts(study.study_id).values()), "run")
+    runs = counted(sum(store.counts(study.study_id, added=True).values()), "run")
     print_whole(f"{study.name}: {runs}, at {store.server} in {study.directory}")
     if dry_run:
         remark("would be removed, from the database and the disk there")

@@ -104,4 +104,4 @@ def _copy(there: Store, study: StudyRecord, here: Store) -> None:
 
 
 def _runs(store: Store, study: StudyRecord) -> str:
-    return counted(sum(store.counts(study.study_id).values()), "run")
+    return counted(sum(store.counts(study.study_id, added=True).values()), "run")

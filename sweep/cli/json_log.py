@@ -6,7 +6,6 @@ import logging
 import math
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +13,8 @@ from typing import Any, Self
 from sweep.control.progress import Opening
 from sweep.control.start import Outcome
 from sweep.objective import Objective
-from sweep.store import FINISHED, RunRecord
+from sweep.read.runs import finished
+from sweep.store import RunRecord, counts_of
 
 STAMP = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -56,6 +56,7 @@ class JsonDisplay:
         """
         opened = outcome.opened if outcome is not None else None
         runs = opened.ledger.runs() if opened is not None else []
+        counts = counts_of(runs)
         best = best_value(opened.declaration.objectives, runs) if opened is not None else None
         write_event(
             "closed",
@@ -64,8 +65,8 @@ class JsonDisplay:
             state=state,
             reason=reason,
             trials=opened.budget if opened is not None else None,
-            finished=sum(run.state in FINISHED for run in runs) if opened is not None else None,
-            counts=dict(Counter(run.state for run in runs)) if opened is not None else None,
+            finished=finished(counts) if opened is not None else None,
+            counts=dict(counts) if opened is not None else None,
             best=best,
         )
 
@@ -83,7 +84,7 @@ class JsonDisplay:
             "opened",
             study=study.name,
             trials=study.trials,
-            finished=len(study.ended),
+            finished=finished(study.counts),
             counts=dict(study.counts),
             directory=study.directory,
         )

@@ -23,7 +23,7 @@ from sweep.options import OPTIONS, Settings, words
 from sweep.read.commands import command, shown_path
 from sweep.read.findings import common_findings
 from sweep.read.runs import best_run, finished, rank
-from sweep.store import FINISHED, RunRecord, Store, StudyRecord
+from sweep.store import RunRecord, Store, StudyRecord, counts_of
 from sweep.study import check_file, load
 from sweep.words import counted
 
@@ -122,7 +122,7 @@ def close(screen: Console, outcome: Outcome, file: str, settings: Settings) -> N
 
 def _notify_end(notifier: Notifier, outcome: Outcome) -> None:
     runs, name = outcome.opened.ledger.runs(), outcome.opened.declaration.name
-    done = sum(run.state in FINISHED and not run.added for run in runs)
+    done = finished(counts_of(runs))
     said = f"{name}: {done} of {counted(outcome.opened.budget, 'trial')}"
     if outcome.stopped is not None:
         notifier.notify("stopped", f"{said}, stopped by {outcome.stopped}")
@@ -146,8 +146,7 @@ def _best_table(screen: Console, study: StudyRecord, runs: Sequence[RunRecord], 
 
 def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> list[str]:
     """What happened, in a few lines."""
-    trained = [run for run in runs if not run.added]
-    counts = {state: sum(run.state == state for run in trained) for state in ("COMPLETE", "PRUNED", "FAIL", "WAITING")}
+    counts = counts_of(runs)
     done = finished(counts)
     total = study.declaration.trials
     lines = [
@@ -172,7 +171,7 @@ def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> 
 
 
 def _further(study: StudyRecord, outcome: Outcome, file: str, settings: Settings) -> list[tuple[str, str]]:
-    done = sum(run.state in FINISHED for run in outcome.opened.ledger.runs())
+    done = finished(counts_of(outcome.opened.ledger.runs()))
     total = study.declaration.trials
     first = (again(file, settings), "goes on") if done < total else (again(file, settings, 2 * total), "trains more")
     storage = settings.storage

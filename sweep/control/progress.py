@@ -7,7 +7,7 @@ from typing import Protocol
 
 from sweep.names import KeyTable
 from sweep.objective import Objective
-from sweep.store import RunRecord
+from sweep.store import RunRecord, counts_of
 
 
 class Watcher(Protocol):
@@ -47,7 +47,7 @@ class Opening:
     @property
     def counts(self) -> Counter[str]:
         """How many runs of earlier starts ended in each state."""
-        return Counter(run.state for run in self.ended if not run.added)
+        return counts_of(self.ended)
 
 
 class Silent:

@@ -12,7 +12,7 @@ from sweep.control.ending import failed_untrained, ran_out
 from sweep.control.optuna_rows import read_study_attributes
 from sweep.control.search import Search
 from sweep.control.storage import Ledger
-from sweep.store import FINISHED, RUN, RunRecord, Store, StudyRecord
+from sweep.store import FINISHED, RUN, RunRecord, Store, StudyRecord, counts_of
 from sweep.store.trials import read_rows
 
 ENDED_ELSEWHERE = "ended by another process in Optuna's tables"
@@ -43,7 +43,8 @@ class Standing:
     @property
     def done(self) -> int:
         """How many trials that sweep trained have ended."""
-        return sum(run.state in FINISHED and not run.added for run in self.runs)
+        counts = counts_of(self.runs)
+        return sum(counts[state] for state in FINISHED)
 
     @property
     def hopeless(self) -> set[int]:
@@ -52,7 +53,7 @@ class Standing:
         What failed before it trained did so with the study file of its time: another one may do better.
         """
         ours = [run for run in self.runs if not run.added]
-        trained = any(run.epoch > 0 or run.state == "COMPLETE" for run in ours)
+        trained = any(run.has_trained for run in ours)
         latest = max(ours, key=lambda run: run.started or 0.0).snapshot if ours else None
         untrained = [run.number for run in ours if trained and run.snapshot == latest and failed_untrained(run)]
         return {run.number for run in ours if run.state == "FAIL" and ran_out(run.reason)} | set(untrained)

@@ -80,7 +80,7 @@ class Service:
         """How a study stands."""
         snapshot = self.snapshots.of(study)
         running = self.liveness.of(study)
-        counts = counts_now(snapshot.counts, running=running)
+        counts = counts_now(snapshot.counted, running=running)
         return Standing(study, study_state(study, counts, running=running), counts, snapshot.best)
 
     def standings(self) -> list[Standing]:

@@ -49,7 +49,7 @@ def run_page(request: Request, name: str, text: str, service: ServiceDependency)
         metrics=list(dict.fromkeys(name for values in epochs.values() for name in values)),
         threshold=threshold(run),
         reproduce=rerun_command(study, run, storage=service.settings.storage),
-        again=run_again(study, run, finished(snapshot.counts), storage=service.settings.storage),
+        again=run_again(study, run, finished(snapshot.counted), storage=service.settings.storage),
         directory=shown_path(run.directory) if run.directory else None,
         started=cells.moment(run.started),
         successor=next((other for other in snapshot.runs if other.revives == run.number), None),

@@ -1,22 +1,24 @@
 """Studies' runs kept in memory, so that a page over 10,000 runs reads only what can have changed.
 
-A finished run never changes, and trial numbers count up without gaps: each reading asks the store for the runs that
-were not finished at the last one and for those that are new. Whatever else a store may show, such as a study that was
-deleted and begun again, differs in its counts and is read whole.
+A finished run never changes: each reading asks the store for the runs that were not finished at the last one and, if
+it has more runs by now, for the numbers that had none. Whatever else a store may show, such as a study that was deleted
+and begun again, differs in its counts and is read whole.
 """
 
 import math
 import threading
 import time
+from bisect import bisect_left
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
+from operator import attrgetter
 
 from sweep.read.findings import Common, common_findings
 from sweep.read.runs import best_run, objective, objectives
-from sweep.store import FINISHED, RunRecord, Store, StudyRecord
+from sweep.store import FINISHED, RunRecord, Store, StudyRecord, counts_of
 
 KEPT = 16  # studies
 FRESH_SECONDS = 0.2  # how old a reading may be: many pages that are open at once share one
@@ -30,14 +32,16 @@ class Snapshot:
     """A study's runs as they stood a moment ago.
 
     Attributes:
-        runs: by number.
+        runs: by number, which may have gaps: a trial that another program trains has a run when it has ended.
         counts: how many are in each state.
+        counted: the same without those that other programs added, which do not count towards the study's trials.
         best: the best complete run, if there is one.
     """
 
     study: StudyRecord
     runs: list[RunRecord]
     counts: dict[str, int]
+    counted: dict[str, int]
     best: RunRecord | None
     read: float
     _epochs: dict[int, int] = field(default_factory=dict, repr=False)  # those that `_metrics` are of
@@ -64,7 +68,9 @@ class Snapshot:
 
     def run(self, number: int) -> RunRecord | None:
         """The run of a trial number."""
-        return self.runs[number] if 0 <= number < len(self.runs) else None
+        place = bisect_left(self.runs, number, key=attrgetter("number"))
+        found = self.runs[place] if place < len(self.runs) else None
+        return found if found is not None and found.number == number else None
 
     def numbered(self, numbers: Sequence[int]) -> list[RunRecord]:
         """The runs of those numbers that there are."""
@@ -112,7 +118,7 @@ class Snapshots:
             return snapshot._metrics
 
     def _read(self, study: StudyRecord, last: Snapshot | None) -> Snapshot:
-        counts = self._store.counts(study.study_id)
+        counts = self._store.counts(study.study_id, added=True)
         runs = self._changed(study, last, sum(counts.values())) if last is not None else None
         if last is not None and runs is last.runs and counts == last.counts:
             last.read = time.monotonic()
@@ -120,7 +126,7 @@ class Snapshots:
         if runs is None or Counter(run.state for run in runs) != Counter(counts):
             last, runs = None, self._store.runs(study.study_id)
             counts = dict(Counter(run.state for run in runs))
-        found = Snapshot(study, runs, counts, best_run(study, runs), time.monotonic())
+        found = Snapshot(study, runs, counts, dict(counts_of(runs)), best_run(study, runs), time.monotonic())
         if last is not None:
             found._epochs, found._metrics = last._epochs, last._metrics
         return found
@@ -128,13 +134,14 @@ class Snapshots:
     def _changed(self, study: StudyRecord, last: Snapshot, total: int) -> list[RunRecord] | None:
         """The runs, those read again that can have changed; None where reading all is as quick, or needed."""
         asked = [run.number for run in last.runs if run.state not in FINISHED]
-        asked += range(len(last.runs), total)
-        if total < len(last.runs) or len(asked) > _CHUNK:
-            return None
-        if not asked:
+        new = total - len(last.runs)
+        if not asked and not new:
             return last.runs
-        runs = last.runs + [RunRecord(number) for number in range(len(last.runs), total)]
-        for run in self._store.runs(study.study_id, asked):
-            if run.number < total:
-                runs[run.number] = run
-        return runs
+        known = {run.number: run for run in last.runs}
+        if new > 0:
+            end = last.runs[-1].number + 1 if last.runs else 0
+            asked += [number for number in range(end + new) if number not in known]
+        if new < 0 or len(asked) > _CHUNK:
+            return None
+        known |= {run.number: run for run in self._store.runs(study.study_id, asked)}
+        return [known[number] for number in sorted(known)]

@@ -73,7 +73,7 @@ def progress(study: StudyRecord, counts: Mapping[str, int]) -> Progress:
 
 @dataclass(frozen=True)
 class Summary:
-    """A study at a glance; `goal` is its objective in words."""
+    """A study at a glance; `goal` is its objective in words, `counts` says how many runs are in each state."""
 
     study: StudyRecord
     state: str
@@ -112,17 +112,18 @@ class Summary:
 
 def summary(snapshot: Snapshot, *, running: bool) -> Summary:
     """A study at a glance."""
-    study, counts, best = snapshot.study, counts_now(snapshot.counts, running=running), snapshot.best
-    used = finished(counts)
+    study, best = snapshot.study, snapshot.best
+    counts, counted = (counts_now(each, running=running) for each in (snapshot.counts, snapshot.counted))
+    used = finished(counted)
     return Summary(
         study=study,
-        state=study_state(study, counts, running=running),
+        state=study_state(study, counted, running=running),
         counts=counts,
-        progress=progress(study, counts),
+        progress=progress(study, counted),
         best=best,
         best_value=best.value if best else None,
         goal=", ".join(map(str, objectives(study))),
-        pruned_share=round(100 * counts.get("PRUNED", 0) / used) if used else 0,
+        pruned_share=round(100 * counted.get("PRUNED", 0) / used) if used else 0,
         spark=_best_so_far(snapshot),
         edges=edges(study, best, counts.get("COMPLETE", 0)),
         findings=snapshot.findings,
@@ -253,7 +254,7 @@ def rows(snapshot: Snapshot, runs: Sequence[RunRecord], courses: Mapping[int, Se
 
 def course(run: RunRecord, epochs: Mapping[int, Mapping[str, float]], metric: str) -> list[float]:
     """A metric by epoch; NaN where an epoch lacks it. Of several trainings the one that pruners see is shown."""
-    judged = next((training for training in run.trainings if training.judged), None)
+    judged = run.judged_training
     if judged is not None:
         epochs = {epoch: epochs.get(judged.first + epoch, {}) for epoch in range(judged.epochs)}
     if not epochs:

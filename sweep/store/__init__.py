@@ -1,6 +1,17 @@
 """Our tables, their contract, and what is read from them. A study's coordinator writes: `sweep.control.storage`."""
 
-from sweep.store.records import ADDED, FINISHED, OUT_OF_MEMORY, REVIVES, RUN, Owner, RunRecord, StudyRecord, Training
+from sweep.store.records import (
+    ADDED,
+    FINISHED,
+    OUT_OF_MEMORY,
+    REVIVES,
+    RUN,
+    Owner,
+    RunRecord,
+    StudyRecord,
+    Training,
+    counts_of,
+)
 from sweep.store.store import Command, Store
 
 __all__ = [
@@ -15,4 +26,5 @@ __all__ = [
     "Store",
     "StudyRecord",
     "Training",
+    "counts_of",
 ]

@@ -1,7 +1,8 @@
 """A study and a run as they stand in our tables, and their rows."""
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -118,6 +119,16 @@ class RunRecord:
         return self.reason == ADDED
 
     @property
+    def has_trained(self) -> bool:
+        """Whether it has trained an epoch, reported a value, or ended with one."""
+        return self.epoch > 0 or self.state == "COMPLETE"
+
+    @property
+    def judged_training(self) -> Training | None:
+        """The training whose epochs pruners judge, if one of them is."""
+        return next((training for training in self.trainings if training.judged), None)
+
+    @property
     def feasible(self) -> bool | None:
         """Whether every constraint is met, that is 0 or less; None for a run without constraints."""
         return all(value <= 0 for value in self.constraints.values()) if self.constraints else None
@@ -153,6 +164,11 @@ class RunRecord:
         values["trainings"] = [Training.from_dict(item) for item in json.loads(values.get("trainings") or "[]")]
         values["last"] = join_float(values["last"], values.pop("last_kind"))
         return cls(**values)
+
+
+def counts_of(runs: Iterable[RunRecord]) -> Counter[str]:
+    """How many of some runs are in each state; those that other programs added do not count."""
+    return Counter(run.state for run in runs if not run.added)
 
 
 def storable(text: str) -> str:

@@ -8,6 +8,7 @@ import json
 import os
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -63,8 +64,14 @@ class RemoteStore(Store):
         rows = self._of_runs(study_id, "runs", numbers)
         return [RunRecord.from_row(SimpleNamespace(_mapping=row)) for row in rows]
 
-    def counts(self, study_id: int) -> dict[str, int]:
-        """How many runs a study has in each state."""
+    def counts(self, study_id: int, *, added: bool = False) -> dict[str, int]:
+        """How many runs a study has in each state.
+
+        Args:
+            added: count also trials that other programs added; for these every run is asked for.
+        """
+        if added:
+            return dict(Counter(run.state for run in self.runs(study_id)))
         counts: dict[str, int] = self.ask(f"/api/studies/{self._name(study_id)}")["counts"]
         return counts
 

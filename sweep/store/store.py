@@ -7,6 +7,7 @@ lives. Every method is one transaction and may be called from any thread. An unk
 
 import difflib
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -22,12 +23,14 @@ from sweep.words import listed
 Epochs = dict[int, dict[str, float]]
 """Metrics by epoch (counted from 0), each a value by name."""
 
-# Whether a finished trial of Optuna's has no run of ours. Optuna takes a second to import: it reads only those.
-_HAS_ADDED = sa.text(
-    "SELECT EXISTS (SELECT 1 FROM trials WHERE trials.study_id = :study"
+# The finished trials of Optuna's that have no run of ours. Optuna takes a second to import: it reads only those.
+_ADDED = (
+    "FROM trials WHERE trials.study_id = :study"
     " AND trials.state IN ('COMPLETE', 'PRUNED', 'FAIL') AND NOT EXISTS (SELECT 1 FROM sweep_runs"
-    " WHERE sweep_runs.study_id = trials.study_id AND sweep_runs.number = trials.number))"
+    " WHERE sweep_runs.study_id = trials.study_id AND sweep_runs.number = trials.number)"
 )
+_HAS_ADDED = sa.text(f"SELECT EXISTS (SELECT 1 {_ADDED})")
+_ADDED_COUNTS = sa.text(f"SELECT trials.state, COUNT(*) {_ADDED} GROUP BY trials.state")
 
 
 @dataclass(frozen=True)
@@ -112,14 +115,20 @@ class Store:
         keys = KeyTable(short=study.declaration.short, table=study.keys)
         return read_added(connection, study_id, study.name, keys, study.declaration.objectives[0])
 
-    def counts(self, study_id: int) -> dict[str, int]:
-        """How many of the runs that sweep trains a study has in each state; trials that others added do not count."""
-        trained = sa.or_(runs.c.reason.is_(None), runs.c.reason != ADDED)
-        query = (
-            sa.select(runs.c.state, sa.func.count()).where(runs.c.study_id == study_id, trained).group_by(runs.c.state)
-        )
+    def counts(self, study_id: int, *, added: bool = False) -> dict[str, int]:
+        """How many runs a study has in each state.
+
+        Args:
+            added: count also trials that other programs added, which count towards no study's `trials`.
+        """
+        query = sa.select(runs.c.state, sa.func.count()).where(runs.c.study_id == study_id).group_by(runs.c.state)
+        if not added:
+            query = query.where(sa.or_(runs.c.reason.is_(None), runs.c.reason != ADDED))
         with self.engine.connect() as connection:
-            return {row[0]: row[1] for row in connection.execute(query)}
+            found: Counter[str] = Counter({row[0]: row[1] for row in connection.execute(query)})
+            if added:
+                found.update({row[0]: row[1] for row in connection.execute(_ADDED_COUNTS, {"study": study_id})})
+            return dict(found)
 
     def metrics(self, study_id: int, numbers: Sequence[int] | None = None) -> dict[int, Epochs]:
         """Every metric of every epoch, by run number; `numbers` chooses some runs."""

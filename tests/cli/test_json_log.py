@@ -3,11 +3,13 @@
 import json
 import logging
 
+import optuna
 import pytest
 
 from sweep.cli import run as sweep
 from sweep.cli.json_log import JsonFormatter, write_event
 from tests.control.started import Folder
+from tests.databases import optunas_own
 
 BODY = """
     x = trial.suggest_float("x", -1, 1)
@@ -38,6 +40,17 @@ def test_a_study_is_told_as_events(tmp_path):
 
 def told(done):
     return [json.loads(line) for line in done.stderr.splitlines()]
+
+
+def test_trials_that_other_programs_added_count_in_no_event(tmp_path):
+    body = BODY.replace("trial.number == 1", "False")
+    folder = Folder(tmp_path, body, "trials=2, workers=1, seed=7")
+    assert folder.start().returncode == 0
+    with optunas_own(f"sqlite:///{tmp_path}/sweep.db") as storage:
+        optuna.load_study(study_name="tiny", storage=storage).add_trial(optuna.create_trial(value=0.25))
+    events = told(folder.start("--log-format", "json", "--trials", "3"))
+    counts = {event["event"]: (event["finished"], event["counts"]) for event in events if "finished" in event}
+    assert counts == {"opened": (2, {"COMPLETE": 2}), "closed": (3, {"COMPLETE": 3})}
 
 
 def test_an_attempt_has_one_number_from_its_start_to_its_end(tmp_path):

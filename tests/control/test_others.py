@@ -79,6 +79,16 @@ def test_a_trial_that_is_added_while_a_study_runs_is_a_run_of_the_study_and_does
     assert wrong(storage_url) == []
 
 
+def test_added_trials_are_counted_only_where_they_are_asked_for(tmp_path, storage_url):
+    with a_house(tmp_path, storage_url, trials=1) as house:
+        house.worker("0").train()
+    with_optuna(storage_url, lambda study: study.add_trial(added()))
+    store = Store(storage_url)
+    study_id = store.study("study").study_id
+    assert (store.counts(study_id), store.counts(study_id, added=True)) == ({"COMPLETE": 1}, {"COMPLETE": 2})
+    store.close()
+
+
 @pytest.mark.parametrize("state", [TrialState.PRUNED, TrialState.FAIL])
 def test_added_trials_of_every_state_are_runs(house, storage_url, state):
     trial = added(value=None, state=state, intermediate_values={0: 3.0, 2: 1.0, 5: 2.0})

@@ -1,10 +1,12 @@
 """Runs kept in memory: what a snapshot says is what the store says, whatever has changed."""
 
+import optuna
 import sqlalchemy as sa
 
 from sweep.serve import snapshots as module
 from sweep.serve.snapshots import Snapshots
 from sweep.store import tables
+from tests.databases import optunas_own
 from tests.store_builder import add_epochs, add_study, build_store, run
 
 
@@ -30,6 +32,45 @@ def test_a_run_that_ends_and_one_that_begins_are_seen(tmp_path, monkeypatch):
     snapshot = kept.of(study)
     assert snapshot.runs == store.runs(study.study_id)
     assert (snapshot.best.number, snapshot.counts) == (1, {"COMPLETE": 2, "RUNNING": 1})
+    store.close()
+
+
+def add_trials(store, *trials):
+    with optunas_own(store.url.render_as_string(hide_password=False)) as storage:
+        theirs = optuna.create_study(study_name="s", storage=storage, load_if_exists=True)
+        for value in trials:
+            theirs.add_trial(optuna.create_trial(value=value))
+
+
+def test_a_trial_that_another_program_has_added_is_seen_and_does_not_count(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "FRESH_SECONDS", 0.0)
+    store = build_store(tmp_path)
+    study = add_study(store, "s", [run(0, 0.5), run(1, 0.4)])
+    add_trials(store, 0.5, 0.4)  # Optuna's of the two runs
+    kept = Snapshots(store)
+    assert kept.of(study).counts == {"COMPLETE": 2}
+    add_trials(store, 0.3)
+    snapshot = kept.of(study)
+    assert snapshot.runs == store.runs(study.study_id)
+    assert (len(snapshot.runs), snapshot.counts, snapshot.counted) == (3, {"COMPLETE": 3}, {"COMPLETE": 2})
+    assert snapshot.counted == store.counts(study.study_id)
+    assert kept.of(study) is snapshot  # nothing has changed since
+    store.close()
+
+
+def test_runs_are_found_where_a_trial_of_another_program_has_no_run_yet(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "FRESH_SECONDS", 0.0)
+    store = build_store(tmp_path)
+    began = [run(number, None, state="RUNNING", epoch=0) for number in (2, 3)]
+    study = add_study(store, "s", [run(0, 0.5), *began])
+    kept = Snapshots(store)
+    assert [kept.of(study).run(number) for number in (1, 2, 3)] == [None, *began]
+    change(store, 2, state="COMPLETE", epoch=60, values="[0.4]")
+    assert kept.of(study).runs == store.runs(study.study_id)
+    insert(store, study, run(1, 0.25))
+    snapshot = kept.of(study)
+    assert snapshot.runs == store.runs(study.study_id)
+    assert [found.number for found in snapshot.numbered([3, 1])] == [3, 1]
     store.close()
 
 
