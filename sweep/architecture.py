@@ -46,7 +46,7 @@ def family(model: Any, default: str) -> str:
     uncounted = re.sub(r"_[0-9]+$", "", name)
     if uncounted.replace("_", "") != type(model).__name__.replace("_", "").lower():
         return name
-    return default if _is_of_keras(type(model)) else uncounted
+    return default if is_of_keras(type(model)) else uncounted
 
 
 def _fold(pieces: Iterable[str]) -> str:
@@ -67,7 +67,7 @@ def _parameter_count(model: Any) -> str | None:
 
 def _pieces(layer: Any) -> Iterator[str]:
     """What stands for a layer in an architecture: nothing, one piece, or those of the layers in it."""
-    names = [kind.__name__ for kind in type(layer).__mro__ if _is_of_keras(kind)]
+    names = [kind.__name__ for kind in type(layer).__mro__ if is_of_keras(kind)]
     if "Bidirectional" in names:
         yield from (f"bi{piece}" for piece in _pieces(layer.forward_layer))
     elif named := next((_NAMED[name] for name in names if name in _NAMED), None):
@@ -81,7 +81,8 @@ def _pieces(layer: Any) -> Iterator[str]:
             yield _unknown(layer)
 
 
-def _is_of_keras(kind: type) -> bool:
+def is_of_keras(kind: type) -> bool:
+    """Whether a class is Keras' own."""
     return kind.__module__.partition(".")[0] == "keras"
 
 

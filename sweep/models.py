@@ -18,7 +18,7 @@ from sweep.control.folder import databases
 from sweep.errors import StoreError, StudyError, SweepError
 from sweep.names import format_number
 from sweep.read.runs import find_run, rank, run_number
-from sweep.rundir import weights_file, weights_files
+from sweep.rundir import kept_trainings, weights_file
 from sweep.snapshot import Snapshot
 from sweep.store import RunRecord, Store, StudyRecord, Training
 from sweep.words import counted
@@ -55,6 +55,16 @@ class Kept:
         """How messages call it."""
         return self.directory.name
 
+    def recorded(self) -> tuple[StudyRecord, RunRecord]:
+        """Its study and its run in a database.
+
+        Raises:
+            StudyError: no database is known to have it.
+        """
+        if self.study is None or self.run is None:
+            raise StudyError(f"No database is known to have {self.name}.", remedy="Name it with storage=.")
+        return self.study, self.run
+
     def training(self, wanted: int | str | None) -> int:
         """The number, from 0, of the training to load.
 
@@ -65,7 +75,7 @@ class Kept:
             StudyError: there is no such training, or its model is not kept.
         """
         trainings = self.run.trainings if self.run is not None else []
-        count = max([len(trainings), *(_number(path) + 1 for path in weights_files(self.directory))], default=0)
+        count = max([len(trainings), *(number + 1 for number in kept_trainings(self.directory))])
         if isinstance(wanted, str):
             numbers = [one.number for one in trainings if one.label == wanted]
             if not numbers:
@@ -168,9 +178,8 @@ def load(
         raise StudyError(f"model= takes the weights of one run, and {run} names several.")
     found = []
     for kept in several:
-        number = kept.training(training)
-        given = _rebuilt(kept, number) if rebuild else model
-        found.append(restore(kept.weights(number), kept.name, kept.source, model=given, check=check))
+        given = _rebuilt(kept, kept.training(training)) if rebuild else model
+        found.append(restore(kept.weights(training), kept.name, kept.source, model=given, check=check))
     return found if is_list(run) else found[0]
 
 
@@ -180,13 +189,12 @@ def _rebuilt(kept: Kept, number: int) -> "keras.Model":
     from sweep.train.source import active
     from sweep.train.weights import load_weights
 
-    if kept.run is None or kept.study is None:
-        raise StudyError(f"No database is known to have {kept.name}.", remedy="Name it with storage=.")
-    source, train = _source_and_train(kept, kept.study)
-    trainings = _trainings(kept.study, kept.run)
+    study, run = kept.recorded()
+    source, train = _source_and_train(kept, study)
+    trainings = _trainings(study, run)
     with active(source):
         rebuilding = Rebuilding(trainings, number, lambda one: load_weights(kept.directory, one), kept.name)
-        return built_by(train, kept.run, rebuilding)
+        return built_by(train, run, rebuilding)
 
 
 def _source_and_train(kept: Kept, study: StudyRecord) -> "tuple[Source, Callable[[Any], Any]]":
@@ -235,19 +243,17 @@ def retrain(
     if is_list(run):
         raise StudyError(f"{run} names several runs; one can be retrained at a time.")
     (kept,) = find(run, storage)
-    if kept.run is None or kept.study is None:
-        raise StudyError(f"No database is known to have {kept.name}.", remedy="Name it with storage=.")
-    if kept.run.state not in ("COMPLETE", "PRUNED"):
-        raise StudyError(f"{kept.name} is {kept.run.state}, so its number of epochs is not known.")
+    study, record = kept.recorded()
+    if record.state not in ("COMPLETE", "PRUNED"):
+        raise StudyError(f"{kept.name} is {record.state}, so its number of epochs is not known.")
     if epochs is not None and (isinstance(epochs, bool) or epochs < 1):
         raise StudyError(f"epochs must be a whole number of at least 1, not {epochs!r}.")
-    trainings = _trainings(kept.study, kept.run)
-    retraining = Retraining(trainings, epochs)
+    retraining = Retraining(_trainings(study, record), epochs)
     if train is not None:
-        return built_by(train, kept.run, retraining)
-    source, train = _source_and_train(kept, kept.study)
+        return built_by(train, record, retraining)
+    source, train = _source_and_train(kept, study)
     with active(source):
-        return built_by(train, kept.run, retraining)
+        return built_by(train, record, retraining)
 
 
 def _trainings(study: StudyRecord, run: RunRecord) -> list[Training]:
@@ -333,12 +339,6 @@ def _of_directory(directory: Path, storage: str | None) -> Kept:
         finally:
             store.close()
     return Kept(directory)
-
-
-def _number(path: Path) -> int:
-    """The number of the training in a file's name."""
-    digits = re.sub(r"[^0-9]", "", path.stem)
-    return int(digits) if digits else 0
 
 
 def main() -> None:

@@ -20,10 +20,15 @@ def weights_file(directory: Path, training: int = 0) -> Path:
     return directory / (WEIGHTS if training == 0 else f"weights-{training}.npz")
 
 
+def kept_trainings(directory: Path) -> dict[int, Path]:
+    """Every file of kept models in a run's directory by the number of its training; empty where there are none."""
+    found = ((_WEIGHTS.fullmatch(path.name), path) for path in directory.glob("weights*"))
+    return dict(sorted((int(match[1] or 0), path) for match, path in found if match))
+
+
 def weights_files(directory: Path) -> list[Path]:
     """Every file of kept models in a run's directory, by training; empty where there are none."""
-    found = ((_WEIGHTS.fullmatch(path.name), path) for path in directory.glob("weights*"))
-    return [path for _, path in sorted((int(match[1] or 0), path) for match, path in found if match)]
+    return list(kept_trainings(directory).values())
 
 
 def remove_weights(directory: Path) -> None:

@@ -1,7 +1,8 @@
-"""How counts, lists that may be long, and texts of others are worded in what people read."""
+"""How counts, lists that may be long, paths and texts of others are worded in what people read."""
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, and what moves the cursor
@@ -28,3 +29,11 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     """Names with commas between them; of more than `most`, how many are left out."""
     left_out = len(names) - most
     return ", ".join(names) if left_out <= 0 else f"{', '.join(names[:most])} and {left_out} more"
+
+
+def shown_path(path: str) -> str:
+    """A path as short as it can be typed here: relative where it is below the working directory."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return path

@@ -20,6 +20,7 @@ from sweep.names import (
     encode,
     format_value,
     is_run_name,
+    is_same,
     parse_value,
     short_number,
 )
@@ -553,3 +554,22 @@ def test_initials_that_are_the_usual_key_of_another_parameter_are_passed_over():
     keys = KeyTable()
     assert keys.assign("l1_ratio") == "l1ra"
     assert keys.assign("learning_rate") == "lr"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (1, 1.0, True),
+        (True, True, True),
+        (True, 1, False),
+        (0.0, False, False),
+        (math.nan, math.nan, True),
+        (math.nan, 0.0, False),
+        ("1", 1, False),
+        (None, None, True),
+        (None, False, False),
+    ],
+)
+def test_two_values_of_a_parameter_are_one_or_not(one, other, same):
+    assert is_same(one, other) is same
+    assert is_same(other, one) is same

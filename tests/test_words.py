@@ -1,8 +1,8 @@
-"""How counts and lists are worded."""
+"""How counts, lists, paths and texts of others are worded."""
 
 import pytest
 
-from sweep.words import counted, listed, plain
+from sweep.words import counted, listed, plain, shown_path
 
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 epochs"), (1, "1 epoch"), (2, "2 epochs")])
@@ -34,3 +34,12 @@ def test_a_study_and_several_studies():
 )
 def test_a_text_of_others_changes_no_terminal(text, shown):
     assert plain(text) == shown
+
+
+def test_a_path_elsewhere_stays_absolute():
+    assert shown_path("/elsewhere/wine.py") == "/elsewhere/wine.py"
+
+
+def test_a_path_below_the_working_directory_is_relative(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert shown_path(str(tmp_path / "studies" / "wine.py")) == "studies/wine.py"

@@ -39,6 +39,7 @@ class Scoreboard:
         self.running: dict[int, RunRecord] = {}
         self.curves: dict[int, list[float]] = {}
         self.ends: Counter[str] = Counter()
+        self.before = 0  # how many had ended when this start began
         self.best: RunRecord | None = None
         self.seen: list[dict[str, Any]] = []
         self.began = time.monotonic()
@@ -49,6 +50,7 @@ class Scoreboard:
             self.study = study
             self.began = time.monotonic()
             self.ends = study.counts
+            self.before = sum(self.ends.values())
             for run in study.ended:
                 self._is_best(run)
 
@@ -92,7 +94,7 @@ class Scoreboard:
 
     def seconds_left(self) -> float | None:
         """An estimate from the pace of this start; None until there is one."""
-        ended = self.done() - self.study.counts.total() if self.study is not None else 0
+        ended = self.done() - self.before
         if self.study is None or not ended:
             return None
         left = max(0, self.study.trials - self.done())
@@ -198,10 +200,11 @@ def _result(run: RunRecord, study: Opening) -> str:
 def _so_far(study: Opening) -> str:
     """How many trials of a study have ended, and how."""
     total = counted(study.trials, "trial")
-    if not study.ended:
+    counts = study.counts
+    if not counts:
         return f"0 of {total} done"
     states = (("COMPLETE", "complete"), ("PRUNED", "pruned"), ("FAIL", "failed"))
-    return ", ".join(f"{study.counts[state]} {word}" for state, word in states if study.counts[state]) + f" of {total}"
+    return ", ".join(f"{counts[state]} {word}" for state, word in states if counts[state]) + f" of {total}"
 
 
 def _values(runs: Sequence[RunRecord], name: str) -> list[str]:

@@ -9,6 +9,7 @@ from sweep.declaration import Declaration
 from sweep.options import OPTIONS, Settings
 from sweep.store import RunRecord
 from sweep.store.database import names_in, parse_url
+from sweep.words import shown_path
 
 LONGEST = 80  # characters of a study's name
 
@@ -37,7 +38,7 @@ def new_study(declaration: Declaration, settings: Settings, *, seeds: bool) -> s
     if declaration.file is None:
         return f"To start a new study, call study.run(name={name!r})."
     best = ["--from", f"{declaration.name}:best:5"] if seeds else []
-    words = ["sweep", "start", _shown(declaration.file), "--name", name, *best, *_places(settings)]
+    words = ["sweep", "start", shown_path(declaration.file), "--name", name, *best, *_places(settings)]
     return f"To start a new study{', from the best runs of this one' if seeds else ''}: {shlex.join(words)}"
 
 
@@ -57,10 +58,3 @@ def _places(settings: Settings) -> Iterator[str]:
         given = getattr(settings, name)
         if given != OPTIONS[name].usual:
             yield from (OPTIONS[name].flag, given)
-
-
-def _shown(path: str) -> str:
-    try:
-        return str(Path(path).relative_to(Path.cwd()))
-    except ValueError:
-        return path

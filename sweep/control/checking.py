@@ -92,7 +92,7 @@ def _seen_by_pruners(run: RunRecord, objective: str, epochs: Epochs) -> dict[int
     """
     if not run.trainings:
         return {epoch: named[objective] for epoch, named in epochs.items() if objective in named}
-    judged = next((training for training in run.trainings if training.judged), None)
+    judged = run.judged_training
     if judged is None:
         return None
     name, steps = judged.monitor or objective, range(judged.epochs)

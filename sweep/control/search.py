@@ -22,7 +22,7 @@ from sweep.control.sampling import AvoidingSampler, RoundingSampler, innermost
 from sweep.control.storage import WriteBehindStorage
 from sweep.declaration import Declaration, Value
 from sweep.errors import StudyError
-from sweep.names import KeyTable, encode
+from sweep.names import KeyTable, encode, is_same
 from sweep.specs import make_sampler
 from sweep.store import REVIVES, RUN, RunRecord
 from sweep.store.trials import added_run
@@ -430,8 +430,4 @@ class Search:
 def _has_point(trial: FrozenTrial, names: Sequence[str], point: Sequence[Any]) -> bool:
     """Whether a trial has the parameters of a grid's point."""
     missing = object()
-    return all(_same(trial.params.get(name, missing), value) for name, value in zip(names, point, strict=True))
-
-
-def _same(one: Any, other: Any) -> bool:
-    return isinstance(one, bool) == isinstance(other, bool) and (one == other or (one != one and other != other))
+    return all(is_same(trial.params.get(name, missing), value) for name, value in zip(names, point, strict=True))

@@ -154,25 +154,24 @@ class WriteBehindStorage(InMemoryStorage):
     def forget(self, trial_id: int) -> None:
         """Forget the epochs of a trial that is run again: values by step and rungs, not parameters."""
         with self._lock:
-            trial = copy.copy(self.get_trial(trial_id))
+            trial = self._without(trial_id, RUNG_PREFIX)
             trial.intermediate_values = {}
-            trial.system_attrs = {
-                name: value for name, value in trial.system_attrs.items() if not name.startswith(RUNG_PREFIX)
-            }
             self._set_trial(trial_id, trial)
         self._mark(trial_id)
 
     def resume(self, trial_id: int) -> None:
         """Run a trial again that waits for it. It sets its constraints anew, and Optuna keeps those that are set."""
         with self._lock:
-            trial = copy.copy(self.get_trial(trial_id))
-            trial.system_attrs = {
-                name: value for name, value in trial.system_attrs.items() if not name.startswith(CONSTRAINT_PREFIX)
-            }
-            self._set_trial(trial_id, trial)
+            self._set_trial(trial_id, self._without(trial_id, CONSTRAINT_PREFIX))
         with self._marks:
             self._shown.pop(trial_id, None)
             self._changed.add(trial_id)
+
+    def _without(self, trial_id: int, prefix: str) -> FrozenTrial:
+        """A copy of a trial without the system attributes whose names begin so."""
+        trial = copy.copy(self.get_trial(trial_id))
+        trial.system_attrs = {key: value for key, value in trial.system_attrs.items() if not key.startswith(prefix)}
+        return trial
 
     def _mark(self, trial_id: int) -> None:
         with self._marks:
@@ -270,7 +269,7 @@ class Ledger:
     def has_trained(self) -> bool:
         """Whether a run of ours has trained an epoch, reported a value, or ended with one."""
         with self._lock:
-            return any(not run.added and (run.epoch > 0 or run.state == "COMPLETE") for run in self._runs.values())
+            return any(run.has_trained for run in self._runs.values() if not run.added)
 
     def put(self, run: RunRecord) -> None:
         """Add a run, or replace the one of its number."""

@@ -25,7 +25,7 @@
 
 from sweep.names.codec import MAX_BYTES, RunName, decode, encode, is_run_name
 from sweep.names.keytable import KeyTable
-from sweep.names.values import Value, check_choices, format_number, format_value, parse_value, short_number
+from sweep.names.values import Value, check_choices, format_number, format_value, is_same, parse_value, short_number
 
 __all__ = [
     "MAX_BYTES",
@@ -38,6 +38,7 @@ __all__ = [
     "format_number",
     "format_value",
     "is_run_name",
+    "is_same",
     "parse_value",
     "short_number",
 ]

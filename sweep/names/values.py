@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from sweep.errors import RunNameError, StudyError
 
@@ -27,6 +27,11 @@ _TO_ESCAPE = re.compile(r"-*[^A-Za-z0-9._+-]+")
 _ESCAPE = re.compile(r"~([0-9a-f]{2})")
 # Magnitudes written without an exponent, so that a prefix says how large a value is.
 _SMALLEST_POSITIONAL, _LARGEST_POSITIONAL = 1e-6, 1e15
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two values of a parameter are one: NaN is itself, True is not 1, and 1 is 1.0."""
+    return isinstance(one, bool) == isinstance(other, bool) and (one == other or (one != one and other != other))
 
 
 def format_value(value: Value) -> str:

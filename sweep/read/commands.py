@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sweep.names import format_number
 from sweep.options import OPTIONS
+from sweep.words import shown_path
 
 if TYPE_CHECKING:
     from sweep.store import RunRecord, StudyRecord
@@ -57,11 +58,3 @@ def rerun_command(study: "StudyRecord", run: "RunRecord", *, storage: str) -> st
     if not kept or storage.startswith(("http://", "https://")):
         return None
     return command("rerun", study.name, format_number(run.number), storage=storage)
-
-
-def shown_path(path: str) -> str:
-    """A path as short as it can be typed here: relative where it is below the working directory."""
-    try:
-        return str(Path(path).relative_to(Path.cwd()))
-    except ValueError:
-        return path

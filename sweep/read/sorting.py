@@ -14,14 +14,16 @@ from sweep.store import RunRecord, StudyRecord
 Metrics = Mapping[int, Mapping[str, float]]
 """The last metrics of each run, by number."""
 
+# fmt: off
 PROPERTIES = (
-    *("number", "name", "state", "epoch", "value", "best", "last", "feasible", "duration", "started", "family"),
+    "number", "name", "state", "epoch", "value", "best", "last", "feasible", "duration", "started", "family",
 )
-YIELDING = frozenset({"value", "feasible", "mean", "sd", "n", "code"})
-"""Properties, of this version and the next, that give their name up to a parameter or metric called so."""
+# fmt: on
+YIELDING = frozenset({"value", "feasible"})
+"""Properties that give their name up to a parameter or metric called so."""
 
 OF_RUN = "run."
-"""What stands before a property's name, and always may, to tell it from a parameter or metric."""
+"""The prefix that tells a property from a parameter or metric of the same name; every property may have it."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """How far a run is, where its trial has several trainings: which one it is at, and that one's epochs."""
 
-from collections.abc import Sequence
-
 from sweep.store import RunRecord
 from sweep.store.records import Training
 from sweep.words import counted
@@ -10,11 +8,6 @@ from sweep.words import counted
 def training_name(training: Training) -> str:
     """What a training is called: as the user labelled it, or by its number, counted from 1."""
     return training.label or f"training {training.number + 1}"
-
-
-def are_folds(trainings: Sequence[Training]) -> bool:
-    """Whether several trainings are alike, as folds are: the same architecture, by the same metric."""
-    return len(trainings) > 1 and len({(training.architecture, training.monitor) for training in trainings}) == 1
 
 
 def epochs_text(run: RunRecord) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
-from sweep.errors import FilterError
+from sweep.errors import FilterError, SweepError
 from sweep.read.report import finite
 from sweep.serve.choosing import Chosen, choose, condition_example, curves, parse_choice
 from sweep.serve.context import Choice, Service, ServiceDependency
@@ -140,6 +140,5 @@ def _wrong(chosen: Chosen, choice: Choice) -> dict[str, Any] | None:
     parts = [text[:at], text[at : at + 1], text[at + 1 :]]
     got = error.got or ""
     placed = got.removeprefix(f"{text!r}, ")  # what was typed stands before what is said of it
-    said = placed if placed != got else f"{error.rule}: got {got}" if got else error.rule
-    between = " " if said.endswith(".") else "; "
-    return {"field": chosen.field, "said": f"{said}{between}{error.remedy}" if error.remedy else said, "parts": parts}
+    said = SweepError(placed, remedy=error.remedy) if placed != got else error
+    return {"field": chosen.field, "said": str(said), "parts": parts}

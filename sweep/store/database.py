@@ -101,20 +101,7 @@ def has_schema(url: sa.URL) -> bool:
     Raises:
         StoreError: there is something, but it cannot be opened, is no database, or belongs to somebody else.
     """
-    if url.get_backend_name() == "sqlite":
-        path = Path(str(url.database))
-        check_file(path, create=True)
-        if not path.exists() or path.stat().st_size == 0:
-            return False
-    with refusals(url):
-        engine = _engine(url)
-        try:
-            found = revision(engine) is not None
-            if not found:
-                check_ours(engine)
-            return found
-        finally:
-            engine.dispose()
+    return revision_at(url) is not None
 
 
 def revision_at(url: sa.URL) -> str | None:
@@ -123,12 +110,18 @@ def revision_at(url: sa.URL) -> str | None:
     Raises:
         StoreError: see `has_schema`.
     """
-    if not has_schema(url):
-        return None
+    if url.get_backend_name() == "sqlite":
+        path = Path(str(url.database))
+        check_file(path, create=True)
+        if not path.exists() or path.stat().st_size == 0:
+            return None
     with refusals(url):
         engine = _engine(url)
         try:
-            return revision(engine)
+            found = revision(engine)
+            if found is None:
+                check_ours(engine)
+            return found
         finally:
             engine.dispose()
 

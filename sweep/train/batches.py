@@ -13,6 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from sweep.train.data import are_arrays
+
 
 class FirstBatch:
     """Finds the inputs of the first validation batch; without validation data, of the first training batch.
@@ -21,6 +23,7 @@ class FirstBatch:
 
     Args:
         x, validation_data, validation_split, batch_size: as in `keras.Model.fit`.
+        wanted: whether anybody will ask for the inputs; if not, nothing is wrapped.
 
     Attributes:
         x, validation_data: what was given, or a wrapper that gives the same batches.
@@ -29,15 +32,23 @@ class FirstBatch:
     """
 
     def __init__(
-        self, x: Any, validation_data: Any = None, validation_split: float = 0.0, batch_size: int | None = None
+        self,
+        x: Any,
+        validation_data: Any = None,
+        validation_split: float = 0.0,
+        batch_size: int | None = None,
+        *,
+        wanted: bool = True,
     ) -> None:
         self.x = x
         self.validation_data = validation_data
         self.inputs: Any = None
         self._index: float = math.inf
         rows = batch_size or 32
+        if not wanted:
+            return
         if validation_data is None:
-            start = _rows(x) * (1.0 - validation_split) if validation_split and _is_arrays(x) else 0
+            start = _rows(x) * (1.0 - validation_split) if validation_split and are_arrays(x) else 0
             self.x = self._watch(x, math.floor(start), rows)
         elif isinstance(validation_data, tuple | list):
             self._watch(keras.utils.unpack_x_y_sample_weight(tuple(validation_data))[0], 0, rows)
@@ -45,7 +56,7 @@ class FirstBatch:
             self.validation_data = self._watch(validation_data, 0, rows)
 
     def _watch(self, data: Any, start: int, rows: int) -> Any:
-        if _is_arrays(data):
+        if are_arrays(data):
             self.inputs = keras.tree.map_structure(lambda leaf: _slice(leaf, start, start + rows), data)
         elif isinstance(data, keras.utils.PyDataset):
             return watched(data, self._see)
@@ -83,11 +94,6 @@ class FirstBatch:
         return dataset.enumerate().map(look)
 
 
-def _is_arrays(data: Any) -> bool:
-    leaves = keras.tree.flatten(data)
-    return bool(leaves) and all(hasattr(leaf, "__array__") and len(getattr(leaf, "shape", ())) > 0 for leaf in leaves)
-
-
 def _rows(arrays: Any) -> int:
     return int(keras.tree.flatten(arrays)[0].shape[0])
 
@@ -96,13 +102,17 @@ def _slice(leaf: Any, start: int, stop: int) -> np.ndarray[Any, Any]:
     return np.asarray(leaf.iloc[start:stop] if hasattr(leaf, "iloc") else leaf[start:stop])
 
 
+def loading(dataset: keras.utils.PyDataset) -> dict[str, Any]:
+    """How Keras is to load a dataset's batches, for another one that has the same."""
+    return {name: getattr(dataset, name) for name in ("workers", "use_multiprocessing", "max_queue_size")}
+
+
 def watched(dataset: keras.utils.PyDataset, see: Any) -> keras.utils.PyDataset:
     """The same batches in the same order; `see` is called with each and its index."""
 
     class Watched(keras.utils.PyDataset):
         def __init__(self) -> None:
-            settings = ("workers", "use_multiprocessing", "max_queue_size")
-            super().__init__(**{name: getattr(dataset, name) for name in settings})
+            super().__init__(**loading(dataset))
 
         def __getitem__(self, index: int) -> Any:
             batch = dataset[index]

@@ -156,7 +156,6 @@ class _AloneMonitor(Monitor):
                 remedy="Give sweep.callbacks no model, or the one that is trained.",
             )
         self._ending.trained = False
-        self._announced = False
         self._run.open_training(self.model)
         super().on_train_begin(logs)
 

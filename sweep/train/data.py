@@ -29,6 +29,12 @@ def is_array(leaf: Any) -> bool:
     return (is_tensor or is_pandas) and len(leaf.shape) > 0
 
 
+def are_arrays(data: Any) -> bool:
+    """Whether a structure holds rows that NumPy can have, of whatever library, and nothing else."""
+    leaves = keras.tree.flatten(data)
+    return bool(leaves) and all(hasattr(leaf, "__array__") and len(getattr(leaf, "shape", ())) > 0 for leaf in leaves)
+
+
 def count_rows(data: Any) -> int:
     """How many rows the first array of a structure has; 0 where it holds anything but arrays and None."""
     leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import optuna
 
+from sweep.architecture import is_of_keras
 from sweep.errors import StudyError, SweepError
 from sweep.train import compiled as epochs_loop
 from sweep.train import suitable
@@ -137,7 +138,7 @@ def fit(
     kept = run.kept(call)
     saver = Saver(run, call, listed, kept, checkpoint)
     material = Material.of(x, y, validation_data, validation_split)
-    first_batch = FirstBatch(x, validation_data, validation_split, batch_size)
+    first_batch = FirstBatch(x, validation_data, validation_split, batch_size, wanted=run.policy.keep)
     objective = training.objective
     health = Health(material, direction=objective.direction, objective=objective.name)
     looks = run.policy.broken != "ignore"
@@ -258,8 +259,7 @@ def _check_validated_each_epoch(run: Run, every: Any) -> None:
 
 def _may_add_metrics(callback: keras.callbacks.Callback) -> bool:
     """Whether a callback may put metrics of its own into the logs: those of a user, which are functions or classes."""
-    is_of_keras = type(callback).__module__.partition(".")[0] == "keras"
-    return not is_of_keras or isinstance(callback, keras.callbacks.LambdaCallback)
+    return not is_of_keras(type(callback)) or isinstance(callback, keras.callbacks.LambdaCallback)
 
 
 def _preview(monitor: Monitor, model: keras.Model, x: Any, y: Any, *, epochs: int) -> None:

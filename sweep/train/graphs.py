@@ -58,7 +58,7 @@ def weight_tags(model: keras.Model) -> list[str]:
 
 
 def is_automatic(layer: Any) -> bool:
-    """Whether Keras named a layer after its class, with or without a count, such as `dense_4`."""
+    """Whether Keras named a layer, or a metric, after its class, with or without a count, such as `dense_4`."""
     stem = _SIDE.sub("", _COUNT.sub("", layer.name))
     return bool(stem.replace("_", "") == type(layer).__name__.replace("_", "").lower())
 

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from sweep.train.graphs import is_automatic
 from sweep.train.steps import trace
 
 _NUMBERED = re.compile(r"(.+)_([0-9]+)")
@@ -140,7 +141,7 @@ def canonical(model: keras.Model, names: Iterable[str], keep: Collection[str] = 
     Returns:
         Each of `names`, in their order, and what it is called.
     """
-    metrics = _counted((metric.name, metric) for metric in _metrics(model))
+    metrics = _counted(_metrics(model))
     outputs = {"": "", **{f"{name}_": f"{own}_" for name, own in _output_names(model).items()}}
     known = {
         f"{output}{weighted}{metric}": f"{own_output}{weighted}{own_metric}"
@@ -170,19 +171,19 @@ def _output_names(model: keras.Model) -> dict[str, str]:
     if not isinstance(getattr(model, "outputs", None), list) or not model.outputs:
         return {}
     parts = {id(part): part for part in (*model._flatten_layers(), *getattr(model, "operations", ()))}
-    own = _counted((part.name, part) for part in parts.values())
+    own = _counted(parts.values())
     return {name: own.get(name, name) for name in getattr(model, "output_names", None) or ()}
 
 
-def _counted(named: Iterable[tuple[str, Any]]) -> dict[str, str]:
+def _counted(things: Iterable[Any]) -> dict[str, str]:
     """Names that Keras made of a class and a count, counted from 0 again in the same order; others as they are."""
-    things = dict(named)
+    by_name = {thing.name: thing for thing in things}
     numbered: dict[str, list[tuple[int, str]]] = {}
-    for name, thing in things.items():
+    for name, thing in by_name.items():
         stem, number = _split(name)
-        if stem.replace("_", "") == type(thing).__name__.replace("_", "").lower() and number < _handed_out(stem):
+        if is_automatic(thing) and number < _handed_out(stem):
             numbered.setdefault(stem, []).append((number, name))
-    given = things.keys() - {name for ones in numbered.values() for _, name in ones}
+    given = by_name.keys() - {name for ones in numbered.values() for _, name in ones}
     found = {name: name for name in given}
     for stem, ones in numbered.items():
         free = (own for own in chain([stem], (f"{stem}_{number}" for number in count(1))) if own not in given)

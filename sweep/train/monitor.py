@@ -73,7 +73,7 @@ class Monitor(keras.callbacks.Callback):
         objective turns out to be none leaves nothing behind.
         """
         run = self._run
-        self._names = {}
+        self._announced, self._names = False, {}
         self._tags, self._config = [], graphs.config(self.model) if run.policy.keep else None
         if self._health is not None:
             self._health.begin(self.model)

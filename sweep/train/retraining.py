@@ -17,6 +17,8 @@ import tensorflow as tf
 from sweep.errors import StudyError
 from sweep.store import RunRecord, Training
 from sweep.train import compiled as epochs_loop
+from sweep.train.batches import loading
+from sweep.train.data import are_arrays
 from sweep.train.loading import fill
 from sweep.train.weights import Weights
 from sweep.words import counted
@@ -49,13 +51,11 @@ class Retraining:
     Args:
         trainings: the run's, as the store has them.
         epochs: how many to train; None for each training's best.
-        say: prints a line.
     """
 
-    def __init__(self, trainings: Sequence[Training], epochs: int | None, say: Callable[[str], None] = print) -> None:
+    def __init__(self, trainings: Sequence[Training], epochs: int | None) -> None:
         self._trainings = trainings
         self._epochs = epochs
-        self._say = say
         self._number = -1
         self._left = 0
         self._done = 0
@@ -93,7 +93,7 @@ class Retraining:
         for name in _OF_VALIDATION:
             settings.pop(name, None)
         kept, dropped = _without_validation(callbacks)
-        self._say(self._line(training, count, x, dropped))
+        print(self._line(training, count, x, dropped))
         if count > 0:
             arguments = {"sample_weight": weight, "callbacks": kept, "compiled": compiled, **settings}
             first, self._done = self._done, self._done + count
@@ -229,7 +229,7 @@ def join(x: Any, y: Any, weight: Any, validation: Any, *, has_classes: bool = Fa
         return x, y, weight
     if isinstance(validation, tuple | list):
         more_x, more_y, more_weight = keras.utils.unpack_x_y_sample_weight(tuple(validation))
-        if _are_arrays(x) and _are_arrays(more_x):
+        if are_arrays(x) and are_arrays(more_x):
             joined = _rows_after(x, more_x), None if y is None else _rows_after(y, more_y)
             if (weight is None and more_weight is None) or has_classes:
                 return *joined, None
@@ -251,8 +251,7 @@ class _Joined(keras.utils.PyDataset):
     """The batches of one dataset, then those of another."""
 
     def __init__(self, first: keras.utils.PyDataset, second: keras.utils.PyDataset) -> None:
-        settings = {name: getattr(first, name) for name in ("workers", "use_multiprocessing", "max_queue_size")}
-        super().__init__(**settings)
+        super().__init__(**loading(first))
         self._parts = (first, second)
 
     @property
@@ -270,11 +269,6 @@ class _Joined(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         for part in self._parts:
             part.on_epoch_end()
-
-
-def _are_arrays(data: Any) -> bool:
-    leaves = keras.tree.flatten(data)
-    return bool(leaves) and all(hasattr(leaf, "__array__") and len(getattr(leaf, "shape", ())) > 0 for leaf in leaves)
 
 
 def _rows_after(these: Any, those: Any) -> Any:

@@ -150,6 +150,11 @@ class Run:
         """The present training."""
         return self.trainings[-1]
 
+    @property
+    def judged_training(self) -> LiveTraining | None:
+        """The training whose epochs pruners judge, if one of them is."""
+        return next((training for training in self.trainings if training.judged), None)
+
     def begin(self, family: str | None, architecture: str | None, epochs: int | None, *, at: int = 0) -> RunWriter:
         """Have the run named, and open its event file with its HParams record and text; once.
 
@@ -203,7 +208,7 @@ class Run:
         if self.trainings and self.training.is_of(model):
             self.training.begin_call()
             return self.training
-        judged = next((training for training in self.trainings if training.judged), None)
+        judged = self.judged_training
         number = len(self.trainings)
         wanted = judge if judge is not None else judged is None and number >= self.policy.judged
         if wanted and judged is not None:
@@ -412,7 +417,7 @@ class Run:
         if self.writer is None or self.started is None:
             return
         self.writer.add(hparams.build_end(state, self._end_time(duration)), step=0)
-        judged = next((training for training in self.trainings if training.judged), None)
+        judged = self.judged_training
         names = [objective.name for objective in self.policy.objectives]
         returned = values if state == "COMPLETE" else None
         scalars = end_scalars(names, returned, self._names, self.reporter.params, feasible=feasible)

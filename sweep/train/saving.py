@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from sweep.architecture import is_of_keras
 from sweep.errors import StudyError
 from sweep.train.loading import NotCompiled, compare, restore
 from sweep.train.source import Source, active
@@ -93,7 +94,7 @@ def _write(
 
 def _how_to_read(model: keras.Model, file: Path, has_own: bool, settings: dict[str, Any]) -> list[str]:
     arguments = [repr(str(file)), *(f"{name}={value}" for name, value in settings.items())]
-    own = sorted({type(one).__name__ for one in layers(model) if type(one).__module__.partition(".")[0] != "keras"})
+    own = sorted({type(one).__name__ for one in layers(model) if not is_of_keras(type(one))})
     if has_own:
         arguments.append("custom_objects={...}")
     if any(isinstance(layer, keras.layers.Lambda) for layer in layers(model)):

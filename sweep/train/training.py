@@ -83,7 +83,7 @@ class LiveTraining:
         """Add a finished epoch; whether it is the one whose weights are to be kept by now."""
         self.log.append(dict(metrics))
         value = metrics.get(self.objective.name, math.nan)
-        if math.isfinite(value) and (self.best is None or self.objective.better(value, self.best)):
+        if math.isfinite(value) and self.objective.better(value, self.best):
             self.best, self.best_epoch = value, self.epochs - 1
             return True
         return self.result == "last" or self.best is None

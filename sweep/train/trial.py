@@ -19,7 +19,7 @@ from optuna.distributions import (
 
 from sweep.declaration import Value
 from sweep.finding import Finding
-from sweep.names import check_choices
+from sweep.names import check_choices, is_same
 from sweep.objective import Objective
 from sweep.train.link import Link
 from sweep.train.run import Policy, Run, Started
@@ -113,7 +113,7 @@ class WorkerTrial(optuna.trial.BaseTrial):
             raise ValueError(answer["unfit"])
         value: Value = answer["value"]
         if isinstance(distribution, CategoricalDistribution):
-            value = next(choice for choice in distribution.choices if _same(choice, value))
+            value = next(choice for choice in distribution.choices if is_same(choice, value))
         self._distributions[name] = distribution
         self._params[name] = value
         return value
@@ -248,10 +248,3 @@ class WorkerTrial(optuna.trial.BaseTrial):
             trainings=[training.record_of().as_dict() for training in self.run.trainings],
         )
         return answer["state"], answer["reason"] or "", answer["duration"]
-
-
-def _same(choice: Value, value: Value) -> bool:
-    """Whether a value that came as JSON is this choice; NaN is."""
-    if isinstance(choice, bool) != isinstance(value, bool):
-        return False
-    return choice == value or (choice != choice and value != value)

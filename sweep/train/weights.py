@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sweep.architecture import is_of_keras
 from sweep.rundir import weights_file
 from sweep.train.checkpoints import Array, load_arrays, save_arrays
 
@@ -360,10 +361,7 @@ def _is_plain(model: "keras.Model") -> bool:
     """Whether a model predicts the same each time: no layer of Keras' draws at random when it predicts."""
     import keras
 
-    return all(
-        type(layer).__module__.partition(".")[0] == "keras" and not isinstance(layer, keras.layers.Lambda)
-        for layer in layers(model)
-    )
+    return all(is_of_keras(type(layer)) and not isinstance(layer, keras.layers.Lambda) for layer in layers(model))
 
 
 def _states(model: "keras.Model") -> dict[str, Array]:

@@ -113,6 +113,9 @@ class Folder:
             started = Started(self, process, output)
             try:
                 yield started
+            except BaseException:
+                print(started.said())  # which pytest shows with the failure
+                raise
             finally:
                 for left in [*started.workers(), process]:
                     left.kill()

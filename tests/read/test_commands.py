@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweep.read.commands import command, rerun_command, run_again, shown_path
+from sweep.read.commands import command, rerun_command, run_again
 from tests.store_builder import add_study, build_store, run
 
 DEFAULT = "sqlite:///sweep.db"
@@ -56,7 +56,3 @@ def test_a_run_is_reproduced_from_its_snapshot(store):
 def test_a_run_of_a_notebook_has_no_such_command(store):
     study = add_study(store, runs=[run(0)], file=None)
     assert run_again(study, store.runs(study.study_id)[0], 1, storage=DEFAULT) is None
-
-
-def test_a_path_elsewhere_stays_absolute(store):
-    assert shown_path("/elsewhere/wine.py") == "/elsewhere/wine.py"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweep.read.trainings import are_folds, epoch_share, epochs_text, trained_text, training_name
+from sweep.read.trainings import epoch_share, epochs_text, trained_text, training_name
 from sweep.store.records import RunRecord, Training
 
 
@@ -34,9 +34,3 @@ def test_the_epochs_shown_are_those_of_the_present_training(run, short, long, sh
 def test_a_training_is_called_by_its_label_or_else_by_its_number():
     assert training_name(Training(1)) == "training 2"
     assert training_name(Training(1, label="fine-tuning")) == "fine-tuning"
-
-
-def test_folds_are_trainings_of_one_architecture_and_metric():
-    assert are_folds(folds(10, 10).trainings)
-    assert not are_folds(folds(10).trainings)
-    assert not are_folds([Training(0, architecture="4"), Training(1, architecture="8")])

@@ -121,3 +121,9 @@ def test_of_what_it_does_not_know_it_remembers_nothing(data):
     assert first.x is data
     ragged = tf.data.Dataset.from_tensors(tf.ragged.constant([[1], [2, 3]]))
     assert FirstBatch(ragged).x is ragged
+
+
+def test_where_nobody_asks_for_the_inputs_nothing_is_wrapped():
+    dataset, validation = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8), Batches()
+    first = FirstBatch(dataset, validation, wanted=False)
+    assert (first.x, first.validation_data, first.inputs) == (dataset, validation, None)
