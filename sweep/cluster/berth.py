@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sweep.cluster.files import Hold, Piece
 from sweep.cluster.probe import Probe, sees
+from sweep.cluster.shipping import unpack
 from sweep.control.executor import Ending
 from sweep.control.local import Process, environment
 
@@ -59,20 +60,23 @@ class Berth:
     Every method may be called again with the same arguments, as the driver does where it has lost an answer.
 
     Args:
-        file: the study file, below the folder that Ray has made of the study's.
+        file: the study file, below its folder.
+        packed: that folder; see `sweep.cluster.shipping`.
         cpus, gpus: what the berth has of its node.
         probe: tells whether the node sees the log directory.
     """
 
-    def __init__(self, file: str, cpus: float, gpus: float, probe: Probe) -> None:
-        self._file = str(Path(file).resolve())
+    def __init__(self, file: str, packed: bytes, cpus: float, gpus: float, probe: Probe) -> None:
         self._threads = max(1, int(cpus))
         self._has_gpu = gpus > 0
         self._sees = sees(probe)
         self._folder = Path(tempfile.mkdtemp(prefix="sweep-"))
-        # What XLA compiles is shared by the study's berths on a node, by the name of its probe, which nobody else has.
-        self._programs = Path(tempfile.gettempdir()) / Path(probe.path).name.removeprefix(".")
-        self._programs.mkdir(mode=0o700, exist_ok=True)
+        # The study's berths on a node share one folder, named after the probe, which is unique.
+        self._shared = Path(tempfile.gettempdir()) / Path(probe.path).name.removeprefix(".")
+        self._shared.mkdir(mode=0o700, exist_ok=True)
+        self._study = self._shared / "study"
+        unpack(packed, self._study)
+        self._file = str(self._study / file)
         self._aboard: dict[str, Aboard] = {}
         self._killed: set[str] = set()  # before they had begun
         self._lock = threading.Lock()
@@ -123,7 +127,7 @@ class Berth:
         for aboard in self._aboard.values():
             if aboard.hold is not None:
                 aboard.hold.close()
-        for folder in (self._folder, self._programs):
+        for folder in (self._folder, self._shared):
             shutil.rmtree(folder, ignore_errors=True)
 
     def _start(self, worker: str) -> Aboard:
@@ -131,7 +135,7 @@ class Berth:
         if self._has_gpu:  # which it sees alone: Ray has set CUDA_VISIBLE_DEVICES
             surroundings = environment(self._threads, None)
         else:
-            surroundings = {**environment(self._threads, self._programs), "CUDA_VISIBLE_DEVICES": ""}
+            surroundings = {**environment(self._threads, self._shared / "xla"), "CUDA_VISIBLE_DEVICES": ""}
         process = Process(
             self._file,
             str(theirs.fileno()),
@@ -139,6 +143,7 @@ class Berth:
             self._folder / f"worker-{worker}.log",
             surroundings,
             [theirs.fileno()],
+            self._study,
         )
         theirs.close()  # so that the worker's end is the end of what it says
         return Aboard(process, ours, None if self._sees else Hold(self._files(worker)))

@@ -3,32 +3,28 @@
 import os
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import ray
 
-from sweep.cluster.shipping import stays
 from sweep.errors import SweepError
 from sweep.options import Cluster
 
 PATIENCE = 5.0  # seconds for an address to answer
 
 
-def connect(cluster: Cluster, folder: Path, logdir: Path) -> None:
-    """Connect this process to a cluster, or start one on this machine; its workers have a copy of a folder.
+def connect(cluster: Cluster) -> None:
+    """Connect this process to a cluster, or start one on this machine.
 
     Raises:
-        SweepError: the cluster cannot be reached or does not let us in, or the folder is more than Ray ships.
+        SweepError: the cluster cannot be reached or does not let us in.
     """
     if cluster.address is not None:
         _knock(cluster.address)
-    excluded = stays(folder, logdir)
     own: dict[str, Any] = {"include_dashboard": cluster.dashboard} if cluster.address is None else {}
     try:
         ray.init(
             address=cluster.address or "local",
-            runtime_env={"working_dir": str(folder), "excludes": excluded},
             log_to_driver=False,
             namespace=f"sweep-{os.getpid()}",
             **own,

@@ -21,7 +21,8 @@ class Crew:
     """Obeys the orders `launch` and `kill`.
 
     Args:
-        file: the study file, below the folder that Ray has copied.
+        file: the study file, below its folder.
+        packed: that folder; see `sweep.cluster.shipping`.
         address: the coordinator's socket.
         logdir: the log directory here.
         taken: what a worker takes of its node, by Ray's names.
@@ -30,7 +31,14 @@ class Crew:
     """
 
     def __init__(
-        self, file: str, address: str, logdir: Path, taken: Mapping[str, float], probe: Probe, told: Told
+        self,
+        file: str,
+        packed: bytes,
+        address: str,
+        logdir: Path,
+        taken: Mapping[str, float],
+        probe: Probe,
+        told: Told,
     ) -> None:
         self._address = address
         self._logdir = logdir
@@ -45,7 +53,7 @@ class Crew:
             max_concurrency=THREADS,
             scheduling_strategy="SPREAD",
         )
-        self._arguments = (file, cpus, gpus, probe)
+        self._arguments = (file, ray.put(packed), cpus, gpus, probe)
         self._berths: dict[int, Any] = {}  # by slot
         self._where: dict[str, int] = {}  # the slots of workers
         self._begun: set[str] = set()
@@ -98,25 +106,23 @@ class Crew:
             carrier = Carrier(worker, berth, self._address, self._logdir, begun.folder, self._told)
             threading.Thread(target=carrier.carry, name=f"carrier {worker}", daemon=True).start()
             ending = ask(berth.wait, worker)
-        except RayActorError as error:
+        except RayError as error:
             ending = self._lost(slot, berth, error)
-        except RayError as error:  # ours, or the node's: such as a full disk
-            ending = Ending("could not begin", False, str(error))
         with self._lock:
             self._begun.discard(worker)
             del self._where[worker]
             self._ended.pop(worker).set()
         self._told.tell("ended", worker=worker, how=ending.how, killed=ending.killed, output=ending.output)
 
-    def _lost(self, slot: int, berth: Any, error: RayActorError) -> Ending:
-        """How a worker ended whose berth is gone."""
+    def _lost(self, slot: int, berth: Any, error: RayError) -> Ending:
+        """How a worker ended whose berth is gone, or failed; its successor has a new berth, perhaps on another node."""
         with self._lock:
             if self._berths.get(slot) is berth:
                 del self._berths[slot]
-        said = " ".join(str(error).split())
-        if error.actor_init_failed or "runtime_env" in said:
-            return Ending("could not begin on its node", False, str(error))
-        return Ending("lost with its node or its Ray actor", True, said)
+        ray.kill(berth)
+        if isinstance(error, RayActorError) and not error.actor_init_failed:
+            return Ending("lost with its node or its Ray actor", True, " ".join(str(error).split()))
+        return Ending("unable to begin on its node", True, str(error))
 
     def _give_up(self, worker: str, berth: Any) -> None:
         """Have Ray kill a berth that does not obey."""

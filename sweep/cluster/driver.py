@@ -21,6 +21,7 @@ import ray
 from sweep.cluster.connecting import connect, needs, nodes, room
 from sweep.cluster.crew import Crew
 from sweep.cluster.probe import Probe, probing, sees
+from sweep.cluster.shipping import pack
 from sweep.errors import SweepError
 from sweep.options import Cluster
 from sweep.words import listed
@@ -83,14 +84,15 @@ def _connected(settings: dict[str, Any], line: Line) -> Iterator[Crew]:
     """
     cluster = Cluster(**settings["cluster"])
     file, logdir = Path(settings["file"]), Path(settings["logdir"])
-    connect(cluster, file.parent, logdir)
+    packed = pack(file.parent, logdir)
+    connect(cluster)
     closed = threading.Event()
     try:
         with probing(logdir) as probe:
             if cluster.shared:
                 _check_seen(probe, logdir)
             taken = needs(cluster)
-            crew = Crew(file.name, settings["address"], logdir, taken, probe, line)
+            crew = Crew(file.name, packed, settings["address"], logdir, taken, probe, line)
             threading.Thread(target=_look, args=(line, taken, closed), name="look", daemon=True).start()
             yield crew
             crew.close()

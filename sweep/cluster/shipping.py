@@ -1,44 +1,83 @@
-"""What of a study's folder is shipped to the nodes."""
+"""A study's folder, packed for the nodes and unpacked there.
+
+Ray's own `working_dir` is not used: jobs that begin and end at the same time, and nodes on one machine, share the copy
+and remove it under each other.
+"""
 
 import fnmatch
+import io
 import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from sweep.errors import SweepError
 
 MOST = 500_000_000
-"""Bytes of a folder; Ray keeps what it ships in its head's memory, and takes no more than 512 MiB."""
+"""Bytes of a folder that are sent to the nodes at most."""
 
-_STAYS = (".?*", "__pycache__", "*.db", "*.db-wal", "*.db-shm", "node_modules")
+_SKIPPED = (".?*", "__pycache__", "*.db", "*.db-wal", "*.db-shm", "node_modules")
 
 
-def stays(folder: Path, logdir: Path) -> list[str]:
-    """What of a folder is not shipped, as Git's patterns: hidden files, databases, environments, the log directory.
+def pack(folder: Path, logdir: Path) -> bytes:
+    """A folder as a tar archive, without hidden files, databases, virtual environments and the log directory.
+
+    Links are followed.
 
     Raises:
-        SweepError: the rest is more than `MOST`, which Ray would pack before it says so, or a link in it has no end.
+        SweepError: the folder has more than `MOST` bytes, or a link in it leads back to a folder that contains it.
     """
-    patterns, size = list(_STAYS), 0
-    for path, folders, names in os.walk(folder, followlinks=True):  # as Ray does
+    archive, size = io.BytesIO(), 0
+    with tarfile.open(fileobj=archive, mode="w", dereference=True) as tar:
+        for path in _files(folder, logdir):
+            size += path.stat().st_size
+            if size > MOST:
+                raise SweepError(
+                    f"a study's folder is sent to the nodes, at most {MOST / 1e6:g} MB of it",
+                    f"more in {folder}",
+                    "have the study file in a folder of its own, and data on a path that all nodes see",
+                )
+            tar.add(path, path.relative_to(folder).as_posix())
+    return archive.getvalue()
+
+
+def unpack(archive: bytes, folder: Path) -> None:
+    """Unpack an archive into a folder that appears whole; nothing happens where it is there already."""
+    if folder.exists():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = tempfile.mkdtemp(dir=folder.parent)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            tar.extraction_filter = getattr(
+                tarfile, "data_filter", lambda member, _path: member
+            )  # new in Python 3.11.4
+            tar.extractall(staging)
+        os.rename(staging, folder)
+    except OSError:
+        shutil.rmtree(staging, ignore_errors=True)
+        if not folder.exists():  # else another process was faster
+            raise
+
+
+def _files(folder: Path, logdir: Path) -> Iterator[Path]:
+    """The files of a folder that are sent.
+
+    Raises:
+        SweepError: a link in it leads back.
+    """
+    for path, folders, names in os.walk(folder, followlinks=True):
         here = Path(path)
         for name in list(folders):
             below = here / name
-            if below == logdir or (below / "pyvenv.cfg").exists():
-                patterns.append(f"/{below.relative_to(folder).as_posix()}")
-                folders.remove(name)
-            elif _stays(name):
+            if below == logdir or (below / "pyvenv.cfg").exists() or _is_skipped(name):
                 folders.remove(name)
             elif below.is_symlink() and here.resolve().is_relative_to(below.resolve()):
-                raise SweepError("a study's folder is shipped to the nodes", f"a link that leads back, {below}")
-        size += sum((here / name).stat().st_size for name in names if not _stays(name) and (here / name).exists())
-        if size > MOST:
-            raise SweepError(
-                f"a study's folder is shipped to the nodes, at most {MOST / 1e6:g} MB of it",
-                f"more in {folder}",
-                "have the study file in a folder of its own, and data on a path that all nodes see",
-            )
-    return patterns
+                raise SweepError("a study's folder is sent to the nodes", f"a link that leads back, {below}")
+        yield from (here / name for name in sorted(names) if not _is_skipped(name) and (here / name).is_file())
 
 
-def _stays(name: str) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _STAYS)
+def _is_skipped(name: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _SKIPPED)

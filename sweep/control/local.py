@@ -32,6 +32,7 @@ class Process:
         output: the file for what it prints.
         environment: has all that must be set before it loads TensorFlow; see `environment`.
         descriptors: which it inherits.
+        folder: its working directory; None is that of this process.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Process:
         output: Path,
         environment: dict[str, str],
         descriptors: Sequence[int] = (),
+        folder: Path | None = None,
     ) -> None:
         self._output = output
         command = [sys.executable, "-m", "sweep.train.worker", file, "--connect", address, "--worker", worker]
@@ -54,6 +56,7 @@ class Process:
                 start_new_session=True,
                 env=environment,
                 pass_fds=descriptors,
+                cwd=folder,
             )
 
     def wait(self) -> Ending:

@@ -26,7 +26,6 @@ from sweep.options import Cluster
 DEFAULTS = {
     "RAY_AUTH_MODE": "token",  # else anybody who reaches the cluster runs what they like on it
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_RUNTIME_ENV_IGNORE_GITIGNORE": "1",  # what Git passes over may be the study's data
 }
 """Ray's own settings by their environment variables, where the user has not set them."""
 
@@ -60,7 +59,7 @@ class OnRay:
     """A Ray cluster as a place for workers.
 
     Args:
-        file: the study file; its folder is shipped.
+        file: the study file; its folder is sent to the nodes.
         address: the coordinator's socket.
         logdir: where run directories are, here.
         cluster: which cluster, and what a worker takes.

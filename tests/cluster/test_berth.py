@@ -9,6 +9,7 @@ import pytest
 
 from sweep.cluster.berth import Berth
 from sweep.cluster.probe import probing, sees
+from sweep.cluster.shipping import pack
 from sweep.protocol import PROTOCOL
 from tests.control.started import ONE_EPOCH, ROOT, Folder, wait_for
 
@@ -17,7 +18,7 @@ from tests.control.started import ONE_EPOCH, ROOT, Folder, wait_for
 def study(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     Folder(tmp_path, ONE_EPOCH, "trials=1, seed=7")
-    return str(tmp_path / "tiny.py")
+    return "tiny.py", pack(tmp_path, tmp_path / "runs")
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def blind(study, tmp_path):
     """A berth whose node does not see the log directory."""
     with probing(tmp_path / "runs") as probe:
         pass
-    berth = Berth(study, 1.0, 0.0, probe)
+    berth = Berth(*study, 1.0, 0.0, probe)
     yield berth
     berth.kill("0")
     for aboard in berth._aboard.values():
@@ -83,7 +84,7 @@ def test_a_worker_that_is_killed_before_it_begins_does_not_live(blind):
 def test_a_worker_without_a_gpu_sees_none_and_has_its_cores(study, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     with probing(tmp_path / "runs") as probe:
-        seeing = Berth(study, 3.0, 0.0, probe)
+        seeing = Berth(*study, 3.0, 0.0, probe)
         assert seeing.begin("0").folder is None
         pid = seeing._aboard["0"].process._process.pid
         environment = wait_for(lambda: _environment(pid))

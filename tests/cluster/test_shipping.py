@@ -1,9 +1,11 @@
-"""What of a study's folder goes to the nodes."""
+"""A study's folder as it arrives on a node."""
+
+import os
 
 import pytest
 
 from sweep.cluster import shipping
-from sweep.cluster.shipping import stays
+from sweep.cluster.shipping import pack, unpack
 from sweep.errors import SweepError
 
 
@@ -13,29 +15,50 @@ def fill(folder, names):
         (folder / name).write_text("x" * 10)
 
 
-def test_environments_and_the_log_directory_stay_and_a_package_called_env_does_not(tmp_path):
+def arrived(folder):
+    """The files below a folder."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_study_arrives_without_environments_databases_hidden_files_and_the_log_directory(tmp_path):
+    study, node = tmp_path / "study", tmp_path / "node" / "study"
+    sent = ["data/a.csv", "env/__init__.py", "env/step.py", "wine.py"]
     fill(
-        tmp_path, ["wine.py", "env/__init__.py", "env/step.py", "mine/pyvenv.cfg", "mine/lib/a.py", "runs/wine/events"]
+        study, [*sent, "mine/pyvenv.cfg", "mine/lib/a.py", "runs/wine/events", ".git/pack", "sweep.db", "sweep.db-wal"]
     )
-    assert {*stays(tmp_path, tmp_path / "runs")} - {*shipping._STAYS} == {"/mine", "/runs"}
+    (study / "wine.py").chmod(0o755)
+    unpack(pack(study, study / "runs"), node)
+    assert arrived(node) == sent
+    assert (node / "data/a.csv").read_text() == "x" * 10
+    assert os.access(node / "wine.py", os.X_OK)
 
 
-def test_a_folder_that_is_too_large_is_refused_and_what_stays_is_not_counted(tmp_path, monkeypatch):
+def test_a_folder_that_another_process_has_unpacked_stays_as_it_is(tmp_path):
+    fill(tmp_path / "study", ["wine.py"])
+    archive = pack(tmp_path / "study", tmp_path / "runs")
+    unpack(archive, tmp_path / "node" / "study")
+    fill(tmp_path / "node" / "study", ["written.txt"])
+    unpack(archive, tmp_path / "node" / "study")
+    assert arrived(tmp_path / "node") == ["study/wine.py", "study/written.txt"]
+
+
+def test_a_folder_that_is_too_large_is_refused_and_what_is_skipped_is_not_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(shipping, "MOST", 40)
     fill(tmp_path, ["wine.py", "data/a.csv", ".git/pack", "sweep.db", "runs/wine/events", "venv/pyvenv.cfg", "venv/a"])
     (tmp_path / "lost").symlink_to(tmp_path / "nowhere")
-    stays(tmp_path, tmp_path / "runs")
+    pack(tmp_path, tmp_path / "runs")
     fill(tmp_path, ["data/b.csv", "data/c.csv", "data/d.csv"])
     with pytest.raises(SweepError, match=r"at most 4e-05 MB of it: got more in .*; have the study file in a folder"):
-        stays(tmp_path, tmp_path / "runs")
+        pack(tmp_path, tmp_path / "runs")
 
 
 def test_a_link_that_leads_back_is_refused_and_another_is_followed(tmp_path):
-    study = tmp_path / "study"
+    study, node = tmp_path / "study", tmp_path / "node"
     fill(study, ["wine.py", "below/a.py"])
     fill(tmp_path, ["data/a.csv"])
     (study / "data").symlink_to(tmp_path / "data")
-    stays(study, tmp_path / "runs")
+    unpack(pack(study, study / "runs"), node)
+    assert arrived(node) == ["below/a.py", "data/a.csv", "wine.py"]
     (study / "below" / "back").symlink_to(study)
     with pytest.raises(SweepError, match=r"got a link that leads back, .*/below/back"):
-        stays(study, tmp_path / "runs")
+        pack(study, study / "runs")

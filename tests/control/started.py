@@ -174,7 +174,12 @@ class Started:
 
     def reporting(self) -> list[RunRecord]:
         """Runs that have reported an epoch and are running, as soon as there is one."""
-        return wait_for(lambda: [run for run in self.folder.runs() if run.state == "RUNNING" and run.epoch])
+
+        def reporting() -> list[RunRecord]:
+            assert self.process.poll() is None, f"it has ended, with exit status {self.process.returncode}"
+            return [run for run in self.folder.runs() if run.state == "RUNNING" and run.epoch]
+
+        return wait_for(reporting)
 
     def training(self) -> list[psutil.Process]:
         """The workers that have a trial."""
