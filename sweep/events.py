@@ -189,7 +189,7 @@ def end_run(run: RunRecord) -> None:
         writer.add(hparams.build_end(run.state, time.time()), 0)
         known = {"seed": run.seed, "attempt": run.attempt}
         about = {key: value for key, value in known.items() if value is not None}
-        text = run_text(run.name or "", run.params, run.state, run.reason or "", about, list(map(str, run.findings)))
+        text = run_text(run.name or "", run.params, run.state, run.why or "", about, list(map(str, run.findings)))
         writer.text(RUN_TAG, text, step=1)
 
 

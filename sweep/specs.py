@@ -1,10 +1,13 @@
 """Samplers and pruners by name and settings: the text that `--sampler`, `--pruner` and `Study` take.
 
 A spec is a name, with settings where the defaults will not do: `median`, `median(n_startup_trials=5)`,
-`patient(median, patience=3)`, `grid(lr=[0.1, 0.01], bs=[16, 32])`. Its settings are those of Optuna's class, by the
-same names and in the same order; Optuna's class names stand for ours (`MedianPruner` is `median`). It is read as a
-Python expression and never evaluated: values are numbers, texts in quotes, True, False, None, lists and dicts of these,
-and specs where a sampler or pruner takes another one. Importing this module does not import Optuna.
+`patient(median, patience=3)`, `grid(lr=[0.1, 0.01], bs=[16, 32])`. Its settings are those of Optuna's class, with the
+same names in the same order, and Optuna's class names work too (`MedianPruner` is `median`). It is read as a Python
+expression and never evaluated: values are numbers, texts in quotes, True, False, None, lists and dicts of these, and
+specs where a sampler or pruner takes another one.
+
+A pruner's settings are declared by its rule in `sweep.core.pruners`, a sampler's by Optuna's class. Neither importing
+this module nor reading a pruner imports Optuna.
 """
 
 import ast
@@ -13,9 +16,11 @@ import importlib.util
 import inspect
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from sweep.core.pruners import RULES, Rule
+from sweep.core.pruners.rule import bounds_of
 from sweep.errors import StudyError
 
 if TYPE_CHECKING:
@@ -35,45 +40,28 @@ SAMPLERS: dict[str, str] = {
     "grid": "every combination of the values given: grid(lr=[0.1, 0.01], bs=[16, 32])",
     "bruteforce": "every combination that the search space has, without repeats",
 }
-PRUNERS: dict[str, str] = {
-    "median": "stops a run whose best is worse than the median of finished runs at the same epoch; the default",
-    "percentile": "as median with another percentile: percentile(25) keeps the best quarter",
-    "halving": "keeps the best fraction at each rung of epochs (asynchronous successive halving)",
-    "hyperband": "successive halving in several brackets, which begin to stop runs at different epochs",
-    "threshold": "stops a run whose value leaves fixed bounds: threshold(upper=2.0)",
-    "patient": "stops what another pruner would once there is no improvement: patient(median, patience=3)",
-    "nop": "stops nothing (a loss that is NaN or infinite still ends its run)",
-}
+PRUNERS: dict[str, str] = {name: rule.help for name, rule in RULES.items()}
 
 LONGEST = 60  # characters of a wrong name that are repeated
 
-_ALIASES = {"successivehalving": "halving", "asha": "halving"}
+_ALIASES = {alias: name for name, rule in RULES.items() for alias in rule.aliases}
 # Packages that Optuna imports only when the sampler first proposes, long after a study has begun.
 _PACKAGES = {"cmaes": ("cmaes",), "gp": ("torch", "scipy"), "qmc": ("scipy",)}
-# Bounds that Optuna does not check itself; below them it fails in the middle of a study.
-_LEAST = {
-    "n_startup_trials": 0,
-    "n_ei_candidates": 1,
-    "popsize": 2,
-    "dividing_parameter": 1,
-    "min_resource": 1,
-    "max_resource": 1,
-    "reduction_factor": 2,
-    "bootstrap_count": 0,
-}
+# Bounds of samplers' settings that Optuna does not check itself; below them it fails in the middle of a study.
+_LEAST = {"n_startup_trials": 0, "n_ei_candidates": 1, "popsize": 2, "dividing_parameter": 1}
 _EXAMPLE = {"sampler": "tpe(n_startup_trials=20)", "pruner": "median(n_startup_trials=5)"}
 _TYPES: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str, "dict": dict}
+_WITHIN: dict[str, Kind] = {"BaseSampler": "sampler", "Rule": "pruner"}  # types of settings that are specs
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A sampler or pruner read from text.
+    """A sampler read from text.
 
-    `name` is one of `SAMPLERS` or `PRUNERS`; `settings` holds a value for every setting that can be given as text,
-    defaults included. The settings of `grid` are its parameters, each with its list of values.
+    `name` is one of `SAMPLERS`; `settings` holds a value for every setting that can be given as text, defaults
+    included. The settings of `grid` are its parameters, each with its list of values.
     """
 
-    kind: Kind
     name: str
     settings: Mapping[str, Any]
 
@@ -82,15 +70,15 @@ def make_sampler(spec: str, seed: int | None) -> "BaseSampler":
     """The sampler that a spec describes.
 
     Args:
-        spec: such as `tpe` or `grid(lr=[0.1, 0.01])`.
+        spec: for example `tpe` or `grid(lr=[0.1, 0.01])`.
         seed: from 0 to 2**32 - 1; None draws one.
 
     Raises:
         StudyError: no such sampler or setting, a value that cannot be, or a package that is not installed.
     """
     if seed is not None and not 0 <= seed < 2**32:
-        raise StudyError("a seed is a whole number from 0 to 4294967295", repr(seed))
-    return cast("BaseSampler", build(parse("sampler", spec), seed))
+        raise StudyError(f"A seed must be a whole number from 0 to 4294967295, not {seed!r}.")
+    return build(cast(Spec, parse("sampler", spec)), seed)
 
 
 def make_pruner(spec: str) -> "BasePruner":
@@ -99,60 +87,73 @@ def make_pruner(spec: str) -> "BasePruner":
     Raises:
         StudyError: no such pruner or setting, or a value that cannot be.
     """
-    return cast("BasePruner", build(parse("pruner", spec)))
+    return optuna_pruner(pruner_rule(spec))
 
 
 def prunes(spec: str) -> bool:
-    """Whether a pruner's spec can stop a run at all: all but `nop` can. Does not import Optuna.
+    """Whether a pruner's spec can stop a run at all.
 
     Raises:
-        StudyError: the text is no spec, or names no pruner.
+        StudyError: see `pruner_rule`.
     """
-    node = _expression("pruner", spec)
-    while _name("pruner", node) == "patient":  # alone it only delays what it wraps
-        given = {keyword.arg: keyword.value for keyword in node.keywords} if isinstance(node, ast.Call) else {}
-        inner = node.args[0] if isinstance(node, ast.Call) and node.args else given.get("wrapped_pruner")
-        if inner is None or isinstance(inner, ast.Constant):
-            return True
-        node = inner
-    return _name("pruner", node) != "nop"
+    return pruner_rule(spec).stops
 
 
-def parse(kind: Kind, text: str) -> Spec:
-    """Read a spec.
+def parse(kind: Kind, text: str) -> Spec | Rule:
+    """Read a spec: a sampler's as a `Spec`, a pruner's as a `Rule`.
 
     Raises:
-        StudyError: the text is no spec, or a name, a setting or a value's type is wrong.
+        StudyError: the text is no spec, or a name, a setting or a value is wrong.
     """
     return _parse_node(kind, _expression(kind, text))
 
 
-def build(spec: Spec, seed: int | None = None) -> "BaseSampler | BasePruner":
-    """The Optuna object of a spec.
+def pruner_rule(text: str) -> Rule:
+    """The rule that a pruner's spec describes. Does not import Optuna.
+
+    Raises:
+        StudyError: the text is no spec, or a name, a setting or a value is wrong.
+    """
+    return cast(Rule, parse("pruner", text))
+
+
+def optuna_pruner(rule: Rule) -> "BasePruner":
+    """Optuna's pruner that decides as a rule does."""
+    from optuna import pruners
+
+    settings = {item.name: getattr(rule, item.name) for item in fields(rule) if item.init}  # type: ignore[arg-type]
+    arguments = {name: optuna_pruner(value) if isinstance(value, Rule) else value for name, value in settings.items()}
+    return cast("BasePruner", _made(rule.name, getattr(pruners, rule.optuna), arguments))
+
+
+def build(spec: Spec, seed: int | None) -> "BaseSampler":
+    """Optuna's sampler of a spec.
 
     Raises:
         StudyError: Optuna refuses a value (with its reason), or a package is missing.
     """
-    import optuna
-
     missing = [package for package in _PACKAGES.get(spec.name, ()) if importlib.util.find_spec(package) is None]
     if missing:
         packages = " and ".join(missing)
-        raise StudyError(f"the sampler {spec.name} needs {packages}", remedy=f"pip install {' '.join(missing)}")
+        raise StudyError(f"The sampler {spec.name} needs {packages}.", remedy=f"Run pip install {' '.join(missing)}.")
     arguments = {
         name: build(value, seed) if isinstance(value, Spec) else value for name, value in spec.settings.items()
     }
     if spec.name == "grid":
         arguments = {"search_space": arguments}
-    if spec.kind == "sampler":
-        arguments["seed"] = seed
+    return cast("BaseSampler", _made(spec.name, _sampler_class(spec.name), {**arguments, "seed": seed}))
+
+
+def _made(name: str, made: Any, arguments: Mapping[str, Any]) -> Any:
+    """One of Optuna's objects, from its class and its arguments."""
+    from optuna.exceptions import ExperimentalWarning
+
     with warnings.catch_warnings():
-        # Whoever names one of Optuna's experimental classes has chosen it.
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.simplefilter("ignore", ExperimentalWarning)  # naming an experimental class is choosing it
         try:
-            return cast("BaseSampler | BasePruner", _class(spec.name)(**arguments))
+            return made(**arguments)
         except (ValueError, TypeError) as error:
-            raise StudyError(f"Optuna refuses the settings of {spec.name}", str(error).rstrip(".")) from None
+            raise StudyError(f"Optuna refuses the settings of {name}", str(error).rstrip(".")) from None
 
 
 def _expression(kind: Kind, text: str) -> ast.expr:
@@ -164,7 +165,7 @@ def _expression(kind: Kind, text: str) -> ast.expr:
         raise _malformed(kind, text) from None
 
 
-def _parse_node(kind: Kind, node: ast.expr) -> Spec:
+def _parse_node(kind: Kind, node: ast.expr) -> Spec | Rule:
     name = _name(kind, node)
     call = node if isinstance(node, ast.Call) else ast.Call(func=node, args=[], keywords=[])
     if any(isinstance(argument, ast.Starred) for argument in call.args) or any(k.arg is None for k in call.keywords):
@@ -172,11 +173,16 @@ def _parse_node(kind: Kind, node: ast.expr) -> Spec:
     given: dict[str, ast.expr] = {}
     for keyword in call.keywords:
         if keyword.arg in given:
-            raise StudyError(f"each setting of {name} is given once", f"{keyword.arg} twice")
+            raise StudyError(f"{name} has the setting {keyword.arg} more than once.", remedy="Give it once.")
         given[str(keyword.arg)] = keyword.value
     if name == "grid":
-        return Spec(kind, name, _grid(call.args, given))
-    return Spec(kind, name, _settings(name, call.args, given))
+        return Spec(name, _grid(call.args, given))
+    if kind == "sampler":
+        return Spec(name, _settings(name, _sampler_class(name), call.args, given))
+    rule = RULES[name](**_settings(name, RULES[name], call.args, given))
+    if (problem := rule.problem()) is not None:
+        raise StudyError(f"{name} {problem}.")
+    return rule
 
 
 def _name(kind: Kind, node: ast.expr) -> str:
@@ -184,7 +190,7 @@ def _name(kind: Kind, node: ast.expr) -> str:
     head = node.func if isinstance(node, ast.Call) else node
     if not isinstance(head, ast.Name):
         raise _malformed(kind, ast.unparse(node))
-    names = SAMPLERS if kind == "sampler" else PRUNERS
+    names = list(SAMPLERS if kind == "sampler" else RULES)
     name = head.id.lower().replace("_", "").removesuffix(kind)
     name = _ALIASES.get(name, name)
     if name not in names:
@@ -196,29 +202,30 @@ def _name(kind: Kind, node: ast.expr) -> str:
 
 
 def _malformed(kind: Kind, text: str) -> StudyError:
-    return StudyError(f"a {kind} is given as a name with settings", repr(text), f"for example {_EXAMPLE[kind]}")
+    return StudyError(f"Not a {kind}: {text!r}.", remedy=f"Give its name and settings: for example {_EXAMPLE[kind]}")
 
 
-def _settings(name: str, positional: list[ast.expr], given: dict[str, ast.expr]) -> dict[str, Any]:
-    signature = inspect.signature(_class(name))
+def _settings(name: str, made: Any, positional: list[ast.expr], given: dict[str, ast.expr]) -> dict[str, Any]:
+    """The settings of a class by name, with its defaults where none is given."""
+    signature = inspect.signature(made)
     offered = {setting: parameter for setting, parameter in signature.parameters.items() if _can_be_text(parameter)}
-    there_are = "its settings are " + ", ".join(map(_shown, offered.values())) if offered else "it has no settings"
+    there_are = f"Its settings are {', '.join(map(_shown, offered.values()))}." if offered else "It has no settings."
     if "seed" in given and name in SAMPLERS:
-        raise StudyError(f"the seed of {name} is the study's", ast.unparse(given["seed"]), "give it as --seed")
+        raise StudyError(f"The seed of {name} is the study's.", remedy="Give it as --seed, or as Study(seed=...).")
     for setting in given:
         if setting not in offered:
             nearest = difflib.get_close_matches(setting, offered, 1)
-            meant = f"did you mean {nearest[0]}? " if nearest else ""
-            raise StudyError(f"{name} has no such setting", setting, meant + there_are)
+            meant = f"Did you mean {nearest[0]}? " if nearest else ""
+            raise StudyError(f"{name} has no setting {setting}.", remedy=meant + there_are)
     try:
         bound = signature.bind_partial(*positional, **given)
     except TypeError as error:
-        raise StudyError(f"{name} does not take its settings so", str(error), there_are) from None
+        raise StudyError(f"{name} does not take these settings: {error}.", remedy=there_are) from None
     if not bound.arguments.keys() <= offered.keys():
-        raise StudyError(f"{name} does not take its settings so", "too many positional arguments", there_are)
+        raise StudyError(f"{name} does not take these settings: too many positional arguments.", remedy=there_are)
     for setting, parameter in offered.items():
         if parameter.default is parameter.empty and setting not in bound.arguments:
-            raise StudyError(f"{name} needs the setting {setting}", remedy=there_are)
+            raise StudyError(f"{name} needs the setting {setting}.", remedy=there_are)
     read = {setting: _value(name, offered[setting], node) for setting, node in bound.arguments.items()}
     return {setting: read.get(setting, parameter.default) for setting, parameter in offered.items()}
 
@@ -229,26 +236,28 @@ def _can_be_text(parameter: inspect.Parameter) -> bool:
 
 
 def _accepted(parameter: inspect.Parameter) -> set[str]:
-    """The types of an annotation that a spec can hold, such as `{"int", "None"}` or `{"BasePruner"}`."""
+    """The types of an annotation that a spec can hold: for example `{"int", "None"}` or `{"Rule"}`."""
     annotation = parameter.annotation
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
-    words = {word.strip().strip("'\"").partition("[")[0] for word in text.split("|")}
-    return words & {*_TYPES, "None", "BaseSampler", "BasePruner"}
+    words = {word.strip().strip("'\"").partition("[")[0].rpartition(".")[2] for word in text.split("|")}
+    return words & {*_TYPES, "None", *_WITHIN}
 
 
 def _value(name: str, parameter: inspect.Parameter, node: ast.expr) -> Any:
     accepted = _accepted(parameter)
-    for kind, base in (("sampler", "BaseSampler"), ("pruner", "BasePruner")):
+    for base, kind in _WITHIN.items():
         if base in accepted and not isinstance(node, ast.Constant):
-            return _parse_node(cast(Kind, kind), node)
+            return _parse_node(kind, node)
     value = _literal(parameter.name, node)
     fits = type(value) in {_TYPES[word] for word in accepted & _TYPES.keys()}
     if not (fits or (value is None and "None" in accepted) or (type(value) is int and "float" in accepted)):
-        wanted = " or ".join(word.removeprefix("Base").lower() for word in sorted(accepted) if word != "None")
-        raise StudyError(f"{parameter.name} of {name} is of type {wanted}", repr(value))
-    least = _LEAST.get(parameter.name)
-    if least is not None and type(value) is int and value < least:
-        raise StudyError(f"{parameter.name} of {name} is at least {least}", repr(value))
+        wanted = " or ".join(_WITHIN.get(word, word) for word in sorted(accepted) if word != "None")
+        raise StudyError(f"{parameter.name} of {name} must be of type {wanted}, not {value!r}.")
+    least, most = bounds_of(RULES[name], parameter.name) if name in RULES else (_LEAST.get(parameter.name), None)
+    is_number = type(value) in (int, float)
+    if is_number and ((least is not None and value < least) or (most is not None and value > most)):
+        wanted = f"at least {least}" if most is None else f"between {least} and {most}"
+        raise StudyError(f"{parameter.name} of {name} must be {wanted}, not {value!r}.")
     return value
 
 
@@ -256,8 +265,9 @@ def _literal(name: str, node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        remedy = f"write {ast.unparse(node)!r} for a text" if isinstance(node, ast.Name) else None
-        raise StudyError(f"{name} is a number, a text, True, False or None", ast.unparse(node), remedy) from None
+        remedy = f"If it is text, write {ast.unparse(node)!r}." if isinstance(node, ast.Name) else None
+        rule = f"{name} must be a number, text in quotes, True, False or None, not {ast.unparse(node)}."
+        raise StudyError(rule, remedy=remedy) from None
 
 
 def _grid(positional: list[ast.expr], given: dict[str, ast.expr]) -> dict[str, list[Any]]:
@@ -266,27 +276,28 @@ def _grid(positional: list[ast.expr], given: dict[str, ast.expr]) -> dict[str, l
     for node in positional:
         table = _literal("the search space of grid", node)
         if not isinstance(table, dict):
-            raise StudyError("grid takes its parameters by name", ast.unparse(node), "such as grid(lr=[0.1, 0.01])")
+            raise StudyError(
+                f"grid takes its parameters by name, not {ast.unparse(node)}.",
+                remedy="Write them like this: grid(lr=[0.1, 0.01])",
+            )
         space.update(table)
     space.update({name: _literal(name, node) for name, node in given.items()})
     if not space:
-        raise StudyError("grid needs the values to try", "none", "such as grid(lr=[0.1, 0.01], bs=[16, 32])")
+        raise StudyError("grid needs values to try.", remedy="For example: grid(lr=[0.1, 0.01], bs=[16, 32])")
     for name, values in space.items():
         plain = isinstance(values, list | tuple) and all(
             v is None or type(v) in (bool, int, float, str) for v in values
         )
         if not (isinstance(name, str) and plain and values):
-            raise StudyError(f"{name} of grid is a list of numbers, texts, True, False or None", repr(values))
+            raise StudyError(f"{name} of grid must be a list of numbers, texts, True, False or None, not {values!r}.")
     return {name: list(values) for name, values in space.items()}
 
 
-def _class(name: str) -> Any:
-    """Optuna's class: all but one are called as we call them, but for case."""
-    import optuna
+def _sampler_class(name: str) -> Any:
+    """Optuna's class of a sampler, whose name is ours apart from its case."""
+    from optuna import samplers
 
-    module, ending = (optuna.samplers, "sampler") if name in SAMPLERS else (optuna.pruners, "pruner")
-    wanted = ("successivehalving" if name == "halving" else name) + ending
-    return getattr(module, next(entry for entry in dir(module) if entry.lower() == wanted))
+    return getattr(samplers, next(entry for entry in dir(samplers) if entry.lower() == f"{name}sampler"))
 
 
 def _shown(parameter: inspect.Parameter) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from sweep.core.pruners import Verdict
 from sweep.names import KeyTable, encode
 from sweep.store import Owner, RunRecord, Store, StudyRecord, tables
 
@@ -187,7 +188,8 @@ def _example_run(
         last=values[-1] if values else None,
         best=best,
         best_epoch=values.index(best) if best is not None else None,
-        reason=_reason(fails=fails, pruned=pruned and not running, values=values),
+        reason="ValueError: no" if fails else None,
+        verdict=_verdict(values) if pruned and not fails and not running else None,
         traceback=TRACEBACK if fails else None,
         worker="1",
         started=1.7e9 + number,
@@ -197,7 +199,7 @@ def _example_run(
     return made, losses
 
 
-def _reason(*, fails: bool, pruned: bool, values: Sequence[float]) -> str | None:
-    if fails:
-        return "ValueError: no"
-    return f"median: {values[-1]:.4g} is above 52.31, the median of 11 runs at this epoch" if pruned else None
+def _verdict(values: Sequence[float]) -> Verdict:
+    best = min(values)
+    details = {"percentile": 50.0, "best_epoch_index": values.index(best)}
+    return Verdict("median", "val_loss", best, len(values) - 1, round(best - 1.5, 2), 11, details)

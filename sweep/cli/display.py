@@ -264,7 +264,7 @@ class PlainDisplay:
         state = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "WAITING": "queued again"}[run.state]
         study = self._board.study
         value = f" {_result(run, study)}" if study is not None and _result(run, study) else ""
-        reason = f": {run.reason}" if run.reason else ""
+        reason = f": {run.why}" if run.why else ""
         count = f" [{self._board.done()}/{study.trials}]" if study is not None and run.state in FINISHED else ""
         self._say(
             f"{state} {run.name or format_number(run.number)} after {counted(run.epoch, 'epoch')}{value}"

@@ -13,6 +13,7 @@ from typing import Any, Self
 from sweep.control.progress import Opening
 from sweep.control.start import Outcome
 from sweep.objective import Objective
+from sweep.read.report import verdict_object
 from sweep.read.runs import finished
 from sweep.store import RunRecord, counts_of
 
@@ -108,7 +109,8 @@ class JsonDisplay:
             values=run.values if run.values is not None and len(run.values) > 1 else None,
             feasible=run.feasible,
             best=run.best,
-            reason=run.reason,
+            reason=run.why,
+            verdict=verdict_object(run),
             duration=round(run.duration, 3) if run.duration is not None else None,
         )
 

@@ -40,7 +40,7 @@ def rerun(store: Store, words: Sequence[str]) -> bool:
     then = store.metrics(study.study_id, [run.number]).get(run.number, {})
     if now.state == "FAIL" or run.state == "FAIL":
         print_whole(f"{run.name} was {run.state}{_why(run)}; now it is {now.state}{_why(now)}")
-        return now.state == run.state and now.reason == run.reason
+        return now.state == run.state and now.why == run.why
     return _say_comparison(run, compare(then, epochs))
 
 
@@ -128,4 +128,4 @@ def _say_comparison(run: RunRecord, comparison: Comparison) -> bool:
 
 
 def _why(run: RunRecord) -> str:
-    return f" ({run.reason})" if run.reason else ""
+    return f" ({run.why})" if run.why else ""

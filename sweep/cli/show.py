@@ -71,7 +71,7 @@ def _findings(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> lis
         ("constraints", _constraints(run)),
         ("best run", _best(run, best)),
         (objectives(study)[0].name, ", ".join(numbers) or None),
-        ("reason", run.reason and one_line(run.reason)),
+        ("reason", run.why and one_line(run.why)),
         *(("finding" if place == 0 else "", one_line(str(found))) for place, found in enumerate(run.findings)),
     ]
 

@@ -83,7 +83,7 @@ def runs_grid(
         columns += _parameter_columns(study, runs)
     # Of findings the kind, such as `overfitting`; the evidence is for `sweep show`.
     columns.append(Column("finding", [mark(run.findings) for run in runs], keep=56, shrink=12, style="magenta"))
-    columns.append(Column("reason", [one_line(run.reason or "") for run in runs], keep=55, shrink=16))
+    columns.append(Column("reason", [one_line(run.why or "") for run in runs], keep=55, shrink=16))
     columns = [column for column in columns if any(column.cells) or not runs]
     states = {("state", place): STATE_STYLES.get(run.state, "") for place, run in enumerate(runs)}
     return Grid(columns, ["bold" if marked else "" for marked in is_best], states)

@@ -20,6 +20,7 @@ from sweep.control.live import Fenced, Live
 from sweep.control.opened import Opened
 from sweep.control.opening import open_study
 from sweep.control.progress import Silent, Watcher
+from sweep.core.pruners import Verdict
 from sweep.declaration import Declaration
 from sweep.errors import StudyError, SweepError
 from sweep.options import Settings
@@ -199,6 +200,7 @@ class Coordinator:
         values: list[float] | None = None,
         reason: str | None = None,
         traceback: str | None = None,
+        verdict: Verdict | None = None,
     ) -> RunRecord:
         """End a trial; returns when its end is on the disk.
 
@@ -210,7 +212,7 @@ class Coordinator:
         state, reason = self._endings.settle(state, values, reason, len(opened.declaration.objective))
         frozen = opened.search.tell(live.trial, TrialState[state], values, hopeless=ran_out(reason))
         with self.changed:
-            run = opened.ledger.end(frozen, reason, traceback, seconds=live.seconds)
+            run = opened.ledger.end(frozen, reason, traceback, seconds=live.seconds, verdict=verdict)
             del self._live[frozen.number]
             parameters_fault = self._endings.learn(opened.ledger, run, opened.search.teach)
             repeated = None if parameters_fault else self._endings.repeated(run)

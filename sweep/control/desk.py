@@ -11,9 +11,9 @@ from sweep.control.coordinator import Coordinator
 from sweep.control.domains import check_text
 from sweep.control.ending import same_parameters
 from sweep.control.live import Live
-from sweep.control.pruning import Verdict
 from sweep.control.relief import Relief
 from sweep.control.search import UnfitValue
+from sweep.core.pruners import Verdict, sentence
 from sweep.declaration import Declaration
 from sweep.errors import StudyError
 from sweep.finding import Finding
@@ -192,17 +192,16 @@ class Desk:
         losses = ["loss", "val_loss"] if opened.declaration.broken == "prune" else []
         watched = [*losses, *(opened.declaration.objective if several else [training.monitor or ""])]
         finite = all(math.isfinite(metrics[name]) for name in watched if name in metrics)
-        found = Verdict(True, broken) if broken is not None else Verdict(False)
         value = metrics.get(training.monitor or "")
         if several or not training.judged or value is None:
             reason = f"a loss or metric is NaN or infinite at epoch {epoch + 1}"
-            return self._answer(live, found if finite else Verdict(True, reason), broken=not finite)
+            return self._answer(live, broken if finite else reason, broken=not finite)
         step = epoch - training.first
         opened.search.report(live.trial, step, value)
-        if found.prune and finite:
-            return self._answer(live, found)
-        verdict = opened.search.pruning.verdict(opened.search.frozen(live.trial), step, value, finite)
-        return self._answer(live, verdict, broken=not finite)
+        if broken is not None and finite:
+            return self._answer(live, broken)
+        why = opened.search.pruning.verdict(opened.search.frozen(live.trial), step, value, finite)
+        return self._answer(live, why, broken=not finite)
 
     def report(self, worker: str, number: int, step: int, value: float) -> dict[str, Any]:
         """An objective of plain Optuna reports a value; it may ask for the verdict afterwards.
@@ -230,7 +229,7 @@ class Desk:
         frozen = search.frozen(live.trial)
         step = frozen.last_step
         if step is None:
-            return self._answer(live, Verdict(False))
+            return self._answer(live, None)
         value = frozen.intermediate_values[step]
         return self._answer(live, search.pruning.verdict(frozen, step, value), broken=not math.isfinite(value))
 
@@ -277,8 +276,9 @@ class Desk:
         elif state == "FAIL":
             run = self._coordinator.fail(live, reason or "it failed", traceback)
         else:
-            run = self._coordinator.end(live, state, values, reason, traceback)
-        return {"state": run.state, "reason": run.reason, "duration": run.duration}
+            verdict = live.verdict if state == "PRUNED" else None
+            run = self._coordinator.end(live, state, values, reason, traceback, verdict)
+        return {"state": run.state, "reason": run.why, "duration": run.duration}
 
     def _record(
         self, number: int, epoch: int, metrics: dict[str, float], findings: list[dict[str, Any]] | None = None
@@ -307,13 +307,16 @@ class Desk:
             return {"last": value}
         return {"last": value, "best": value, "best_epoch": epoch}
 
-    def _answer(self, live: Live, verdict: Verdict, *, broken: bool = False) -> dict[str, Any]:
+    def _answer(self, live: Live, why: Verdict | str | None, *, broken: bool = False) -> dict[str, Any]:
+        """Whether a trial continues; `why` says why it should not."""
         coordinator = self._coordinator
         with coordinator.lock:
+            live.verdict = None
             if live.condemned is not None:
                 return {"verdict": "prune", "reason": live.condemned}
-            if verdict.prune and (broken or not live.shielded):
-                return {"verdict": "prune", "reason": verdict.reason}
+            if why is not None and (broken or not live.shielded):
+                live.verdict = why if isinstance(why, Verdict) else None
+                return {"verdict": "prune", "reason": sentence(why) if isinstance(why, Verdict) else why}
             if coordinator.requeues:
                 return {"verdict": "requeue", "reason": coordinator.stopped or ""}
             return {"verdict": "go"}

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import optuna
 
+from sweep.core.pruners import Verdict
+
 
 @dataclass
 class Live:
@@ -18,6 +20,7 @@ class Live:
     named: bool = False
     shielded: bool = False  # from its pruner
     condemned: str | None = None  # why it is to be pruned at its next epoch
+    verdict: Verdict | None = None  # of its pruner, which its worker has been given
     ending: bool = False  # its end, or its return to the queue, is under way: nobody else may end it
 
     @property

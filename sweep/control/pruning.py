@@ -1,33 +1,39 @@
-"""Verdicts on running trials: go on, or stop and why.
+"""Verdicts on running trials: continue, or stop and why.
 
-A step counts from 0, as Optuna counts; a reason says `epoch N` where N = step + 1, the number of epochs finished.
+The rules are in `sweep.core.pruners`. Successive halving and hyperband decide here, through Optuna's pruner, which
+notes each rung with the trial.
+
+A step counts from 0, as Optuna counts; people see `epoch N` where N = step + 1, the number of finished epochs.
 """
 
+import copy
 import math
 import threading
-from typing import cast
+from collections.abc import Mapping
 
 from optuna import Study
-from optuna.pruners import BasePruner
-from optuna.trial import FrozenTrial
+from optuna.pruners import BasePruner, HyperbandPruner
+from optuna.trial import FrozenTrial, TrialState
 
-from sweep.control.rules import Verdict, make_rule
-from sweep.specs import build, parse
+from sweep.core.pruners import Judge, Rule, Verdict
+from sweep.core.pruners.rungs import Rungs
+from sweep.objective import Objective
+from sweep.specs import optuna_pruner, pruner_rule
 
-__all__ = ["Pruning", "Verdict"]
+_RUNG = "completed_rung_"  # Optuna's SuccessiveHalvingPruner: the value with which a trial reached a rung
 
 
 class Pruning:
     """The verdicts of one study.
 
     Args:
-        study: holds the trials; one objective, unless the pruner is `nop`. The finished ones count from the beginning.
-            Its pruner becomes the one described here, since Optuna's samplers look at the brackets of a hyperband.
-        spec: a pruner, such as `median(n_startup_trials=5)`; see `sweep.specs`.
-        objective: what reasons call the reported value, such as `val_loss`.
+        study: holds the trials; one objective, unless the pruner is `nop`. Its finished trials count from the
+            beginning. Its pruner becomes the one described here, since Optuna's samplers look at hyperband's brackets.
+        spec: a pruner: for example `median(n_startup_trials=5)`; see `sweep.specs`.
+        objective: the name of the reported value: for example `val_loss`.
 
-    Threads: verdicts and ends may come from several at once; one lock holds them apart. Since Optuna's pruners write to
-    the study's storage, nobody may call in here while holding a lock of that storage.
+    Safe to use from any thread: a lock separates verdicts and ends. Optuna's pruners write to the study's storage, so
+    nobody may call a method while holding a lock of that storage.
 
     Raises:
         StudyError: the spec is none.
@@ -35,37 +41,107 @@ class Pruning:
 
     def __init__(self, study: Study, spec: str, *, objective: str = "value") -> None:
         self._lock = threading.Lock()
-        self._objective = objective
-        pruner = parse("pruner", spec)
-        study.pruner = cast(BasePruner, build(pruner))
-        self._rule = make_rule(pruner, study.pruner, study, objective)
+        self._study = study
+        self._objective = Objective(objective, study.directions[0].name.lower())
+        self._rungs: list[_RungsJudge] = []
+        self._rule = pruner_rule(spec)
+        study.pruner = optuna_pruner(self._rule)
+        self._judge = self._judge_of(self._rule)
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        self._judge.completed({trial.number: trial.intermediate_values for trial in complete})
 
-    def verdict(self, trial: FrozenTrial, step: int, value: float, finite: bool = True) -> Verdict:
-        """The verdict on a trial that reports an epoch; asking again gives the same one and counts nothing twice.
+    def _judge_of(self, rule: Rule) -> Judge:
+        if isinstance(rule, Rungs):  # samplers ask the study's own pruner for brackets, which it makes as it judges
+            pruner = self._study.pruner if rule is self._rule else optuna_pruner(rule)
+            self._rungs.append(_RungsJudge(rule, pruner, self._study, self._objective))
+            return self._rungs[-1]
+        return rule.judge(self._objective, self._judge_of)
 
-        A value that is NaN or infinite stops the trial, whatever the pruner.
+    def verdict(self, trial: FrozenTrial, step: int, value: float, finite: bool = True) -> Verdict | str | None:
+        """Why a trial stops after an epoch that it reports: a verdict or, where a value is NaN or infinite, a text.
+
+        None lets it continue. Asking again gives the same answer and counts nothing twice.
 
         Args:
             trial: the trial with the values reported before; it may hold this one already.
             step: the epoch, counting from 0.
             value: the objective at this epoch.
-            finite: False where another value of the epoch, such as the loss, is NaN or infinite.
+            finite: False if another value of the epoch, for example the loss, is NaN or infinite.
         """
         if not (finite and math.isfinite(value)):
-            return Verdict(True, _broken(self._objective, step, value))
+            return _broken(self._objective.name, step, value)
         values = trial.intermediate_values
         if step not in values or values[step] != value:
             values = {**values, step: value}
         last = max(values)  # rules look at the trial's last step, also where steps arrive out of order
         if not math.isfinite(values[last]):
-            return Verdict(True, _broken(self._objective, last, values[last]))
+            return _broken(self._objective.name, last, values[last])
         with self._lock:
-            return self._rule.judge(trial, values)
+            return self._judge.verdict(trial.number, values)
 
     def ended(self, trial: FrozenTrial) -> None:
-        """Count a finished trial among those that others are held against; once, however often it is given."""
+        """Count a finished trial among those that others are compared with; once, however often it is given."""
         with self._lock:
-            self._rule.ended(trial)
+            for judge in self._rungs:
+                judge.forget(trial.number)
+            if trial.state == TrialState.COMPLETE:
+                self._judge.completed({trial.number: trial.intermediate_values})
+
+
+class _RungsJudge(Judge):
+    """Successive halving or hyperband: Optuna decides."""
+
+    def __init__(self, rule: Rungs, pruner: BasePruner, study: Study, objective: Objective) -> None:
+        self._rule = rule
+        self._pruner = pruner
+        self._study = study
+        self._objective = objective
+        # By trial number, step and verdict: asked again, Optuna would find the rung noted and let the trial continue.
+        self._stopped: dict[int, tuple[int, Verdict]] = {}
+
+    def forget(self, number: int) -> None:
+        """Let go of a trial that has ended."""
+        self._stopped.pop(number, None)
+
+    def verdict(self, number: int, values: Mapping[int, float]) -> Verdict | None:
+        step = max(values)
+        if self._stopped.get(number, (None,))[0] == step:
+            return self._stopped[number][1]
+        # The rungs that a trial has passed are in its system attributes. They are read from the storage: with an older
+        # copy of the trial, Optuna would count it at the same rung twice.
+        storage = self._study._storage
+        trial_id = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
+        trial = copy.copy(storage.get_trial(trial_id))
+        trial.intermediate_values = dict(values)
+        if not self._pruner.prune(self._study, trial):
+            return None
+        self._stopped[number] = step, self._lost(trial)
+        return self._stopped[number][1]
+
+    def _lost(self, trial: FrozenTrial) -> Verdict:
+        """What Optuna has found, read off the rung that it noted with the trials."""
+        step = max(trial.intermediate_values)
+        value = trial.intermediate_values[step]
+        trials = self._study.get_trials(deepcopy=False)
+        own = trials[trial.number].system_attrs
+        rung = max(int(key.removeprefix(_RUNG)) for key in own if key.startswith(_RUNG))
+        details = {"rung": rung}
+        if isinstance(self._pruner, HyperbandPruner):
+            details["bracket"] = self._pruner._get_bracket_id(self._study, trial)
+            trials = [
+                other for other in trials if self._pruner._get_bracket_id(self._study, other) == details["bracket"]
+            ]
+        key = f"{_RUNG}{rung}"
+        entered = [other.system_attrs[key] for other in trials if key in other.system_attrs]
+        entered.sort(reverse=self._objective.maximize)
+        rivals, threshold = len(entered) - 1, None
+        if len(entered) <= self._rule.bootstrap_count:
+            details["bootstrap_count"] = self._rule.bootstrap_count
+        else:
+            details["places"] = max(len(entered) // self._rule.reduction_factor, 1)
+            details["entered"] = len(entered)
+            threshold = entered[details["places"] - 1]
+        return Verdict(self._rule.name, self._objective.name, value, step, threshold, rivals, details)
 
 
 def _broken(objective: str, step: int, value: float) -> str:

@@ -15,6 +15,7 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.core.pruners import Verdict
 from sweep.store import RunRecord
 from sweep.words import counted
 
@@ -301,7 +302,7 @@ class Ledger:
                     *run.interruptions,
                     f"after {counted(run.epoch, 'epoch')}: {reason or 'no reason'}",
                 ]
-            run.state, run.reason, run.duration = "WAITING", reason, seconds
+            run.state, run.reason, run.verdict, run.duration = "WAITING", reason, None, seconds
             self._changed.add(number)
             return copy.copy(run)
 
@@ -315,12 +316,20 @@ class Ledger:
             self._pending.restarted.add(number)
             self._changed.add(number)
 
-    def end(self, trial: FrozenTrial, reason: str | None, traceback: str | None, seconds: float | None) -> RunRecord:
-        """Enter the end of a run as its trial ended; returns a copy of it."""
+    def end(
+        self,
+        trial: FrozenTrial,
+        reason: str | None,
+        traceback: str | None,
+        seconds: float | None,
+        verdict: Verdict | None = None,
+    ) -> RunRecord:
+        """Enter the end of a run as its trial ended; returns a copy of it. A verdict takes the place of a reason."""
         value = trial.values[0] if trial.state == TrialState.COMPLETE and trial.values else None
         with self._lock:
             run = self._runs[trial.number]
-            run.state, run.reason, run.traceback, run.duration = trial.state.name, reason, traceback, seconds
+            run.state, run.traceback, run.duration = trial.state.name, traceback, seconds
+            run.verdict, run.reason = verdict, reason if verdict is None else None
             run.params = dict(trial.params)
             run.values = list(trial.values) if trial.state == TrialState.COMPLETE and trial.values else None
             run.constraints = dict(trial.constraints)

@@ -15,6 +15,7 @@ from sweep.store import RunRecord, Store, StudyRecord
 FORMATS = ("csv", "json", "jsonl")
 
 _CHUNK = 500  # runs whose epochs are in memory at once while exporting
+_VERDICT_FIELDS = ("rule", "value", "epoch_index", "threshold", "rivals")
 _CSV_FIELDS = (
     *("study", "number", "name", "family", "architecture", "state", "epoch", "value", "last", "best", "best_epoch"),
     *("feasible", "started", "duration", "reason", "findings", "directory"),
@@ -48,7 +49,8 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
     `last` and `best` are the objective at the last and the best epoch. `feasible` is None without constraints.
     `epoch` counts finished epochs, `best_epoch` counts from 0, `metrics` are those of the last finished epoch,
     `started` is in Unix seconds and `duration` in seconds, `since` of a finding is an epoch counted from 0. `trainings`
-    has an object for each model that the trial trained, see `sweep.store.records.Training`. JSON has no NaN and no
+    has an object for each model that the trial trained, see `sweep.store.records.Training`. `reason` is a text, and
+    `verdict` the same in numbers if a pruner stopped the run, see `sweep.core.pruners.Verdict`. JSON has no NaN and no
     infinity: they are None.
     """
     return {
@@ -70,11 +72,24 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
         "metrics": _all_finite(metrics),
         "started": run.started,
         "duration": run.duration,
-        "reason": run.reason,
+        "reason": run.why,
+        "verdict": verdict_object(run),
         "findings": [_without_picture(found) for found in run.findings],
         "directory": run.directory,
         "trainings": [_all_finite(training.as_dict()) for training in run.trainings],
     }
+
+
+def verdict_object(run: RunRecord) -> dict[str, Any] | None:
+    """Why a pruner stopped a run, as JSON can hold it; None if none did, or if an earlier version recorded a text."""
+    return _finite_within(run.verdict.as_dict()) if run.verdict is not None else None
+
+
+def _finite_within(value: Any) -> Any:
+    """A value as JSON can hold it: None for NaN and infinity, also within dicts."""
+    if isinstance(value, Mapping):
+        return {name: _finite_within(each) for name, each in value.items()}
+    return finite(value) if isinstance(value, float) else value
 
 
 def _values(study: StudyRecord, run: RunRecord) -> dict[str, Value] | None:
@@ -134,9 +149,10 @@ def with_epochs(
 def _write_csv(store: Store, study: StudyRecord, runs: Sequence[RunRecord], file: TextIO) -> None:
     """One line an epoch.
 
-    Columns: those of `trial_object`, the values of several objectives as `value.NAME`, constraints as
-    `constraint.NAME`, parameters as `param.NAME`, and of the line's epoch `metric.epoch`, counted
-    from 0, and `metric.NAME`. A cell is empty where there is nothing, such as a parameter that does not apply.
+    Columns: those of `trial_object`, a pruner's verdict as `verdict.rule`, `verdict.value`, `verdict.epoch_index`
+    (counted from 0), `verdict.threshold` and `verdict.rivals`, the values of several objectives as `value.NAME`,
+    constraints as `constraint.NAME`, parameters as `param.NAME`, and of the line's epoch `metric.epoch`, counted from
+    0, and `metric.NAME`. A cell is empty where there is nothing, such as a parameter that does not apply.
     Parameters are written as in a run name (None is `none`), except that strings are not escaped.
     """
     names = {name for _, epochs in with_epochs(store, study, runs) for values in epochs.values() for name in values}
@@ -145,7 +161,11 @@ def _write_csv(store: Store, study: StudyRecord, runs: Sequence[RunRecord], file
     constraints = list(dict.fromkeys(name for run in runs for name in run.constraints))
     goals = [goal.name for goal in objectives(study)] if len(objectives(study)) > 1 else []
     writer = csv.writer(file, lineterminator="\n")
-    described = [f"value.{name}" for name in goals] + [f"constraint.{name}" for name in constraints]
+    described = (
+        [f"verdict.{name}" for name in _VERDICT_FIELDS]
+        + [f"value.{name}" for name in goals]
+        + [f"constraint.{name}" for name in constraints]
+    )
     described += [f"param.{name}" for name in parameters]
     writer.writerow([*_CSV_FIELDS, *described, "metric.epoch", *(f"metric.{name}" for name in metrics)])
     for run, epochs in with_epochs(store, study, runs):
@@ -164,7 +184,8 @@ def _csv_cells(
     exact = {"value": run.value, "last": run.last}  # infinite ones too
     values = {**trial_object(study, run, {}), **exact, "findings": kinds}
     values["feasible"] = "" if run.feasible is None else format_value(run.feasible)
-    shown: list[Any] = [run.values[place] if run.values else "" for place in range(len(goals))]
+    shown: list[Any] = [getattr(run.verdict, name, None) for name in _VERDICT_FIELDS]  # infinite ones too
+    shown += [run.values[place] if run.values else "" for place in range(len(goals))]
     shown += [run.constraints.get(name, "") for name in constraints]
     shown += [_csv_value(run.params[name]) if name in run.params else "" for name in parameters]
     return [*(values[name] for name in _CSV_FIELDS), *shown]

@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 
 from sweep.errors import SweepError
 from sweep.read.commands import rerun_command, run_again
+from sweep.read.report import finite
 from sweep.read.runs import finished
 from sweep.read.tensorboard import graph_link, links
 from sweep.serve import cells
@@ -16,7 +17,7 @@ from sweep.serve.context import ServiceDependency
 from sweep.serve.problems import NotFound
 from sweep.serve.shown import show
 from sweep.serve.snapshots import Snapshot
-from sweep.serve.views import address, numbers_pattern, outcome_values, rows, tensorboard_base, threshold
+from sweep.serve.views import address, numbers_pattern, outcome_values, rows, tensorboard_base
 from sweep.store import RunRecord
 from sweep.words import shown_path
 
@@ -48,7 +49,7 @@ def run_page(request: Request, name: str, text: str, service: ServiceDependency)
         differences=differences(study, run, snapshot.best),
         epochs=_last_epochs(run, epochs),
         metrics=list(dict.fromkeys(name for values in epochs.values() for name in values)),
-        threshold=threshold(run),
+        threshold=finite(run.verdict.threshold) if run.verdict else None,
         reproduce=rerun_command(study, run, storage=service.settings.storage),
         again=run_again(study, run, finished(snapshot.counted), storage=service.settings.storage),
         directory=shown_path(run.directory) if run.directory else None,

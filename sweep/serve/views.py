@@ -1,7 +1,6 @@
 """What the page shows of studies and runs, as plain data for templates: no HTTP here, no HTML but pictures."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -209,7 +208,7 @@ class Row:
     @property
     def reason(self) -> str:
         """Why the run ended, in a line; of one that waits, that it is run again, and why."""
-        said = " ".join((self.run.reason or "").split())
+        said = " ".join((self.run.why or "").split())
         if self.run.state != "WAITING":
             return said
         return f"to be run again: {said}" if said else "to be run again"
@@ -278,14 +277,3 @@ def tensorboard_link(study: StudyRecord, choice: Choice, runs: Sequence[RunRecor
 def numbers_pattern(runs: Sequence[RunRecord]) -> str:
     """A pattern that finds exactly these runs."""
     return f"-({'|'.join(cells.number_of(run) for run in runs)})$"
-
-
-_THRESHOLD = re.compile(
-    r"(?:is (?:above|below)(?: the (?:upper|lower) bound)?|needs at (?:most|least)) (-?[0-9.]+(?:e[+-]?[0-9]+)?)"
-)
-
-
-def threshold(run: RunRecord) -> float | None:
-    """The value that a pruned run was measured by at its last epoch, as its reason says; None if it says none."""
-    found = _THRESHOLD.search(run.reason or "") if run.state == "PRUNED" else None
-    return float(found[1]) if found else None

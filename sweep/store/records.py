@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from sweep.core.pruners import Verdict, sentence
 from sweep.declaration import Declaration
 from sweep.finding import Finding
 from sweep.store.tables import join_float, split_float
@@ -79,6 +80,9 @@ class RunRecord:
     `name` is None until it is fixed: at `sweep.fit`, the first report or the end of the objective. `revives` is the
     number of the pruned run that it goes on with, `interruptions` say after how many epochs each earlier attempt ended
     and why.
+
+    If a pruner stopped it, `verdict` says why; otherwise `reason` does, as text. `why` is the text of either. A run
+    that was pruned before schema 0005 has a reason and no verdict.
     """
 
     number: int
@@ -107,6 +111,12 @@ class RunRecord:
     values: list[float] | None = None
     constraints: dict[str, float] = field(default_factory=dict)
     trainings: list[Training] = field(default_factory=list)
+    verdict: Verdict | None = None
+
+    @property
+    def why(self) -> str | None:
+        """Why it ended or waits, as text."""
+        return sentence(self.verdict) if self.verdict is not None else self.reason
 
     @property
     def value(self) -> float | None:
@@ -143,6 +153,7 @@ class RunRecord:
         row["values"] = json.dumps(self.values) if self.values is not None else None
         row["constraints"] = json.dumps(self.constraints) if self.constraints else None
         row["trainings"] = json.dumps([one.as_dict() for one in self.trainings]) if self.trainings else None
+        row["verdict"] = json.dumps(self.verdict.as_dict()) if self.verdict is not None else None
         row["last"], row["last_kind"] = split_float(self.last)
         return {name: storable(value) if isinstance(value, str) else value for name, value in row.items()}
 
@@ -162,6 +173,7 @@ class RunRecord:
         values["values"] = json.loads(values["values"]) if values.get("values") else None
         values["constraints"] = json.loads(values["constraints"]) if values.get("constraints") else {}
         values["trainings"] = [Training.from_dict(item) for item in json.loads(values.get("trainings") or "[]")]
+        values["verdict"] = Verdict.from_dict(json.loads(values["verdict"])) if values.get("verdict") else None
         values["last"] = join_float(values["last"], values.pop("last_kind"))
         return cls(**values)
 

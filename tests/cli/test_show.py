@@ -5,6 +5,7 @@ import json
 import pytest
 
 from sweep.cli import run as sweep
+from sweep.core.pruners import Verdict
 from sweep.finding import Finding
 from tests.store_builder import TRACEBACK, add_epochs, add_example, add_study, build_store, run
 
@@ -32,7 +33,7 @@ def test_a_run_is_shown_whole(store, capsys, tmp_path):
             0.5,
             params=params,
             state="PRUNED",
-            reason="median: 0.5 is above 0.3",
+            verdict=Verdict("threshold", "val_loss", 0.5, 2, 0.3),
             epoch=3,
             best_epoch=1,
             attempt=1,
@@ -52,7 +53,7 @@ def test_a_run_is_shown_whole(store, capsys, tmp_path):
         "diabetes, run 1: PRUNED after 3 of 60 epochs in 11s",
         "best run t0000 with value 0.25",
         "val_loss best 0.5 at epoch 2, last 0.5",
-        "reason median: 0.5 is above 0.3",
+        "reason threshold: val_loss 0.500 at epoch 3 is above the upper bound 0.3",
         "learning_rate lr 0.30000000000000004 0.001",
         "batch_size bs 32 the same",
         "dropout drop 0.5 (not there)",

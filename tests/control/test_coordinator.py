@@ -635,6 +635,37 @@ def test_a_kept_trial_is_not_pruned_unless_it_breaks_or_by_hand(tmp_path):
         assert other.epoch(0, 2.0) == {"verdict": "prune", "reason": "by hand"}
 
 
+def test_a_verdict_is_stored_in_numbers_and_answered_as_text(tmp_path):
+    with a_house(tmp_path, pruner="threshold(upper=1.0)", trials=3) as house:
+        worker = house.worker("0")
+        worker.begin()
+        said = (
+            f"threshold: {house.coordinator.opened.declaration.objective[0]} 2.00 at epoch 1 is above the upper bound 1"
+        )
+        assert worker.epoch(0, 2.0) == {"verdict": "prune", "reason": said}
+        ended = worker.end("PRUNED", reason=said)
+        assert (ended["state"], ended["reason"]) == ("PRUNED", said)
+        run = house.stored(0)
+        assert (run.reason, run.why) == (None, said)
+        assert (run.verdict.rule, run.verdict.value, run.verdict.epoch_index) == ("threshold", 2.0, 0)
+        assert (run.verdict.threshold, run.verdict.rivals) == (1.0, None)
+
+
+def test_a_verdict_that_a_person_or_a_later_epoch_overrules_is_not_stored(tmp_path):
+    with a_house(tmp_path, pruner="threshold(upper=1.0)", trials=3) as house:
+        worker, other, third = (house.worker(name) for name in "012")
+        for one in (worker, other, third):
+            one.begin()
+            assert one.epoch(0, 2.0)["verdict"] == "prune"
+        obey(house.coordinator, Command("prune", 0, "by hand"))
+        worker.end("PRUNED", reason=worker.epoch(1, 2.0)["reason"])
+        assert other.epoch(1, 0.5)["verdict"] == "go"
+        other.end("PRUNED", reason="its own")
+        third.end("COMPLETE", 2.0)
+        ended = [(house.stored(number).why, house.stored(number).verdict) for number in range(3)]
+        assert ended == [("by hand", None), ("its own", None), (None, None)]
+
+
 def test_a_pruned_run_is_revived_once_as_a_trial_more_that_starts_where_it_stopped(tmp_path):
     with a_house(tmp_path, pruner="threshold(upper=1.0)", trials=2) as house:
         worker = house.worker("0")

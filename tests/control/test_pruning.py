@@ -1,5 +1,6 @@
-"""Verdicts equal Optuna's, and every reason can be checked against the numbers it names."""
+"""Verdicts equal Optuna's, and their numbers and sentences can be checked."""
 
+import json
 import math
 import threading
 import warnings
@@ -12,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from sweep.control.pruning import Pruning, Verdict
+from sweep.control.pruning import Pruning
+from sweep.core.pruners import Verdict, sentence
 from sweep.specs import make_pruner
 
 History = tuple[TrialState, dict[int, float]]
@@ -41,13 +43,20 @@ def first_stop(study: optuna.Study, pruning: Pruning, curve: Sequence[float]) ->
     for step, value in enumerate(curve):
         trial.report(value, step)
         verdict = pruning.verdict(frozen(study, trial), step, value)
-        if verdict.prune:
+        if verdict is not None:
+            assert isinstance(verdict, Verdict)
             study.tell(trial, state=TrialState.PRUNED)
             pruning.ended(frozen(study, trial))
             return verdict
     study.tell(trial, curve[-1])
     pruning.ended(frozen(study, trial))
     return None
+
+
+def as_stored(verdict: Verdict) -> Verdict:
+    """A verdict as it is read from the store; its sentence is not empty."""
+    assert sentence(verdict)
+    return Verdict.from_dict(json.loads(json.dumps(verdict.as_dict())))
 
 
 class Twins:
@@ -70,10 +79,10 @@ class Twins:
             ours.report(value, step)
             theirs.report(value, step)
             verdict = self.pruning.verdict(before if early else frozen(self.ours, ours), step, value)
-            assert verdict.prune == theirs.should_prune()
-            assert bool(verdict.reason) == verdict.prune
-            if verdict.prune or not left:
-                state = {"state": TrialState.PRUNED} if verdict.prune else {"values": value}
+            assert (verdict is not None) == theirs.should_prune()
+            assert verdict is None or (isinstance(verdict, Verdict) and as_stored(verdict) == verdict)
+            if verdict is not None or not left:
+                state = {"state": TrialState.PRUNED} if verdict is not None else {"values": value}
                 self.ours.tell(ours, **state)
                 self.theirs.tell(theirs, **state)
                 self.pruning.ended(frozen(self.ours, ours))
@@ -260,7 +269,10 @@ def test_a_reason_names_rule_value_threshold_and_rivals(
 ) -> None:
     study = new_study(direction, complete(*finished))
     verdict = first_stop(study, Pruning(study, spec, objective="val_loss"), curve)
-    assert verdict == Verdict(True, reason, threshold, rivals)
+    assert verdict is not None
+    assert (sentence(verdict), verdict.threshold, verdict.rivals) == (reason, threshold, rivals)
+    assert (verdict.rule, verdict.objective) == (spec.partition("(")[0], "val_loss")
+    assert verdict.epoch_index == len(study.trials[-1].intermediate_values) - 1
 
 
 def test_halving_names_the_rung_and_what_it_took_to_be_promoted() -> None:
@@ -269,28 +281,34 @@ def test_halving_names_the_rung_and_what_it_took_to_be_promoted() -> None:
     stops = [first_stop(study, pruning, [1, 1, value, 1, value]) for value in (0.64, 0.5, 0.71)]
     assert stops[:2] == [None, None]
     reason = "halving: rung 0 at epoch 3: val_loss 0.710 is not among the best 1 of 3 (needs at most 0.500)"
-    assert stops[2] == Verdict(True, reason, 0.5, 2)
+    assert stops[2] == Verdict("halving", "val_loss", 0.71, 2, 0.5, 2, details={"rung": 0, "places": 1, "entered": 3})
+    assert sentence(stops[2]) == reason
 
 
 def test_halving_says_when_it_stops_the_first_runs_at_a_rung() -> None:
     study = new_study("minimize")
     verdict = first_stop(study, Pruning(study, "halving(min_resource=1, bootstrap_count=2)"), [1, 1])
     assert verdict is not None
-    assert verdict.reason == "halving: rung 0 at epoch 2: the first 2 runs there stop (bootstrap_count)"
+    assert sentence(verdict) == "halving: rung 0 at epoch 2: the first 2 runs there stop (bootstrap_count)"
+    assert (verdict.threshold, verdict.rivals) == (None, 0)
 
 
 def test_hyperband_names_the_bracket_and_counts_only_the_runs_in_it() -> None:
     study = new_study("maximize")
     pruning = Pruning(study, "hyperband(min_resource=1, max_resource=8, reduction_factor=2)", objective="accuracy")
     stops = [first_stop(study, pruning, [1.0 - 0.01 * number] * 8) for number in range(20)]
-    brackets: dict[str, int] = {}
-    for verdict in stops:
+    brackets: dict[int, int] = {}
+    assert isinstance(study.pruner, optuna.pruners.HyperbandPruner)
+    for number, verdict in enumerate(stops):
         if verdict is None:
             continue
-        bracket = verdict.reason.split(",")[0].removeprefix("hyperband: bracket ")
-        assert "accuracy 0." in verdict.reason
-        assert "is not among the best " in verdict.reason
-        assert "(needs at least " in verdict.reason
+        bracket = verdict.details["bracket"]
+        assert bracket == study.pruner._get_bracket_id(study, study.trials[number]), "samplers see the same brackets"
+        said = sentence(verdict)
+        assert said.startswith(f"hyperband: bracket {bracket}, rung {verdict.details['rung']} at epoch ")
+        assert "accuracy 0." in said
+        assert "is not among the best " in said
+        assert "(needs at least " in said
         assert verdict.rivals is not None
         assert verdict.rivals > brackets.get(bracket, 0)  # in order of the runs, each bracket on its own
         brackets[bracket] = verdict.rivals
@@ -319,15 +337,13 @@ def test_what_is_not_finite_stops_at_once_whatever_the_pruner(
     study = new_study("minimize")
     trial = study.ask()
     trial.report(0.5, 0)
-    assert Pruning(study, spec, objective="val_loss").verdict(frozen(study, trial), 2, value, finite) == Verdict(
-        True, reason
-    )
+    assert Pruning(study, spec, objective="val_loss").verdict(frozen(study, trial), 2, value, finite) == reason
 
 
 def test_nop_needs_no_single_objective() -> None:
     study = optuna.create_study(directions=["minimize", "maximize"])
     trial = study.ask()
-    assert not Pruning(study, "nop").verdict(frozen(study, trial), 0, 1.0).prune
+    assert Pruning(study, "nop").verdict(frozen(study, trial), 0, 1.0) is None
 
 
 def test_a_finished_trial_counts_once_however_often_it_is_given() -> None:
@@ -359,7 +375,7 @@ def test_a_verdict_asked_for_again_is_the_same(spec: str) -> None:
     verdicts = []
     for _ in range(3):
         verdicts.append(pruning.verdict(frozen(study, trial), 1, 0.9))
-    assert verdicts[0].prune
+    assert verdicts[0] is not None
     assert verdicts == [verdicts[0]] * 3
 
 
@@ -369,8 +385,8 @@ def test_a_requeued_trial_keeps_the_rungs_it_has_passed_and_is_no_rival_of_its_o
     assert first_stop(study, pruning, [0.5, 0.5]) is None
     trial = study.ask()
     older = frozen(study, trial)  # as it stood before the first rung, which is what a requeue goes back to
-    assert not pruning.verdict(older, 1, 0.4).prune
-    assert not pruning.verdict(older, 1, 0.9).prune
+    assert pruning.verdict(older, 1, 0.4) is None
+    assert pruning.verdict(older, 1, 0.9) is None
     verdict = first_stop(study, pruning, [0.7, 0.7])
     assert verdict is not None
     assert (verdict.threshold, verdict.rivals) == (0.4, 2)
@@ -388,7 +404,7 @@ def test_a_verdict_of_the_median_does_not_read_the_study(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(study, "get_trials", refuse)
     monkeypatch.setattr(study._storage, "get_all_trials", refuse)
-    assert pruning.verdict(before, 1, 0.9).prune
+    assert pruning.verdict(before, 1, 0.9) is not None
 
 
 def test_verdicts_and_ends_may_come_from_several_threads() -> None:
@@ -415,4 +431,5 @@ def test_verdicts_and_ends_may_come_from_several_threads() -> None:
         thread.join()
     assert failures == []
     verdict = pruning.verdict(frozen(study, trial), 0, 1e9)
+    assert isinstance(verdict, Verdict)
     assert (verdict.threshold, verdict.rivals) == (99.5, 200)

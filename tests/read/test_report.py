@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from sweep.core.pruners import Verdict
 from sweep.finding import Finding, Picture
 from sweep.names import parse_value
 from sweep.read.report import export, run_object
@@ -15,7 +16,7 @@ from tests.store_builder import TRACEBACK, add_epochs, add_example, add_study, b
 KEYS = [
     *("study", "number", "name", "family", "architecture", "params", "state", "epoch", "value", "values"),
     *("last", "best", "best_epoch", "feasible", "constraints", "metrics"),
-    *("started", "duration", "reason", "findings", "directory", "trainings"),
+    *("started", "duration", "reason", "verdict", "findings", "directory", "trainings"),
 ]
 
 
@@ -68,6 +69,25 @@ def test_a_run_says_what_train_returned_beside_its_best_and_last_epoch(store):
         ("", ""),
         ("", ""),
     ]
+
+
+def test_a_verdict_is_written_in_numbers_and_as_text(store):
+    details = {"percentile": 50.0, "best_epoch_index": 2}
+    verdict = Verdict("median", "val_loss", 0.5, 3, -math.inf, 8, details)
+    runs = [run(0, 0.5, state="PRUNED", verdict=verdict), run(1, 0.4, state="PRUNED", reason="by hand")]
+    study = add_study(store, runs=runs)
+    first, second = json.loads(exported(store, study, "json"))
+    assert (
+        first["reason"] == "median: the best val_loss, 0.500 at epoch 3, is above -inf, the median of 8 runs at epoch 4"
+    )
+    shared = {"rule": "median", "objective": "val_loss", "value": 0.5, "epoch_index": 3, "rivals": 8}
+    assert first["verdict"] == {**shared, "threshold": None, "details": details}
+    assert (second["reason"], second["verdict"]) == ("by hand", None)
+    lines = list(csv.DictReader(io.StringIO(exported(store, study, "csv"))))
+    columns = ("rule", "value", "epoch_index", "threshold", "rivals")
+    assert [lines[0][f"verdict.{name}"] for name in columns] == ["median", "0.5", "3", "-inf", "8"]
+    assert [lines[1][f"verdict.{name}"] for name in columns] == [""] * 5
+    assert [line["reason"] for line in lines] == [first["reason"], "by hand"]
 
 
 def test_the_values_of_several_objectives_are_written_by_name(store):

@@ -1,5 +1,7 @@
 """What a person sees on the pages in Chromium: marks, colours and places that the HTML alone does not tell."""
 
+import re
+
 import pytest
 
 from sweep.serve.app import create_app
@@ -82,6 +84,7 @@ def test_a_pruned_runs_picture_covers_its_values_its_threshold_and_twice_its_epo
     assert (low < 2.0, high > 90.0, epochs) == (True, True, 6)
     page = ready(opened(f"{address}/studies/diabetes/runs/3"))
     assert page.is_visible("#all-epochs")
+    assert re.fullmatch(r"threshold [0-9.]+ at epoch [0-9]+ \(11 other runs\)", page.text_content("#limit-said"))
     page = ready(opened(f"{address}/studies/diabetes/runs/0"))
     assert page.is_hidden("#all-epochs")
 

@@ -2,6 +2,7 @@
 
 import html
 import json
+import math
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, distribution_to_json
 
 from sweep.control.preview import Preview
+from sweep.core.pruners import Verdict
 from sweep.finding import Finding, Picture
 from sweep.serve.choosing import CURVES
 from sweep.serve.pages_study import FIRST_ROWS
@@ -145,10 +147,24 @@ def test_a_metric_that_is_not_there_gives_the_objective(client):
 def test_a_run_shows_its_parameters_reason_and_how_to_train_it_again(client, store):
     pruned = next(made for made in store.runs(1) if made.state == "PRUNED")
     page = client.get(f"/studies/diabetes/runs/{pruned.number}").text
-    assert pruned.reason in page
-    assert 'data-threshold="52.31"' in page
+    assert pruned.why.startswith("median: ")
+    assert pruned.why in page
+    assert f'data-threshold="{pruned.verdict.threshold}" data-measured="{pruned.epoch}" data-rivals="11"' in page
     assert f"--enqueue {pruned.name}" in page
     assert "learning_rate" in page
+
+
+def test_a_run_that_an_earlier_version_pruned_shows_its_text_and_one_with_an_infinite_threshold_no_line(tmp_path):
+    bound = Verdict("threshold", "val_loss", 0.5, 59, math.inf)
+    texts = [run(0, 0.5, state="PRUNED", reason="median: 0.9 is above 0.3"), run(1, state="PRUNED", verdict=bound)]
+    store = build_store(tmp_path)
+    add_study(store, runs=texts)
+    there = Client(store, tmp_path)
+    pages = [there.ask("GET", f"/studies/diabetes/runs/{number}", headers=PAGE).text for number in (0, 1)]
+    there.close()
+    assert "median: 0.9 is above 0.3" in pages[0]
+    assert "is below the lower bound inf" in pages[1]
+    assert "data-threshold" not in "".join(pages)
 
 
 def test_a_run_that_failed_shows_its_traceback(client, store):

@@ -1,16 +1,14 @@
-"""What the page shows, as plain data: cells, progress, links, the threshold that pruned a run, comparisons."""
+"""What the page shows, as plain data: cells, progress, links, comparisons."""
 
 import math
 
-import optuna
 import pytest
 
-from sweep.control.pruning import Pruning
 from sweep.declaration import Declaration
 from sweep.serve import cells
 from sweep.serve.comparing import comparison, differences
 from sweep.serve.context import Choice
-from sweep.serve.views import address, numbers_pattern, progress, tensorboard_link, threshold
+from sweep.serve.views import address, numbers_pattern, progress, tensorboard_link
 from sweep.store import StudyRecord
 from tests.store_builder import DECLARATION, run
 
@@ -55,28 +53,6 @@ def test_a_link_to_tensorboard_has_the_filter_or_the_numbers_of_the_runs():
     by_number = tensorboard_link(STUDY, Choice(filter="^dnn", where="lr < 1"), runs)
     assert by_number == "/tensorboard/diabetes/?runFilter=-%28t0001%7Ct0002%29%24#timeseries"
     assert numbers_pattern(runs) == "-(t0001|t0002)$"
-
-
-@pytest.mark.parametrize(
-    ("spec", "value"),
-    [("median(n_startup_trials=1)", 2.0), ("threshold(upper=1.5)", 1.7), ("halving(min_resource=1)", 5.0)],
-)
-def test_the_threshold_is_read_off_the_reasons_that_pruners_give(spec, value):
-    study = optuna.create_study()
-    pruning = Pruning(study, spec)
-    for reported in (1.0, 0.5, 0.75, 0.6, value):
-        trial = study.ask()
-        trial.report(reported, 1)
-        verdict = pruning.verdict(study.trials[-1], 1, reported)
-        study.tell(trial, reported)
-        pruning.ended(study.trials[-1])
-    assert verdict.prune
-    assert threshold(run(4, value, state="PRUNED", reason=verdict.reason)) == pytest.approx(verdict.threshold)
-
-
-@pytest.mark.parametrize("reason", [None, "by hand", "NaN at epoch 3"])
-def test_a_reason_without_a_threshold_gives_none(reason):
-    assert threshold(run(4, 1.0, state="PRUNED", reason=reason)) is None
 
 
 def test_a_run_is_compared_with_the_best_one():

@@ -235,6 +235,20 @@ def test_a_database_of_an_older_schema_is_refused_with_the_command_that_migrates
         connect(parse_url(storage_url), create=False)
 
 
+def test_a_database_without_verdicts_is_migrated_and_keeps_its_reasons(storage_url):
+    store = Store(storage_url)
+    study = add_study(store, runs=[run(0, state="PRUNED", reason="median: 0.9 is above 0.3"), run(1, 0.5)])
+    with store.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE sweep_runs DROP COLUMN verdict"))
+    store.close()
+    set_revision(storage_url, "0004")
+    store = Store(storage_url, create=True)
+    assert schema.revision(store.engine) == schema.HEAD
+    found = [(made.why, made.verdict) for made in store.runs(study.study_id)]
+    assert found == [("median: 0.9 is above 0.3", None), (None, None)]
+    store.close()
+
+
 def test_tables_of_another_optuna_are_refused(storage_url, monkeypatch):
     engine = sa.create_engine(parse_url(storage_url))
     with engine.begin() as connection:
@@ -250,14 +264,14 @@ def test_a_database_of_the_first_schema_is_migrated_with_all_that_is_in_it(stora
     study = add_study(store, runs=[run(0, 0.5)])
     with store.engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE sweep_runs DROP COLUMN snapshot"))
-        for column in ("findings", "revives", "interruptions", '"values"', "constraints", "trainings"):
+        for column in ("findings", "revives", "interruptions", '"values"', "constraints", "trainings", "verdict"):
             connection.execute(sa.text(f"ALTER TABLE sweep_runs DROP COLUMN {column}"))
         connection.execute(sa.text("ALTER TABLE sweep_runs ADD COLUMN finding TEXT"))
         connection.execute(sa.text("UPDATE sweep_runs SET finding = 'no symmetry breaking: all; do'"))
         connection.execute(sa.text("DROP TABLE sweep_snapshots"))
     store.close()
     set_revision(storage_url, "0001")
-    with pytest.raises(StoreError, match="its schema is 0001, and this one needs 0004"):
+    with pytest.raises(StoreError, match="its schema is 0001, and this one needs 0005"):
         Store(storage_url)
     store = Store(storage_url, create=True)
     (found,) = store.runs(study.study_id)

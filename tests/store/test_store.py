@@ -5,6 +5,7 @@ import math
 import pytest
 import sqlalchemy as sa
 
+from sweep.core.pruners import Verdict
 from sweep.errors import StoreError
 from sweep.finding import Finding, Picture
 from sweep.store import Owner, RunRecord, Store, tables
@@ -62,9 +63,11 @@ def test_a_run_is_read_as_it_was_written(store):
             revives=0,
             interruptions=["after 1 epoch: é"],
         ),
+        run(3, 0.5, state="PRUNED", verdict=Verdict("median", "val_loss", 0.5, 3, math.inf, 8, {"percentile": 50.0})),
         RunRecord(2, params={"a": None, "b": True, "c": 2**70, "d": 0.1, "e": "日本", "f": math.inf}, last=-math.inf),
     ]
     study = add_study(store, runs=written, keys={})
+    written.sort(key=lambda made: made.number)
     assert store.runs(study.study_id) == written
     assert store.runs(study.study_id, [2, 0, 99]) == [written[0], written[2]]
     assert store.runs(study.study_id, []) == []

@@ -1,6 +1,7 @@
 """A database that version 0.1 has left behind is migrated with everything in it, on SQLite and on PostgreSQL."""
 
 import math
+import sqlite3
 
 import optuna
 import pytest
@@ -19,7 +20,7 @@ from tests.databases import optunas_own
 from tests.store_builder import add_study, build_store, run
 from tests.version_0_1 import unpack
 
-NEW = ('"values"', "constraints", "trainings")
+NEW = ('"values"', "constraints", "trainings", "verdict")
 
 
 @pytest.fixture
@@ -81,6 +82,16 @@ def test_complete_runs_have_what_train_returned_and_others_nothing(migrated):
     assert runs_of(migrated, "two")[0].values[1] == 10.0
     assert [made.state for made in runs_of(migrated, "stopped")] == ["COMPLETE", "WAITING"]
     assert runs_of(migrated, "stopped")[1].values is None
+
+
+def test_why_runs_were_pruned_stays_the_text_that_it_was(migrated, tmp_path):
+    unpack(tmp_path / "again")
+    with sqlite3.connect(tmp_path / "again" / "sweep.db") as old:
+        written = dict(old.execute("SELECT name, reason FROM sweep_runs WHERE state = 'PRUNED'").fetchall())
+    pruned = [made for study in migrated.studies() for made in runs_of(migrated, study.name) if made.state == "PRUNED"]
+    assert {made.name: made.why for made in pruned} == written
+    assert any(made.why.startswith("median: ") for made in pruned)
+    assert {made.verdict for made in pruned} == {None}
 
 
 def test_constraints_are_taken_from_optunas_tables(migrated):

@@ -106,7 +106,8 @@ def test_an_objective_of_plain_optuna_reports_and_prunes_unchanged(tmp_path):
     kept = run_study(train, tmp_path, trials=15, sampler="random", pruner="median(n_startup_trials=3)")
     assert {run.state for run in kept.runs} == {"COMPLETE", "PRUNED"}
     pruned = [run for run in kept.runs if run.state == "PRUNED"]
-    assert all(run.reason.startswith("median: ") for run in pruned)
+    assert all(run.verdict.rule == "median" and run.reason is None for run in pruned)
+    assert all(run.verdict.rivals >= 3 and run.verdict.threshold < run.verdict.value for run in pruned)
     assert all(run.epoch == len(kept.metrics[run.number]) for run in kept.runs)
     trials = values_of(tmp_path).trials
     assert [trial.intermediate_values for trial in trials] == [

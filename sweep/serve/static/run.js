@@ -19,10 +19,11 @@ const all = document.getElementById("all-epochs");
 all.addEventListener("change", () => measure(page.dataset));
 
 // A pruned run is shown until twice the epochs that it had, so that one sees why.
-function measure({ threshold, epoch, state }) {
-  curves.threshold = threshold ? { ...curves.threshold, value: Number(threshold), epoch: Number(epoch) } : null;
+function measure({ threshold, measured, rivals, epoch, state }) {
+  curves.threshold = threshold ? { ...curves.threshold, value: Number(threshold), epoch: Number(measured) } : null;
   document.getElementById("limit").hidden = !threshold;
-  document.getElementById("limit-said").textContent = threshold ? `threshold ${shortNumber(Number(threshold))} at epoch ${epoch}` : "";
+  const of = rivals ? ` (${rivals} other run${rivals === "1" ? "" : "s"})` : "";
+  document.getElementById("limit-said").textContent = threshold ? `threshold ${shortNumber(Number(threshold))} at epoch ${measured}${of}` : "";
   all.parentElement.hidden = state !== "pruned";
   curves.upTo = state === "pruned" && !all.checked ? Math.max(4, 2 * Number(epoch)) : null;
   curves.draw();
@@ -54,7 +55,7 @@ const again = paced(1000, async () => {
   }
   const now = fresh.getElementById("run");
   document.title = fresh.title;
-  Object.assign(page.dataset, { threshold: now.dataset.threshold, epoch: now.dataset.epoch, state: now.dataset.state });
+  for (const name of ["threshold", "measured", "rivals", "epoch", "state"]) page.dataset[name] = now.dataset[name] ?? "";
   measure(page.dataset);
   await load();
   if (now.dataset.state !== "running" && now.dataset.state !== "waiting") stream?.close();
