@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from sweep.control.folder import databases
 from sweep.errors import StoreError, StudyError, SweepError
 from sweep.names import format_number
-from sweep.read.runs import find_run, rank, run_number
 from sweep.rundir import kept_trainings, weights_file
 from sweep.snapshot import Snapshot
 from sweep.store import RunRecord, Store, StudyRecord, Training
+from sweep.view.runs import find_run, rank, run_number
 from sweep.words import counted
 
 if TYPE_CHECKING:

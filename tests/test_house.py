@@ -38,12 +38,12 @@ UPSTAIRS = {
     "train": set(),
     "control": set(),
     "cluster": {"control"},
-    "read": set(),
-    "cli": {"control", "read", "serve"},
-    "serve": {"control", "read"},
+    "view": set(),
+    "cli": {"control", "view", "serve"},
+    "serve": {"control", "view"},
     "__main__": {"cli"},
     "running": {"cli", "control"},
-    "models": {"control", "read", "train"},
+    "models": {"control", "view", "train"},
     "keras_tuner": set(),
     "": set(),  # sweep/__init__.py, whose names are imported when they are first used
 }

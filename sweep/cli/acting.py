@@ -8,11 +8,11 @@ from sweep.cli.tables import runs_grid
 from sweep.cli.target import Target, check_running, named_run, named_study
 from sweep.control.revival import has_checkpoint, queue_revival
 from sweep.errors import SweepError
-from sweep.read.commands import run_again, start_command
-from sweep.read.runs import finished, select_runs
-from sweep.read.studies import is_running
 from sweep.store import RunRecord, Store, StudyRecord
 from sweep.store.remote import RemoteStore
+from sweep.view.commands import run_again, start_command
+from sweep.view.runs import finished, select_runs
+from sweep.view.studies import is_running
 from sweep.words import counted
 
 BY_HAND = "by hand"

@@ -9,9 +9,9 @@ from sweep.cli.target import Target, named_study
 from sweep.control.disk import KINDS, bytes_of, files, remove, size
 from sweep.control.removal import folder_to_remove, remove_study
 from sweep.errors import SweepError
-from sweep.read.runs import select_runs
 from sweep.store import FINISHED, Store, StudyRecord
 from sweep.store.remote import RemoteStore
+from sweep.view.runs import select_runs
 from sweep.words import counted
 
 

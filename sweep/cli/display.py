@@ -15,9 +15,9 @@ from rich.text import Text
 from sweep.cli.cells import number_cells, sparkline, value_cells
 from sweep.control.progress import Opening
 from sweep.names import KeyTable, format_number, format_value
-from sweep.read.durations import duration
-from sweep.read.trainings import epochs_text
 from sweep.store import FINISHED, RunRecord
+from sweep.view.durations import duration
+from sweep.view.trainings import epochs_text
 from sweep.words import counted
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pathlib import Path
 from sweep.cli.output import say
 from sweep.cli.target import named_study
 from sweep.errors import SweepError
-from sweep.read.report import FORMATS, export
 from sweep.store import Store
+from sweep.view.report import FORMATS, export
 from sweep.words import counted
 
 

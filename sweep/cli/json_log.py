@@ -13,8 +13,8 @@ from typing import Any, Self
 from sweep.control.progress import Opening
 from sweep.control.start import Outcome
 from sweep.objective import Objective
-from sweep.read.runs import finished
 from sweep.store import RunRecord, counts_of
+from sweep.view.runs import finished
 
 STAMP = "%Y-%m-%dT%H:%M:%SZ"
 

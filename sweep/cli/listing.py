@@ -16,11 +16,11 @@ from sweep.control.disk import size
 from sweep.errors import SweepError
 from sweep.finding import KINDS
 from sweep.names import format_number
-from sweep.read.commands import command
-from sweep.read.report import run_object, study_object
-from sweep.read.runs import Selection, best_run, objectives, parse_states, rank, select_runs
-from sweep.read.studies import standings
 from sweep.store import RunRecord, Store, StudyRecord
+from sweep.view.commands import command
+from sweep.view.report import run_object, study_object
+from sweep.view.runs import Selection, best_run, objectives, parse_states, rank, select_runs
+from sweep.view.studies import standings
 from sweep.words import counted
 
 STATE_WORDS = {

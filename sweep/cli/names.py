@@ -7,9 +7,9 @@ from urllib.parse import quote
 from sweep.cli import options
 from sweep.cli.grid import Column, Grid
 from sweep.cli.output import print_whole, remark, show_grid, show_json
-from sweep.read.runs import key_table
 from sweep.store import Store
 from sweep.store.remote import RemoteStore, is_server
+from sweep.view.runs import key_table
 
 EXAMPLES = 8
 

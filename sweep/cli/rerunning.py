@@ -14,9 +14,9 @@ from sweep.declaration import versions
 from sweep.errors import SweepError
 from sweep.names import format_number, short_number
 from sweep.options import Settings
-from sweep.read.differences import Comparison, compare
 from sweep.snapshot import Snapshot
 from sweep.store import RunRecord, Store, StudyRecord
+from sweep.view.differences import Comparison, compare
 from sweep.words import counted, listed
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from sweep.cli.output import print_whole, say
 from sweep.cli.target import named_study
 from sweep.errors import SweepError
-from sweep.read.runs import rank
 from sweep.rundir import weights_files
 from sweep.store import Store
+from sweep.view.runs import rank
 
 
 def save_best(store: Store, name: str | None, file: str) -> None:

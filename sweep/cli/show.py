@@ -10,12 +10,12 @@ from sweep.cli.output import on_terminal, print_whole, print_wrapped, say, show_
 from sweep.cli.tables import STATE_STYLES, one_line
 from sweep.cli.target import named_run
 from sweep.names import format_number, format_value, short_number
-from sweep.read.commands import command, rerun_command, run_again
-from sweep.read.durations import duration
-from sweep.read.report import trial_object
-from sweep.read.runs import best_run, finished, key_table, objectives
-from sweep.read.trainings import trained_text, training_name
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
+from sweep.view.commands import command, rerun_command, run_again
+from sweep.view.durations import duration
+from sweep.view.report import trial_object
+from sweep.view.runs import best_run, finished, key_table, objectives
+from sweep.view.trainings import trained_text, training_name
 from sweep.words import shown_path
 
 LAST_EPOCHS = 5

@@ -20,11 +20,11 @@ from sweep.control.search import WiderSpace
 from sweep.control.start import Outcome, start_file, start_here
 from sweep.errors import SweepError
 from sweep.options import OPTIONS, Settings, words
-from sweep.read.commands import command
-from sweep.read.findings import common_findings
-from sweep.read.runs import best_run, finished, rank
 from sweep.store import RunRecord, Store, StudyRecord, counts_of
 from sweep.study import check_file, load
+from sweep.view.commands import command
+from sweep.view.findings import common_findings
+from sweep.view.runs import best_run, finished, rank
 from sweep.words import counted, shown_path
 
 SHOWN = 10  # runs of the closing table

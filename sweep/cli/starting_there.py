@@ -6,8 +6,8 @@ from pathlib import Path
 from sweep.cli.output import print_whole, say
 from sweep.errors import SweepError
 from sweep.options import Settings, given
-from sweep.read.commands import command
 from sweep.store.remote import RemoteStore
+from sweep.view.commands import command
 
 POLL_SECONDS = 0.5
 

@@ -7,12 +7,12 @@ from sweep.cli.cells import number_cells, value_cells
 from sweep.cli.grid import Column, Grid
 from sweep.finding import mark
 from sweep.names import Value, format_number, format_value
-from sweep.read.durations import duration
-from sweep.read.runs import key_table, objectives
-from sweep.read.sorting import OF_RUN
-from sweep.read.studies import Standing
-from sweep.read.trainings import epochs_text
 from sweep.store import RunRecord, StudyRecord
+from sweep.view.durations import duration
+from sweep.view.runs import key_table, objectives
+from sweep.view.sorting import OF_RUN
+from sweep.view.studies import Standing
+from sweep.view.trainings import epochs_text
 
 BEST_MARK = "★"
 STATE_STYLES = {

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from sweep.cli.output import on_terminal, say
 from sweep.errors import SweepError
-from sweep.read.runs import Pattern, choose_study, find_run
-from sweep.read.studies import is_running, study_state
 from sweep.store import RunRecord, Store, StudyRecord
+from sweep.view.runs import Pattern, choose_study, find_run
+from sweep.view.studies import is_running, study_state
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Target:
         """
         if self.pattern is None:
             return None
-        from sweep.read.filters import compile_pattern
+        from sweep.view.filters import compile_pattern
 
         return compile_pattern(self.pattern)
 

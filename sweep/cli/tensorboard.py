@@ -10,10 +10,10 @@ from sweep.cli.output import print_whole, say
 from sweep.cli.target import find_target
 from sweep.control.tensorboard import TensorBoard, run_names
 from sweep.errors import SweepError
-from sweep.read.casing import for_case_sensitive_tabs
-from sweep.read.filters import compile_pattern
-from sweep.read.tensorboard import SELECTS_ALL, links, pins
 from sweep.store import Store
+from sweep.view.casing import for_case_sensitive_tabs
+from sweep.view.filters import compile_pattern
+from sweep.view.tensorboard import SELECTS_ALL, links, pins
 from sweep.words import counted
 
 

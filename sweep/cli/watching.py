@@ -7,9 +7,9 @@ from sweep.cli.display import LiveDisplay, PlainDisplay
 from sweep.cli.output import console, on_terminal, say
 from sweep.cli.target import check_running, named_study
 from sweep.control.progress import Opening, Watcher
-from sweep.read.runs import finished, key_table, objectives
-from sweep.read.studies import is_running, study_state
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
+from sweep.view.runs import finished, key_table, objectives
+from sweep.view.studies import is_running, study_state
 from sweep.words import counted
 
 POLL_SECONDS = 0.5

@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from sweep.read.upgrades import open_upgraded
 from sweep.serve import login, pages, problems
 from sweep.serve.api import events, exports, health, records, runs, starts, studies, tensorboard
 from sweep.serve.auth import Gate
 from sweep.serve.context import HERE, ServeSettings, Service
 from sweep.store import Store
+from sweep.view.upgrades import open_upgraded
 
 _log = logging.getLogger(__name__)
 

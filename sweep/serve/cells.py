@@ -10,8 +10,8 @@ from markupsafe import Markup, escape
 from sweep.errors import RunNameError
 from sweep.names import Value, format_number, format_value, short_number
 from sweep.names.parts import Part, parts
-from sweep.read.durations import duration as duration  # the templates call cells.duration
 from sweep.store import RunRecord
+from sweep.view.durations import duration as duration  # the templates call cells.duration
 
 WIDTH, HEIGHT = 88, 18  # of a sparkline, in pixels
 POINTS = 44

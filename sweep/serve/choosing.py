@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweep.errors import FilterError
-from sweep.read.runs import key_table, objective, objectives, parse_states
-from sweep.read.sorting import Metrics, sort_runs, value_name
-from sweep.read.where import compile_where
 from sweep.serve.cells import number_of
 from sweep.serve.context import Choice
 from sweep.serve.matching import Matcher
 from sweep.serve.snapshots import Snapshot, Snapshots
 from sweep.serve.views import course
 from sweep.store import RunRecord, Store, StudyRecord
+from sweep.view.runs import key_table, objective, objectives, parse_states
+from sweep.view.sorting import Metrics, sort_runs, value_name
+from sweep.view.where import compile_where
 
 CURVES = 240  # that are drawn at once
 _DIGITS = 6

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sweep.names import Value, format_value
-from sweep.read.runs import key_table, objective, objectives
-from sweep.read.trainings import trained_text
 from sweep.serve import cells
 from sweep.store import RunRecord, StudyRecord
+from sweep.view.runs import key_table, objective, objectives
+from sweep.view.trainings import trained_text
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,6 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.templating import Jinja2Templates
 
-from sweep.read.runs import Selection, run_number, select_runs
-from sweep.read.studies import Standing, counts_now, study_state
 from sweep.serve.board import Boards
 from sweep.serve.liveness import Liveness
 from sweep.serve.matching import Matcher
@@ -20,6 +18,8 @@ from sweep.serve.snapshots import Snapshot, Snapshots
 from sweep.serve.starter import Starter
 from sweep.serve.stream import Streams
 from sweep.store import RunRecord, Store, StudyRecord
+from sweep.view.runs import Selection, run_number, select_runs
+from sweep.view.studies import Standing, counts_now, study_state
 
 __all__ = ["HERE", "Choice", "ServeSettings", "Service", "ServiceDependency", "service_of"]
 

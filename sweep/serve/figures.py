@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sweep.read.runs import finished
 from sweep.serve.snapshots import Snapshot
 from sweep.store import Store
+from sweep.view.runs import finished
 
 if TYPE_CHECKING:
     import optuna

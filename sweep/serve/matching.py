@@ -42,7 +42,7 @@ class Matcher:
         self._idle: list[_Child] = []
 
     def match(self, pattern: str, names: Sequence[str]) -> Found:
-        """The names in which a pattern is found, by the rules of `sweep.read.filters`.
+        """The names in which a pattern is found, by the rules of `sweep.view.filters`.
 
         Raises:
             FilterError: the pattern is no regular expression, or takes too long.

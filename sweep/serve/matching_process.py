@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from sweep.errors import FilterError
-from sweep.read.filters import compile_pattern
+from sweep.view.filters import compile_pattern
 
 CPU_SECONDS = 1.0
 """What a pattern may take over all names; 10,000 ordinary ones take a hundredth."""

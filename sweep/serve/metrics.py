@@ -7,9 +7,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from sweep.read.runs import STATES
-from sweep.read.studies import Standing
 from sweep.serve.context import Service
+from sweep.view.runs import STATES
+from sweep.view.studies import Standing
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 

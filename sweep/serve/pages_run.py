@@ -6,9 +6,6 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from sweep.errors import SweepError
-from sweep.read.commands import rerun_command, run_again
-from sweep.read.runs import finished
-from sweep.read.tensorboard import graph_link, links
 from sweep.serve import cells
 from sweep.serve.choosing import curves
 from sweep.serve.comparing import comparison, differences
@@ -18,6 +15,9 @@ from sweep.serve.shown import show
 from sweep.serve.snapshots import Snapshot
 from sweep.serve.views import address, numbers_pattern, outcome_values, rows, tensorboard_base, threshold
 from sweep.store import RunRecord
+from sweep.view.commands import rerun_command, run_again
+from sweep.view.runs import finished
+from sweep.view.tensorboard import graph_link, links
 from sweep.words import shown_path
 
 MOST_COMPARED = 8

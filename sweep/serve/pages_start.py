@@ -7,11 +7,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from sweep.errors import SweepError
-from sweep.read.studies import Standing
 from sweep.serve.context import Service, ServiceDependency
 from sweep.serve.files import find_file, list_files, read_file
 from sweep.serve.shown import show
 from sweep.serve.starting import choices_of, examples_of, fields_of
+from sweep.view.studies import Standing
 
 router = APIRouter(include_in_schema=False)
 FileName = Annotated[str, Query(max_length=255)]

@@ -6,7 +6,6 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from sweep.errors import FilterError, SweepError
-from sweep.read.report import finite
 from sweep.serve.choosing import Chosen, choose, condition_example, curves, parse_choice
 from sweep.serve.context import Choice, Service, ServiceDependency
 from sweep.serve.figures import KINDS
@@ -21,6 +20,7 @@ from sweep.serve.views import (
     summary,
     tensorboard_link,
 )
+from sweep.view.report import finite
 
 FIRST_ROWS = 60  # that come with the page itself
 MOST_ROWS = 400  # in one answer

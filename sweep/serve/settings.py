@@ -31,7 +31,7 @@ class Choice:
 
     Attributes:
         filter: a regular expression for run names, as TensorBoard's Time Series tab takes it; all if empty.
-        where: a condition on parameters, metrics and properties (`sweep.read.where`); all if empty.
+        where: a condition on parameters, metrics and properties (`sweep.view.where`); all if empty.
         states: trial states; all if empty.
         sort: a metric, a parameter or a property, `-` in front to turn it round; by number if empty.
     """

@@ -7,13 +7,13 @@ from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
 
 from sweep.finding import KINDS
-from sweep.read.trainings import training_name
 from sweep.serve import cells
 from sweep.serve.context import Service
 from sweep.serve.figures import Figures
 from sweep.serve.pictures import picture
 from sweep.serve.rows import Rows
 from sweep.serve.views import address
+from sweep.view.trainings import training_name
 
 # Scripts and styles are files of ours; pictures may be in the page itself, as the tab's icon is.
 CONTENT_SECURITY_POLICY = (

@@ -16,9 +16,9 @@ from functools import cached_property
 from itertools import accumulate
 from operator import attrgetter
 
-from sweep.read.findings import Common, common_findings
-from sweep.read.runs import best_run, objective, objectives
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord, counts_of
+from sweep.view.findings import Common, common_findings
+from sweep.view.runs import best_run, objective, objectives
 
 KEPT = 16  # studies
 FRESH_SECONDS = 0.2  # how old a reading may be: many pages that are open at once share one

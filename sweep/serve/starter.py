@@ -20,12 +20,12 @@ from typing import Any
 
 from sweep.control.opening import check_total
 from sweep.options import Settings, given, of_way, words
-from sweep.read.runs import finished
 from sweep.serve.files import default_name
 from sweep.serve.problems import Busy, Conflict, Refusal
 from sweep.serve.settings import ServeSettings
 from sweep.store import Store, StudyRecord
 from sweep.store.lease import this_host
+from sweep.view.runs import finished
 from sweep.words import counted
 
 MOST = 32

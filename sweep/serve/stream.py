@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 
-from sweep.read.report import run_object, study_object
-from sweep.read.studies import Standing
 from sweep.serve.problems import Busy, NotFound
 from sweep.store import FINISHED, RunRecord, StudyRecord
+from sweep.view.report import run_object, study_object
+from sweep.view.studies import Standing
 
 if TYPE_CHECKING:
     from sweep.serve.context import Service

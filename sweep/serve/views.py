@@ -10,18 +10,18 @@ from urllib.parse import quote, urlencode
 from markupsafe import Markup
 
 from sweep.finding import mark
-from sweep.read.edges import Edge, edges
-from sweep.read.findings import Common
-from sweep.read.report import finite
-from sweep.read.runs import finished, objectives
-from sweep.read.sorting import value_name
-from sweep.read.studies import counts_now, study_state
-from sweep.read.tensorboard import links
-from sweep.read.trainings import epoch_share, epochs_text, trained_text
 from sweep.serve import cells
 from sweep.serve.context import Choice
 from sweep.serve.snapshots import Snapshot
 from sweep.store import RunRecord, StudyRecord
+from sweep.view.edges import Edge, edges
+from sweep.view.findings import Common
+from sweep.view.report import finite
+from sweep.view.runs import finished, objectives
+from sweep.view.sorting import value_name
+from sweep.view.studies import counts_now, study_state
+from sweep.view.tensorboard import links
+from sweep.view.trainings import epoch_share, epochs_text, trained_text
 
 STATES = ("RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING")
 NUMBERS_IN_LINK = 150  # runs that a link to TensorBoard can name one by one

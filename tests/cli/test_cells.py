@@ -6,7 +6,7 @@ import pytest
 
 from sweep.cli.cells import number_cells, sparkline, value_cells
 from sweep.cli.grid import Column, Grid
-from sweep.read.durations import duration
+from sweep.view.durations import duration
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from sweep.errors import FilterError
-from sweep.read.filters import compile_pattern
 from sweep.serve.matching import Matcher
+from sweep.view.filters import compile_pattern
 
 NAMES = ["dnn-4x32_16-lr=0.00118-bs=32-t0017", "mlp-64-lr=0.1-bs=3-t0018", "x" * 60 + "-t0019"]
 CATASTROPHIC = ["(x+x+)+y", "(x*)*y", "(x|x)*y", "^(([a-z])+.)+[A-Z]([a-z])+$", "(.*)*(.*)*(.*)*(.*)*[^x]{30}$"]

@@ -7,13 +7,13 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from sweep.read.runs import best_run
-from sweep.read.studies import Standing
 from sweep.serve import stream
 from sweep.serve.app import create_app
 from sweep.serve.context import ServeSettings
 from sweep.serve.stream import _Reading, changes, event
 from sweep.store import tables
+from sweep.view.runs import best_run
+from sweep.view.studies import Standing
 from tests.serve.serving import served
 from tests.store_builder import add_study, build_store, run
 

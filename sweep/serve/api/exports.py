@@ -8,9 +8,9 @@ from typing import IO, Annotated, Literal
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
-from sweep.read.report import export
 from sweep.serve.api.parameters import StudyName
 from sweep.serve.context import ServiceDependency
+from sweep.view.report import export
 
 MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json", "jsonl": "application/x-ndjson"}
 _IN_MEMORY = 1 << 20

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query
 
-from sweep.read.filters import LONGEST as LONGEST_FILTER
-from sweep.read.runs import parse_states
-from sweep.read.where import LONGEST as LONGEST_WHERE
 from sweep.serve.context import Choice
+from sweep.view.filters import LONGEST as LONGEST_FILTER
+from sweep.view.runs import parse_states
+from sweep.view.where import LONGEST as LONGEST_WHERE
 
 StudyName = Annotated[str, Path(max_length=255, description="A study's name.")]
 RunName = Annotated[str, Path(max_length=255, description="A run: 17, t0017 or its full name.")]

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from sweep.errors import SweepError
-from sweep.read.filters import LONGEST as LONGEST_FILTER
-from sweep.read.report import run_object, trial_object
-from sweep.read.where import LONGEST as LONGEST_WHERE
 from sweep.serve.api.parameters import ChoiceQuery, RunName, StudyName
 from sweep.serve.api.studies import BY_HAND, check_running
 from sweep.serve.context import Choice, Service, ServiceDependency
 from sweep.store import RunRecord, StudyRecord
+from sweep.view.filters import LONGEST as LONGEST_FILTER
+from sweep.view.report import run_object, trial_object
+from sweep.view.where import LONGEST as LONGEST_WHERE
 
 LARGEST_PAGE = 1000
 _LISTED = 10_000  # run numbers that one request may prune

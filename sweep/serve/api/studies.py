@@ -10,13 +10,13 @@ from starlette.concurrency import run_in_threadpool
 
 from sweep.control.domains import describe
 from sweep.control.removal import remove_study
-from sweep.read.report import study_object
 from sweep.serve.api.parameters import StudyName
 from sweep.serve.api.starts import start_object
 from sweep.serve.context import Service, ServiceDependency
 from sweep.serve.files import startable
 from sweep.serve.problems import Conflict, Refusal
 from sweep.store import StudyRecord
+from sweep.view.report import study_object
 
 router = APIRouter(prefix="/api/studies", tags=["studies"])
 

@@ -8,9 +8,9 @@ from typing import Any, TextIO
 
 from sweep.finding import Finding
 from sweep.names import Value, format_value
-from sweep.read.runs import STATES, objectives
-from sweep.read.studies import Standing
 from sweep.store import RunRecord, Store, StudyRecord
+from sweep.view.runs import STATES, objectives
+from sweep.view.studies import Standing
 
 FORMATS = ("csv", "json", "jsonl")
 

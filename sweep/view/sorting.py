@@ -8,8 +8,8 @@ from typing import Any
 
 from sweep.errors import SweepError
 from sweep.names import KeyTable, Value
-from sweep.read.runs import key_table, objective, objectives
 from sweep.store import RunRecord, StudyRecord
+from sweep.view.runs import key_table, objective, objectives
 
 Metrics = Mapping[int, Mapping[str, float]]
 """The last metrics of each run, by number."""

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from sweep.errors import SweepError
-from sweep.read.runs import select_runs
-from sweep.read.sorting import PROPERTIES
+from sweep.view.runs import select_runs
+from sweep.view.sorting import PROPERTIES
 from tests.store_builder import add_epochs, add_study, build_store, run
 
 

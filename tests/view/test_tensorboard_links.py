@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from sweep.read.tensorboard import graph_link, links, pins
+from sweep.view.tensorboard import graph_link, links, pins
 
 BASE = "http://127.0.0.1:6006/"
 

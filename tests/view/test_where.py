@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from sweep.declaration import Declaration
 from sweep.errors import FilterError
-from sweep.read.runs import select_runs
-from sweep.read.where import DEEPEST, LONGEST, compile_where
 from sweep.store import StudyRecord
+from sweep.view.runs import select_runs
+from sweep.view.where import DEEPEST, LONGEST, compile_where
 from tests.store_builder import DECLARATION, add_epochs, add_study, build_store, run
 
 KEYS = {"learning_rate": "lr", "batch_size": "bs", "optimizer": "opt", "aug": "aug", "l2": "l2", "odd name": "odd"}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sweep.read.trainings import epoch_share, epochs_text, trained_text, training_name
 from sweep.store.records import RunRecord, Training
+from sweep.view.trainings import epoch_share, epochs_text, trained_text, training_name
 
 
 def folds(*epochs, **changes):

@@ -4,9 +4,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sweep.read.runs import best_run, finished
 from sweep.store import RunRecord, Store, StudyRecord
 from sweep.store.lease import alive
+from sweep.view.runs import best_run, finished
 
 BEAT_SECONDS = 1.5
 """How long the beat of a coordinator on another host is watched; it counts up several times in that."""

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sweep.read.differences import compare
+from sweep.view.differences import compare
 
 NAN = math.nan
 

@@ -3,7 +3,7 @@
 import pytest
 
 from sweep.finding import Finding
-from sweep.read.findings import common_findings
+from sweep.view.findings import common_findings
 from tests.store_builder import run
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from sweep.errors import FilterError
-from sweep.read.filters import LONGEST, compile_pattern
+from sweep.view.filters import LONGEST, compile_pattern
 
 NODE = shutil.which("node")
 JAVASCRIPT = """
@@ -226,7 +226,7 @@ def test_no_pattern_of_the_length_allowed_overruns_a_small_stack() -> None:
     code = f"""
 import threading
 from sweep.errors import FilterError
-from sweep.read.filters import compile_pattern
+from sweep.view.filters import compile_pattern
 
 def work():
     for head, middle, tail in ("", "a|", ""), ("(", "", ")"), ("(?<=", "", ")"), ("(?:", "a|", ")"), ("", "(?=a)", ""):

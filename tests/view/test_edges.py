@@ -9,8 +9,8 @@ from optuna.distributions import (
 )
 
 from sweep.declaration import Declaration
-from sweep.read.edges import edges
 from sweep.store import StudyRecord
+from sweep.view.edges import edges
 from tests.store_builder import DECLARATION, run
 
 

@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from sweep.errors import FilterError, SweepError
-from sweep.read.comparisons import Constant, Operand, Sign, Test, compare, comparison, each, either, is_there
-from sweep.read.sorting import ABSENT, OF_RUN, PROPERTIES, Metrics, Quantity, find_quantity
 from sweep.store import RunRecord, StudyRecord
+from sweep.view.comparisons import Constant, Operand, Sign, Test, compare, comparison, each, either, is_there
+from sweep.view.sorting import ABSENT, OF_RUN, PROPERTIES, Metrics, Quantity, find_quantity
 
 LONGEST = 1000
 DEEPEST = 40

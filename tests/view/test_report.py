@@ -9,7 +9,7 @@ import pytest
 
 from sweep.finding import Finding, Picture
 from sweep.names import parse_value
-from sweep.read.report import export, run_object
+from sweep.view.report import export, run_object
 from tests.store_builder import TRACEBACK, add_epochs, add_example, add_study, build_store, run
 
 KEYS = [

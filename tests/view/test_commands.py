@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweep.read.commands import command, rerun_command, run_again
+from sweep.view.commands import command, rerun_command, run_again
 from tests.store_builder import add_study, build_store, run
 
 DEFAULT = "sqlite:///sweep.db"

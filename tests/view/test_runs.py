@@ -5,8 +5,8 @@ import math
 import pytest
 
 from sweep.errors import StoreError, SweepError
-from sweep.read.filters import compile_pattern
-from sweep.read.runs import best_run, choose_study, find_run, parse_states, rank, select_runs
+from sweep.view.filters import compile_pattern
+from sweep.view.runs import best_run, choose_study, find_run, parse_states, rank, select_runs
 from tests.store_builder import add_study, build_store, run
 
 

@@ -1,4 +1,4 @@
-"""What a condition on runs compares, and how: tests made of operands and signs, put together for `sweep.read.where`."""
+"""What a condition on runs compares, and how: tests made of operands and signs, put together for `sweep.view.where`."""
 
 import math
 import operator
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.read.sorting import ABSENT
 from sweep.store import RunRecord
+from sweep.view.sorting import ABSENT
 
 Test = Callable[[RunRecord], bool]
 Operand = Callable[[RunRecord], Any]

@@ -35,7 +35,7 @@ def links(base: str, pattern: str | None = None, *, sensitive: str | None = None
         base: TensorBoard's address, such as `http://127.0.0.1:6006/`.
         pattern: a regular expression as JavaScript has them; all runs if None.
         sensitive: the pattern for the tabs that do not ignore case, where it must be another (see
-            `sweep.read.casing`); by default `pattern`.
+            `sweep.view.casing`); by default `pattern`.
         pins: scalars that Time Series shows on top; it opens the first two groups of tags only, by the alphabet.
     """
     base = base.rstrip("/") + "/"

@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"t?0*([0-9]{1,18})")
 
 
 class Pattern(Protocol):
-    """What chooses runs by their names; `sweep.read.filters.compile_pattern` makes one."""
+    """What chooses runs by their names; `sweep.view.filters.compile_pattern` makes one."""
 
     def matches(self, name: str) -> bool:
         """Whether a run name matches."""
@@ -101,15 +101,15 @@ def select_runs(
     Args:
         pattern: matches run names; a run that has no name yet matches none.
         states: the states to choose; all if empty.
-        sort: see `sweep.read.sorting.sort_runs`.
-        where: a condition, see `sweep.read.where`.
+        sort: see `sweep.view.sorting.sort_runs`.
+        where: a condition, see `sweep.view.where`.
 
     Raises:
         FilterError: the condition is malformed.
         SweepError: there is nothing to sort by under that name.
     """
-    from sweep.read.sorting import sort_runs
-    from sweep.read.where import compile_where
+    from sweep.view.sorting import sort_runs
+    from sweep.view.where import compile_where
 
     def metrics() -> Mapping[int, Mapping[str, float]]:
         return store.last_metrics(study.study_id)

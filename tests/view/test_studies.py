@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from sweep.read.studies import is_running, standings
 from sweep.store import Owner
 from sweep.store.lease import this_host
+from sweep.view.studies import is_running, standings
 from tests.store_builder import add_study, build_store, run
 
 
