@@ -20,7 +20,7 @@ from sweep.names import format_number
 from sweep.rundir import kept_trainings, weights_file
 from sweep.snapshot import Snapshot
 from sweep.store import RunRecord, Store, StudyRecord, Training
-from sweep.view.runs import find_run, rank, run_number
+from sweep.view.runs import find_run, find_runs, rank, run_number
 from sweep.words import counted
 
 if TYPE_CHECKING:
@@ -302,13 +302,7 @@ def _named(store: Store, text: str) -> list[tuple[StudyRecord, RunRecord]]:
         return [find_run(store, match["run"], match["study"])]
     if store.find_study(text) is not None:
         raise StudyError(f"{text} is a study.", remedy=f"Name one of its runs, for example {text}:best.")
-    number = run_number(text)
-    found = [
-        (study, run)
-        for study in (store.studies() if number is not None else [])
-        for run in store.runs(study.study_id, [number] if number is not None else [])
-        if run.name == text
-    ]
+    found = find_runs(store, store.studies(), text)
     if len(found) > 1:
         names = " or ".join(f"{study.name}:{text}" for study, _ in found)
         raise StoreError(f"{len(found)} studies have a run {text}.", remedy=f"Name it {names}.")

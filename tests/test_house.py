@@ -18,6 +18,7 @@ GROUND = {
     "protocol",
     "architecture",
     "code",
+    "commands",
     "declaration",
     "option_values",
     "options",

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sweep.cli.output import print_whole
+from sweep.commands import command
 from sweep.errors import SweepError
 from sweep.store import Store
 from sweep.store.database import has_schema, parse_url
-from sweep.view.commands import command
 from sweep.words import shown_path
 
 POLL_SECONDS = 0.2

@@ -12,12 +12,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweep.cli.cells import number_cells, sparkline, value_cells
 from sweep.control.progress import Opening
 from sweep.names import KeyTable, format_number, format_value
 from sweep.store import FINISHED, RunRecord
-from sweep.view.durations import duration
-from sweep.view.trainings import epochs_text
+from sweep.view.cells import duration, number_cells, sparkline, value_cells
+from sweep.view.runs import best_of, epochs_text, named_values
 from sweep.words import counted
 
 if TYPE_CHECKING:
@@ -80,10 +79,8 @@ class Scoreboard:
 
     def _is_best(self, run: RunRecord) -> bool:
         """Whether a run that has ended is better than those before it; then it is the best."""
-        if self.study is None or len(self.study.objectives) > 1:
-            return False
-        before = [self.best] if self.best is not None else []
-        if run not in self.study.objectives[0].rank([*before, run])[:1]:
+        known = [run] if self.best is None else [self.best, run]
+        if self.study is None or best_of(self.study.objectives, known) is not run:
             return False
         self.best = run
         return True
@@ -191,8 +188,7 @@ class LiveDisplay:
 def _result(run: RunRecord, study: Opening) -> str:
     """What a run came to: its values if it is COMPLETE, else the objective at its last epoch."""
     if run.values is not None:
-        names = [one.name for one in study.objectives] if len(study.objectives) > 1 else ["value"]
-        result = ", ".join(f"{name} {value:.5g}" for name, value in zip(names, run.values, strict=False))
+        result = ", ".join(f"{name} {value:.5g}" for name, value in named_values(study.objectives, run).items())
         return f"{result} (infeasible)" if run.feasible is False else result
     return f"{study.objectives[0].name} {run.last:.5g}" if run.last is not None else ""
 

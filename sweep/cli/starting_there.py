@@ -4,10 +4,10 @@ import time
 from pathlib import Path
 
 from sweep.cli.output import print_whole, say
+from sweep.commands import command
 from sweep.errors import SweepError
 from sweep.options import Settings, given
 from sweep.store.remote import RemoteStore
-from sweep.view.commands import command
 
 POLL_SECONDS = 0.5
 

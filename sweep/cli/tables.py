@@ -1,18 +1,17 @@
-"""Runs and studies as tables: what their columns are, and which of them matter most where the terminal is narrow."""
+"""A study's runs as a table: its columns, which of them matter most on a narrow terminal, and the remarks around it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sweep.cli.cells import number_cells, value_cells
 from sweep.cli.grid import Column, Grid
+from sweep.cli.output import on_terminal, remark, remarks, show_grid, show_json
 from sweep.finding import mark
 from sweep.names import Value, format_number, format_value
-from sweep.store import RunRecord, StudyRecord
-from sweep.view.durations import duration
-from sweep.view.runs import key_table, objectives
-from sweep.view.sorting import OF_RUN
-from sweep.view.studies import Standing
-from sweep.view.trainings import epochs_text
+from sweep.store import RunRecord, Store, StudyRecord
+from sweep.view.cells import duration, number_cells, value_cells
+from sweep.view.quantities import OF_RUN
+from sweep.view.runs import epochs_text, key_table, objectives, run_object
 
 BEST_MARK = "★"
 STATE_STYLES = {
@@ -24,6 +23,13 @@ STATE_STYLES = {
     "running": "cyan",
     "finished": "green",
     "stopped": "yellow",
+}
+STATE_WORDS = {
+    "COMPLETE": "complete",
+    "PRUNED": "pruned",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    "WAITING": "waiting",
 }
 
 
@@ -127,34 +133,6 @@ def constants_line(study: StudyRecord, runs: Sequence[RunRecord]) -> str | None:
     )
 
 
-def studies_grid(standings: Sequence[Standing], sizes: Sequence[str] = ()) -> Grid:
-    """Studies as a table, with what their folders take on the disk where that is known."""
-    counts = {state: [_count(standing.counts.get(state, 0)) for standing in standings] for state in STATE_STYLES}
-    used = [f"{standing.finished}/{standing.study.declaration.trials}" for standing in standings]
-    bests = [standing.best for standing in standings]
-    goals = [", ".join(map(str, objectives(standing.study))) for standing in standings]
-    columns = [
-        Column("study", [standing.study.name for standing in standings], style="bold"),
-        Column("state", [standing.state for standing in standings], keep=99),
-        Column("trials", used, right=True, keep=98),
-        Column("running", counts["RUNNING"], right=True, keep=70),
-        Column("complete", counts["COMPLETE"], right=True, keep=60),
-        Column("pruned", counts["PRUNED"], right=True, keep=60),
-        Column("failed", counts["FAIL"], right=True, keep=65),
-        Column(
-            "best",
-            [number_cells([best.value if best else None])[0] for best in bests],
-            keep=90,
-        ),
-        Column("run", [format_number(best.number) if best else "" for best in bests], keep=80),
-        Column("objective", goals, keep=75),
-        Column("size", list(sizes), right=True, keep=45),
-        Column("directory", [standing.study.directory for standing in standings], keep=40),
-    ]
-    states = {("state", place): STATE_STYLES[standing.state] for place, standing in enumerate(standings)}
-    return Grid([column for column in columns if any(column.cells)], [], states)
-
-
 def one_line(text: str) -> str:
     """A text with every run of white space as one blank."""
     return " ".join(text.split())
@@ -166,5 +144,31 @@ def _epoch(run: RunRecord) -> str:
     return epochs_text(run)
 
 
-def _count(count: int) -> str:
-    return str(count) if count else ""
+def print_heading(study: StudyRecord, runs: Sequence[RunRecord]) -> None:
+    """How far the study is, above the table on a terminal only: piped text is the table alone."""
+    if on_terminal():
+        counts = Counter(run.state for run in runs)
+        parts = [f"{counts[state]} {word}" for state, word in STATE_WORDS.items() if counts[state]]
+        goal = ", ".join(map(str, objectives(study)))
+        remark(f"{study.name}, {goal}: {', '.join(parts)} of {study.declaration.trials}", style="bold")
+
+
+def print_runs(
+    study: StudyRecord, runs: Sequence[RunRecord], best: RunRecord | None, *, names: bool, more: str | None
+) -> None:
+    """Print a table of runs; below it the parameters that all share, the columns left out, and `more`."""
+    left_out = show_grid(runs_grid(study, runs, best=best, names=names))
+    remarks([None if names else constants_line(study, runs), *no_room(left_out), more])
+
+
+def print_json(store: Store, study: StudyRecord, runs: Sequence[RunRecord]) -> None:
+    """Print runs as JSON, each with the metrics of its last finished epoch."""
+    metrics = store.last_metrics(study.study_id)
+    show_json([run_object(study, run, metrics.get(run.number, {})) for run in runs])
+
+
+def no_room(headers: Sequence[str]) -> list[str]:
+    """A remark about the columns that a narrow terminal has no room for, if there are any."""
+    if not headers:
+        return []
+    return [f"no room for {', '.join(headers)}: widen the terminal, or add --json"]

@@ -1,7 +1,5 @@
 """What every route needs: the store, its runs in memory, templates, and who is asked to do things."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -9,19 +7,17 @@ from fastapi import Depends, Request
 from fastapi.templating import Jinja2Templates
 
 from sweep.serve.board import Boards
-from sweep.serve.liveness import Liveness
-from sweep.serve.matching import Matcher
-from sweep.serve.previews import Previews
+from sweep.serve.files import Previews
+from sweep.serve.matcher import Matcher
 from sweep.serve.problems import NotFound
-from sweep.serve.settings import Choice, ServeSettings
-from sweep.serve.snapshots import Snapshot, Snapshots
+from sweep.serve.settings import ServeSettings
 from sweep.serve.starter import Starter
 from sweep.serve.stream import Streams
 from sweep.store import RunRecord, Store, StudyRecord
-from sweep.view.runs import Selection, run_number, select_runs
-from sweep.view.studies import Standing, counts_now, study_state
-
-__all__ = ["HERE", "Choice", "ServeSettings", "Service", "ServiceDependency", "service_of"]
+from sweep.view.runs import find_runs
+from sweep.view.selection import Selected, Selection
+from sweep.view.snapshots import RunsSnapshot, Snapshots
+from sweep.view.studies import Liveness, StudyView
 
 HERE = Path(__file__).parent
 
@@ -70,44 +66,28 @@ class Service:
         Raises:
             NotFound: there is none.
         """
-        number = run_number(text)
-        found = self.store.runs(study.study_id, [number]) if number is not None and number < 2**31 else []
-        if not found or (not text.removeprefix("t").isdecimal() and found[0].name != text):
+        found = find_runs(self.store, [study], text)
+        if not found:
             raise NotFound("a run is a trial number or a run name of the study", repr(text))
-        return found[0]
+        return found[0][1]
 
-    def standing(self, study: StudyRecord) -> Standing:
-        """How a study stands."""
-        snapshot = self.snapshots.of(study)
-        running = self.liveness.of(study)
-        counts = counts_now(snapshot.counted, running=running)
-        return Standing(study, study_state(study, counts, running=running), counts, snapshot.best)
+    def view(self, study: StudyRecord) -> StudyView:
+        """A study as it is now."""
+        return self.snapshots.of(study).view(running=self.liveness.of(study))
 
-    def standings(self) -> list[Standing]:
-        """How all studies stand, the oldest first."""
-        return [self.standing(study) for study in self.store.studies()]
+    def views(self) -> list[StudyView]:
+        """All studies as they are now, the oldest first."""
+        return [self.view(study) for study in self.store.studies()]
 
-    def select(self, study: StudyRecord, choice: Choice) -> Selection:
-        """The runs asked for.
+    def select(self, snapshot: RunsSnapshot, selection: Selection) -> Selected:
+        """The runs of a study that a selection means.
 
         Raises:
             FilterError: the pattern or the condition is malformed, or takes too long.
             SweepError: there is nothing to sort by under that name.
             Busy: other patterns keep the processes that match them at work.
         """
-        reading = _Reading(self.snapshots, self.snapshots.of(study))
-        pattern = None
-        if choice.filter:
-            names = [run.name for run in reading.snapshot.runs if run.name is not None]
-            pattern = self.matcher.match(choice.filter, names)
-        return select_runs(
-            reading,
-            study,
-            pattern=pattern,
-            states=choice.states,
-            sort=choice.sort or None,
-            where=choice.where or None,
-        )
+        return selection.of(snapshot.study, snapshot.runs, snapshot.last_metrics, self.matcher.match)
 
     async def close(self) -> None:
         """End what the service started, except studies, and close the store."""
@@ -115,20 +95,6 @@ class Service:
         await self.boards.close()
         self.matcher.close()
         self.store.close()
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """One snapshot of a study's runs, read as a store is."""
-
-    snapshots: Snapshots
-    snapshot: Snapshot
-
-    def runs(self, study_id: int) -> list[RunRecord]:  # noqa: ARG002  # a Store's
-        return self.snapshot.runs
-
-    def last_metrics(self, study_id: int) -> Mapping[int, Mapping[str, float]]:  # noqa: ARG002  # a Store's
-        return self.snapshots.last_metrics(self.snapshot)
 
 
 def service_of(request: Request) -> Service:

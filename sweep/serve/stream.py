@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 
 from sweep.serve.problems import Busy, NotFound
-from sweep.store import FINISHED, RunRecord, StudyRecord
-from sweep.view.report import run_object, study_object
-from sweep.view.studies import Standing
+from sweep.store import StudyRecord
+from sweep.view.changes import Look, RunChange, run_changes
+from sweep.view.quantities import Metrics
+from sweep.view.runs import run_object
 
 if TYPE_CHECKING:
     from sweep.serve.context import Service
@@ -62,7 +63,7 @@ class Streams:
         stream.queues.add(queue)
         try:
             yield b"retry: 2000\n\n"
-            yield event("study", study_object(await run_in_threadpool(self._service.standing, study)))
+            yield event("study", (await run_in_threadpool(self._service.view, study)).as_object())
             while True:
                 try:
                     text = await asyncio.wait_for(queue.get(), SILENCE_SECONDS)
@@ -97,10 +98,10 @@ class _StudyStream:
         self.task = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
-        before: _Reading | None = None
+        before: Look | None = None
         while True:
             try:
-                now = await run_in_threadpool(_read, self._service, self._name)
+                now, metrics = await run_in_threadpool(_read, self._service, self._name)
             except NotFound:
                 self.end()
                 return
@@ -108,7 +109,7 @@ class _StudyStream:
                 await asyncio.sleep(POLL_SECONDS)
                 continue
             if before is not None:
-                for text in changes(before, now):
+                for text in events(before, now, metrics):
                     self._send(text)
             before = now
             await asyncio.sleep(POLL_SECONDS)
@@ -129,45 +130,31 @@ class _StudyStream:
             queue.put_nowait(None)
 
 
-class _Reading:
-    """A study's runs as they stood at one moment."""
-
-    def __init__(self, standing: Standing, runs: list[RunRecord], metrics: Mapping[int, Mapping[str, float]]) -> None:
-        self.standing = standing
-        self.runs = runs
-        self.metrics = metrics
-
-
-def _read(service: "Service", name: str) -> _Reading:
+def _read(service: "Service", name: str) -> tuple[Look, Metrics]:
     study = service.study(name)
     snapshot = service.snapshots.of(study)
-    return _Reading(service.standing(study), snapshot.runs, service.snapshots.last_metrics(snapshot))
+    return Look(snapshot.view(running=service.liveness.of(study)), snapshot.runs), snapshot.last_metrics()
 
 
-def changes(before: _Reading, now: _Reading) -> Iterator[bytes]:
-    """The events between two readings."""
-    study = now.standing.study
-    earlier = {run.number: run for run in before.runs}
-    for run in now.runs:
-        old = earlier.get(run.number)
-        if run is old:
-            continue
-        if kind := _kind(old, run):
-            yield event(kind, run_object(study, run, now.metrics.get(run.number, {})))
-    best, last = now.standing.best, before.standing.best
-    if best is not None and (last is None or last.number != best.number):
-        yield event("best", run_object(study, best, now.metrics.get(best.number, {})))
-    if study_object(before.standing) != study_object(now.standing):
-        yield event("study", study_object(now.standing))
+def events(before: Look, now: Look, metrics: Metrics) -> Iterator[bytes]:
+    """The events between two looks; `metrics` are those of each run's last finished epoch, by number."""
+    study = now.view.study
+    for change in run_changes(before.runs, now.runs):
+        if kind := _kind(change):
+            yield event(kind, run_object(study, change.run, metrics.get(change.run.number, {})))
+    if (best := now.new_best(before)) is not None:
+        yield event("best", run_object(study, best, metrics.get(best.number, {})))
+    if now.differs(before):
+        yield event("study", now.view.as_object())
 
 
-def _kind(old: RunRecord | None, run: RunRecord) -> str | None:
-    """What happened to a run; None if nothing did that anybody is told."""
-    if run.state in FINISHED:
-        return "end" if old is None or old.state != run.state else None
-    if old is None or old.state != run.state or old.attempt != run.attempt or old.name != run.name:
+def _kind(change: RunChange) -> str | None:
+    """The event that says what became of a run, if there is one."""
+    if change.ended:
+        return "end"
+    if change.began or change.waits:
         return "start"
-    return "epoch" if old.epoch != run.epoch else None
+    return "epoch" if change.advanced else None
 
 
 def event(kind: str, data: Mapping[str, Any]) -> bytes:

@@ -1,79 +1,194 @@
-"""What a condition on runs compares, and how: tests made of operands and signs, put together for `sweep.view.where`."""
+"""Where runs differ: a run from the best one, several from each other, and two trainings of the same trial."""
 
 import math
-import operator
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from sweep.store import RunRecord
-from sweep.view.sorting import ABSENT
+from sweep.names import Value, format_value
+from sweep.store import RunRecord, StudyRecord
+from sweep.view import cells
+from sweep.view.runs import Epochs, key_table, objective, objectives, trained_text
 
-Test = Callable[[RunRecord], bool]
-Operand = Callable[[RunRecord], Any]
-Sign = Callable[[Any, Any], bool]
+ROUNDING = 1e-5
+"""A relative difference that programs compiled otherwise make: within it a run counts as the same."""
 
 
 @dataclass(frozen=True)
-class Constant:
-    """A literal as an operand."""
+class ParameterDifference:
+    """A parameter of a run beside the best run's: texts, empty where it does not apply; `change` says by how much."""
 
-    value: Any
-
-    def __call__(self, _run: RunRecord) -> Any:
-        return self.value
-
-
-def either(one: Test, other: Test) -> Test:
-    return lambda run: one(run) or other(run)
+    name: str
+    key: str
+    value: str
+    best: str
+    differs: bool
+    change: str
 
 
-def each(one: Test, other: Test) -> Test:
-    return lambda run: one(run) and other(run)
+@dataclass(frozen=True)
+class ComparedLine:
+    """A line of a comparison: a text for each run; the places of the extremes and the best."""
+
+    label: str
+    texts: list[str]
+    lowest: int | None = None
+    highest: int | None = None
+    winner: int | None = None
 
 
-def comparison(left: Operand, sign: Sign, right: Operand) -> Test:
-    if isinstance(right, Constant) and kind_of(right.value) == "number" and sign is not operator.ne:
-        return with_number(left, sign, right.value)
+@dataclass(frozen=True)
+class RunComparison:
+    """Several runs beside each other: parameters that differ, those that are the same in all, and how they did."""
 
-    def test(run: RunRecord) -> bool:
-        one, other = left(run), right(run)
-        return is_there(one) and is_there(other) and compare(one, sign, other)
-
-    return test
+    differing: list[ComparedLine]
+    same: list[tuple[str, str]]
+    outcomes: list[ComparedLine]
 
 
-def with_number(left: Operand, sign: Sign, number: float) -> Test:
-    """What most comparisons are, and many runs are compared: with NaN and what is no number nothing holds."""
-
-    def test(run: RunRecord) -> bool:
-        value = left(run)
-        return isinstance(value, int | float) and not isinstance(value, bool) and sign(value, number)
-
-    return test
-
-
-def is_there(value: Any) -> bool:
-    return value is not ABSENT and not (isinstance(value, float) and math.isnan(value))
-
-
-def compare(one: Any, sign: Sign, other: Any) -> bool:
-    """Whether two values compare; those of different kinds are unequal and have no order, nor have true and none."""
-    if isinstance(one, frozenset):  # of texts, one of which is meant
-        return sign in (operator.eq, operator.ne) and (str(other).casefold() in one) == (sign is operator.eq)
-    kind = kind_of(one)
-    if kind != kind_of(other):
-        return sign is operator.ne
-    if kind == "text":
-        return sign(one.casefold(), other.casefold())
-    if kind == "number" or sign in (operator.eq, operator.ne):
-        return sign(one, other)
-    return False
+def differences(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> list[ParameterDifference]:
+    """A run's parameters, in the order of its name, and the best run's that it lacks."""
+    others = best.params if best is not None and best.number != run.number else {}
+    keys = key_table(study)
+    found = []
+    for name in _ordered(study, [run, *([best] if best else [])]):
+        own, other = _text(run.params, name), _text(others, name)
+        differs = bool(others) and own != other
+        change = _change(run.params.get(name), others.get(name)) if differs else ""
+        found.append(ParameterDifference(name, keys.assign(name), own, other, differs, change))
+    return found
 
 
-def kind_of(value: Any) -> str:
-    if isinstance(value, bool):
-        return "truth"
-    if isinstance(value, int | float):
-        return "number"
-    return "text" if isinstance(value, str) else "none"
+def compare_runs(
+    study: StudyRecord, runs: Sequence[RunRecord], metrics: Mapping[int, Mapping[str, float]]
+) -> RunComparison:
+    """Runs beside each other; `metrics` has those of each run's last finished epoch."""
+    differing, same = [], []
+    for name in _ordered(study, runs):
+        texts = [_text(run.params, name) for run in runs]
+        if len(set(texts)) > 1:
+            differing.append(_line(name, texts, [run.params.get(name) for run in runs]))
+        else:
+            same.append((name, texts[0]))
+    names = list(dict.fromkeys(name for run in runs for name in metrics.get(run.number, {})))
+    constraints = list(dict.fromkeys(name for run in runs for name in run.constraints))
+    outcomes = [
+        ComparedLine("state", [run.state.lower() for run in runs]),
+        ComparedLine("epochs", [trained_text(run) for run in runs]),
+        *_values(study, runs),
+        _numbers(f"best {objective(study).name}", [run.best for run in runs]),
+        *(_numbers(f"constraint {name}", [run.constraints.get(name) for run in runs]) for name in constraints),
+        ComparedLine("best epoch", [str(run.best_epoch + 1) if run.best_epoch is not None else "" for run in runs]),
+        *(_numbers(f"last {name}", [metrics.get(run.number, {}).get(name) for run in runs]) for name in names),
+        ComparedLine("time", [cells.duration(run.duration) for run in runs]),
+    ]
+    return RunComparison(differing, same, outcomes)
+
+
+def _values(study: StudyRecord, runs: Sequence[RunRecord]) -> list[ComparedLine]:
+    """What `train` returned, a line for each objective; of a single one the winner is the best run."""
+    goals = objectives(study)
+    if len(goals) > 1:
+        return [
+            _numbers(f"value.{goal.name}", [run.values[place] if run.values else None for run in runs])
+            for place, goal in enumerate(goals)
+        ]
+    line = _numbers("value", [run.value for run in runs])
+    ranked = objective(study).rank(runs)
+    different = len({run.value for run in ranked}) > 1
+    return [replace(line, winner=runs.index(ranked[0]) if different else None)]
+
+
+def _ordered(study: StudyRecord, runs: Sequence[RunRecord]) -> list[str]:
+    """The runs' parameters as their names order them, the family first."""
+    keys = key_table(study)
+    names = list(dict.fromkeys(name for run in runs for name in run.params))
+    for name in names:
+        keys.assign(name)
+    return sorted(keys.order(names), key=lambda name: name != "family")
+
+
+def _text(params: Mapping[str, Value], name: str) -> str:
+    return cells.value(params[name]) if name in params else ""
+
+
+def _change(own: Value, other: Value) -> str:
+    """How a number differs from another: a factor where it is twice as large or more, else the difference."""
+    numbers = [item for item in (own, other) if isinstance(item, int | float) and not isinstance(item, bool)]
+    if len(numbers) < 2 or numbers[0] == numbers[1]:
+        return ""
+    mine, theirs = numbers
+    if mine * theirs > 0 and max(abs(mine / theirs), abs(theirs / mine)) >= 2:
+        return f"\N{MULTIPLICATION SIGN}{mine / theirs:.3g}" if abs(mine) > abs(theirs) else f"÷{theirs / mine:.3g}"
+    difference = mine - theirs
+    sign = "+" if difference > 0 else "\N{MINUS SIGN}"
+    return sign + format_value(float(f"{abs(difference):.3g}")).removesuffix(".0")
+
+
+def _line(label: str, texts: list[str], values: Sequence[Value]) -> ComparedLine:
+    numbers = [item if isinstance(item, int | float) and not isinstance(item, bool) else None for item in values]
+    return _extremes(label, texts, numbers)
+
+
+def _numbers(label: str, values: Sequence[float | None]) -> ComparedLine:
+    return _extremes(label, [cells.number(value) for value in values], values)
+
+
+def _extremes(label: str, texts: list[str], values: Sequence[float | None]) -> ComparedLine:
+    known = [(value, place) for place, value in enumerate(values) if value is not None and value == value]
+    if len({value for value, _ in known}) < 2:
+        return ComparedLine(label, texts)
+    return ComparedLine(label, texts, min(known)[1], max(known)[1])
+
+
+@dataclass(frozen=True)
+class MetricDifference:
+    """Where a metric is furthest apart; `apart` is relative to the greater of the two."""
+
+    metric: str
+    epoch: int
+    then: float
+    now: float
+    apart: float
+
+
+@dataclass(frozen=True)
+class TrainingComparison:
+    """Two trainings held against each other.
+
+    Attributes:
+        epochs: how many both have.
+        missing: metrics that one of them lacks, or epochs that the second has not.
+        differences: of each metric that is not equal to the last bit, the greatest first.
+    """
+
+    epochs: int
+    missing: list[str]
+    differences: list[MetricDifference]
+
+    @property
+    def same(self) -> bool:
+        """Whether they are the same, up to rounding."""
+        return not self.missing and all(difference.apart <= ROUNDING for difference in self.differences)
+
+
+def compare_trainings(then: Epochs, now: Epochs) -> TrainingComparison:
+    """Hold a training against an earlier one; epochs that only the later one has do not count."""
+    missing = [f"epoch {epoch + 1}" for epoch in sorted(then.keys() - now.keys())[:1]]
+    worst: dict[str, MetricDifference] = {}
+    for epoch in sorted(then.keys() & now.keys()):
+        missing += [name for name in sorted(then[epoch].keys() ^ now[epoch].keys()) if name not in missing]
+        for name in then[epoch].keys() & now[epoch].keys():
+            one, other = then[epoch][name], now[epoch][name]
+            apart = _apart(one, other)
+            if apart > 0 and (name not in worst or apart > worst[name].apart):
+                worst[name] = MetricDifference(name, epoch, one, other, apart)
+    differences = sorted(worst.values(), key=lambda difference: -difference.apart)
+    return TrainingComparison(len(then.keys() & now.keys()), missing, differences)
+
+
+def _apart(one: float, other: float) -> float:
+    if one == other or (math.isnan(one) and math.isnan(other)):
+        return 0.0
+    if not (math.isfinite(one) and math.isfinite(other)):
+        return math.inf
+    return abs(one - other) / max(abs(one), abs(other))

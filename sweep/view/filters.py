@@ -38,8 +38,8 @@ _REPEATED_BOUNDARY = re.compile(r"(\\[bB])(?:[*+?]|\{\d+(?:,\d*)?\})|\\.|\[(?:\\
 
 
 @dataclass(frozen=True)
-class Pattern:
-    """A filter over run names; made by `compile_pattern`. Its `str()` is a sentence for people."""
+class Filter:
+    """A filter over run names; made by `compile_filter`. Its `str()` is a sentence for people."""
 
     text: str
     _engine: regress.Regex = field(repr=False, compare=False)
@@ -56,7 +56,7 @@ class Pattern:
         return f"runs whose name matches {self.text}" if self.text else "all runs"
 
 
-def compile_pattern(text: str) -> Pattern:
+def compile_filter(text: str) -> Filter:
     """The filter of a pattern.
 
     A pattern may take exponential time on some name; whoever takes patterns from strangers needs a process to end.
@@ -73,7 +73,7 @@ def compile_pattern(text: str) -> Pattern:
     for token in _REPEATED_BOUNDARY.finditer(text):
         if token[1]:
             raise _error(text, "nothing to repeat", token.end(1))
-    return Pattern(text, _engine(text))
+    return Filter(text, _engine(text))
 
 
 def _engine(text: str) -> regress.Regex:

@@ -1,129 +1,30 @@
-"""Which runs a study has: filtered, sorted, ranked, and one of them found by what a person calls it."""
+"""One run as every interface shows it, the best of several, and the one that a person names."""
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 from sweep.errors import RunNameError, StoreError, SweepError
-from sweep.names import KeyTable, decode, format_number
+from sweep.finding import Finding
+from sweep.names import KeyTable, Value, decode, format_number
 from sweep.objective import Objective
-from sweep.store import RunRecord, Store, StudyRecord
+from sweep.store import RunRecord, Store, StudyRecord, Training
+from sweep.words import counted
 
 STATES = ("WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL")
 
+Epochs = Mapping[int, Mapping[str, float]]
+"""A run's metrics by epoch, counted from 0."""
+
 _NUMBER = re.compile(r"t?0*([0-9]{1,18})")
-
-
-class Pattern(Protocol):
-    """What chooses runs by their names; `sweep.view.filters.compile_pattern` makes one."""
-
-    def matches(self, name: str) -> bool:
-        """Whether a run name matches."""
-
-
-class Source(Protocol):
-    """Where a study's runs are read from: a store, or what was read from one."""
-
-    def runs(self, study_id: int) -> list[RunRecord]:
-        """A study's runs by number."""
-
-    def last_metrics(self, study_id: int) -> Mapping[int, Mapping[str, float]]:
-        """The metrics of each run's last finished epoch, by run number."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Some of a study's runs: those that were asked for, in the order asked for.
-
-    Attributes:
-        runs: every run that matches.
-        total: how many runs the study has.
-    """
-
-    study: StudyRecord
-    runs: list[RunRecord]
-    total: int
+_NUMBERS = 2**31  # trial numbers that the database can hold
 
 
 def key_table(study: StudyRecord) -> KeyTable:
     """The key table of a study's run names."""
     return KeyTable(short=study.declaration.short, table=study.keys)
-
-
-def choose_study(store: Store, name: str | None) -> StudyRecord:
-    """The study called `name`, or the only one there is if `name` is None.
-
-    Raises:
-        StoreError: there is no such study, or none was named and there is none or more than one.
-    """
-    if name is not None:
-        return store.study(name)
-    studies = store.studies()
-    if len(studies) == 1:
-        return studies[0]
-    if not studies:
-        raise StoreError("a study must be there", "none in this database", "start one with `sweep start FILE`")
-    names = ", ".join(study.name for study in studies)
-    raise StoreError("a study must be named where there are several", "none", f"name one of {names}")
-
-
-def parse_states(texts: Iterable[str]) -> frozenset[str]:
-    """The states that texts such as `pruned` or `PRUNED,fail` name, whatever their case.
-
-    Raises:
-        SweepError: a text names no state; the nearest one is given.
-    """
-    found = set()
-    for text in ",".join(texts).split(","):
-        state = text.strip().upper()
-        if state in STATES:
-            found.add(state)
-        elif state:
-            near = difflib.get_close_matches(state, STATES, n=1, cutoff=0.5)
-            remedy = f"did you mean {near[0]}?" if near else f"one of {', '.join(STATES)}"
-            raise SweepError("a state is a trial state of Optuna", repr(text.strip()), remedy)
-    return frozenset(found)
-
-
-def select_runs(
-    store: Source,
-    study: StudyRecord,
-    *,
-    pattern: Pattern | None = None,
-    states: frozenset[str] = frozenset(),
-    sort: str | None = None,
-    where: str | None = None,
-) -> Selection:
-    """A study's runs that match, by number or as sorted.
-
-    Args:
-        pattern: matches run names; a run that has no name yet matches none.
-        states: the states to choose; all if empty.
-        sort: see `sweep.view.sorting.sort_runs`.
-        where: a condition, see `sweep.view.where`.
-
-    Raises:
-        FilterError: the condition is malformed.
-        SweepError: there is nothing to sort by under that name.
-    """
-    from sweep.view.sorting import sort_runs
-    from sweep.view.where import compile_where
-
-    def metrics() -> Mapping[int, Mapping[str, float]]:
-        return store.last_metrics(study.study_id)
-
-    every = store.runs(study.study_id)
-    condition = compile_where(where, study, metrics, every) if where is not None else None
-    runs = [run for run in every if not states or run.state in states]
-    if pattern is not None:
-        runs = [run for run in runs if run.name is not None and pattern.matches(run.name)]
-    if condition is not None:
-        runs = [run for run in runs if condition.matches(run)]
-    if sort is not None:
-        runs = sort_runs(study, runs, sort, metrics, every)
-    return Selection(study, runs, len(every))
 
 
 def objectives(study: StudyRecord) -> list[Objective]:
@@ -134,6 +35,11 @@ def objectives(study: StudyRecord) -> list[Objective]:
 def objective(study: StudyRecord) -> Objective:
     """What a study optimises, the first of several."""
     return objectives(study)[0]
+
+
+def finished(counts: Mapping[str, int]) -> int:
+    """How many trials count towards a study's budget: complete, pruned and failed ones."""
+    return sum(counts.get(state, 0) for state in ("COMPLETE", "PRUNED", "FAIL"))
 
 
 def rank(study: StudyRecord, runs: Iterable[RunRecord]) -> list[RunRecord]:
@@ -153,9 +59,33 @@ def rank(study: StudyRecord, runs: Iterable[RunRecord]) -> list[RunRecord]:
     return objective(study).rank(runs)
 
 
+def best_of(goals: Sequence[Objective], runs: Iterable[RunRecord]) -> RunRecord | None:
+    """The best run, as Optuna's `best_trial`; None if there is none or there are several objectives."""
+    return next(iter(goals[0].rank(runs)), None) if len(goals) == 1 else None
+
+
 def best_run(study: StudyRecord, runs: Iterable[RunRecord]) -> RunRecord | None:
-    """The best run, as Optuna's `best_trial`; None if there is none or the study has several objectives."""
-    return next(iter(rank(study, runs)), None) if len(objectives(study)) == 1 else None
+    """A study's best run, see `best_of`."""
+    return best_of(objectives(study), runs)
+
+
+def named_values(goals: Sequence[Objective], run: RunRecord) -> dict[str, float]:
+    """What `train` returned, by the objective's name; a single objective's is called `value`. Empty without a value."""
+    names = [goal.name for goal in goals] if len(goals) > 1 else ["value"]
+    return dict(zip(names, run.values or [], strict=False))
+
+
+def find_runs(store: Store, studies: Sequence[StudyRecord], text: str) -> list[tuple[StudyRecord, RunRecord]]:
+    """The runs that a person calls `17`, `t0017` or by their full name, each with its study: at most one of a study."""
+    number = run_number(text)
+    if number is None or number >= _NUMBERS:
+        return []
+    return [
+        (study, run)
+        for study in studies
+        for run in store.runs(study.study_id, [number])
+        if run.name == text or _NUMBER.fullmatch(text)
+    ]
 
 
 def find_run(store: Store, text: str, study_name: str | None = None) -> tuple[StudyRecord, RunRecord]:
@@ -168,14 +98,7 @@ def find_run(store: Store, text: str, study_name: str | None = None) -> tuple[St
         StoreError: there is no such run, or one in each of several studies.
     """
     studies = store.studies() if study_name is None else [store.study(study_name)]
-    number = run_number(text)
-    found = [
-        (study, run)
-        for study in studies
-        if number is not None
-        for run in store.runs(study.study_id, [number])
-        if run.name == text or _NUMBER.fullmatch(text)
-    ]
+    found = find_runs(store, studies, text)
     if len(found) == 1:
         return found[0]
     if found:
@@ -212,6 +135,127 @@ def _range(runs: Sequence[RunRecord]) -> str:
     return f"{format_number(runs[0].number)} to {format_number(runs[-1].number)}" if runs else "no runs yet"
 
 
-def finished(counts: Mapping[str, int]) -> int:
-    """How many trials count towards a study's budget: complete, pruned and failed ones."""
-    return sum(counts.get(state, 0) for state in ("COMPLETE", "PRUNED", "FAIL"))
+def training_name(training: Training) -> str:
+    """What a training is called: as the user labelled it, or by its number, counted from 1."""
+    return training.label or f"training {training.number + 1}"
+
+
+def epochs_text(run: RunRecord) -> str:
+    """Finished and planned epochs: `3/10`, or `fold 2 of 3, 3/10` where the trial has several trainings."""
+    if len(run.trainings) < 2:
+        return f"{run.epoch}/{run.epochs}" if run.epochs is not None else str(run.epoch)
+    last = run.trainings[-1]
+    planned = f"/{last.planned}" if last.planned is not None else ""
+    return f"{training_name(last)}, {last.epochs}{planned}"
+
+
+def trained_text(run: RunRecord) -> str:
+    """How much was trained, in words: `3 of 10 epochs`, or `30 epochs in 3 trainings`."""
+    if len(run.trainings) > 1:
+        return f"{counted(run.epoch, 'epoch')} in {len(run.trainings)} trainings"
+    if run.epochs is None:
+        return counted(run.epoch, "epoch")
+    return f"{run.epoch} of {counted(run.epochs, 'epoch')}"
+
+
+def epoch_share(run: RunRecord) -> float:
+    """How far the present training is, in percent; 0 where nobody knows."""
+    done, planned = run.epoch, run.epochs
+    if len(run.trainings) > 1:
+        done, planned = run.trainings[-1].epochs, run.trainings[-1].planned
+    return min(100.0, 100.0 * done / planned) if planned else 0.0
+
+
+def reason_text(run: RunRecord) -> str:
+    """Why a run ended, in a line; of one that waits, that it is run again, and why."""
+    said = " ".join((run.reason or "").split())
+    if run.state != "WAITING":
+        return said
+    return f"to be run again: {said}" if said else "to be run again"
+
+
+def course(run: RunRecord, epochs: Epochs, metric: str) -> list[float]:
+    """A metric by epoch; NaN where an epoch lacks it. Of several trainings the one that pruners judge is shown."""
+    judged = run.judged_training
+    if judged is not None:
+        epochs = {epoch: epochs.get(judged.first + epoch, {}) for epoch in range(judged.epochs)}
+    if not epochs:
+        return []
+    return [epochs.get(epoch, {}).get(metric, math.nan) for epoch in range(max(epochs) + 1)]
+
+
+def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float]) -> dict[str, Any]:
+    """A run as `sweep runs --json` shows it.
+
+    `values` are what `train` returned, by objective, and `value` is the first; only a COMPLETE run has them.
+    `last` and `best` are the objective at the last and the best epoch. `feasible` is None without constraints.
+    `epoch` counts finished epochs, `best_epoch` counts from 0, `metrics` are those of the last finished epoch,
+    `started` is in Unix seconds and `duration` in seconds, `since` of a finding is an epoch counted from 0. `trainings`
+    has an object for each model that the trial trained, see `sweep.store.records.Training`. JSON has no NaN and no
+    infinity: they are None.
+    """
+    return {
+        "study": study.name,
+        "number": run.number,
+        "name": run.name,
+        "family": run.family,
+        "architecture": run.architecture,
+        "params": _all_finite(run.params),
+        "state": run.state,
+        "epoch": run.epoch,
+        "value": finite(run.value),
+        "values": _values(study, run),
+        "last": finite(run.last),
+        "best": finite(run.best),
+        "best_epoch": run.best_epoch,
+        "feasible": run.feasible,
+        "constraints": _all_finite(run.constraints),
+        "metrics": _all_finite(metrics),
+        "started": run.started,
+        "duration": run.duration,
+        "reason": run.reason,
+        "findings": [_without_picture(found) for found in run.findings],
+        "directory": run.directory,
+        "trainings": [_all_finite(training.as_dict()) for training in run.trainings],
+    }
+
+
+def _values(study: StudyRecord, run: RunRecord) -> dict[str, Value] | None:
+    """What `train` returned, each value by its objective's own name."""
+    names = [goal.name for goal in objectives(study)]
+    return None if run.values is None else _all_finite(dict(zip(names, run.values, strict=False)))
+
+
+def trial_object(study: StudyRecord, run: RunRecord, epochs: Epochs) -> dict[str, Any]:
+    """A trial as `sweep export` writes it: what `run_object` has, how it ran, and under `epochs` every metric by epoch.
+
+    `epochs` is a list of objects, each with `epoch` (counted from 0) and its metrics.
+    """
+    last = epochs[max(epochs)] if epochs else {}
+    return {
+        **run_object(study, run, last),
+        "epochs_planned": run.epochs,
+        "seed": run.seed,
+        "attempt": run.attempt,
+        "interruptions": run.interruptions,
+        "revives": run.revives,
+        "worker": run.worker,
+        "traceback": run.traceback,
+        "epochs": [{"epoch": epoch, **_all_finite(values)} for epoch, values in sorted(epochs.items())],
+    }
+
+
+def _without_picture(found: Finding) -> dict[str, Any]:
+    return {name: value for name, value in found.as_dict().items() if name != "picture"}
+
+
+def finite(value: float | None) -> float | None:
+    """A number, or None for NaN and infinity."""
+    return None if value is None or not math.isfinite(value) else value
+
+
+def _all_finite(values: Mapping[str, Value]) -> dict[str, Value]:
+    """Values by name, with None for NaN and infinity."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
+    }

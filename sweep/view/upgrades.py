@@ -8,11 +8,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from sweep.commands import run_again
 from sweep.names import format_number, short_number
 from sweep.rundir import weights_files
 from sweep.store import RunRecord, Store, StudyRecord
 from sweep.store.database import parse_url, revision_at
-from sweep.view.commands import run_again
 from sweep.view.runs import best_run, finished, objective, objectives
 
 BY_VALUE = "0004"  # the schema since which runs are ranked by what `train` returned

@@ -87,7 +87,7 @@ def test_a_refusal_is_one_line_and_status_2_and_writes_nothing(tmp_path, monkeyp
 
 
 def test_a_fault_of_ours_keeps_its_traceback(store, monkeypatch):
-    monkeypatch.setattr("sweep.cli.listing.standings", lambda *_: 1 / 0)
+    monkeypatch.setattr("sweep.cli.studies.view_studies", lambda *_: 1 / 0)
     add_study(store)
     with pytest.raises(ZeroDivisionError):
         sweep(["studies"])

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from sweep.cli import run as sweep
-from sweep.cli.watching import tell
+from sweep.cli.watch import tell
 from sweep.store import RunRecord
 from tests.control.started import MANY_EPOCHS, ROOT, Folder, lives, wait_for
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sweep.control.checking import check_database
 from sweep.rundir import weights_file
 from sweep.store import Store
+from sweep.view.quantities import sort_runs
 from sweep.view.runs import best_run, rank
-from sweep.view.sorting import sort_runs
 from tests.control.workers import a_house
 from tests.databases import optunas_own
 

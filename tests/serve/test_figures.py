@@ -6,7 +6,7 @@ import pytest
 
 from sweep.serve import figures as module
 from sweep.serve.figures import KINDS, Figures
-from sweep.serve.snapshots import Snapshots
+from sweep.view.snapshots import Snapshots
 from tests.serve.optuna_study import add_optuna_study
 from tests.store_builder import add_study, build_store, run
 

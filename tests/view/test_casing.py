@@ -5,7 +5,7 @@ import regress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.view.casing import for_case_sensitive_tabs, ignoring_case
+from sweep.view.tensorboard import for_case_sensitive_tabs, ignoring_case
 
 NAMES = ["dnn-4x32-lr=0.001-t0000", "DNN-32-lr=0.1-t0001", "mlp-8-lr=0.002-t0002", "dnn_broke-lr=0.5-t0003"]
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from sweep.errors import FilterError
-from sweep.view.filters import LONGEST, compile_pattern
+from sweep.view.filters import LONGEST, compile_filter
 
 NODE = shutil.which("node")
 JAVASCRIPT = """
@@ -134,7 +134,7 @@ def in_javascript(patterns: Sequence[str], names: Sequence[str]) -> list[list[st
 
 def in_python(pattern: str, names: Sequence[str]) -> list[str] | None:
     try:
-        return compile_pattern(pattern).filter(names)
+        return compile_filter(pattern).filter(names)
     except FilterError:
         return None
 
@@ -156,26 +156,26 @@ def test_random_patterns_match_the_same_runs_as_in_javascript() -> None:
 
 def test_the_empty_pattern_matches_every_run() -> None:
     names = run_names(20)
-    assert compile_pattern("").filter(names) == names
+    assert compile_filter("").filter(names) == names
 
 
 def test_a_pattern_is_found_anywhere_and_in_either_case() -> None:
-    pattern = compile_pattern("OPT=adam")
+    pattern = compile_filter("OPT=adam")
     assert pattern.matches("dnn-lr=0.1-opt=AdamW-t0003")
     assert not pattern.matches("dnn-lr=0.1-opt=sgd-t0003")
 
 
 def test_matching_runs_keep_their_order() -> None:
-    assert compile_pattern("^dnn").filter(["dnn-t0002", "mlp-t0001", "dnn-t0000"]) == ["dnn-t0002", "dnn-t0000"]
+    assert compile_filter("^dnn").filter(["dnn-t0002", "mlp-t0001", "dnn-t0000"]) == ["dnn-t0002", "dnn-t0000"]
 
 
 def test_a_filter_says_in_words_what_it_matches() -> None:
-    assert str(compile_pattern("^dnn")) == "runs whose name matches ^dnn"
-    assert str(compile_pattern("")) == "all runs"
+    assert str(compile_filter("^dnn")) == "runs whose name matches ^dnn"
+    assert str(compile_filter("")) == "all runs"
 
 
 def test_equal_patterns_are_equal_values() -> None:
-    assert compile_pattern("^dnn") == compile_pattern("^dnn") != compile_pattern("^mlp")
+    assert compile_filter("^dnn") == compile_filter("^dnn") != compile_filter("^mlp")
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_equal_patterns_are_equal_values() -> None:
 )
 def test_a_refusal_names_reason_and_place(text: str, position: int, reason: str) -> None:
     with pytest.raises(FilterError) as caught:
-        compile_pattern(text)
+        compile_filter(text)
     assert caught.value.position == position
     message = str(caught.value)
     assert message.startswith("a filter is a regular expression of JavaScript")
@@ -213,12 +213,12 @@ def test_a_refusal_names_reason_and_place(text: str, position: int, reason: str)
 
 def test_a_refused_case_flag_is_answered_with_what_holds_anyway() -> None:
     with pytest.raises(FilterError, match="case is ignored anyway"):
-        compile_pattern("(?i)dnn")
+        compile_filter("(?i)dnn")
 
 
 def test_a_pattern_that_is_too_long_is_refused_without_a_place() -> None:
     with pytest.raises(FilterError, match="at most 1000 characters: got 1001") as caught:
-        compile_pattern("a" * (LONGEST + 1))
+        compile_filter("a" * (LONGEST + 1))
     assert caught.value.position is None
 
 
@@ -226,7 +226,7 @@ def test_no_pattern_of_the_length_allowed_overruns_a_small_stack() -> None:
     code = f"""
 import threading
 from sweep.errors import FilterError
-from sweep.view.filters import compile_pattern
+from sweep.view.filters import compile_filter
 
 def work():
     for head, middle, tail in ("", "a|", ""), ("(", "", ")"), ("(?<=", "", ")"), ("(?:", "a|", ")"), ("", "(?=a)", ""):
@@ -234,7 +234,7 @@ def work():
             text = head * depth
             text += middle * (({LONGEST} - len(text) - depth * len(tail)) // len(middle or "a")) + tail * depth
             try:
-                compile_pattern(text[:{LONGEST}]).matches("dnn-lr=0.1-t0001")
+                compile_filter(text[:{LONGEST}]).matches("dnn-lr=0.1-t0001")
             except FilterError:
                 pass
 

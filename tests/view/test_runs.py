@@ -5,8 +5,8 @@ import math
 import pytest
 
 from sweep.errors import StoreError, SweepError
-from sweep.view.filters import compile_pattern
-from sweep.view.runs import best_run, choose_study, find_run, parse_states, rank, select_runs
+from sweep.view.runs import best_run, find_run, rank
+from sweep.view.studies import choose_study
 from tests.store_builder import add_study, build_store, run
 
 
@@ -42,29 +42,6 @@ def test_an_unknown_study_is_refused_with_the_nearest(store):
     add_study(store, "diabetes")
     with pytest.raises(StoreError, match="'diabetis'; there is diabetes"):
         choose_study(store, "diabetis")
-
-
-@pytest.mark.parametrize("texts", [["pruned", "FAIL"], ["Pruned,fail"], ["pruned,", " fail "]])
-def test_states_are_read_in_any_case(texts):
-    assert parse_states(texts) == {"PRUNED", "FAIL"}
-
-
-def test_an_unknown_state_is_refused_with_the_nearest():
-    with pytest.raises(SweepError, match="'prund'; did you mean PRUNED"):
-        parse_states(["prund"])
-
-
-def test_runs_are_those_that_match_and_are_in_a_state(store):
-    runs = [run(0), run(1, family="mlp"), run(2, state="PRUNED"), run(3)]
-    study = add_study(store, runs=runs)
-    chosen = select_runs(store, study, pattern=compile_pattern("^DNN"), states=frozenset({"COMPLETE"}))
-    assert (numbers(chosen.runs), chosen.total) == ([0, 3], 4)
-
-
-def test_a_run_that_has_no_name_yet_matches_no_pattern(store):
-    study = add_study(store, runs=[run(0, name=None, params={}), run(1)])
-    assert numbers(select_runs(store, study, pattern=compile_pattern(".")).runs) == [1]
-    assert numbers(select_runs(store, study).runs) == [0, 1]
 
 
 def test_the_best_run_is_the_complete_one_with_the_least_value(store):

@@ -3,7 +3,7 @@
 import pytest
 
 from sweep.store.records import RunRecord, Training
-from sweep.view.trainings import epoch_share, epochs_text, trained_text, training_name
+from sweep.view.runs import epoch_share, epochs_text, trained_text, training_name
 
 
 def folds(*epochs, **changes):

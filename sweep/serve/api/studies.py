@@ -16,7 +16,6 @@ from sweep.serve.context import Service, ServiceDependency
 from sweep.serve.files import startable
 from sweep.serve.problems import Conflict, Refusal
 from sweep.store import StudyRecord
-from sweep.view.report import study_object
 
 router = APIRouter(prefix="/api/studies", tags=["studies"])
 
@@ -26,7 +25,7 @@ BY_HAND = "by hand"
 @router.get("")
 def list_studies(service: ServiceDependency) -> dict[str, Any]:
     """Every study of the store and how it stands, the oldest first."""
-    return {"studies": [study_object(standing) for standing in service.standings()]}
+    return {"studies": [view.as_object() for view in service.views()]}
 
 
 @router.get("/{study}")
@@ -42,7 +41,7 @@ def show_study(study: StudyName, service: ServiceDependency) -> dict[str, Any]:
         for name in ("epochs", "timeout", "workers", "sampler", "pruner", "seed", "value", "doc", "hash", "commit")
     }
     return {
-        **study_object(service.standing(record)),
+        **service.view(record).as_object(),
         **declared,
         "versions": record.declaration.versions,
         "keys": record.keys,
@@ -107,6 +106,6 @@ def check_running(service: Service, study: StudyRecord, verb: str) -> None:
     Raises:
         Conflict: the study is not running.
     """
-    standing = service.standing(study)
-    if standing.state != "running":
-        raise Conflict(f"a study must be running to {verb}", f"{study.name}, which is {standing.state}")
+    view = service.view(study)
+    if view.state != "running":
+        raise Conflict(f"a study must be running to {verb}", f"{study.name}, which is {view.state}")
