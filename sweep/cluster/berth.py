@@ -9,7 +9,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from sweep.cluster.files import Hold, Piece
+from sweep.cluster.files import Piece, WorkerFolder
 from sweep.cluster.probe import Probe, sees
 from sweep.control.executor import Ending
 from sweep.control.local import Process, environment
@@ -47,7 +47,7 @@ class Aboard:
 
     process: Process
     connection: Connection
-    hold: Hold | None
+    hold: WorkerFolder | None
     lock: threading.Lock = field(default_factory=threading.Lock)
     turn: int = -1
     parcel: Parcel = field(default_factory=lambda: Parcel(None, [], False))
@@ -141,7 +141,7 @@ class Berth:
             [theirs.fileno()],
         )
         theirs.close()  # so that the worker's end is the end of what it says
-        return Aboard(process, ours, None if self._sees else Hold(self._files(worker)))
+        return Aboard(process, ours, None if self._sees else WorkerFolder(self._files(worker)))
 
     def _exchange(self, aboard: Aboard, answer: bytes | None) -> Parcel:
         message = None

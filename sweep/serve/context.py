@@ -14,6 +14,8 @@ from sweep.serve.settings import ServeSettings
 from sweep.serve.starter import Starter
 from sweep.serve.stream import Streams
 from sweep.store import RunRecord, Store, StudyRecord
+from sweep.view.changes import Look
+from sweep.view.quantities import Metrics
 from sweep.view.runs import find_runs
 from sweep.view.selection import Selected, Selection
 from sweep.view.snapshots import RunsSnapshot, Snapshots
@@ -46,7 +48,7 @@ class Service:
         self.previews = Previews()
         self.starter = Starter(settings, store)
         self.boards = Boards()
-        self.streams = Streams(self)
+        self.streams = Streams(self.study, self.look)
         self.matcher = Matcher()
 
     def study(self, name: str) -> StudyRecord:
@@ -74,6 +76,11 @@ class Service:
     def view(self, study: StudyRecord) -> StudyView:
         """A study as it is now."""
         return self.snapshots.of(study).view(running=self.liveness.of(study))
+
+    def look(self, study: StudyRecord) -> tuple[Look, Metrics]:
+        """A study and its runs as they are now, with the last metrics of each run by number."""
+        snapshot = self.snapshots.of(study)
+        return Look(snapshot.view(running=self.liveness.of(study)), snapshot.runs), snapshot.last_metrics()
 
     def views(self) -> list[StudyView]:
         """All studies as they are now, the oldest first."""

@@ -7,9 +7,9 @@ keep up is let go; it comes again by itself and reads the lists anew.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
@@ -18,9 +18,6 @@ from sweep.store import StudyRecord
 from sweep.view.changes import Look, RunChange, run_changes
 from sweep.view.quantities import Metrics
 from sweep.view.runs import run_object
-
-if TYPE_CHECKING:
-    from sweep.serve.context import Service
 
 POLL_SECONDS = 0.5
 SILENCE_SECONDS = 15.0
@@ -31,10 +28,16 @@ _BACKLOG = 2000  # events that wait for a client
 
 
 class Streams:
-    """The streams of one service; used in its event loop alone, but for `listeners`."""
+    """The streams of one service; used in its event loop alone, but for `listeners`.
 
-    def __init__(self, service: "Service") -> None:
-        self._service = service
+    Args:
+        find: finds a study by its name; raises `NotFound`.
+        look: looks at a study; with the last metrics of each run by number.
+    """
+
+    def __init__(self, find: Callable[[str], StudyRecord], look: Callable[[StudyRecord], tuple[Look, Metrics]]) -> None:
+        self._find = find
+        self._look = look
         self._studies: dict[str, _StudyStream] = {}
         self._closed = False
 
@@ -50,7 +53,7 @@ class Streams:
             NotFound: there is no such study.
             Busy: too many clients listen.
         """
-        study = await run_in_threadpool(self._service.study, name)
+        study = await run_in_threadpool(self._find, name)
         if self.listeners >= MOST_LISTENERS or self._closed:
             raise Busy(f"a stream has at most {MOST_LISTENERS} listeners", remedy="try again shortly")
         return self._events(study)
@@ -58,12 +61,12 @@ class Streams:
     async def _events(self, study: StudyRecord) -> AsyncIterator[bytes]:
         stream = self._studies.get(study.name)
         if stream is None or stream.task.done():
-            stream = self._studies[study.name] = _StudyStream(self._service, study.name)
+            stream = self._studies[study.name] = _StudyStream(lambda: self._look(self._find(study.name)))
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(_BACKLOG)
         stream.queues.add(queue)
         try:
             yield b"retry: 2000\n\n"
-            yield event("study", (await run_in_threadpool(self._service.view, study)).as_object())
+            yield event("study", (await run_in_threadpool(self._look, study))[0].view.as_object())
             while True:
                 try:
                     text = await asyncio.wait_for(queue.get(), SILENCE_SECONDS)
@@ -91,9 +94,8 @@ class Streams:
 class _StudyStream:
     """Reads one study while somebody listens, and gives every listener what changed."""
 
-    def __init__(self, service: "Service", name: str) -> None:
-        self._service = service
-        self._name = name
+    def __init__(self, look: Callable[[], tuple[Look, Metrics]]) -> None:
+        self._look = look
         self.queues: set[asyncio.Queue[bytes | None]] = set()
         self.task = asyncio.create_task(self._watch())
 
@@ -101,7 +103,7 @@ class _StudyStream:
         before: Look | None = None
         while True:
             try:
-                now, metrics = await run_in_threadpool(_read, self._service, self._name)
+                now, metrics = await run_in_threadpool(self._look)
             except NotFound:
                 self.end()
                 return
@@ -128,12 +130,6 @@ class _StudyStream:
             while queue.full():
                 queue.get_nowait()
             queue.put_nowait(None)
-
-
-def _read(service: "Service", name: str) -> tuple[Look, Metrics]:
-    study = service.study(name)
-    snapshot = service.snapshots.of(study)
-    return Look(snapshot.view(running=service.liveness.of(study)), snapshot.runs), snapshot.last_metrics()
 
 
 def events(before: Look, now: Look, metrics: Metrics) -> Iterator[bytes]:

@@ -65,7 +65,7 @@ class ConditionError(FilterError):
 
 
 @dataclass(frozen=True)
-class Condition:
+class RunCondition:
     """A condition on the runs of one study; made by `compile_condition`. Its `str()` is what was typed."""
 
     text: str
@@ -81,7 +81,7 @@ class Condition:
 
 def compile_condition(
     text: str, study: StudyRecord, metrics: Callable[[], Metrics], runs: Sequence[RunRecord] = ()
-) -> Condition:
+) -> RunCondition:
     """The condition that a text says about a study's runs; every run fulfils the empty one.
 
     Args:
@@ -95,9 +95,9 @@ def compile_condition(
         raise ConditionError(f"a condition has at most {LONGEST} characters", f"{len(text)}", position=LONGEST)
     tokens = _tokens(text)
     if tokens[0].kind == "end":
-        return Condition(text, lambda _run: True)
+        return RunCondition(text, lambda _run: True)
     find = functools.partial(find_quantity, study, metrics=metrics, runs=runs)
-    return Condition(text, _Parser(text, tokens, find).whole())
+    return RunCondition(text, _Parser(text, tokens, find).whole())
 
 
 @dataclass(frozen=True)

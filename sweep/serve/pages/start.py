@@ -14,7 +14,7 @@ from sweep.control.domains import describe
 from sweep.control.preview import Preview
 from sweep.errors import SweepError
 from sweep.names import Value
-from sweep.option_values import Spec
+from sweep.option_values import SpecText
 from sweep.options import Option, of_way
 from sweep.serve.context import Service, ServiceDependency
 from sweep.serve.files import StudyFile, find_file, list_files, read_file
@@ -94,7 +94,7 @@ class Field:
     @property
     def wide(self) -> bool:
         """Whether its values are often longer than a word."""
-        return isinstance(self.option.values, Spec) or self.option.name == "name"
+        return isinstance(self.option.values, SpecText) or self.option.name == "name"
 
 
 @dataclass(frozen=True)
