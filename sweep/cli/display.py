@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console, Group, RenderableType
@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.control.progress import Opening
-from sweep.names import KeyTable, format_number, format_value
+from sweep.names import format_number, format_value
 from sweep.store import FINISHED, RunRecord
 from sweep.view.cells import duration, number_cells, sparkline, value_cells
+from sweep.view.comparisons import split_parameters
 from sweep.view.runs import best_of, epochs_text, named_values
 from sweep.words import counted
 
@@ -98,13 +99,6 @@ class Scoreboard:
         return (time.monotonic() - self.began) / ended * left
 
 
-def varying(keys: KeyTable, seen: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The parameters that differ among what was seen, in the order of run names."""
-    names = list(dict.fromkeys(name for params in seen for name in params))
-    texts = {name: {format_value(params[name]) if name in params else None for params in seen} for name in names}
-    return list(keys.order([name for name in names if len(texts[name]) > 1 or len(seen) == 1]))
-
-
 class LiveDisplay:
     """The display on a terminal; a context manager, and a watcher of a coordinator."""
 
@@ -158,7 +152,7 @@ class LiveDisplay:
         if self._names:
             return text.append(f"  {best.name}")
         text.append(f"  {format_number(best.number)}")
-        for name in varying(study.keys, self._board.seen):
+        for name in split_parameters(study.keys, self._board.seen).varying:
             if name in best.params:
                 text.append(f"  {study.keys.key(name)} ", style="dim").append(
                     format_value(best.params[name]), style="cyan"
@@ -169,7 +163,7 @@ class LiveDisplay:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
         runs = [board.running[number] for number in sorted(board.running)]
         metric = study.objectives[0].name
-        shown = [] if self._names else varying(study.keys, board.seen)
+        shown = [] if self._names else list(split_parameters(study.keys, board.seen).varying)
         columns = {
             "run": [run.name or "" if self._names else format_number(run.number) for run in runs],
             **{study.keys.key(name): _values(runs, name) for name in shown},

@@ -15,6 +15,7 @@ from sweep.commands import command, rerun_command, run_again
 from sweep.names import format_number, format_value, short_number
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 from sweep.view.cells import duration, moment, number, number_cells, sparkline
+from sweep.view.comparisons import parameter_names
 from sweep.view.runs import (
     Epochs,
     best_run,
@@ -153,9 +154,7 @@ def _history(run: RunRecord, every: Sequence[RunRecord]) -> list[tuple[str, str 
 def _parameters_grid(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> Grid:
     """The parameters exactly, by name and key, and the best run's where they differ."""
     keys = key_table(study)
-    for name in run.params:
-        keys.assign(name)
-    names = keys.order(run.params)
+    names = parameter_names(keys, [run.params])
     columns = [
         Column("parameter", names),
         Column("key", [keys.key(name) for name in names], keep=50),

@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sweep.cli.grid import Column, Grid
 from sweep.cli.output import on_terminal, remark, remarks, show_grid, show_json
 from sweep.finding import mark
-from sweep.names import Value, format_number, format_value
+from sweep.names import format_number, format_value
 from sweep.store import RunRecord, Store, StudyRecord
 from sweep.view.cells import duration, number_cells, value_cells
+from sweep.view.comparisons import split_parameters
 from sweep.view.quantities import OF_RUN
 from sweep.view.runs import epochs_text, key_table, objectives, run_object
 
@@ -31,35 +31,6 @@ STATE_WORDS = {
     "RUNNING": "running",
     "WAITING": "waiting",
 }
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """The parameters of some runs, in the order of their names.
-
-    Attributes:
-        varying: parameter names whose values differ among the runs, with their keys.
-        constant: those that have one value in all of them (only if there are two runs or more).
-    """
-
-    varying: dict[str, str]
-    constant: dict[str, Value]
-
-
-def split_parameters(study: StudyRecord, runs: Sequence[RunRecord]) -> Parameters:
-    """Which parameters vary among runs, and which are the same in all."""
-    keys = key_table(study)
-    names = dict.fromkeys(name for run in runs for name in run.params)
-    for name in names:
-        keys.assign(name)
-    varying, constant = {}, {}
-    for name in keys.order(names):
-        written = {format_value(run.params[name]) if name in run.params else None for run in runs}
-        if len(written) == 1 and len(runs) > 1:
-            constant[keys.key(name)] = runs[0].params[name]
-        else:
-            varying[name] = keys.key(name)
-    return Parameters(varying, constant)
 
 
 def runs_grid(
@@ -103,7 +74,7 @@ def _value_columns(study: StudyRecord, runs: Sequence[RunRecord], *, names: bool
         return [
             Column(f"value.{goal.name}", number_cells(values)) for goal, values in zip(goals, returned, strict=True)
         ]
-    taken = set() if names else set(split_parameters(study, runs).varying.values())
+    taken = set() if names else set(split_parameters(key_table(study), [run.params for run in runs]).varying.values())
     return [Column(f"{OF_RUN}value" if "value" in taken else "value", number_cells([run.value for run in runs]))]
 
 
@@ -112,7 +83,7 @@ def _feasible(run: RunRecord) -> str:
 
 
 def _parameter_columns(study: StudyRecord, runs: Sequence[RunRecord]) -> list[Column]:
-    varying = split_parameters(study, runs).varying
+    varying = split_parameters(key_table(study), [run.params for run in runs]).varying
     columns = []
     if "family" not in varying and len({run.family for run in runs}) > 1:
         columns.append(Column("family", [run.family or "" for run in runs], keep=95))
@@ -125,7 +96,7 @@ def _parameter_columns(study: StudyRecord, runs: Sequence[RunRecord]) -> list[Co
 
 def constants_line(study: StudyRecord, runs: Sequence[RunRecord]) -> str | None:
     """The parameters that are the same in all runs, as a line; None if there are none."""
-    constant = split_parameters(study, runs).constant
+    constant = split_parameters(key_table(study), [run.params for run in runs]).constant
     return (
         "the same in all: " + " ".join(f"{key}={format_value(value)}" for key, value in constant.items())
         if (constant)

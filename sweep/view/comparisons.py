@@ -4,13 +4,46 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sweep.names import Value, format_value
+from sweep.names import KeyTable, Value, format_value
 from sweep.store import RunRecord, StudyRecord
 from sweep.view import cells
 from sweep.view.runs import Epochs, key_table, objective, objectives, trained_text
 
 ROUNDING = 1e-5
 """A relative difference that programs compiled otherwise make: within it a run counts as the same."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The parameters of some runs, in the order of their names.
+
+    Attributes:
+        varying: parameter names whose values differ among the runs, with their keys.
+        constant: the keys of those that have one value in all of them, with it (only if there are two runs or more).
+    """
+
+    varying: dict[str, str]
+    constant: dict[str, Value]
+
+
+def parameter_names(keys: KeyTable, runs: Sequence[Mapping[str, Value]]) -> list[str]:
+    """The names of all parameters that runs have, in the order of run names; those without a key get one."""
+    names = list(dict.fromkeys(name for params in runs for name in params))
+    for name in names:
+        keys.assign(name)
+    return keys.order(names)
+
+
+def split_parameters(keys: KeyTable, runs: Sequence[Mapping[str, Value]]) -> Parameters:
+    """Which of the parameters of runs differ among them, and which are the same in all."""
+    varying, constant = {}, {}
+    for name in parameter_names(keys, runs):
+        written = {format_value(params[name]) if name in params else None for params in runs}
+        if len(written) == 1 and len(runs) > 1:
+            constant[keys.key(name)] = runs[0][name]
+        else:
+            varying[name] = keys.key(name)
+    return Parameters(varying, constant)
 
 
 @dataclass(frozen=True)
@@ -100,11 +133,8 @@ def _values(study: StudyRecord, runs: Sequence[RunRecord]) -> list[ComparedLine]
 
 def _ordered(study: StudyRecord, runs: Sequence[RunRecord]) -> list[str]:
     """The runs' parameters as their names order them, the family first."""
-    keys = key_table(study)
-    names = list(dict.fromkeys(name for run in runs for name in run.params))
-    for name in names:
-        keys.assign(name)
-    return sorted(keys.order(names), key=lambda name: name != "family")
+    names = parameter_names(key_table(study), [run.params for run in runs])
+    return sorted(names, key=lambda name: name != "family")
 
 
 def _text(params: Mapping[str, Value], name: str) -> str:

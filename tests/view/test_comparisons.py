@@ -5,8 +5,9 @@ import math
 import pytest
 
 from sweep.declaration import Declaration
+from sweep.names import KeyTable
 from sweep.store import StudyRecord
-from sweep.view.comparisons import compare_runs, compare_trainings, differences
+from sweep.view.comparisons import Parameters, compare_runs, compare_trainings, differences, split_parameters
 from tests.store_builder import DECLARATION, run
 
 NAN = math.nan
@@ -68,3 +69,10 @@ def test_an_infeasible_run_wins_no_comparison():
     runs = [run(1, 0.6, constraints={"size": 0.0}), run(2, 0.5, constraints={"size": 1.0}), run(3, 0.7)]
     found = {line.label: line for line in compare_runs(STUDY, runs, {}).outcomes}
     assert (found["value"].winner, found["constraint size"].texts) == (0, ["0", "1", ""])
+
+
+def test_parameters_that_vary_are_those_with_several_values_or_that_some_lack():
+    keys = KeyTable(table={"learning_rate": "lr", "batch_size": "bs", "family": ""})
+    seen = [{"learning_rate": 0.1, "batch_size": 32}, {"learning_rate": 0.1, "batch_size": 32, "family": "dnn"}]
+    assert split_parameters(keys, seen) == Parameters({"family": "family"}, {"lr": 0.1, "bs": 32})
+    assert split_parameters(keys, seen[:1]) == Parameters({"learning_rate": "lr", "batch_size": "bs"}, {})
