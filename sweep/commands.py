@@ -13,17 +13,21 @@ if TYPE_CHECKING:
     from sweep.store import RunRecord, StudyRecord
 
 
-def command(*words: str, storage: str) -> str:
-    """A `sweep` command line; the storage is named only where it is not the one that would be used anyway.
+def command(*words: str, storage: str, logdir: str | None = None) -> str:
+    """A `sweep` command line; places are named only where they are not those that would be used anyway.
 
     Args:
         storage: the URL of a database, or the address of a service.
+        logdir: the log directory, for commands that take it.
     """
-    line = " ".join(["sweep", *map(shlex.quote, words)])
+    line = ["sweep", *words]
     if storage.startswith(("http://", "https://")):
-        return line if storage == os.environ.get("SWEEP_SERVER") else f"{line} --server {shlex.quote(storage)}"
-    usual = OPTIONS["storage"].usual
-    return line if storage == usual else f"{line} --storage {shlex.quote(storage)}"
+        line += [] if storage == os.environ.get("SWEEP_SERVER") else ["--server", storage]
+    elif storage != OPTIONS["storage"].usual:
+        line += ["--storage", storage]
+    if logdir not in (None, OPTIONS["logdir"].usual):
+        line += ["--logdir", logdir]
+    return shlex.join(line)
 
 
 def run_again(study: "StudyRecord", run: "RunRecord", finished: int, *, storage: str) -> str | None:

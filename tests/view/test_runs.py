@@ -111,10 +111,11 @@ def test_a_run_that_two_studies_have_is_refused(store):
     assert find_run(store, "5", "wine")[0].name == "wine"
 
 
-def test_a_number_that_no_run_has_is_refused_with_those_there_are(store):
+@pytest.mark.parametrize("text", ["17", str(2**31), "9" * 18])
+def test_a_number_that_no_run_has_is_refused_with_those_there_are(store, text):
     add_study(store, runs=[run(0), run(3)])
-    with pytest.raises(StoreError, match="'17'; diabetes has t0000 to t0003"):
-        find_run(store, "17")
+    with pytest.raises(StoreError, match=f"'{text}'; diabetes has t0000 to t0003"):
+        find_run(store, text)
 
 
 def test_a_name_that_no_run_has_is_refused_with_the_nearest(store):
