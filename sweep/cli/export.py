@@ -46,7 +46,7 @@ def export_study(store: Store, name: str | None, form: str, output: str | None) 
     """Write every trial of a study.
 
     Raises:
-        SweepError: the format is none there is, or the file cannot be written.
+        SweepError: there is no such format, or the file cannot be written.
     """
     form = form.lower()
     if form not in FORMATS:

@@ -45,7 +45,7 @@ class JsonDisplay:
         Args:
             state: `finished`, `stopped` or `failed`.
             reason: why, unless it is finished.
-            outcome: how it stands, if it could be opened.
+            outcome: how it ended, if it could be opened.
         """
         opened = outcome.opened if outcome is not None else None
         runs = opened.ledger.runs() if opened is not None else []
@@ -90,7 +90,7 @@ class JsonDisplay:
 
     def ended(self, run: RunRecord) -> None:
         level = "error" if run.state == "FAIL" else "info"
-        if run.state == "WAITING":  # its number is that of the attempt to come
+        if run.state == "WAITING":  # its number is already that of the next attempt
             run = dataclasses.replace(run, attempt=run.attempt - 1)
         write_event(
             "ended",

@@ -105,7 +105,7 @@ def with_finding(where: str | None, finding: str | None) -> str | None:
     """A condition that a run must have a finding as well.
 
     Raises:
-        SweepError: there is no such finding; the nearest one is given.
+        SweepError: there is no such finding; the error names the nearest.
     """
     if finding is None:
         return where

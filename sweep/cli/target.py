@@ -66,7 +66,7 @@ def named_run(store: Store, words: Sequence[str]) -> tuple[StudyRecord, RunRecor
 def find_target(store: Store, first: str | None, second: str | None, option: str | None) -> Target:
     """The study and pattern of `[STUDY] [PATTERN] --filter PATTERN`.
 
-    A single argument is the study of that name or else, where there is only one study, the pattern.
+    A single argument is the name of a study; if there is no such study, but only one study, it is the pattern.
 
     Raises:
         SweepError: two patterns were given, there is no such study, or none was named where there are several.

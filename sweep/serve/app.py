@@ -22,7 +22,7 @@ from sweep.view.upgrades import open_upgraded
 
 _log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 30.0  # how often idle TensorBoards are looked for
+LOOK_SECONDS = 30.0  # between two checks for idle TensorBoards
 
 ROUTES = (
     *(studies, runs, exports, events, starts, health, records, tensorboard, docs, auth),
@@ -35,7 +35,7 @@ def create_app(settings: ServeSettings, store: Store | None = None) -> FastAPI:
 
     Args:
         settings: how it runs.
-        store: what it reads; by default that of `settings.storage`, which is made where it is missing.
+        store: what it reads; by default that of `settings.storage`, which is created if it is missing.
 
     Raises:
         StoreError: the database cannot be opened.

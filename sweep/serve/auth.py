@@ -122,7 +122,7 @@ def host_name(host: str) -> str:
 def _same_site(headers: Headers, host: str) -> bool:
     """Whether a request comes from our own pages, or from no page at all.
 
-    Browsers send Origin with everything that is no GET. Sec-Fetch-Site is asked as well, for those that leave it out.
+    Browsers send Origin with every request but GET. Sec-Fetch-Site is checked as well, for browsers that leave it out.
     """
     origins = headers.getlist("origin")
     if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):

@@ -8,10 +8,10 @@ from fastapi.templating import Jinja2Templates
 
 from sweep.serve.board import Boards
 from sweep.serve.files import Previews
+from sweep.serve.launcher import Launcher
 from sweep.serve.matcher import Matcher
 from sweep.serve.problems import NotFound
 from sweep.serve.settings import ServeSettings
-from sweep.serve.starter import Starter
 from sweep.serve.stream import Streams
 from sweep.store import RunRecord, Store, StudyRecord
 from sweep.view.changes import Look
@@ -34,7 +34,7 @@ class Service:
         templates: Jinja2's, which escape everything.
         liveness: whether a study's coordinator lives.
         previews: what study files would train.
-        starter: starts studies.
+        launcher: starts studies.
         boards: TensorBoards; used in the event loop.
         streams: server-sent events; used in the event loop.
     """
@@ -46,7 +46,7 @@ class Service:
         self.templates = Jinja2Templates(HERE / "templates")
         self.liveness = Liveness()
         self.previews = Previews()
-        self.starter = Starter(settings, store)
+        self.launcher = Launcher(settings, store)
         self.boards = Boards()
         self.streams = Streams(self.study, self.look)
         self.matcher = Matcher()
@@ -55,7 +55,7 @@ class Service:
         """The study called `name`.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is no such study.
         """
         found = self.store.find_study(name) if name.isprintable() and len(name) <= 255 else None
         if found is None:
@@ -66,7 +66,7 @@ class Service:
         """The run of a study called `17`, `t0017` or by its full name.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is no such run.
         """
         found = find_runs(self.store, [study], text)
         if not found:

@@ -84,7 +84,7 @@ def _figure(study: "optuna.Study", kind: str, objective: str) -> str:
         return _message(
             f"This figure needs a package that is not there: pip install {_PACKAGES.get(error.name, error.name)}."
         )
-    except (ValueError, RuntimeError) as error:  # Optuna's words for runs that are too few or too alike
+    except (ValueError, RuntimeError) as error:  # what Optuna raises for runs that are too few or too similar
         return _message(f"Optuna cannot draw this yet: {error}")
     figure.update_layout(template=None, title=None)
     parts = json.loads(figure.to_json())

@@ -16,7 +16,7 @@ def sparkline(values: Sequence[float], state: str = "", *, steps: bool = False, 
 
     Args:
         steps: draw each value until the next one, as a best so far is drawn.
-        label: what those are told who do not see it.
+        label: what a screen reader says.
     """
     heights = shape(values, POINTS, lambda group: group[-1]) if steps else shape(values, POINTS)
     across = (WIDTH - 4) / max(1, len(heights) - 1)

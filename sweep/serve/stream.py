@@ -1,8 +1,8 @@
 """What happens in a study as server-sent events, which every client of a study gets from one reading of the store.
 
 `epoch`: a run finished an epoch; `start` and `end`: a run began or ended; `best`: there is a new best run; `study`: its
-state or counts changed, also sent first to whoever begins to listen. The data are JSON objects. A client that cannot
-keep up is let go; it comes again by itself and reads the lists anew.
+state or counts changed, also sent to each client first. The data are JSON objects. A client that cannot keep up is
+disconnected; it connects again by itself and reads the lists anew.
 """
 
 import asyncio

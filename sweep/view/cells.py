@@ -77,7 +77,7 @@ def number_cells(values: Sequence[float | None]) -> list[str]:
     """A column of numbers with 4 to 5 significant digits and the decimal points below each other.
 
     All have the decimals that the median needs for 4 digits. One that this does not suit, because it would be zeros
-    or too wide, stands on its own with 4 digits.
+    or too wide, is written with 4 digits of its own.
     """
     known = [abs(value) for value in values if value is not None and math.isfinite(value) and value != 0]
     middle = statistics.median(known) if known else 1.0

@@ -25,7 +25,7 @@ class Edge:
     """A parameter of the best run at the edge of its domain.
 
     Attributes:
-        said: what is the case, such as `learning_rate 0.0981 is at the upper end of 0.0001 to 0.1`.
+        said: a sentence, such as `learning_rate 0.0981 is at the upper end of 0.0001 to 0.1`.
         change: the line for the study file that widens the domain.
     """
 
@@ -39,7 +39,7 @@ def edges(study: StudyRecord, best: RunRecord | None, complete: int) -> list[Edg
 
     Args:
         best: its best run.
-        complete: how many complete runs it has; with fewer than 8 nothing is said.
+        complete: how many complete runs it has; fewer than 8 say nothing about the edges.
     """
     from optuna.distributions import json_to_distribution
 

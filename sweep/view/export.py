@@ -52,7 +52,7 @@ def _write_csv(store: Store, study: StudyRecord, runs: Sequence[RunRecord], file
 
     Columns: those of `trial_object`, the values of several objectives as `value.NAME`, constraints as
     `constraint.NAME`, parameters as `param.NAME`, and of the line's epoch `metric.epoch`, counted
-    from 0, and `metric.NAME`. A cell is empty where there is nothing, such as a parameter that does not apply.
+    from 0, and `metric.NAME`. A cell is empty if it does not apply, as some parameters do not.
     Parameters are written as in a run name (None is `none`), except that strings are not escaped.
     """
     names = {name for _, epochs in with_epochs(store, study, runs) for values in epochs.values() for name in values}

@@ -59,11 +59,11 @@ class Filter:
 def compile_filter(text: str) -> Filter:
     """The filter of a pattern.
 
-    A pattern may take exponential time on some name; whoever takes patterns from strangers needs a process to end.
+    A pattern may take exponential time on some name; to match patterns of strangers, use a process that can be ended.
 
     Raises:
         FilterError: JavaScript refuses the pattern, or it is longer than 1,000 characters. The message has the reason
-            and the place; `position` is that place, counted from 0 in characters, None where there is none.
+            and the place; `position` is that place, counted from 0 in characters, or None if it is not known.
     """
     if len(text) > LONGEST:
         raise FilterError(f"a filter has at most {LONGEST} characters", f"{len(text)}")

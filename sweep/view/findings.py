@@ -1,6 +1,6 @@
 """What was found in many runs of a study, and what they have in common: `7 of 40 runs had dead-relu, all with ...`.
 
-A parameter is said to tell them apart where it divides them from nearly all others: by a bound, or by a choice.
+A parameter is named if a bound or a choice separates these runs from nearly all others.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class Common:
     Attributes:
         kind: of the finding.
         count, total: runs that have it, and runs that have finished an epoch.
-        condition: what those that have it have in common, as `--where` takes it; None if nothing was seen.
+        condition: what the runs with it have in common, as `--where` takes it; None if nothing was found.
     """
 
     kind: str

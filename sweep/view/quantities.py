@@ -33,7 +33,7 @@ class Quantity:
     Attributes:
         value: a run's value; None if it has none, for a parameter `ABSENT`, since a parameter may be None.
         descends: whether the largest value is the best and comes first.
-        nullable: whether None is a value like others, as it is of a parameter.
+        nullable: whether None is a value like any other, as it is for a parameter.
         ranks: whether its order is that of the best runs, in which infeasible ones come after the others.
     """
 
@@ -64,12 +64,12 @@ def sort_runs(
 
     Args:
         by: a name as `find_quantity` takes it. The value, `best`, `last` and the objectives put the best run first,
-            everything else the smallest. `-` in front turns it round.
+            everything else the smallest. `-` in front reverses the order.
         metrics: gives the metrics, if they are needed.
         every: all runs of the study, where `runs` are some.
 
     Raises:
-        SweepError: there is nothing called so; the nearest is given.
+        SweepError: nothing has that name; the error names the nearest.
     """
     backwards = by.startswith("-")
     quantity = find_quantity(study, by.removeprefix("-"), metrics, every if every is not None else runs)
@@ -89,7 +89,7 @@ def find_quantity(
     - a property: `value` is what `train` returned, `best` and `last` are the objective's best and last epoch. With
       `run.` in front it is always the property; `value` and `feasible` alone are a parameter or metric called so.
     - a metric at the last finished epoch; an objective that no epoch reports is its value.
-    - `best.NAME`, the objective at its best epoch. Of other metrics nobody has said whether high or low is better.
+    - `best.NAME`, the objective at its best epoch. For other metrics it is not known whether high or low is better.
     - `value.NAME`, what `train` returned for one of several objectives.
     - `constraint.NAME`
     - a parameter by its name or key.
@@ -98,7 +98,7 @@ def find_quantity(
         runs: all of the study, which tell what constraints there are.
 
     Raises:
-        SweepError: there is nothing called so; the nearest is given.
+        SweepError: nothing has that name; the error names the nearest.
     """
     if name.startswith(OF_RUN) and (plain := name.removeprefix(OF_RUN)) in PROPERTIES:
         return _property(study, plain)

@@ -102,7 +102,7 @@ def parse_states(texts: Iterable[str]) -> frozenset[str]:
     """The states that texts such as `pruned` or `PRUNED,fail` name, whatever their case.
 
     Raises:
-        SweepError: a text names no state; the nearest one is given.
+        SweepError: a text names no state; the error names the nearest.
     """
     found = set()
     for text in ",".join(texts).split(","):

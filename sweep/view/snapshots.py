@@ -29,12 +29,12 @@ _CHUNK = 500
 
 @dataclass(frozen=True)
 class RunsSnapshot:
-    """A study's runs as they stood a moment ago.
+    """A study's runs a moment ago.
 
     Attributes:
         runs: by number, which may have gaps: a trial that another program trains has a run when it has ended.
         counts: how many are in each state.
-        counted: the same without those that other programs added, which do not count towards the study's trials.
+        counted: how many without those that other programs added, which do not count towards the study's trials.
         best: the best complete run, if there is one.
     """
 
@@ -50,7 +50,7 @@ class RunsSnapshot:
         return self.metrics.of(self.runs)
 
     def view(self, *, running: bool) -> StudyView:
-        """The study, of which is known whether its coordinator lives."""
+        """The study at this moment; `running`: whether its coordinator lives."""
         counts, every = (counts_now(each, running=running) for each in (self.counted, self.counts))
         return StudyView(self.study, study_state(self.study, counts, running=running), counts, every, self.best)
 
@@ -80,7 +80,7 @@ class RunsSnapshot:
         return found if found is not None and found.number == number else None
 
     def numbered(self, numbers: Sequence[int]) -> list[RunRecord]:
-        """The runs of those numbers that there are."""
+        """The runs with these numbers, as far as they exist."""
         return [run for number in numbers if (run := self.run(number)) is not None]
 
 
@@ -90,12 +90,12 @@ class _LastMetrics:
     def __init__(self, store: Store, study_id: int) -> None:
         self._store = store
         self._study_id = study_id
-        self._epochs: dict[int, int] = {}  # those that `_metrics` are of
+        self._epochs: dict[int, int] = {}  # whose metrics `_metrics` holds
         self._metrics: dict[int, Mapping[str, float]] = {}
         self._lock = threading.Lock()
 
     def of(self, runs: Sequence[RunRecord]) -> Metrics:
-        """Those of some runs, by number."""
+        """The metrics of some runs, by number."""
         with self._lock:
             changed = [run for run in runs if run.epoch and self._epochs.get(run.number) != run.epoch]
             if not changed:
@@ -120,7 +120,7 @@ class Snapshots:
         self._lock = threading.Lock()
 
     def of(self, study: StudyRecord) -> RunsSnapshot:
-        """A study's runs as they stand."""
+        """A study's runs as they are now."""
         key = (study.study_id, study.created)
         with self._lock:
             last, read = self._kept.get(key, (None, 0.0))

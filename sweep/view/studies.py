@@ -25,9 +25,9 @@ class StudyView:
 
     Attributes:
         state: `running` (its coordinator lives), `finished` (its trials are used up) or `stopped`.
-        counts: how many of the runs that count towards its trials are in each state; of a study that nobody runs none
-            is running, see `counts_now`.
-        every: the same of all runs, also of those that other programs added.
+        counts: how many runs are in each state, without those that other programs added, which do not count towards
+            its trials. In a study that does not run, none is running (see `counts_now`).
+        every: how many runs are in each state, including those that other programs added.
         best: the best complete run, if there is one and the study has a single objective.
     """
 
@@ -106,7 +106,7 @@ class StudyView:
 
 
 def view_study(study: StudyRecord, runs: Sequence[RunRecord], *, running: bool) -> StudyView:
-    """A study with all its runs, of which is known whether its coordinator lives."""
+    """A study with all its runs; `running`: whether its coordinator lives."""
     counts = counts_now(counts_of(runs), running=running)
     every = counts_now(Counter(run.state for run in runs), running=running)
     return StudyView(study, study_state(study, counts, running=running), counts, every, best_run(study, runs))
@@ -122,7 +122,7 @@ def choose_study(store: Store, name: str | None) -> StudyRecord:
     """The study called `name`, or the only one there is if `name` is None.
 
     Raises:
-        StoreError: there is no such study, or none was named and there is none or more than one.
+        StoreError: there is no such study; or no name was given, and there is no study or more than one.
     """
     if name is not None:
         return store.study(name)
@@ -175,7 +175,7 @@ class Liveness:
         self._lock = threading.Lock()
 
     def of(self, study: StudyRecord) -> bool:
-        """Whether a study's coordinator lives; one on another host does until its beat has stood still for a while."""
+        """Whether a study's coordinator lives; one on another host does until its beat stops for a while."""
         lives = alive(study.owner)
         if lives is not None or study.owner is None:
             return bool(lives)

@@ -62,7 +62,7 @@ def _start(runs: list[RunRecord], cursor: str) -> int:
     """The place at which the page after a cursor begins.
 
     Raises:
-        SweepError: the cursor is none of ours.
+        SweepError: the cursor is not one of ours.
     """
     if not cursor:
         return 0

@@ -79,7 +79,7 @@ def go_on(study: StudyName, service: ServiceDependency, options: GoingOn | None 
             "a study goes on from a file in the service's folder", str(file), "go on with sweep start where the file is"
         )
     trials = options.trials if options is not None else None
-    return start_object(service.starter.go_on(path, record, trials))
+    return start_object(service.launcher.go_on(path, record, trials))
 
 
 @router.delete("/{study}")
@@ -94,7 +94,7 @@ async def delete_study(
         raise Refusal("a study is removed when its name is given once more", repr(confirm), f"confirm={record.name}")
     if service.liveness.of(record):
         raise Conflict("a study that is removed must not be running", record.name, "stop it first")
-    await run_in_threadpool(service.starter.check_none, record.name)
+    await run_in_threadpool(service.launcher.check_none, record.name)
     await service.boards.stop(record.study_id)
     folder = await run_in_threadpool(remove_study, service.store, record, service.settings.logdir)
     return {"study": record.name, "removed": True, "directory": str(folder) if folder is not None else None}

@@ -13,7 +13,7 @@ NUMBERS_IN_LINK = 150  # runs that a link to TensorBoard can name one by one
 
 
 def address(*parts: str, **query: object) -> str:
-    """A path of this site, each part escaped, with those of the query that say something."""
+    """A path of this site, each part escaped, with the values of the query that are not empty."""
     said = {name: text for name, text in query.items() if text not in ("", None)}
     path = "/" + "/".join(quote(part, safe="") for part in parts)
     return f"{path}?{urlencode(said)}" if said else path
@@ -34,7 +34,7 @@ def selection_of(query: Mapping[str, str]) -> Selection:
     """The selection in a page's address.
 
     Raises:
-        SweepError: a state is none.
+        SweepError: a state is not a trial state.
     """
     return Selection(
         filter=query.get("filter", ""),

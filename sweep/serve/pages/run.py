@@ -112,7 +112,7 @@ def _compared(snapshot: RunsSnapshot, text: str) -> list[RunRecord]:
     """The runs whose numbers a text lists.
 
     Raises:
-        SweepError: they are fewer than two or more than eight, or one of them is none of the study's.
+        SweepError: they are fewer than two or more than eight, or the study has no such run.
     """
     numbers = list(dict.fromkeys(part.strip().lstrip("t") for part in text.split(",") if part.strip()))
     if not 2 <= len(numbers) <= MOST_COMPARED:

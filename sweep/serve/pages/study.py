@@ -184,6 +184,6 @@ def _wrong(error: FilterError, text: str) -> dict[str, Any]:
     """What is wrong with a text: the text before and after the place, to be marked."""
     at = error.position if error.position is not None else len(text)
     got = error.got or ""
-    placed = got.removeprefix(f"{text!r}, ")  # what was typed stands before what is said of it
+    placed = got.removeprefix(f"{text!r}, ")  # the message repeats what was typed
     said = SweepError(placed, remedy=error.remedy) if placed != got else error
     return {"said": str(said), "parts": [text[:at], text[at : at + 1], text[at + 1 :]]}

@@ -10,10 +10,10 @@ import pytest
 
 from sweep.errors import SweepError
 from sweep.options import Settings
-from sweep.serve import starter as starter_module
+from sweep.serve import launcher as launcher_module
+from sweep.serve.launcher import KEPT_OPTIONS, LOG, Launcher, arguments
 from sweep.serve.problems import Busy, Conflict
 from sweep.serve.settings import ServeSettings
-from sweep.serve.starter import KEPT_OPTIONS, LOG, Starter, arguments
 from tests.serve.asking import Client
 from tests.store_builder import add_study, build_store, run
 
@@ -35,9 +35,9 @@ def house(tmp_path):
     store = build_store(tmp_path)
     file = tmp_path / "plain.py"
     file.write_text(PLAIN)
-    starter = Starter(ServeSettings(str(store.url), tmp_path / "runs", tmp_path), store)
-    yield starter, file, store
-    for begun in starter.starts():
+    launcher = Launcher(ServeSettings(str(store.url), tmp_path / "runs", tmp_path), store)
+    yield launcher, file, store
+    for begun in launcher.starts():
         begun.process.kill()
         begun.process.wait()
     store.close()
@@ -65,59 +65,59 @@ def test_options_are_those_of_sweep_start_with_values_as_names_have_them():
 
 @pytest.mark.parametrize("options", [{"sampler": "gp(n_startup_trials=-1)"}, {"pruner": "percentile(900)"}])
 def test_a_spec_that_optuna_refuses_is_refused_before_a_process_begins(house, options):
-    starter, file, _ = house
+    launcher, file, _ = house
     with pytest.raises(SweepError):
-        starter.start(file, Settings(**options))
-    assert starter.starts() == []
+        launcher.start(file, Settings(**options))
+    assert launcher.starts() == []
 
 
 @pytest.fixture
 def sleeping(house, monkeypatch):
-    """A starter whose coordinators do nothing but live, which takes no seconds."""
+    """A launcher whose coordinators do nothing but live, which takes no seconds."""
     monkeypatch.setattr(sys, "executable", "/bin/sh")
-    real = starter_module.subprocess.Popen
+    real = launcher_module.subprocess.Popen
 
     def sleep(command, **given):
         return real(["/bin/sh", "-c", "exec sleep 60"], **given)
 
-    monkeypatch.setattr(starter_module.subprocess, "Popen", sleep)
+    monkeypatch.setattr(launcher_module.subprocess, "Popen", sleep)
     return house
 
 
 def test_a_study_is_started_once_and_its_options_are_kept(sleeping):
-    starter, file, _ = sleeping
-    begun = starter.start(file, Settings(trials=5, fixed={"x": 0.5}))
+    launcher, file, _ = sleeping
+    begun = launcher.start(file, Settings(trials=5, fixed={"x": 0.5}))
     assert (begun.state, begun.study, begun.file, begun.problem()) == ("starting", "plain", "plain.py", None)
     assert begun.log == file.parent / "runs" / "plain" / LOG
     assert json.loads((begun.log.parent / KEPT_OPTIONS).read_text())["fixed"] == {"x": 0.5}
     with pytest.raises(Conflict, match="plain has been started already"):
-        starter.start(file, Settings())
-    other = starter.start(file, Settings(name="other"))
-    assert starter.find(other.identity) is other
-    assert starter.find("none") is None
+        launcher.start(file, Settings())
+    other = launcher.start(file, Settings(name="other"))
+    assert launcher.find(other.identity) is other
+    assert launcher.find("none") is None
 
 
 def test_a_coordinator_is_in_a_session_of_its_own(sleeping):
-    starter, file, _ = sleeping
-    begun = starter.start(file, Settings())
+    launcher, file, _ = sleeping
+    begun = launcher.start(file, Settings())
     assert os.getsid(begun.process.pid) == begun.process.pid != os.getsid(0)
 
 
 def test_a_service_runs_so_many_studies(sleeping, monkeypatch):
-    monkeypatch.setattr(starter_module, "MOST", 1)
-    starter, file, _ = sleeping
-    starter.start(file, Settings())
+    monkeypatch.setattr(launcher_module, "MOST", 1)
+    launcher, file, _ = sleeping
+    launcher.start(file, Settings())
     with pytest.raises(Busy, match="runs 1 study already, which is the most"):
-        starter.start(file, Settings(name="other"))
+        launcher.start(file, Settings(name="other"))
 
 
 def test_a_study_goes_on_with_the_options_of_its_last_start(sleeping):
-    starter, file, store = sleeping
-    first = starter.start(file, Settings(trials=5, epochs=7, fixed={"x": 0.5}, keep="best:2"))
+    launcher, file, store = sleeping
+    first = launcher.start(file, Settings(trials=5, epochs=7, fixed={"x": 0.5}, keep="best:2"))
     first.process.kill()
     first.process.wait()
     study = add_study(store, "plain", [run(0)], trials=5, sampler="random", seed=3)
-    begun = starter.go_on(file, study, 9)
+    begun = launcher.go_on(file, study, 9)
     kept = json.loads((begun.log.parent / KEPT_OPTIONS).read_text())
     assert kept == {
         "name": "plain", "trials": 9, "epochs": 7, "sampler": "random", "pruner": "median", "seed": 3,
@@ -126,20 +126,20 @@ def test_a_study_goes_on_with_the_options_of_its_last_start(sleeping):
 
 
 def test_a_total_below_the_trials_that_are_done_is_refused_before_a_process_begins(sleeping):
-    starter, file, store = sleeping
+    launcher, file, store = sleeping
     add_study(store, "plain", [run(0), run(1), run(2, state="PRUNED"), run(3, state="RUNNING")])
     with pytest.raises(SweepError, match=r"plain already has 3 of its trials, and 2 is fewer: .* Give more than 3"):
-        starter.start(file, Settings(trials=2))
-    assert starter.starts() == []
-    assert starter.start(file, Settings(trials=3)).study == "plain"
+        launcher.start(file, Settings(trials=2))
+    assert launcher.starts() == []
+    assert launcher.start(file, Settings(trials=3)).study == "plain"
 
 
 def test_a_study_that_is_being_started_is_not_removed(sleeping, tmp_path):
-    starter, file, store = sleeping
+    launcher, file, store = sleeping
     folder = Client(store, tmp_path)
-    folder.service.starter = starter
+    folder.service.launcher = launcher
     study = add_study(store, "plain", [run(0)])
-    begun = starter.go_on(file, study, 9)
+    begun = launcher.go_on(file, study, 9)
     assert folder.ask("DELETE", "/api/studies/plain", params={"confirm": "plain"}).status_code == 409
     assert store.find_study("plain") is not None
     begun.process.kill()
@@ -152,15 +152,15 @@ def test_a_study_that_is_being_started_is_not_removed(sleeping, tmp_path):
 def test_neither_the_database_nor_the_token_is_on_the_command_line(sleeping, monkeypatch):
     monkeypatch.setenv("SWEEP_TOKEN", "a-secret")
     seen = {}
-    real = starter_module.subprocess.Popen
+    real = launcher_module.subprocess.Popen
 
     def look(command, **given):
         seen.update(command=command, environment=given["env"])
         return real(command, **given)
 
-    monkeypatch.setattr(starter_module.subprocess, "Popen", look)
-    starter, file, store = sleeping
-    starter.start(file, Settings())
+    monkeypatch.setattr(launcher_module.subprocess, "Popen", look)
+    launcher, file, store = sleeping
+    launcher.start(file, Settings())
     assert not any("sqlite" in word for word in seen["command"])
     assert seen["environment"]["SWEEP_STORAGE"] == str(store.url)
     assert "SWEEP_TOKEN" not in seen["environment"]
@@ -168,11 +168,11 @@ def test_neither_the_database_nor_the_token_is_on_the_command_line(sleeping, mon
 
 @pytest.mark.slow
 def test_a_real_study_runs_to_its_end_and_is_found_in_the_store(house):
-    starter, file, store = house
-    begun = starter.start(file, Settings(trials=2, enqueue=[{"x": 0.25}]))
+    launcher, file, store = house
+    begun = launcher.start(file, Settings(trials=2, enqueue=[{"x": 0.25}]))
     states = set()
     while begun.process.poll() is None:
-        starter.starts()
+        launcher.starts()
         states.add(begun.state)
         time.sleep(0.05)
     assert begun.state == "ended", begun.output()
@@ -184,17 +184,17 @@ def test_a_real_study_runs_to_its_end_and_is_found_in_the_store(house):
 
 @pytest.mark.slow
 def test_a_study_that_is_refused_says_why(house):
-    starter, file, _ = house
+    launcher, file, _ = house
     file.write_text("import nothing_of_the_kind\n")
-    begun = starter.start(file, Settings())
+    begun = launcher.start(file, Settings())
     begun.process.wait()
     assert begun.state == "failed"
     assert "nothing_of_the_kind" in (begun.problem() or "")
 
 
 def test_a_coordinator_that_was_told_to_end_has_ended(sleeping):
-    starter, file, _ = sleeping
-    begun = starter.start(file, Settings())
+    launcher, file, _ = sleeping
+    begun = launcher.start(file, Settings())
     begun.process.send_signal(signal.SIGKILL)
     begun.process.wait()
     assert begun.state == "failed"

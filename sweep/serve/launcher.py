@@ -50,7 +50,7 @@ class Start:
     """One start.
 
     Attributes:
-        identity: what it is asked for by.
+        identity: its name in the API.
         file: the study file's name.
         study: the study's name; as the file's name says until the study is in the store.
         log: what the coordinator prints.
@@ -87,7 +87,7 @@ class Start:
         return (said or lines or ["It printed nothing."])[-1].removeprefix("sweep: ")
 
 
-class Starter:
+class Launcher:
     """The starts of one service; any thread may ask."""
 
     def __init__(self, settings: ServeSettings, store: Store) -> None:
@@ -153,7 +153,7 @@ class Starter:
 
     def _spawn(self, file: Path, name: str, arguments: list[str], log: Path) -> Start:
         # The database's URL may hold a password, and the process list shows arguments. A study that is started here
-        # is not to be started at another service, nor on the cluster of whoever runs this one.
+        # must not be started at another service, nor on the cluster that this one's operator uses.
         hidden = ("SWEEP_TOKEN", "SWEEP_SERVER")
         environment = {key: value for key, value in os.environ.items() if key not in hidden}
         environment["SWEEP_STORAGE"] = self._settings.storage
