@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 HELP = """Hyperparameter sweeps for Keras, whose runs are named after what ran.
 
@@ -45,7 +45,7 @@ MODULES = {
 
 
 class Commands(TyperGroup):
-    """Finds commands in their modules, and lists them without."""
+    """Finds a command in its module, and lists all commands without importing them."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -61,17 +61,14 @@ class Commands(TyperGroup):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-def command(name: str) -> TyperCommand | TyperGroup:
+def command(name: str) -> Any:
     """The command of that name, from its module."""
     module = import_module(f"sweep.cli.{MODULES.get(name, name)}")
     if hasattr(module, "app"):  # a group of commands
-        found: Any = typer.main.get_group(module.app)
-    else:
-        alone = typer.Typer(rich_markup_mode=None, add_completion=False)
-        alone.command(name, **getattr(module, "COMMAND", {}))(getattr(module, name))
-        found = typer.main.get_command(alone)
-    found.name = name
-    return found  # type: ignore[no-any-return]
+        return typer.main.get_group(module.app)
+    alone = typer.Typer(rich_markup_mode=None, add_completion=False)
+    alone.command(name, **getattr(module, "COMMAND", {}))(getattr(module, name))
+    return typer.main.get_command(alone)
 
 
 app = typer.Typer(
@@ -85,4 +82,4 @@ app = typer.Typer(
 
 @app.callback()
 def main() -> None:
-    """Make a group of it, though no command is added before it is used."""
+    """Make typer treat the app as a group, though its commands are found only when they are used."""

@@ -11,7 +11,7 @@ from sweep.store import RunRecord, Store, StudyRecord
 from sweep.view.cells import duration, number_cells, value_cells
 from sweep.view.comparisons import split_parameters
 from sweep.view.quantities import OF_RUN
-from sweep.view.runs import epochs_text, key_table, objectives, run_object
+from sweep.view.runs import epochs_text, key_table, objectives, run_object, value_columns
 
 BEST_MARK = "★"
 STATE_STYLES = {
@@ -68,14 +68,11 @@ def runs_grid(
 
 def _value_columns(study: StudyRecord, runs: Sequence[RunRecord], *, names: bool) -> list[Column]:
     """What `train` returned: headed `run.value` beside a parameter `value`, and by name with several objectives."""
-    goals = objectives(study)
-    if len(goals) > 1:
-        returned = [[run.values[place] if run.values else None for run in runs] for place in range(len(goals))]
-        return [
-            Column(f"value.{goal.name}", number_cells(values)) for goal, values in zip(goals, returned, strict=True)
-        ]
     taken = set() if names else set(split_parameters(key_table(study), [run.params for run in runs]).varying.values())
-    return [Column(f"{OF_RUN}value" if "value" in taken else "value", number_cells([run.value for run in runs]))]
+    return [
+        Column(f"{OF_RUN}value" if name == "value" and name in taken else name, number_cells(values))
+        for name, values in value_columns(objectives(study), runs).items()
+    ]
 
 
 def _feasible(run: RunRecord) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from sweep.names import KeyTable, Value, format_value
 from sweep.store import RunRecord, StudyRecord
 from sweep.view import cells
-from sweep.view.runs import Epochs, key_table, objective, objectives, trained_text
+from sweep.view.runs import Epochs, key_table, objective, objectives, trained_text, value_columns
 
 ROUNDING = 1e-5
 """A relative difference that programs compiled otherwise make: within it a run counts as the same."""
@@ -119,16 +119,12 @@ def compare_runs(
 
 def _values(study: StudyRecord, runs: Sequence[RunRecord]) -> list[ComparedLine]:
     """What `train` returned, a line for each objective; of a single one the winner is the best run."""
-    goals = objectives(study)
-    if len(goals) > 1:
-        return [
-            _numbers(f"value.{goal.name}", [run.values[place] if run.values else None for run in runs])
-            for place, goal in enumerate(goals)
-        ]
-    line = _numbers("value", [run.value for run in runs])
+    lines = [_numbers(name, values) for name, values in value_columns(objectives(study), runs).items()]
+    if len(lines) > 1:
+        return lines
     ranked = objective(study).rank(runs)
     different = len({run.value for run in ranked}) > 1
-    return [replace(line, winner=runs.index(ranked[0]) if different else None)]
+    return [replace(lines[0], winner=runs.index(ranked[0]) if different else None)]
 
 
 def _ordered(study: StudyRecord, runs: Sequence[RunRecord]) -> list[str]:

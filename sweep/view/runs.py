@@ -75,6 +75,12 @@ def named_values(goals: Sequence[Objective], run: RunRecord) -> dict[str, float]
     return dict(zip(names, run.values or [], strict=False))
 
 
+def value_columns(goals: Sequence[Objective], runs: Sequence[RunRecord]) -> dict[str, list[float | None]]:
+    """What `train` returned in each run, by column: `value`, or `value.NAME` for each of several objectives."""
+    names = [f"value.{goal.name}" for goal in goals] if len(goals) > 1 else ["value"]
+    return {name: [run.values[place] if run.values else None for run in runs] for place, name in enumerate(names)}
+
+
 def find_runs(store: Store, studies: Sequence[StudyRecord], text: str) -> list[tuple[StudyRecord, RunRecord]]:
     """The runs that a person calls `17`, `t0017` or by their full name, each with its study: at most one of a study."""
     number = run_number(text)
