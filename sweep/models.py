@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from sweep.control.folder import databases
 from sweep.errors import StoreError, StudyError, SweepError
 from sweep.names import format_number
-from sweep.read.runs import find_run, rank, run_number
 from sweep.rundir import kept_trainings, weights_file
 from sweep.snapshot import Snapshot
 from sweep.store import RunRecord, Store, StudyRecord, Training
+from sweep.view.runs import find_run, find_runs, rank, run_number
 from sweep.words import counted
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Kept:
         if run is not None and run.state not in ("COMPLETE", "PRUNED", "FAIL"):
             raise StudyError(f"{self.name} is {run.state}.", remedy="Its model can be loaded when it has ended.")
         if run is not None and run.state == "FAIL":
-            raise StudyError(f"{self.name} failed, and a failed run keeps no model.", remedy=run.reason)
+            raise StudyError(f"{self.name} failed, and a failed run keeps no model.", remedy=run.why)
         if not self.directory.is_dir():
             raise StudyError(f"The directory of {self.name} is gone: {self.directory}.")
         raise StudyError(
@@ -302,13 +302,7 @@ def _named(store: Store, text: str) -> list[tuple[StudyRecord, RunRecord]]:
         return [find_run(store, match["run"], match["study"])]
     if store.find_study(text) is not None:
         raise StudyError(f"{text} is a study.", remedy=f"Name one of its runs, for example {text}:best.")
-    number = run_number(text)
-    found = [
-        (study, run)
-        for study in (store.studies() if number is not None else [])
-        for run in store.runs(study.study_id, [number] if number is not None else [])
-        if run.name == text
-    ]
+    found = find_runs(store, store.studies(), text)
     if len(found) > 1:
         names = " or ".join(f"{study.name}:{text}" for study, _ in found)
         raise StoreError(f"{len(found)} studies have a run {text}.", remedy=f"Name it {names}.")

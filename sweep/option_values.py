@@ -227,7 +227,7 @@ class Pattern(Values):
 
 
 @dataclass(frozen=True)
-class Spec(Values):
+class SpecText(Values):
     """A sampler or a pruner by name and settings, as `sweep.specs` reads it. Checking one imports Optuna."""
 
     kind: Kind

@@ -27,7 +27,7 @@ from sweep.option_values import (
     Params,
     ParamSets,
     Pattern,
-    Spec,
+    SpecText,
     Time,
     Unfit,
     Values,
@@ -48,7 +48,7 @@ BROKEN = ("prune", "report", "ignore")
 
 
 @dataclass(frozen=True)
-class Place(Values):
+class Places(Values):
     """Where workers run: a `Cluster`, or None for this machine; on a command line `ray` or `here`."""
 
     expected: str = "here or ray"
@@ -290,11 +290,11 @@ class Settings:
         unset="as sweep.fit has it", declares=True,
     )  # fmt: skip
     sampler: str | None = option(
-        None, Spec("sampler"), "Proposes parameters: tpe, random, cmaes, grid(lr=[0.1, 0.01]), ...", STUDY,
+        None, SpecText("sampler"), "Proposes parameters: tpe, random, cmaes, grid(lr=[0.1, 0.01]), ...", STUDY,
         metavar="SPEC", unset="tpe", declares=True, again="study",
     )  # fmt: skip
     pruner: str | None = option(
-        None, Spec("pruner"), "Stops poor runs: median(n_startup_trials=5), hyperband, nop, ...", STUDY,
+        None, SpecText("pruner"), "Stops poor runs: median(n_startup_trials=5), hyperband, nop, ...", STUDY,
         metavar="SPEC", unset="median", declares=True, again="study",
     )  # fmt: skip
     broken: str | None = option(
@@ -374,7 +374,7 @@ class Settings:
     )  # fmt: skip
 
     cluster: Cluster | None = option(  # noqa: RUF009
-        None, Place(), "Where workers run: on this machine, or on a Ray cluster.", RAY, flag="--on",
+        None, Places(), "Where workers run: on this machine, or on a Ray cluster.", RAY, flag="--on",
         metavar="here|ray", unset="here", ways=HERE,
         why="Start the study on a node of the cluster instead.",
     )  # fmt: skip
@@ -446,7 +446,7 @@ def command_line() -> list[Option]:
     for each in OPTIONS.values():
         if "cli" in each.ways:
             found.append(each)
-        if isinstance(each.values, Place):
+        if isinstance(each.values, Places):
             found.extend(CLUSTER.values())
     return found
 

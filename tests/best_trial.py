@@ -8,8 +8,8 @@ import optuna
 import optuna_dashboard
 
 from sweep.control.checking import check_database
-from sweep.read.runs import best_run
 from sweep.store import Store
+from sweep.view.runs import best_run
 from tests.tensorboard_server import Server
 
 

@@ -8,6 +8,7 @@ import random
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 from sweep.core.pruners import Verdict
 from sweep.names import KeyTable, encode
 from sweep.store import Owner, RunRecord, Store, StudyRecord, tables
+from sweep.view.selection import Selected, Selection
 
 DECLARATION = {
     "name": "diabetes",
@@ -115,6 +117,12 @@ def add_all_epochs(store: Store, study: StudyRecord, epochs: Mapping[int, Sequen
                 rows.append({**key, "value": number_, "kind": kind})
     with store.engine.begin() as connection:
         connection.execute(sa.insert(tables.metrics), rows)
+
+
+def select(store: Store, study: StudyRecord, **wanted: Any) -> Selected:
+    """The runs of a study that a `Selection` means."""
+    metrics = partial(store.last_metrics, study.study_id)
+    return Selection(**wanted).of(study, store.runs(study.study_id), metrics)
 
 
 def run(number: int, best: float | None = None, **values: Any) -> RunRecord:

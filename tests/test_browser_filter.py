@@ -13,7 +13,7 @@ import pytest
 
 from sweep.cli import run as sweep
 from sweep.events import RunWriter
-from sweep.read.tensorboard import links
+from sweep.view.tensorboard import links
 from tests.chromium import (
     checkbox_runs,
     filter_time_series,

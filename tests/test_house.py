@@ -3,7 +3,9 @@
 import ast
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ GROUND = {
     "protocol",
     "architecture",
     "code",
+    "commands",
     "core.pruners",
     "declaration",
     "option_values",
@@ -40,12 +43,12 @@ UPSTAIRS = {
     "core": set(),
     "control": {"core"},
     "cluster": {"control"},
-    "read": set(),
-    "cli": {"control", "read", "serve"},
-    "serve": {"control", "read"},
+    "view": set(),
+    "cli": {"control", "view", "serve"},
+    "serve": {"control", "view"},
     "__main__": {"cli"},
     "running": {"cli", "control"},
-    "models": {"control", "read", "train"},
+    "models": {"control", "view", "train"},
     "keras_tuner": set(),
     "": set(),  # sweep/__init__.py, whose names are imported when they are first used
 }
@@ -60,6 +63,10 @@ DOORS = {
 }
 MAY_LOAD = {"tensorflow": {"train"}, "keras": {"train"}, "ray": {"cluster"}}
 MAY_NOT_LOAD = {"core": {"optuna", "threading", "time", "sqlalchemy"}}
+
+
+WITHOUT_CYCLES = ("view", "serve", "cli")
+"""The wings in which no two files import each other, however far around."""
 
 
 def part(module: Path) -> str:
@@ -103,9 +110,55 @@ def strays(module: Path) -> list[str]:
     return found
 
 
+def dotted(module: Path) -> str:
+    """The name by which a file is imported."""
+    parts = module.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def graph(modules: dict[str, str]) -> dict[str, set[str]]:
+    """Which modules each one imports, by their dotted names, from their sources."""
+    found: dict[str, set[str]] = {}
+    for name, source in modules.items():
+        imported = {text for text, _ in imports(ast.parse(source))}
+        found[name] = {text if text in modules else text.rpartition(".")[0] for text in imported} & modules.keys()
+    return found
+
+
+def cycle(modules: dict[str, set[str]]) -> list[str]:
+    """Modules that import each other in turn, the first one again at the end; empty if there are none."""
+    try:
+        TopologicalSorter(modules).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
 def test_a_module_imports_only_what_stands_below_it(module):
     assert strays(module) == []
+
+
+@pytest.mark.parametrize("wing", WITHOUT_CYCLES)
+def test_no_files_of_a_wing_import_each_other_in_turn(wing):
+    sources = {dotted(module): module.read_text() for module in MODULES if part(module) == wing}
+    assert len(sources) > 10
+    assert cycle(graph(sources)) == []
+
+
+def test_a_cycle_is_found_also_where_a_function_imports():
+    sources = {"a.b": "import a.c", "a.c": "from a.d import x", "a.d": "def f():\n    from a import b", "a": ""}
+    assert set(cycle(graph(sources))) == {"a.b", "a.c", "a.d"}
+    assert cycle(graph({**sources, "a.d": ""})) == []
+
+
+def test_no_two_public_classes_have_one_name():
+    places = defaultdict(list)
+    for module in MODULES:
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(dotted(module))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 def test_what_a_user_gives_is_never_checked_by_an_assert():

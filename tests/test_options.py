@@ -29,7 +29,7 @@ from sweep.options import (
     words,
 )
 from sweep.options import given as what_was_given
-from sweep.serve.starter import arguments
+from sweep.serve.launcher import arguments
 from tests.serve.asking import Client
 from tests.store_builder import build_store
 

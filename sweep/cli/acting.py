@@ -6,13 +6,13 @@ from pathlib import Path
 from sweep.cli.output import confirm, remark, say, show_grid
 from sweep.cli.tables import runs_grid
 from sweep.cli.target import Target, check_running, named_run, named_study
+from sweep.commands import run_again, start_command
 from sweep.control.revival import has_checkpoint, queue_revival
 from sweep.errors import SweepError
-from sweep.read.commands import run_again, start_command
-from sweep.read.runs import finished, select_runs
-from sweep.read.studies import is_running
 from sweep.store import RunRecord, Store, StudyRecord
 from sweep.store.remote import RemoteStore
+from sweep.view.runs import finished
+from sweep.view.studies import is_running
 from sweep.words import counted
 
 BY_HAND = "by hand"
@@ -29,13 +29,12 @@ def prune_runs(
     Raises:
         SweepError: there is neither pattern nor condition, the study is not running, or nobody can be asked.
     """
-    pattern = target.compiled()
     study = target.study
-    if pattern is None and where is None:
+    if target.pattern is None and where is None:
         raise SweepError(
             "prune takes a pattern or --where", "neither", f"e.g. sweep prune {study.name} '^mlp', or '.' for all"
         )
-    runs = select_runs(store, study, pattern=pattern, states=frozenset({"RUNNING"}), where=where).runs
+    runs = target.select(store, states=frozenset({"RUNNING"}), where=where).runs
     if not runs:
         wanted = " and ".join(repr(text) for text in (target.pattern, where) if text is not None)
         say(f"no running trial of {study.name} matches {wanted}")

@@ -1,8 +1,10 @@
-"""The commands. Each imports what it needs when it runs, so that `sweep --help` is quick."""
+"""The commands. Each module is imported when its command is used, so that `sweep --help` is quick."""
+
+from importlib import import_module
+from typing import Any
 
 import typer
-
-from sweep.cli import clean, control, db, read, serve, start
+from typer.core import TyperGroup
 
 HELP = """Hyperparameter sweeps for Keras, whose runs are named after what ran.
 
@@ -13,26 +15,71 @@ sweep tensorboard diabetes '^dnn'    see the same runs in TensorBoard
 sweep serve --studies studies        all of it in a browser
 """
 
+COMMANDS = {
+    "start": "Train a study, or continue it.",
+    "runs": "List a study's runs.",
+    "show": "Show one run whole.",
+    "best": "List a study's best runs.",
+    "watch": "Watch a running study.",
+    "studies": "List studies and how they stand.",
+    "names": "Show the run names a study gives.",
+    "export": "Write all trials as CSV or JSON.",
+    "tensorboard": "Start TensorBoard, its filter set.",
+    "prune": "Prune the running trials that match.",
+    "keep": "Shield a running trial from its pruner.",
+    "revive": "Go on with a run that was pruned by mistake.",
+    "rerun": "Train a run once more and compare.",
+    "stop": "Stop a running study.",
+    "rm": "Remove a study.",
+    "clean": "Remove files of runs that match.",
+    "serve": "Show every study in a browser and over HTTP.",
+    "db": "Look after a database: upgrade, check, copy.",
+}
+"""Each command with the first line of its help."""
+
+MODULES = {
+    **dict.fromkeys(("tensorboard", "prune", "keep", "revive", "rerun", "stop"), "control"),
+    "rm": "clean",
+}
+"""The commands that are not in the module of their name."""
+
+
+class Commands(TyperGroup):
+    """Finds a command in its module, and lists all commands without importing them."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]  # names to suggest
+
+    def get_command(self, ctx: typer.Context, name: str) -> Any:  # type: ignore[override]  # noqa: ARG002
+        """The command of that name, None if there is none."""
+        return command(name) if name in COMMANDS else None
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ARG002
+        """Write the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def command(name: str) -> Any:
+    """The command of that name, from its module."""
+    module = import_module(f"sweep.cli.{MODULES.get(name, name)}")
+    if hasattr(module, "app"):  # a group of commands
+        return typer.main.get_group(module.app)
+    alone = typer.Typer(rich_markup_mode=None, add_completion=False)
+    alone.command(name, **getattr(module, "COMMAND", {}))(getattr(module, name))
+    return typer.main.get_command(alone)
+
+
 app = typer.Typer(
+    cls=Commands,
     help=HELP,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command(cls=start.StartCommand, context_settings={"max_content_width": start.WIDTH})(start.start)
-for look in (read.runs, read.show, read.best, read.watch, read.studies, read.names, read.export):
-    app.command()(look)
-for act in (
-    control.tensorboard,
-    control.prune,
-    control.keep,
-    control.revive,
-    control.rerun,
-    control.stop,
-    clean.rm,
-    clean.clean,
-    serve.serve,
-):
-    app.command()(act)
-app.add_typer(db.app, name="db")
+
+@app.callback()
+def main() -> None:
+    """Make typer treat the app as a group, though its commands are found only when they are used."""

@@ -7,8 +7,8 @@ from sweep.control.preview import Preview, fitting
 from sweep.errors import StudyError
 from sweep.names import Value
 from sweep.options import Settings
-from sweep.read.runs import rank
 from sweep.store import Store
+from sweep.view.runs import rank
 
 
 def choose(settings: Settings, search: Callable[[], Preview]) -> Settings:

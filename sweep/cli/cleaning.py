@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweep.cli.cells import shown_size
 from sweep.cli.output import confirm, print_whole, remark, say
 from sweep.cli.target import Target, named_study
 from sweep.control.disk import KINDS, bytes_of, files, remove, size
 from sweep.control.removal import folder_to_remove, remove_study
 from sweep.errors import SweepError
-from sweep.read.runs import select_runs
 from sweep.store import FINISHED, Store, StudyRecord
 from sweep.store.remote import RemoteStore
+from sweep.view.cells import shown_size
 from sweep.words import counted
 
 
@@ -66,12 +65,12 @@ def clean_runs(
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise SweepError(f"what is cleaned is {', '.join(KINDS)}", ", ".join(unknown))
-    pattern, study = target.compiled(), target.study
-    if pattern is None and where is None:
+    study = target.study
+    if target.pattern is None and where is None:
         raise SweepError(
             "clean takes a pattern or --where", "neither", f"e.g. sweep clean {study.name} --where \"state = 'pruned'\""
         )
-    runs = select_runs(store, study, pattern=pattern, states=FINISHED, where=where).runs
+    runs = target.select(store, states=FINISHED, where=where).runs
     found = {run.name: files(Path(run.directory), kinds) for run in runs if run.directory is not None}
     found = {name: paths for name, paths in found.items() if paths}
     total = sum(bytes_of(paths) for paths in found.values())

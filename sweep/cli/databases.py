@@ -7,12 +7,12 @@ import sqlalchemy as sa
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from sweep.cli.output import console, print_whole, say, show_json
+from sweep.commands import command
 from sweep.control.checking import check_database
 from sweep.control.copying import check_copy, copy_study
 from sweep.errors import StoreError
-from sweep.read.commands import command
-from sweep.read.upgrades import open_upgraded
 from sweep.store import Store, StudyRecord, database
+from sweep.view.upgrades import open_upgraded
 from sweep.words import counted
 
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sweep.cli.output import print_whole
+from sweep.commands import command
 from sweep.errors import SweepError
-from sweep.read.commands import command
 from sweep.store import Store
 from sweep.store.database import has_schema, parse_url
 from sweep.words import shown_path

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console, Group, RenderableType
@@ -12,12 +12,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweep.cli.cells import number_cells, sparkline, value_cells
 from sweep.control.progress import Opening
-from sweep.names import KeyTable, format_number, format_value
-from sweep.read.durations import duration
-from sweep.read.trainings import epochs_text
+from sweep.names import format_number, format_value
 from sweep.store import FINISHED, RunRecord
+from sweep.view.cells import duration, number_cells, sparkline, value_cells
+from sweep.view.comparisons import split_parameters
+from sweep.view.runs import best_of, epochs_text, named_values
 from sweep.words import counted
 
 if TYPE_CHECKING:
@@ -80,10 +80,8 @@ class Scoreboard:
 
     def _is_best(self, run: RunRecord) -> bool:
         """Whether a run that has ended is better than those before it; then it is the best."""
-        if self.study is None or len(self.study.objectives) > 1:
-            return False
-        before = [self.best] if self.best is not None else []
-        if run not in self.study.objectives[0].rank([*before, run])[:1]:
+        known = [run] if self.best is None else [self.best, run]
+        if self.study is None or best_of(self.study.objectives, known) is not run:
             return False
         self.best = run
         return True
@@ -99,13 +97,6 @@ class Scoreboard:
             return None
         left = max(0, self.study.trials - self.done())
         return (time.monotonic() - self.began) / ended * left
-
-
-def varying(keys: KeyTable, seen: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The parameters that differ among what was seen, in the order of run names."""
-    names = list(dict.fromkeys(name for params in seen for name in params))
-    texts = {name: {format_value(params[name]) if name in params else None for params in seen} for name in names}
-    return list(keys.order([name for name in names if len(texts[name]) > 1 or len(seen) == 1]))
 
 
 class LiveDisplay:
@@ -161,7 +152,7 @@ class LiveDisplay:
         if self._names:
             return text.append(f"  {best.name}")
         text.append(f"  {format_number(best.number)}")
-        for name in varying(study.keys, self._board.seen):
+        for name in split_parameters(study.keys, self._board.seen).varying:
             if name in best.params:
                 text.append(f"  {study.keys.key(name)} ", style="dim").append(
                     format_value(best.params[name]), style="cyan"
@@ -172,7 +163,7 @@ class LiveDisplay:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
         runs = [board.running[number] for number in sorted(board.running)]
         metric = study.objectives[0].name
-        shown = [] if self._names else varying(study.keys, board.seen)
+        shown = [] if self._names else list(split_parameters(study.keys, board.seen).varying)
         columns = {
             "run": [run.name or "" if self._names else format_number(run.number) for run in runs],
             **{study.keys.key(name): _values(runs, name) for name in shown},
@@ -191,8 +182,7 @@ class LiveDisplay:
 def _result(run: RunRecord, study: Opening) -> str:
     """What a run came to: its values if it is COMPLETE, else the objective at its last epoch."""
     if run.values is not None:
-        names = [one.name for one in study.objectives] if len(study.objectives) > 1 else ["value"]
-        result = ", ".join(f"{name} {value:.5g}" for name, value in zip(names, run.values, strict=False))
+        result = ", ".join(f"{name} {value:.5g}" for name, value in named_values(study.objectives, run).items())
         return f"{result} (infeasible)" if run.feasible is False else result
     return f"{study.objectives[0].name} {run.last:.5g}" if run.last is not None else ""
 

@@ -6,16 +6,14 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from sweep.control.progress import Opening
 from sweep.control.start import Outcome
-from sweep.objective import Objective
-from sweep.read.report import verdict_object
-from sweep.read.runs import finished
 from sweep.store import RunRecord, counts_of
+from sweep.view.runs import best_of, finished, verdict_object
 
 STAMP = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -26,12 +24,6 @@ def write_event(event: str, level: str = "info", **values: Any) -> None:
     line |= {name: _plain(value) for name, value in values.items() if value is not None}
     sys.stderr.write(json.dumps(line, ensure_ascii=False) + "\n")
     sys.stderr.flush()
-
-
-def best_value(objectives: Sequence[Objective], runs: Iterable[RunRecord]) -> float | None:
-    """The value of the best run; None if there is none or the study has several objectives."""
-    ranked = objectives[0].rank(runs) if len(objectives) == 1 else []
-    return ranked[0].value if ranked else None
 
 
 def _plain(value: Any) -> Any:
@@ -53,12 +45,12 @@ class JsonDisplay:
         Args:
             state: `finished`, `stopped` or `failed`.
             reason: why, unless it is finished.
-            outcome: how it stands, if it could be opened.
+            outcome: how it ended, if it could be opened.
         """
         opened = outcome.opened if outcome is not None else None
         runs = opened.ledger.runs() if opened is not None else []
         counts = counts_of(runs)
-        best = best_value(opened.declaration.objectives, runs) if opened is not None else None
+        best = best_of(opened.declaration.objectives, runs) if opened is not None else None
         write_event(
             "closed",
             "error" if state == "failed" else "info",
@@ -68,7 +60,7 @@ class JsonDisplay:
             trials=opened.budget if opened is not None else None,
             finished=finished(counts) if opened is not None else None,
             counts=dict(counts) if opened is not None else None,
-            best=best,
+            best=best.value if best is not None else None,
         )
 
     def __enter__(self) -> Self:
@@ -98,7 +90,7 @@ class JsonDisplay:
 
     def ended(self, run: RunRecord) -> None:
         level = "error" if run.state == "FAIL" else "info"
-        if run.state == "WAITING":  # its number is that of the attempt to come
+        if run.state == "WAITING":  # its number is already that of the next attempt
             run = dataclasses.replace(run, attempt=run.attempt - 1)
         write_event(
             "ended",

@@ -1,17 +1,44 @@
 """`sweep names`: what run names a study gives, before anything trains."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
+
+import typer
+from optuna.distributions import json_to_distribution
 
 from sweep.cli import options
 from sweep.cli.grid import Column, Grid
 from sweep.cli.output import print_whole, remark, show_grid, show_json
-from sweep.read.runs import key_table
+from sweep.control.domains import describe
+from sweep.control.preview import preview
 from sweep.store import Store
 from sweep.store.remote import RemoteStore, is_server
+from sweep.view.runs import key_table
 
 EXAMPLES = 8
+
+
+def names(
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY", help="A study file, or the name of a study in the database.", show_default=False
+        ),
+    ],
+    json: options.Json = False,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+    server: options.Server = None,
+) -> None:
+    """Show the run names a study gives.
+
+    For a file: examples, the key of each parameter, the search space and every warning, before anything trains. For a
+    study in the database: its first names and its key table.
+
+    \b
+    Example: sweep names studies/diabetes.py
+    """
+    show_names(study, options.place(storage, server), as_json=json)
 
 
 def show_names(study: str, storage: str, *, as_json: bool) -> None:
@@ -21,14 +48,14 @@ def show_names(study: str, storage: str, *, as_json: bool) -> None:
         SweepError: there is neither such a file nor such a study, or the study is refused.
     """
     if study.endswith(".py") or "/" in study or Path(study).is_file():
-        preview = ask_preview(storage, study) if is_server(storage) else preview_file(study)
+        seen = ask_preview(storage, study) if is_server(storage) else preview_file(study)
     else:
         with options.opened(storage) as store:
-            preview = preview_stored(store, study)
+            seen = preview_stored(store, study)
     if as_json:
-        show_json(preview)
+        show_json(seen)
     else:
-        _print_preview(preview)
+        _print_preview(seen)
 
 
 def preview_file(path: str) -> dict[str, Any]:
@@ -37,8 +64,6 @@ def preview_file(path: str) -> dict[str, Any]:
     Raises:
         SweepError: the file or its study is refused.
     """
-    from sweep.control.preview import preview
-
     seen = preview(path, examples=EXAMPLES)
     return {
         "study": seen.study,
@@ -68,10 +93,6 @@ def preview_stored(store: Store, name: str) -> dict[str, Any]:
     Raises:
         StoreError: there is no such study.
     """
-    from optuna.distributions import json_to_distribution
-
-    from sweep.control.domains import describe
-
     study = store.study(name)
     named = [run for run in store.runs(study.study_id, range(EXAMPLES)) if run.name is not None]
     domains = {

@@ -48,7 +48,7 @@ class Notifier:
         if run.state in FINISHED:
             self._failures = self._failures + 1 if run.state == "FAIL" else 0
             if self._failures == FAILURES:
-                said = f"{FAILURES} trials of {self._study} in a row have failed, the last with: {run.reason}"
+                said = f"{FAILURES} trials of {self._study} in a row have failed, the last with: {run.why}"
                 threading.Thread(target=self.notify, args=("failing", said), daemon=True).start()
 
     def notify(self, event: str, message: str) -> None:

@@ -14,9 +14,9 @@ from sweep.declaration import versions
 from sweep.errors import SweepError
 from sweep.names import format_number, short_number
 from sweep.options import Settings
-from sweep.read.differences import Comparison, compare
 from sweep.snapshot import Snapshot
 from sweep.store import RunRecord, Store, StudyRecord
+from sweep.view.comparisons import TrainingComparison, compare_trainings
 from sweep.words import counted, listed
 
 
@@ -41,7 +41,7 @@ def rerun(store: Store, words: Sequence[str]) -> bool:
     if now.state == "FAIL" or run.state == "FAIL":
         print_whole(f"{run.name} was {run.state}{_why(run)}; now it is {now.state}{_why(now)}")
         return now.state == run.state and now.why == run.why
-    return _say_comparison(run, compare(then, epochs))
+    return _say_comparison(run, compare_trainings(then, epochs))
 
 
 def _check_began_anew(store: Store, study: StudyRecord, run: RunRecord) -> None:
@@ -104,7 +104,7 @@ def _say_versions(study: StudyRecord) -> None:
         say(f"trained with {'; '.join(changed)}")
 
 
-def _say_comparison(run: RunRecord, comparison: Comparison) -> bool:
+def _say_comparison(run: RunRecord, comparison: TrainingComparison) -> bool:
     if comparison.missing:
         print_whole(f"{run.name} has {comparison.missing[0]}, and one of the two trainings has not")
     elif not comparison.differences:

@@ -1,28 +1,62 @@
 """`sweep show`: one run whole, on one screen."""
 
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import Annotated
 
-from sweep.cli.cells import number_cells, sparkline
+import typer
+
+from sweep.cli import options
 from sweep.cli.grid import Column, Grid
 from sweep.cli.output import on_terminal, print_whole, print_wrapped, say, show_grid, show_json
 from sweep.cli.tables import STATE_STYLES, one_line
 from sweep.cli.target import named_run
+from sweep.commands import command, rerun_command, run_again
 from sweep.names import format_number, format_value, short_number
-from sweep.read.commands import command, rerun_command, run_again
-from sweep.read.durations import duration
-from sweep.read.report import trial_object
-from sweep.read.runs import best_run, finished, key_table, objectives
-from sweep.read.trainings import trained_text, training_name
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
+from sweep.view.cells import duration, moment, number, number_cells, sparkline
+from sweep.view.comparisons import parameter_names
+from sweep.view.runs import (
+    Epochs,
+    best_run,
+    finished,
+    key_table,
+    named_values,
+    objectives,
+    trained_text,
+    training_name,
+    trial_object,
+)
 from sweep.words import shown_path
 
 LAST_EPOCHS = 5
 _LABEL = 12
 _TO_COPY = ("directory", "TensorBoard", "again", "reproduce")
 
-Epochs = Mapping[int, Mapping[str, float]]
+
+def show(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[STUDY] RUN",
+            help="The run: 17, t0017 or its full name; its study may be left out where it is clear.",
+            show_default=False,
+        ),
+    ],
+    json: options.Json = False,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+    server: options.Server = None,
+) -> None:
+    """Show one run whole.
+
+    What it trained with and how that differs from the best run, how it went and why it ended, and how to go on.
+
+    \b
+    Example: sweep show 17
+             sweep show diabetes t0017
+    """
+    with options.opened(options.place(storage, server)) as store:
+        show_run(store, words, storage=options.place(storage, server), as_json=json)
 
 
 def show_run(store: Store, words: Sequence[str], *, storage: str, as_json: bool) -> None:
@@ -78,8 +112,8 @@ def _findings(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> lis
 
 def _values(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> list[str]:
     """What `train` returned, and what is special about it."""
-    several = [f"{goal.name} " for goal in objectives(study)] if len(objectives(study)) > 1 else [""]
-    values = [f"{name}{short_number(value)}" for name, value in zip(several, run.values or [], strict=False)]
+    returned = named_values(objectives(study), run)
+    values = [f"{name} {number(value)}" if len(returned) > 1 else number(value) for name, value in returned.items()]
     if run.feasible is False:
         values.append("infeasible")
     if best is not None and best.number == run.number:
@@ -120,9 +154,7 @@ def _history(run: RunRecord, every: Sequence[RunRecord]) -> list[tuple[str, str 
 def _parameters_grid(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> Grid:
     """The parameters exactly, by name and key, and the best run's where they differ."""
     keys = key_table(study)
-    for name in run.params:
-        keys.assign(name)
-    names = keys.order(run.params)
+    names = parameter_names(keys, [run.params])
     columns = [
         Column("parameter", names),
         Column("key", [keys.key(name) for name in names], keep=50),
@@ -160,7 +192,7 @@ def _metrics_grid(epochs: Epochs) -> Grid:
     ends = {
         name: [values[0], _extreme(values, min), _extreme(values, max), values[-1]] for name, values in series.items()
     }
-    cells = {name: [_number(value) for value in values] for name, values in ends.items()}
+    cells = {name: [number(value) for value in values] for name, values in ends.items()}
     columns = [
         Column("metric", list(series), style="cyan"),
         Column("course", [sparkline(values, 24) for values in series.values()], keep=50),
@@ -186,9 +218,9 @@ def _epochs_grid(run: RunRecord, epochs: Epochs) -> Grid:
 
 def _provenance(study: StudyRecord, run: RunRecord, used: int, storage: str) -> list[tuple[str, str | None]]:
     """Where the run is, how it came about, how to look further and how to train it again."""
-    started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started)) if run.started is not None else None
+    where = f" on worker {run.worker}" if run.worker else ""
     return [
-        ("started", f"{started}{f' on worker {run.worker}' if run.worker else ''}" if started else None),
+        ("started", f"{moment(run.started)}{where}" if run.started is not None else None),
         ("seed", str(run.seed) if run.seed is not None else None),
         ("directory", shown_path(run.directory) if run.directory else None),
         ("TensorBoard", command("tensorboard", study.name, f"-{format_number(run.number)}$", storage=storage)),
@@ -204,10 +236,6 @@ def _names(epochs: Epochs) -> list[str]:
 def _extreme(values: Sequence[float], choose: Callable[[list[float]], float]) -> float | None:
     finite = [value for value in values if math.isfinite(value)]
     return choose(finite) if finite else None
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else short_number(value)
 
 
 def _section(heading: str, grid: Grid) -> None:

@@ -28,6 +28,10 @@ class StartCommand(TyperCommand):
                 formatter.write_dl([(records[name][0].ljust(first), records[name][1]) for name in names], first)
 
 
+COMMAND = {"cls": StartCommand, "context_settings": {"max_content_width": WIDTH}}
+"""How typer makes the command."""
+
+
 def start(context: typer.Context, file: str, **given: Any) -> None:
     """Train a study, or continue it.
 

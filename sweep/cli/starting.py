@@ -11,20 +11,20 @@ from rich.text import Text
 from sweep.cli.choices import choose
 from sweep.cli.detaching import outliving_the_terminal
 from sweep.cli.display import LiveDisplay, PlainDisplay
-from sweep.cli.json_log import JsonDisplay, best_value, log_as_json
+from sweep.cli.json_log import JsonDisplay, log_as_json
 from sweep.cli.notifying import Notifier
 from sweep.cli.output import confirm, console, on_terminal, say, show_grid
 from sweep.cli.tables import constants_line, runs_grid
+from sweep.commands import command
 from sweep.control.preview import preview
 from sweep.control.search import WiderSpace
 from sweep.control.start import Outcome, start_file, start_here
 from sweep.errors import SweepError
 from sweep.options import OPTIONS, Settings, words
-from sweep.read.commands import command
-from sweep.read.findings import common_findings
-from sweep.read.runs import best_run, finished, rank
 from sweep.store import RunRecord, Store, StudyRecord, counts_of
 from sweep.study import check_file, load
+from sweep.view.findings import common_findings
+from sweep.view.runs import best_of, best_run, finished, rank
 from sweep.words import counted, shown_path
 
 SHOWN = 10  # runs of the closing table
@@ -127,8 +127,9 @@ def _notify_end(notifier: Notifier, outcome: Outcome) -> None:
     if outcome.stopped is not None:
         notifier.notify("stopped", f"{said}, stopped by {outcome.stopped}")
         return
-    best = best_value(outcome.opened.declaration.objectives, runs)
-    notifier.notify("finished", f"{said}, the best value is {best:.5g}" if best is not None else said)
+    best = best_of(outcome.opened.declaration.objectives, runs)
+    reached = f"{said}, the best value is {best.value:.5g}" if best is not None else said
+    notifier.notify("finished", reached)
 
 
 def _best_table(screen: Console, study: StudyRecord, runs: Sequence[RunRecord], *, names: bool) -> None:

@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 
 from sweep.cli.output import print_whole, say
+from sweep.commands import command
 from sweep.errors import SweepError
 from sweep.options import Settings, given
-from sweep.read.commands import command
 from sweep.store.remote import RemoteStore
 
 POLL_SECONDS = 0.5

@@ -1,18 +1,17 @@
-"""Runs and studies as tables: what their columns are, and which of them matter most where the terminal is narrow."""
+"""A study's runs as a table: its columns, which of them matter most on a narrow terminal, and the remarks around it."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from sweep.cli.cells import number_cells, value_cells
 from sweep.cli.grid import Column, Grid
+from sweep.cli.output import on_terminal, remark, remarks, show_grid, show_json
 from sweep.finding import mark
-from sweep.names import Value, format_number, format_value
-from sweep.read.durations import duration
-from sweep.read.runs import key_table, objectives
-from sweep.read.sorting import OF_RUN
-from sweep.read.studies import Standing
-from sweep.read.trainings import epochs_text
-from sweep.store import RunRecord, StudyRecord
+from sweep.names import format_number, format_value
+from sweep.store import RunRecord, Store, StudyRecord
+from sweep.view.cells import duration, number_cells, value_cells
+from sweep.view.comparisons import split_parameters
+from sweep.view.quantities import OF_RUN
+from sweep.view.runs import epochs_text, key_table, objectives, run_object, value_columns
 
 BEST_MARK = "★"
 STATE_STYLES = {
@@ -25,35 +24,13 @@ STATE_STYLES = {
     "finished": "green",
     "stopped": "yellow",
 }
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """The parameters of some runs, in the order of their names.
-
-    Attributes:
-        varying: parameter names whose values differ among the runs, with their keys.
-        constant: those that have one value in all of them (only if there are two runs or more).
-    """
-
-    varying: dict[str, str]
-    constant: dict[str, Value]
-
-
-def split_parameters(study: StudyRecord, runs: Sequence[RunRecord]) -> Parameters:
-    """Which parameters vary among runs, and which are the same in all."""
-    keys = key_table(study)
-    names = dict.fromkeys(name for run in runs for name in run.params)
-    for name in names:
-        keys.assign(name)
-    varying, constant = {}, {}
-    for name in keys.order(names):
-        written = {format_value(run.params[name]) if name in run.params else None for run in runs}
-        if len(written) == 1 and len(runs) > 1:
-            constant[keys.key(name)] = runs[0].params[name]
-        else:
-            varying[name] = keys.key(name)
-    return Parameters(varying, constant)
+STATE_WORDS = {
+    "COMPLETE": "complete",
+    "PRUNED": "pruned",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    "WAITING": "waiting",
+}
 
 
 def runs_grid(
@@ -91,14 +68,11 @@ def runs_grid(
 
 def _value_columns(study: StudyRecord, runs: Sequence[RunRecord], *, names: bool) -> list[Column]:
     """What `train` returned: headed `run.value` beside a parameter `value`, and by name with several objectives."""
-    goals = objectives(study)
-    if len(goals) > 1:
-        returned = [[run.values[place] if run.values else None for run in runs] for place in range(len(goals))]
-        return [
-            Column(f"value.{goal.name}", number_cells(values)) for goal, values in zip(goals, returned, strict=True)
-        ]
-    taken = set() if names else set(split_parameters(study, runs).varying.values())
-    return [Column(f"{OF_RUN}value" if "value" in taken else "value", number_cells([run.value for run in runs]))]
+    taken = set() if names else set(split_parameters(key_table(study), [run.params for run in runs]).varying.values())
+    return [
+        Column(f"{OF_RUN}value" if name == "value" and name in taken else name, number_cells(values))
+        for name, values in value_columns(objectives(study), runs).items()
+    ]
 
 
 def _feasible(run: RunRecord) -> str:
@@ -106,7 +80,7 @@ def _feasible(run: RunRecord) -> str:
 
 
 def _parameter_columns(study: StudyRecord, runs: Sequence[RunRecord]) -> list[Column]:
-    varying = split_parameters(study, runs).varying
+    varying = split_parameters(key_table(study), [run.params for run in runs]).varying
     columns = []
     if "family" not in varying and len({run.family for run in runs}) > 1:
         columns.append(Column("family", [run.family or "" for run in runs], keep=95))
@@ -119,40 +93,12 @@ def _parameter_columns(study: StudyRecord, runs: Sequence[RunRecord]) -> list[Co
 
 def constants_line(study: StudyRecord, runs: Sequence[RunRecord]) -> str | None:
     """The parameters that are the same in all runs, as a line; None if there are none."""
-    constant = split_parameters(study, runs).constant
+    constant = split_parameters(key_table(study), [run.params for run in runs]).constant
     return (
         "the same in all: " + " ".join(f"{key}={format_value(value)}" for key, value in constant.items())
         if (constant)
         else None
     )
-
-
-def studies_grid(standings: Sequence[Standing], sizes: Sequence[str] = ()) -> Grid:
-    """Studies as a table, with what their folders take on the disk where that is known."""
-    counts = {state: [_count(standing.counts.get(state, 0)) for standing in standings] for state in STATE_STYLES}
-    used = [f"{standing.finished}/{standing.study.declaration.trials}" for standing in standings]
-    bests = [standing.best for standing in standings]
-    goals = [", ".join(map(str, objectives(standing.study))) for standing in standings]
-    columns = [
-        Column("study", [standing.study.name for standing in standings], style="bold"),
-        Column("state", [standing.state for standing in standings], keep=99),
-        Column("trials", used, right=True, keep=98),
-        Column("running", counts["RUNNING"], right=True, keep=70),
-        Column("complete", counts["COMPLETE"], right=True, keep=60),
-        Column("pruned", counts["PRUNED"], right=True, keep=60),
-        Column("failed", counts["FAIL"], right=True, keep=65),
-        Column(
-            "best",
-            [number_cells([best.value if best else None])[0] for best in bests],
-            keep=90,
-        ),
-        Column("run", [format_number(best.number) if best else "" for best in bests], keep=80),
-        Column("objective", goals, keep=75),
-        Column("size", list(sizes), right=True, keep=45),
-        Column("directory", [standing.study.directory for standing in standings], keep=40),
-    ]
-    states = {("state", place): STATE_STYLES[standing.state] for place, standing in enumerate(standings)}
-    return Grid([column for column in columns if any(column.cells)], [], states)
 
 
 def one_line(text: str) -> str:
@@ -166,5 +112,31 @@ def _epoch(run: RunRecord) -> str:
     return epochs_text(run)
 
 
-def _count(count: int) -> str:
-    return str(count) if count else ""
+def print_heading(study: StudyRecord, runs: Sequence[RunRecord]) -> None:
+    """How far the study is, above the table on a terminal only: piped text is the table alone."""
+    if on_terminal():
+        counts = Counter(run.state for run in runs)
+        parts = [f"{counts[state]} {word}" for state, word in STATE_WORDS.items() if counts[state]]
+        goal = ", ".join(map(str, objectives(study)))
+        remark(f"{study.name}, {goal}: {', '.join(parts)} of {study.declaration.trials}", style="bold")
+
+
+def print_runs(
+    study: StudyRecord, runs: Sequence[RunRecord], best: RunRecord | None, *, names: bool, more: str | None
+) -> None:
+    """Print a table of runs; below it the parameters that all share, the columns left out, and `more`."""
+    left_out = show_grid(runs_grid(study, runs, best=best, names=names))
+    remarks([None if names else constants_line(study, runs), *no_room(left_out), more])
+
+
+def print_json(store: Store, study: StudyRecord, runs: Sequence[RunRecord]) -> None:
+    """Print runs as JSON, each with the metrics of its last finished epoch."""
+    metrics = store.last_metrics(study.study_id)
+    show_json([run_object(study, run, metrics.get(run.number, {})) for run in runs])
+
+
+def no_room(headers: Sequence[str]) -> list[str]:
+    """A remark about the columns that a narrow terminal has no room for, if there are any."""
+    if not headers:
+        return []
+    return [f"no room for {', '.join(headers)}: widen the terminal, or add --json"]

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sweep.cli.output import on_terminal, say
 from sweep.errors import SweepError
-from sweep.read.runs import Pattern, choose_study, find_run
-from sweep.read.studies import is_running, study_state
 from sweep.store import RunRecord, Store, StudyRecord
+from sweep.view.runs import find_run
+from sweep.view.selection import Selected, Selection
+from sweep.view.studies import choose_study, is_running, study_state
 
 
 @dataclass(frozen=True)
@@ -17,17 +19,24 @@ class Target:
     study: StudyRecord
     pattern: str | None
 
-    def compiled(self) -> Pattern | None:
-        """The pattern ready to match.
+    def select(
+        self,
+        store: Store,
+        *,
+        states: frozenset[str] = frozenset(),
+        where: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+    ) -> Selected:
+        """The study's runs that match, see `Selection`.
 
         Raises:
-            FilterError: it is no regular expression.
+            FilterError: the pattern or the condition is malformed.
+            SweepError: there is nothing to sort by under that name.
         """
-        if self.pattern is None:
-            return None
-        from sweep.read.filters import compile_pattern
-
-        return compile_pattern(self.pattern)
+        wanted = Selection(self.pattern or "", where or "", states, sort=sort or "", limit=limit)
+        study_id = self.study.study_id
+        return wanted.of(self.study, store.runs(study_id), partial(store.last_metrics, study_id))
 
 
 def named_study(store: Store, name: str | None) -> StudyRecord:
@@ -57,7 +66,7 @@ def named_run(store: Store, words: Sequence[str]) -> tuple[StudyRecord, RunRecor
 def find_target(store: Store, first: str | None, second: str | None, option: str | None) -> Target:
     """The study and pattern of `[STUDY] [PATTERN] --filter PATTERN`.
 
-    A single argument is the study of that name or else, where there is only one study, the pattern.
+    A single argument is the name of a study; if there is no such study, but only one study, it is the pattern.
 
     Raises:
         SweepError: two patterns were given, there is no such study, or none was named where there are several.

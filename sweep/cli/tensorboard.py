@@ -10,10 +10,9 @@ from sweep.cli.output import print_whole, say
 from sweep.cli.target import find_target
 from sweep.control.tensorboard import TensorBoard, run_names
 from sweep.errors import SweepError
-from sweep.read.casing import for_case_sensitive_tabs
-from sweep.read.filters import compile_pattern
-from sweep.read.tensorboard import SELECTS_ALL, links, pins
 from sweep.store import Store
+from sweep.view.filters import compile_filter
+from sweep.view.tensorboard import SELECTS_ALL, for_case_sensitive_tabs, links, pins
 from sweep.words import counted
 
 
@@ -42,7 +41,7 @@ def find_board(first: str | None, second: str | None, option: str | None, logdir
     else:
         board = _in_directory(Path(logdir), first, second, option)
     if board.pattern is not None:
-        compile_pattern(board.pattern)
+        compile_filter(board.pattern)
     return board
 
 
@@ -80,7 +79,7 @@ def show_served(store: Store, server: str, first: str | None, second: str | None
         SweepError: there is no such study, or the pattern is no regular expression.
     """
     target = find_target(store, first, second, option)
-    target.compiled()
+    compile_filter(target.pattern or "")
     names = sorted(run.name for run in store.runs(target.study.study_id) if run.name is not None)
     board = Board(Path(target.study.directory), target.pattern, target.study.declaration.objective)
     _print_board(board, f"{server.rstrip('/')}/tensorboard/{target.study.name}/", names)
@@ -106,7 +105,7 @@ def _print_board(board: Board, url: str, names: Sequence[str]) -> None:
 
 
 def _remarks(board: Board, names: Sequence[str]) -> str:
-    count = len(names) if board.pattern is None else len(compile_pattern(board.pattern).filter(names))
+    count = len(names) if board.pattern is None else len(compile_filter(board.pattern).filter(names))
     runs = "no run yet" if not names else f"{count} of {counted(len(names), 'run')}"
     many = f"; above {SELECTS_ALL} runs TensorBoard ticks none by itself" if len(names) > SELECTS_ALL else ""
     return f"{runs}{'' if board.pattern is None else f' match {board.pattern!r}'}{many}"

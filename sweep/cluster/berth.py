@@ -9,7 +9,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from sweep.cluster.files import Hold, Piece
+from sweep.cluster.files import Piece, WorkerFolder
 from sweep.cluster.probe import Probe, sees
 from sweep.cluster.shipping import unpack
 from sweep.control.executor import Ending
@@ -48,7 +48,7 @@ class Aboard:
 
     process: Process
     connection: Connection
-    hold: Hold | None
+    hold: WorkerFolder | None
     lock: threading.Lock = field(default_factory=threading.Lock)
     turn: int = -1
     parcel: Parcel = field(default_factory=lambda: Parcel(None, [], False))
@@ -146,7 +146,7 @@ class Berth:
             self._study,
         )
         theirs.close()  # so that the worker's end is the end of what it says
-        return Aboard(process, ours, None if self._sees else Hold(self._files(worker)))
+        return Aboard(process, ours, None if self._sees else WorkerFolder(self._files(worker)))
 
     def _exchange(self, aboard: Aboard, answer: bytes | None) -> Parcel:
         message = None

@@ -44,7 +44,7 @@ class _Reading:
     version: tuple[int, int]
 
 
-class Hold:
+class WorkerFolder:
     """A worker's folder on its node.
 
     Args:

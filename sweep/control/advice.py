@@ -1,12 +1,12 @@
 """What to do with a search space that no longer fits a study: a new study, under a name that nobody has."""
 
-import shlex
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from itertools import count
 from pathlib import Path
 
+from sweep.commands import command
 from sweep.declaration import Declaration
-from sweep.options import OPTIONS, Settings
+from sweep.options import Settings
 from sweep.store import RunRecord
 from sweep.store.database import names_in, parse_url
 from sweep.words import shown_path
@@ -38,8 +38,9 @@ def new_study(declaration: Declaration, settings: Settings, *, seeds: bool) -> s
     if declaration.file is None:
         return f"To start a new study, call study.run(name={name!r})."
     best = ["--from", f"{declaration.name}:best:5"] if seeds else []
-    words = ["sweep", "start", shown_path(declaration.file), "--name", name, *best, *_places(settings)]
-    return f"To start a new study{', from the best runs of this one' if seeds else ''}: {shlex.join(words)}"
+    words = ("start", shown_path(declaration.file), "--name", name, *best)
+    again = command(*words, storage=settings.storage, logdir=settings.logdir)
+    return f"To start a new study{', from the best runs of this one' if seeds else ''}: {again}"
 
 
 def advise(declaration: Declaration, settings: Settings, runs: list[RunRecord], fitting: Collection[str]) -> str:
@@ -51,10 +52,3 @@ def advise(declaration: Declaration, settings: Settings, runs: list[RunRecord], 
     """
     seeds = any(run.state == "COMPLETE" and run.params.keys() & set(fitting) for run in runs)
     return new_study(declaration, settings, seeds=seeds)
-
-
-def _places(settings: Settings) -> Iterator[str]:
-    for name in ("storage", "logdir"):
-        given = getattr(settings, name)
-        if given != OPTIONS[name].usual:
-            yield from (OPTIONS[name].flag, given)

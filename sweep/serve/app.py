@@ -8,18 +8,26 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from sweep.read.upgrades import open_upgraded
-from sweep.serve import login, pages, problems
-from sweep.serve.api import events, exports, health, records, runs, starts, studies, tensorboard
-from sweep.serve.auth import Gate
-from sweep.serve.context import HERE, ServeSettings, Service
+from sweep.serve import auth, problems
+from sweep.serve.api import docs, events, exports, health, records, runs, starts, studies, tensorboard
+from sweep.serve.context import HERE, Service
+from sweep.serve.pages import run as run_page
+from sweep.serve.pages import start as start_page
+from sweep.serve.pages import studies as studies_page
+from sweep.serve.pages import study as study_page
+from sweep.serve.pages.layout import error_page
+from sweep.serve.settings import ServeSettings
 from sweep.store import Store
+from sweep.view.upgrades import open_upgraded
 
 _log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 30.0  # how often idle TensorBoards are looked for
+LOOK_SECONDS = 30.0  # between two checks for idle TensorBoards
 
-ROUTES = (studies, runs, exports, events, starts, health, records, tensorboard, login, pages)
+ROUTES = (
+    *(studies, runs, exports, events, starts, health, records, tensorboard, docs, auth),
+    *(study_page, run_page, start_page, studies_page),
+)
 
 
 def create_app(settings: ServeSettings, store: Store | None = None) -> FastAPI:
@@ -27,7 +35,7 @@ def create_app(settings: ServeSettings, store: Store | None = None) -> FastAPI:
 
     Args:
         settings: how it runs.
-        store: what it reads; by default that of `settings.storage`, which is made where it is missing.
+        store: what it reads; by default that of `settings.storage`, which is created if it is missing.
 
     Raises:
         StoreError: the database cannot be opened.
@@ -53,9 +61,9 @@ def create_app(settings: ServeSettings, store: Store | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    app.state.error_page = pages.error_page
+    app.state.error_page = error_page
     problems.install(app)
-    app.add_middleware(Gate, settings=settings)
+    app.add_middleware(auth.Gate, settings=settings)
     for routes in ROUTES:
         app.include_router(routes.router, responses=problems.RESPONSES)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")

@@ -1,22 +1,28 @@
-"""Who may ask: every request is refused unless it shows the token, names this host, and comes from this site.
+"""Who may ask, and logging in.
 
-This stands in front of the whole application as ASGI middleware, so that nothing (a page, a static file, the
-documentation, a stream, TensorBoard) can be forgotten. Only the login page answers without a token.
+Every request is refused unless it shows the token, names this host, and comes from this site. The gate is in front of
+the whole application as ASGI middleware, so that nothing (a page, a static file, the documentation, a stream,
+TensorBoard) can be forgotten. Only the login page answers without a token: it takes the token once and answers with a
+cookie that scripts cannot read.
 """
 
 import hashlib
 import hmac
 import http.cookies
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sweep.serve import problems
+from sweep.serve.context import ServiceDependency
 from sweep.serve.settings import ServeSettings
 
 COOKIE = "sweep_session"
-LOGIN = "/login"
+LOGIN, LOGOUT = "/login", "/logout"
+DAYS = 30  # that a login lasts
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LARGEST_BODY = 256 * 1024
 
@@ -33,6 +39,8 @@ SECURITY_HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
+
+router = APIRouter(include_in_schema=False)
 
 
 def session(token: str) -> str:
@@ -114,7 +122,7 @@ def host_name(host: str) -> str:
 def _same_site(headers: Headers, host: str) -> bool:
     """Whether a request comes from our own pages, or from no page at all.
 
-    Browsers send Origin with everything that is no GET. Sec-Fetch-Site is asked as well, for those that leave it out.
+    Browsers send Origin with every request but GET. Sec-Fetch-Site is checked as well, for browsers that leave it out.
     """
     origins = headers.getlist("origin")
     if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
@@ -147,10 +155,6 @@ def _is_page(scope: Scope) -> bool:
 
 
 async def _redirect(scope: Scope, receive: Receive, send: Send) -> None:
-    from urllib.parse import quote
-
-    from starlette.responses import RedirectResponse
-
     query = scope["query_string"].decode("latin-1")
     wanted = quote(scope["path"] + (f"?{query}" if query else ""), safe="")
     await RedirectResponse(f"{LOGIN}?next={wanted}", 303)(scope, receive, send)
@@ -195,3 +199,40 @@ def _secured(send: Send) -> Send:
         await send(message)
 
     return secured
+
+
+@router.get(LOGIN)
+def login_page(request: Request, service: ServiceDependency, next: str = "/") -> Response:
+    """The page that asks for the token. It loads nothing, since nothing is given without a token."""
+    return service.templates.TemplateResponse(request, "login.html", {"next": local(next), "wrong": False})
+
+
+@router.post(LOGIN)
+async def log_in(request: Request, service: ServiceDependency) -> Response:
+    """Take the token and lead to the page that was asked for."""
+    async with request.form(max_files=0, max_fields=8) as form:
+        token, target = str(form.get("token", "")).strip(), local(str(form.get("next", "/")))
+    if service.settings.token is not None and not is_token(service.settings, token):
+        context = {"next": target, "wrong": True}
+        return service.templates.TemplateResponse(request, "login.html", context, status_code=401)
+    answer = RedirectResponse(target, 303)
+    if service.settings.token is not None:
+        secure = request.url.scheme == "https"
+        answer.set_cookie(
+            COOKIE, session(service.settings.token), DAYS * 86400, httponly=True, samesite="strict", secure=secure
+        )
+    return answer
+
+
+@router.post(LOGOUT)
+def log_out(request: Request, service: ServiceDependency) -> Response:
+    """Take the cookie away, and lead to where one logs in."""
+    answer = RedirectResponse(LOGIN if service.settings.token is not None else "/", 303)
+    answer.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+    return answer
+
+
+def local(target: str) -> str:
+    """An address to go on to, if it is one of this site; the first page otherwise."""
+    is_path = target.startswith("/") and not target.startswith("//") and "\\" not in target
+    return target if is_path and target.isprintable() and not target.startswith(LOGIN) else "/"

@@ -1,27 +1,25 @@
 """What every route needs: the store, its runs in memory, templates, and who is asked to do things."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.templating import Jinja2Templates
 
-from sweep.read.runs import Selection, run_number, select_runs
-from sweep.read.studies import Standing, counts_now, study_state
 from sweep.serve.board import Boards
-from sweep.serve.liveness import Liveness
-from sweep.serve.matching import Matcher
-from sweep.serve.previews import Previews
+from sweep.serve.files import Previews
+from sweep.serve.launcher import Launcher
+from sweep.serve.matcher import Matcher
 from sweep.serve.problems import NotFound
-from sweep.serve.settings import Choice, ServeSettings
-from sweep.serve.snapshots import Snapshot, Snapshots
-from sweep.serve.starter import Starter
+from sweep.serve.settings import ServeSettings
 from sweep.serve.stream import Streams
 from sweep.store import RunRecord, Store, StudyRecord
-
-__all__ = ["HERE", "Choice", "ServeSettings", "Service", "ServiceDependency", "service_of"]
+from sweep.view.changes import Look
+from sweep.view.quantities import Metrics
+from sweep.view.runs import find_runs
+from sweep.view.selection import Selected, Selection
+from sweep.view.snapshots import RunsSnapshot, Snapshots
+from sweep.view.studies import Liveness, StudyView
 
 HERE = Path(__file__).parent
 
@@ -36,7 +34,7 @@ class Service:
         templates: Jinja2's, which escape everything.
         liveness: whether a study's coordinator lives.
         previews: what study files would train.
-        starter: starts studies.
+        launcher: starts studies.
         boards: TensorBoards; used in the event loop.
         streams: server-sent events; used in the event loop.
     """
@@ -48,16 +46,16 @@ class Service:
         self.templates = Jinja2Templates(HERE / "templates")
         self.liveness = Liveness()
         self.previews = Previews()
-        self.starter = Starter(settings, store)
+        self.launcher = Launcher(settings, store)
         self.boards = Boards()
-        self.streams = Streams(self)
+        self.streams = Streams(self.study, self.look)
         self.matcher = Matcher()
 
     def study(self, name: str) -> StudyRecord:
         """The study called `name`.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is no such study.
         """
         found = self.store.find_study(name) if name.isprintable() and len(name) <= 255 else None
         if found is None:
@@ -68,46 +66,35 @@ class Service:
         """The run of a study called `17`, `t0017` or by its full name.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is no such run.
         """
-        number = run_number(text)
-        found = self.store.runs(study.study_id, [number]) if number is not None and number < 2**31 else []
-        if not found or (not text.removeprefix("t").isdecimal() and found[0].name != text):
+        found = find_runs(self.store, [study], text)
+        if not found:
             raise NotFound("a run is a trial number or a run name of the study", repr(text))
-        return found[0]
+        return found[0][1]
 
-    def standing(self, study: StudyRecord) -> Standing:
-        """How a study stands."""
+    def view(self, study: StudyRecord) -> StudyView:
+        """A study as it is now."""
+        return self.snapshots.of(study).view(running=self.liveness.of(study))
+
+    def look(self, study: StudyRecord) -> tuple[Look, Metrics]:
+        """A study and its runs as they are now, with the last metrics of each run by number."""
         snapshot = self.snapshots.of(study)
-        running = self.liveness.of(study)
-        counts = counts_now(snapshot.counted, running=running)
-        return Standing(study, study_state(study, counts, running=running), counts, snapshot.best)
+        return Look(snapshot.view(running=self.liveness.of(study)), snapshot.runs), snapshot.last_metrics()
 
-    def standings(self) -> list[Standing]:
-        """How all studies stand, the oldest first."""
-        return [self.standing(study) for study in self.store.studies()]
+    def views(self) -> list[StudyView]:
+        """All studies as they are now, the oldest first."""
+        return [self.view(study) for study in self.store.studies()]
 
-    def select(self, study: StudyRecord, choice: Choice) -> Selection:
-        """The runs asked for.
+    def select(self, snapshot: RunsSnapshot, selection: Selection) -> Selected:
+        """The runs of a study that a selection means.
 
         Raises:
             FilterError: the pattern or the condition is malformed, or takes too long.
             SweepError: there is nothing to sort by under that name.
             Busy: other patterns keep the processes that match them at work.
         """
-        reading = _Reading(self.snapshots, self.snapshots.of(study))
-        pattern = None
-        if choice.filter:
-            names = [run.name for run in reading.snapshot.runs if run.name is not None]
-            pattern = self.matcher.match(choice.filter, names)
-        return select_runs(
-            reading,
-            study,
-            pattern=pattern,
-            states=choice.states,
-            sort=choice.sort or None,
-            where=choice.where or None,
-        )
+        return selection.of(snapshot.study, snapshot.runs, snapshot.last_metrics, self.matcher.match)
 
     async def close(self) -> None:
         """End what the service started, except studies, and close the store."""
@@ -115,20 +102,6 @@ class Service:
         await self.boards.close()
         self.matcher.close()
         self.store.close()
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """One snapshot of a study's runs, read as a store is."""
-
-    snapshots: Snapshots
-    snapshot: Snapshot
-
-    def runs(self, study_id: int) -> list[RunRecord]:  # noqa: ARG002  # a Store's
-        return self.snapshot.runs
-
-    def last_metrics(self, study_id: int) -> Mapping[int, Mapping[str, float]]:  # noqa: ARG002  # a Store's
-        return self.snapshots.last_metrics(self.snapshot)
 
 
 def service_of(request: Request) -> Service:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sweep.read.runs import finished
-from sweep.serve.snapshots import Snapshot
 from sweep.store import Store
+from sweep.view.runs import finished
+from sweep.view.snapshots import RunsSnapshot
 
 if TYPE_CHECKING:
     import optuna
@@ -42,7 +42,7 @@ class Figures:
         self._kept: OrderedDict[tuple[int, float, str], _Made] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, snapshot: Snapshot, kind: str, *, running: bool) -> str:
+    def of(self, snapshot: RunsSnapshot, kind: str, *, running: bool) -> str:
         """A figure as JSON with `data` and `layout`, or with a `message` that says why there is none.
 
         Args:
@@ -62,7 +62,7 @@ class Figures:
                 self._kept.popitem(last=False)
             return made.text
 
-    def _make(self, snapshot: Snapshot, kind: str) -> str:
+    def _make(self, snapshot: RunsSnapshot, kind: str) -> str:
         declared = snapshot.study.declaration
         if len(declared.objective) > 1:
             return _message("These figures are of studies with one objective.")
@@ -84,7 +84,7 @@ def _figure(study: "optuna.Study", kind: str, objective: str) -> str:
         return _message(
             f"This figure needs a package that is not there: pip install {_PACKAGES.get(error.name, error.name)}."
         )
-    except (ValueError, RuntimeError) as error:  # Optuna's words for runs that are too few or too alike
+    except (ValueError, RuntimeError) as error:  # what Optuna raises for runs that are too few or too similar
         return _message(f"Optuna cannot draw this yet: {error}")
     figure.update_layout(template=None, title=None)
     parts = json.loads(figure.to_json())

@@ -1,15 +1,29 @@
-"""The study files that may be started: those in the operator's folder, which are read but never imported here."""
+"""The study files that may be started: those in the operator's folder, which are read but never imported here.
+
+What one would train is found out in a child process, and kept as long as the file does not change.
+"""
 
 import ast
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sweep.control.preview import Preview, preview
+from sweep.declaration import file_hash
 from sweep.errors import SweepError
 from sweep.option_values import STUDY_NAME
-from sweep.serve.problems import Conflict, NotFound, Refusal
+from sweep.serve.problems import Busy, Conflict, NotFound, Refusal
 from sweep.study import check_file
+
+EXAMPLES = 8
+KEPT = 32  # previews
+SECONDS = 120.0
+"""How long a study file may take to come to `sweep.fit`; importing TensorFlow takes some seconds."""
+
+WAIT_SECONDS = 20.0
 
 _LARGEST = 1 << 20  # bytes of a study file whose docstring is read
 
@@ -127,3 +141,30 @@ def _declared(tree: ast.Module) -> dict[str, Any]:
 
 def _called(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+class Previews:
+    """Previews of study files, one made at a time; any thread may ask."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[Path, str], Preview] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, path: Path) -> Preview:
+        """What a worker finds that runs `train` up to `sweep.fit` with parameters drawn at random.
+
+        Raises:
+            Busy: another file is being previewed.
+            SweepError: the file or its study is refused, or takes too long.
+        """
+        if not self._lock.acquire(timeout=WAIT_SECONDS):
+            raise Busy("one study file is previewed at a time", "another one, which takes long", "try again shortly")
+        try:
+            key = (path, file_hash(path))
+            if key not in self._kept:
+                self._kept[key] = preview(str(path), examples=EXAMPLES, seconds=SECONDS)
+                while len(self._kept) > KEPT:
+                    self._kept.popitem(last=False)
+            return self._kept[key]
+        finally:
+            self._lock.release()

@@ -1,15 +1,46 @@
-"""Small pictures of a finding's evidence: numbers as squares, blue where negative, red where positive."""
+"""Small pictures in a page: the course of a metric as a line, and a finding's evidence as squares."""
 
 import math
 from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from sweep.view.cells import shape
+
+WIDTH, HEIGHT, POINTS = 88, 18, 44  # of a sparkline, in pixels, and its points
 SIDE = 11  # of a square, in pixels
 
 
+def sparkline(values: Sequence[float], state: str = "", *, steps: bool = False, label: str = "") -> Markup:
+    """A series as a line, see `shape`, with gaps where it is not finite; nothing where it never is.
+
+    Args:
+        steps: draw each value until the next one, as a best so far is drawn.
+        label: what a screen reader says.
+    """
+    heights = shape(values, POINTS, lambda group: group[-1]) if steps else shape(values, POINTS)
+    across = (WIDTH - 4) / max(1, len(heights) - 1)
+    path, pen, x, y = [], "M", 0.0, 0.0
+    for place, height in enumerate(heights):
+        if height is None:
+            pen = "M"
+            continue
+        x, y = 2 + place * across, HEIGHT - 3 - height * (HEIGHT - 6)
+        path.append(f"{pen}{x:.1f} {y:.1f}" if pen == "M" or not steps else f"H{x:.1f}V{y:.1f}")
+        pen = "L"
+    if not path:
+        return Markup("")
+    return Markup(
+        '<svg class="spark {}" width="{}" height="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">'
+        '<path d="{}"/><circle cx="{:.1f}" cy="{:.1f}" r="1.8"/></svg>'
+    ).format(state, WIDTH, HEIGHT, WIDTH, HEIGHT, label, " ".join(path), x, y)
+
+
 def picture(rows: Sequence[Sequence[float]], label: str) -> Markup:
-    """Rows of numbers as a picture, scaled by the largest; what is not finite is crossed out by its colour."""
+    """Rows of numbers as squares, blue where negative and red where positive, scaled by the largest.
+
+    What is not finite is crossed out by its colour.
+    """
     size = max((abs(number) for row in rows for number in row if math.isfinite(number)), default=0.0) or 1.0
     squares = Markup("").join(
         Markup(

@@ -1,4 +1,4 @@
-"""How the service runs, and how runs are asked for."""
+"""How the service runs."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,20 +23,3 @@ class ServeSettings:
     studies: Path | None = None
     token: str | None = field(default=None, repr=False)
     hosts: frozenset[str] = LOOPBACK
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which of a study's runs are asked for, and in which order.
-
-    Attributes:
-        filter: a regular expression for run names, as TensorBoard's Time Series tab takes it; all if empty.
-        where: a condition on parameters, metrics and properties (`sweep.read.where`); all if empty.
-        states: trial states; all if empty.
-        sort: a metric, a parameter or a property, `-` in front to turn it round; by number if empty.
-    """
-
-    filter: str = ""
-    where: str = ""
-    states: frozenset[str] = frozenset()
-    sort: str = ""

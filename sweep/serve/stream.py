@@ -1,25 +1,23 @@
 """What happens in a study as server-sent events, which every client of a study gets from one reading of the store.
 
 `epoch`: a run finished an epoch; `start` and `end`: a run began or ended; `best`: there is a new best run; `study`: its
-state or counts changed, also sent first to whoever begins to listen. The data are JSON objects. A client that cannot
-keep up is let go; it comes again by itself and reads the lists anew.
+state or counts changed, also sent to each client first. The data are JSON objects. A client that cannot keep up is
+disconnected; it connects again by itself and reads the lists anew.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
-from sweep.read.report import run_object, study_object
-from sweep.read.studies import Standing
 from sweep.serve.problems import Busy, NotFound
-from sweep.store import FINISHED, RunRecord, StudyRecord
-
-if TYPE_CHECKING:
-    from sweep.serve.context import Service
+from sweep.store import StudyRecord
+from sweep.view.changes import Look, RunChange, run_changes
+from sweep.view.quantities import Metrics
+from sweep.view.runs import run_object
 
 POLL_SECONDS = 0.5
 SILENCE_SECONDS = 15.0
@@ -30,10 +28,16 @@ _BACKLOG = 2000  # events that wait for a client
 
 
 class Streams:
-    """The streams of one service; used in its event loop alone, but for `listeners`."""
+    """The streams of one service; used in its event loop alone, but for `listeners`.
 
-    def __init__(self, service: "Service") -> None:
-        self._service = service
+    Args:
+        find: finds a study by its name; raises `NotFound`.
+        look: looks at a study; with the last metrics of each run by number.
+    """
+
+    def __init__(self, find: Callable[[str], StudyRecord], look: Callable[[StudyRecord], tuple[Look, Metrics]]) -> None:
+        self._find = find
+        self._look = look
         self._studies: dict[str, _StudyStream] = {}
         self._closed = False
 
@@ -49,7 +53,7 @@ class Streams:
             NotFound: there is no such study.
             Busy: too many clients listen.
         """
-        study = await run_in_threadpool(self._service.study, name)
+        study = await run_in_threadpool(self._find, name)
         if self.listeners >= MOST_LISTENERS or self._closed:
             raise Busy(f"a stream has at most {MOST_LISTENERS} listeners", remedy="try again shortly")
         return self._events(study)
@@ -57,12 +61,12 @@ class Streams:
     async def _events(self, study: StudyRecord) -> AsyncIterator[bytes]:
         stream = self._studies.get(study.name)
         if stream is None or stream.task.done():
-            stream = self._studies[study.name] = _StudyStream(self._service, study.name)
+            stream = self._studies[study.name] = _StudyStream(lambda: self._look(self._find(study.name)))
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(_BACKLOG)
         stream.queues.add(queue)
         try:
             yield b"retry: 2000\n\n"
-            yield event("study", study_object(await run_in_threadpool(self._service.standing, study)))
+            yield event("study", (await run_in_threadpool(self._look, study))[0].view.as_object())
             while True:
                 try:
                     text = await asyncio.wait_for(queue.get(), SILENCE_SECONDS)
@@ -90,17 +94,16 @@ class Streams:
 class _StudyStream:
     """Reads one study while somebody listens, and gives every listener what changed."""
 
-    def __init__(self, service: "Service", name: str) -> None:
-        self._service = service
-        self._name = name
+    def __init__(self, look: Callable[[], tuple[Look, Metrics]]) -> None:
+        self._look = look
         self.queues: set[asyncio.Queue[bytes | None]] = set()
         self.task = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
-        before: _Reading | None = None
+        before: Look | None = None
         while True:
             try:
-                now = await run_in_threadpool(_read, self._service, self._name)
+                now, metrics = await run_in_threadpool(self._look)
             except NotFound:
                 self.end()
                 return
@@ -108,7 +111,7 @@ class _StudyStream:
                 await asyncio.sleep(POLL_SECONDS)
                 continue
             if before is not None:
-                for text in changes(before, now):
+                for text in events(before, now, metrics):
                     self._send(text)
             before = now
             await asyncio.sleep(POLL_SECONDS)
@@ -129,45 +132,25 @@ class _StudyStream:
             queue.put_nowait(None)
 
 
-class _Reading:
-    """A study's runs as they stood at one moment."""
-
-    def __init__(self, standing: Standing, runs: list[RunRecord], metrics: Mapping[int, Mapping[str, float]]) -> None:
-        self.standing = standing
-        self.runs = runs
-        self.metrics = metrics
-
-
-def _read(service: "Service", name: str) -> _Reading:
-    study = service.study(name)
-    snapshot = service.snapshots.of(study)
-    return _Reading(service.standing(study), snapshot.runs, service.snapshots.last_metrics(snapshot))
+def events(before: Look, now: Look, metrics: Metrics) -> Iterator[bytes]:
+    """The events between two looks; `metrics` are those of each run's last finished epoch, by number."""
+    study = now.view.study
+    for change in run_changes(before.runs, now.runs):
+        if kind := _kind(change):
+            yield event(kind, run_object(study, change.run, metrics.get(change.run.number, {})))
+    if (best := now.new_best(before)) is not None:
+        yield event("best", run_object(study, best, metrics.get(best.number, {})))
+    if now.differs(before):
+        yield event("study", now.view.as_object())
 
 
-def changes(before: _Reading, now: _Reading) -> Iterator[bytes]:
-    """The events between two readings."""
-    study = now.standing.study
-    earlier = {run.number: run for run in before.runs}
-    for run in now.runs:
-        old = earlier.get(run.number)
-        if run is old:
-            continue
-        if kind := _kind(old, run):
-            yield event(kind, run_object(study, run, now.metrics.get(run.number, {})))
-    best, last = now.standing.best, before.standing.best
-    if best is not None and (last is None or last.number != best.number):
-        yield event("best", run_object(study, best, now.metrics.get(best.number, {})))
-    if study_object(before.standing) != study_object(now.standing):
-        yield event("study", study_object(now.standing))
-
-
-def _kind(old: RunRecord | None, run: RunRecord) -> str | None:
-    """What happened to a run; None if nothing did that anybody is told."""
-    if run.state in FINISHED:
-        return "end" if old is None or old.state != run.state else None
-    if old is None or old.state != run.state or old.attempt != run.attempt or old.name != run.name:
+def _kind(change: RunChange) -> str | None:
+    """The event that says what became of a run, if there is one."""
+    if change.ended:
+        return "end"
+    if change.began or change.waits:
         return "start"
-    return "epoch" if old.epoch != run.epoch else None
+    return "epoch" if change.advanced else None
 
 
 def event(kind: str, data: Mapping[str, Any]) -> bytes:

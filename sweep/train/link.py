@@ -7,7 +7,7 @@ from typing import Any
 from sweep.errors import SweepError
 
 
-class Fenced(BaseException):
+class TrialTaken(BaseException):
     """The coordinator gave this worker's trial to another, or ended it: the worker must let go of it."""
 
 
@@ -36,7 +36,7 @@ class Link:
         """Send a request and wait for its answer.
 
         Raises:
-            Fenced, Refused: the coordinator says so.
+            TrialTaken, Refused: the coordinator says so.
             Gone: the coordinator is gone.
         """
         while self._unanswered:  # what was to receive it has failed
@@ -58,12 +58,12 @@ class Link:
         """The answer to the request that was sent last.
 
         Raises:
-            Fenced, Refused: the coordinator says so.
+            TrialTaken, Refused: the coordinator says so.
             Gone: the coordinator is gone.
         """
         answer = self._receive()
         if "fenced" in answer:
-            raise Fenced(answer["fenced"])
+            raise TrialTaken(answer["fenced"])
         if "error" in answer:
             raise Refused(answer["error"]["rule"])
         return answer

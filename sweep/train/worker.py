@@ -31,7 +31,7 @@ from sweep.snapshot import Imports
 from sweep.store.records import OUT_OF_MEMORY
 from sweep.study import Study, load
 from sweep.train.beginning import Growth, begin, forget_settings, remember_settings
-from sweep.train.link import Fenced, Gone, Link, Refused
+from sweep.train.link import Gone, Link, Refused, TrialTaken
 from sweep.train.run import Interrupted, Requeued, StartOver
 from sweep.train.trial import Previewed, WorkerTrial
 from sweep.words import plain
@@ -74,10 +74,10 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
                 try:
                     # Not in the first one: a study may load Keras only then.
                     _train(link, study, trial, imports, settled=own_process and trained > 0)
-                except Fenced:
+                except TrialTaken:
                     trial.run.abandon()  # somebody else has ended it; there may be others
                 trained += 1
-    except (Fenced, Refused, Gone):
+    except (TrialTaken, Refused, Gone):
         return
     finally:
         forget_settings()
@@ -90,7 +90,7 @@ def _train(link: Link, study: Study, trial: WorkerTrial, imports: Imports, *, se
         settled: see `sweep.train.beginning.begin`.
 
     Raises:
-        Fenced, Refused, Gone: the coordinator has ended it, or the study, or is gone.
+        TrialTaken, Refused, Gone: the coordinator has ended it, or the study, or is gone.
     """
     begin(trial.seed, settled=settled)
     state, values, reason, trace = "FAIL", None, None, None
@@ -107,7 +107,7 @@ def _train(link: Link, study: Study, trial: WorkerTrial, imports: Imports, *, se
         trial.run.abandon()
         link.refuse(error)
         raise Refused(str(error)) from None
-    except (Fenced, Refused, Gone):
+    except (TrialTaken, Refused, Gone):
         trial.run.abandon()
         raise
     except BaseException as error:  # an exception, sys.exit, KeyboardInterrupt: the study's own

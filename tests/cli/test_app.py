@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sweep.cli import app
 from sweep.cli import run as sweep
 from tests.store_builder import add_example, add_study, build_store, run
 
@@ -47,6 +48,10 @@ def store(tmp_path, monkeypatch):
 def test_every_command_has_help_with_an_example(capsys, command):
     assert sweep([command, "--help"]) == 0
     assert f"Example: sweep {command}" in capsys.readouterr().out
+
+
+def test_the_list_of_commands_says_what_the_help_of_each_says_first():
+    assert list(app.COMMANDS.items()) == [(name, app.command(name).get_short_help_str(200)) for name in app.COMMANDS]
 
 
 def test_help_names_every_command_whole(capsys):
@@ -87,7 +92,7 @@ def test_a_refusal_is_one_line_and_status_2_and_writes_nothing(tmp_path, monkeyp
 
 
 def test_a_fault_of_ours_keeps_its_traceback(store, monkeypatch):
-    monkeypatch.setattr("sweep.cli.listing.standings", lambda *_: 1 / 0)
+    monkeypatch.setattr("sweep.cli.studies.view_studies", lambda *_: 1 / 0)
     add_study(store)
     with pytest.raises(ZeroDivisionError):
         sweep(["studies"])

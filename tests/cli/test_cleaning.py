@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from sweep.cli import run as sweep
-from sweep.cli.cells import shown_size
 from sweep.store import Store
+from sweep.view.cells import shown_size
 from tests.store_builder import add_study, build_store, run
 
 

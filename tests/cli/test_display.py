@@ -6,7 +6,7 @@ import io
 import pytest
 from rich.console import Console
 
-from sweep.cli.display import LiveDisplay, PlainDisplay, Scoreboard, varying
+from sweep.cli.display import LiveDisplay, PlainDisplay, Scoreboard
 from sweep.control.progress import Opening
 from sweep.names import KeyTable
 from sweep.objective import Objective
@@ -144,12 +144,6 @@ def test_a_run_that_is_queued_again_has_not_ended():
     board.started(record(5))
     assert board.ended(record(5, state="WAITING")) is False
     assert (board.done(), dict(board.running), board.seconds_left()) == (3, {}, None)
-
-
-def test_parameters_that_vary_are_those_with_several_values_or_that_some_lack():
-    seen = [{"learning_rate": 0.1, "batch_size": 32}, {"learning_rate": 0.1, "batch_size": 32, "family": "dnn"}]
-    assert varying(KEYS, seen) == ["family"]
-    assert varying(KEYS, seen[:1]) == ["learning_rate", "batch_size"]
 
 
 def test_without_a_terminal_each_event_is_one_plain_line():

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from sweep.cli import run as sweep
 from sweep.serve.app import create_app
-from sweep.serve.context import ServeSettings
+from sweep.serve.settings import ServeSettings
 from sweep.store import Owner, tables
 from sweep.store.lease import this_host
 from tests.serve.asking import TOKEN

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from sweep.cli import run as sweep
-from sweep.cli.watching import tell
+from sweep.cli.watch import tell
 from sweep.store import RunRecord
 from tests.control.started import MANY_EPOCHS, ROOT, Folder, lives, wait_for
 
@@ -32,8 +32,8 @@ class Heard:
         self.told.append(("ended", run.number, run.state))
 
 
-def run(number, state="RUNNING", epoch=0, name="mlp"):
-    return RunRecord(number, name=name, state=state, epoch=epoch)
+def run(number, state="RUNNING", epoch=0, name="mlp", attempt=0):
+    return RunRecord(number, name=name, state=state, epoch=epoch, attempt=attempt)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,7 @@ def run(number, state="RUNNING", epoch=0, name="mlp"):
         ([run(0, "COMPLETE")], [run(0, "COMPLETE")], []),
         ([run(0, epoch=4)], [run(0, "WAITING", 4)], [("ended", 0, "WAITING")]),
         ([run(0, "WAITING", 4)], [run(0, epoch=4)], [("started", 0)]),
+        ([run(0, epoch=4)], [run(0, epoch=1, attempt=1)], [("started", 0), ("epoch", 0, 1)]),
     ],
 )
 def test_what_became_of_runs_between_two_looks_is_told(before, now, told):

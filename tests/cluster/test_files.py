@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from sweep.cluster import files
-from sweep.cluster.files import Hold, Piece, earlier, lay
+from sweep.cluster.files import Piece, WorkerFolder, earlier, lay
 
 EVENT_FILE = "tiny/run/events.out.tfevents.1.host.2.3"
 
@@ -20,8 +20,8 @@ def there(tmp_path) -> Path:
 
 
 @pytest.fixture
-def hold(there) -> Hold:
-    return Hold(there)
+def hold(there) -> WorkerFolder:
+    return WorkerFolder(there)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def write(folder: Path, name: str, data: bytes, mode: str = "wb") -> None:
     beside.replace(path)
 
 
-def bring(hold: Hold, here: Path) -> int:
+def bring(hold: WorkerFolder, here: Path) -> int:
     """Bring all that has changed; in how many loads."""
     loads, more = 0, True
     while more:
@@ -154,7 +154,7 @@ class Bringing(RuleBasedStateMachine):
         base.mkdir()
         self.there, self.here = base / "there", base / "here"
         self.here.mkdir()
-        self.hold = Hold(self.there)
+        self.hold = WorkerFolder(self.there)
 
     def teardown(self) -> None:
         self.hold.close()

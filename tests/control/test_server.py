@@ -13,7 +13,7 @@ from sweep.declaration import versions
 from sweep.errors import StudyError
 from sweep.protocol import PROTOCOL
 from sweep.store import Training
-from sweep.train.link import Fenced, Link, Refused
+from sweep.train.link import Link, Refused, TrialTaken
 from tests.control.memory import declare
 from tests.control.started import wait_for
 from tests.control.workers import SPACE, a_house
@@ -69,7 +69,7 @@ def test_a_worker_of_another_protocol_is_refused_with_both_versions(engaged, spo
 
 
 def test_a_worker_is_told_that_it_is_fenced(link):
-    with pytest.raises(Fenced):
+    with pytest.raises(TrialTaken):
         link.call("should_prune", number=17)
 
 
@@ -97,7 +97,7 @@ def test_a_message_that_is_none_ends_the_study_with_its_traceback(tmp_path, capl
         house.close = lambda: None
         with caplog.at_level(logging.CRITICAL), running(house.coordinator) as engaged, connected(engaged) as connection:
             link = said_hello(connection)
-            with pytest.raises(Fenced):
+            with pytest.raises(TrialTaken):
                 link.call(*message, **arguments)
         with pytest.raises((KeyError, TypeError)):
             house.coordinator.raise_error()

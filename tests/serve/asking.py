@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from sweep.serve.app import create_app
-from sweep.serve.context import ServeSettings
+from sweep.serve.settings import ServeSettings
 from sweep.store import Store
 
 TOKEN = "a-token-of-these-tests"

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import pytest
 
 from sweep.serve.app import create_app
-from sweep.serve.context import ServeSettings
+from sweep.serve.settings import ServeSettings
 from tests.serve.asking import TOKEN
 from tests.serve.browsing import SOME_SECONDS, fits, ready, shown, until
 from tests.serve.optuna_study import add_optuna_study

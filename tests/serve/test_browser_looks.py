@@ -5,7 +5,7 @@ import re
 import pytest
 
 from sweep.serve.app import create_app
-from sweep.serve.context import ServeSettings
+from sweep.serve.settings import ServeSettings
 from tests.serve.browsing import ready
 from tests.serve.serving import served
 from tests.store_builder import add_example, add_study, build_store, run

@@ -6,7 +6,7 @@ import pytest
 
 from sweep.events import RunWriter
 from sweep.serve.app import create_app
-from sweep.serve.context import ServeSettings
+from sweep.serve.settings import ServeSettings
 from tests import chromium as browsing
 from tests.serve.serving import served
 from tests.store_builder import add_example, build_store

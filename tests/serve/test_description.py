@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from sweep.serve.app import create_app
-from sweep.serve.context import ServeSettings
+from sweep.serve.settings import ServeSettings
 from sweep.store import Owner
 from sweep.store.lease import this_host
 from tests.serve.serving import served

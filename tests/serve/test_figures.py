@@ -1,12 +1,13 @@
 """Optuna's figures as JSON for Plotly, out of Optuna's own tables."""
 
+import dataclasses
 import json
 
 import pytest
 
 from sweep.serve import figures as module
 from sweep.serve.figures import KINDS, Figures
-from sweep.serve.snapshots import Snapshots
+from sweep.view.snapshots import Snapshots
 from tests.serve.optuna_study import add_optuna_study
 from tests.store_builder import add_study, build_store, run
 
@@ -80,7 +81,7 @@ def test_while_a_study_runs_its_figure_may_be_some_seconds_old_and_after_its_end
     monkeypatch.setattr(Figures, "_make", lambda self, snapshot, kind: made.append(kind) or "{}")
     figures, snapshot = Figures(store), Snapshots(store).of(store.study("both"))
     figures.of(snapshot, "history", running=True)
-    snapshot.counts = {"COMPLETE": 9}
+    snapshot = dataclasses.replace(snapshot, counts={"COMPLETE": 9})
     figures.of(snapshot, "history", running=True)
     assert len(made) == 1
     figures.of(snapshot, "history", running=False)

@@ -113,7 +113,7 @@ def service(folder):
     store = Store(f"sqlite:///{folder}/elsewhere/sweep.db")
     app = create_app(ServeSettings(str(store.url), folder / "elsewhere" / "logs", folder / "studies"), store)
     with served(app) as url:
-        yield url, app.state.service.starter
+        yield url, app.state.service.launcher
     store.close()
 
 
@@ -182,23 +182,23 @@ def test_python(folder):
     assert {trial.user_attrs["seed"] for trial in trials} == {77}
 
 
-def ended(starter):
+def ended(launcher):
     """Wait for the end of a service's one start, which must be a good one."""
-    (begun,) = wait_for(starter.starts)
+    (begun,) = wait_for(launcher.starts)
     begun.process.wait()
     assert begun.state == "ended", begun.output()
 
 
 def test_the_http_api(folder, service):
-    url, starter = service
+    url, launcher = service
     assert UNUSUAL.keys() == of_way("api").keys()
     assert httpx.post(f"{url}/api/starts", json={"file": "probe.py", **UNUSUAL}).status_code == 202
-    ended(starter)
+    ended(launcher)
     took_effect(folder)
 
 
 def test_the_start_page(folder, service, opened):
-    url, starter = service
+    url, launcher = service
     page = ready(opened(f"{url}/start?file=probe.py"))
     page.click("summary")
     filled = {"fixed"}
@@ -217,15 +217,15 @@ def test_the_start_page(folder, service, opened):
     page.fill("[data-fixed=y]", "5")
     page.click("#start-now")
     page.wait_for_url("**/studies/unusual.1")
-    ended(starter)
+    ended(launcher)
     took_effect(folder)
 
 
 def test_a_service_asked_by_the_command_line(folder, service, capsys):
-    url, starter = service
+    url, launcher = service
     settings = Settings(**UNUSUAL, server=url)
     line = [word for pair in words(settings, OPTIONS) for word in pair if word is not None]
     assert sweep(["start", "studies/probe.py", *line]) == 0
     assert "unusual.1 is" in capsys.readouterr().out
-    ended(starter)
+    ended(launcher)
     took_effect(folder)

@@ -2,8 +2,7 @@
 
 import pytest
 
-from sweep.serve.auth import COOKIE, session
-from sweep.serve.login import local
+from sweep.serve.auth import COOKIE, local, session
 from tests.serve.asking import TOKEN
 
 HERE = {"origin": "http://localhost"}

@@ -12,9 +12,9 @@ from optuna.distributions import CategoricalDistribution, distribution_to_json
 from sweep.control.preview import Preview
 from sweep.core.pruners import Verdict
 from sweep.finding import Finding, Picture
-from sweep.serve.choosing import CURVES
-from sweep.serve.pages_study import FIRST_ROWS
-from sweep.serve.starting import LONGEST, choices_of
+from sweep.serve.pages.start import LONGEST, choices_of
+from sweep.serve.pages.study import FIRST_ROWS
+from sweep.view.curves import CURVES
 from tests.serve.asking import Client
 from tests.store_builder import add_example, add_study, build_store, run
 

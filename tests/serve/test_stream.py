@@ -1,4 +1,4 @@
-"""Server-sent events: what happened between two readings, and a stream that clients really read."""
+"""Server-sent events: what happened between two looks, and a stream that clients really read."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -7,21 +7,19 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from sweep.read.runs import best_run
-from sweep.read.studies import Standing
 from sweep.serve import stream
 from sweep.serve.app import create_app
-from sweep.serve.context import ServeSettings
-from sweep.serve.stream import _Reading, changes, event
+from sweep.serve.settings import ServeSettings
+from sweep.serve.stream import event
 from sweep.store import tables
+from sweep.view.changes import Look
+from sweep.view.studies import view_study
 from tests.serve.serving import served
 from tests.store_builder import add_study, build_store, run
 
 
-def reading(runs, state="running"):
-    study = STUDY
-    counts = {one.state: sum(other.state == one.state for other in runs) for one in runs}
-    return _Reading(Standing(study, state, counts, best_run(study, runs)), runs, {})
+def look(runs):
+    return Look(view_study(STUDY, runs, running=True), runs)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,7 +32,7 @@ def study(tmp_path_factory):
 
 def happened(before, now):
     found = []
-    for text in changes(reading(before), reading(now)):
+    for text in stream.events(look(before), look(now), {}):
         kind, data = text.decode().strip().split("\n")
         found.append((kind.removeprefix("event: "), json.loads(data.removeprefix("data: ")).get("number")))
     return found
@@ -59,7 +57,7 @@ ENDED = run(0, 0.5)
         ([ENDED], [ENDED, run(1, 0.9)], [("end", 1), ("study", None)]),
     ],
 )
-def test_what_happened_between_two_readings(before, now, expected):
+def test_what_happened_between_two_looks(before, now, expected):
     assert happened(before, now) == expected
 
 

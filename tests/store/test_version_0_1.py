@@ -11,11 +11,11 @@ from optuna.storages._rdb import models
 from sweep.cli import run as sweep
 from sweep.control.checking import check_database
 from sweep.errors import StoreError
-from sweep.read.runs import best_run
-from sweep.read.upgrades import ranked_anew
 from sweep.serve.app import _open
 from sweep.store import Store, schema, tables
 from sweep.store.database import parse_url
+from sweep.view.runs import best_run
+from sweep.view.upgrades import ranked_anew
 from tests.databases import optunas_own
 from tests.store_builder import add_study, build_store, run
 from tests.version_0_1 import unpack

@@ -8,9 +8,9 @@ from typing import IO, Annotated, Literal
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
-from sweep.read.report import export
 from sweep.serve.api.parameters import StudyName
 from sweep.serve.context import ServiceDependency
+from sweep.view.export import write_study
 
 MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json", "jsonl": "application/x-ndjson"}
 _IN_MEMORY = 1 << 20
@@ -29,7 +29,7 @@ def export_study(
     record = service.study(study)
     file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  closed when it has been sent
     text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="", write_through=True)
-    export(service.store, record, format, text)
+    write_study(service.store, record, format, text)
     text.detach()
     file.seek(0)
     name = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "_" for letter in study)

@@ -1,16 +1,20 @@
-"""How the service is: health for load balancers, metrics for Prometheus, the API's description for people."""
+"""How the service is: health for load balancers, and for Prometheus how many studies, runs, listeners there are."""
 
+from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, PlainTextResponse, Response
+from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse, Response
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 
-from sweep.serve.context import ServiceDependency
-from sweep.serve.describing import routes_of
-from sweep.serve.metrics import MEDIA_TYPE, measure
-from sweep.serve.shown import show
+from sweep.serve.context import Service, ServiceDependency
+from sweep.view.runs import STATES
+from sweep.view.studies import StudyView
 
 router = APIRouter(tags=["service"])
 
@@ -26,10 +30,47 @@ def health(service: ServiceDependency) -> dict[str, Any]:
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics(service: ServiceDependency) -> Response:
     """Studies, runs, listeners and TensorBoards as Prometheus reads them."""
-    return Response(measure(service), media_type=MEDIA_TYPE)
+    registry = CollectorRegistry()
+    registry.register(_Measured(service))
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/api/docs", include_in_schema=False)
-def docs(request: Request) -> HTMLResponse:
-    """The API's description as a page, without scripts; programs read /api/openapi.json."""
-    return show(request, "docs.html", routes=routes_of(request.app.openapi()))
+class _Measured(Collector):
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        views = self._service.views()
+        yield _studies(views)
+        yield _runs(views)
+        yield _best(views)
+        yield GaugeMetricFamily(
+            "sweep_listeners", "Clients that listen to event streams.", value=self._service.streams.listeners
+        )
+        yield GaugeMetricFamily(
+            "sweep_tensorboards", "TensorBoards that the service has running.", value=self._service.boards.running
+        )
+
+
+def _studies(views: list[StudyView]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily("sweep_studies", "Studies by state.", labels=["state"])
+    for state in ("running", "finished", "stopped"):
+        family.add_metric([state], sum(view.state == state for view in views))
+    return family
+
+
+def _runs(views: list[StudyView]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily("sweep_runs", "Runs of a study by state.", labels=["study", "state"])
+    for view in views:
+        for state in STATES:
+            family.add_metric([view.study.name, state], view.counts.get(state, 0))
+    return family
+
+
+def _best(views: list[StudyView]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily("sweep_best", "The value of a study's best run.", labels=["study", "objective"])
+    for view in views:
+        value = view.best.value if view.best is not None else None
+        if value is not None:
+            family.add_metric([view.study.name, view.study.declaration.objective[0]], value)
+    return family

@@ -4,17 +4,16 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query
 
-from sweep.read.filters import LONGEST as LONGEST_FILTER
-from sweep.read.runs import parse_states
-from sweep.read.where import LONGEST as LONGEST_WHERE
-from sweep.serve.context import Choice
+from sweep.view.conditions import LONGEST as LONGEST_WHERE
+from sweep.view.filters import LONGEST as LONGEST_FILTER
+from sweep.view.selection import Selection, parse_states
 
 StudyName = Annotated[str, Path(max_length=255, description="A study's name.")]
 RunName = Annotated[str, Path(max_length=255, description="A run: 17, t0017 or its full name.")]
 FileName = Annotated[str, Path(max_length=255, description="A study file's name in the service's folder.")]
 
 
-def choice(
+def selection(
     filter: Annotated[
         str,
         Query(
@@ -33,9 +32,9 @@ def choice(
     sort: Annotated[
         str, Query(max_length=255, description="A metric, a parameter or a property; - in front turns it round.")
     ] = "",
-) -> Choice:
-    """The choice of runs that a query makes."""
-    return Choice(filter=filter, where=where, states=parse_states(state or []), sort=sort)
+) -> Selection:
+    """The runs that a query asks for."""
+    return Selection(filter=filter, where=where, states=parse_states(state or []), sort=sort)
 
 
-ChoiceQuery = Annotated[Choice, Depends(choice)]
+SelectionQuery = Annotated[Selection, Depends(selection)]

@@ -8,13 +8,14 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from sweep.errors import SweepError
-from sweep.read.filters import LONGEST as LONGEST_FILTER
-from sweep.read.report import run_object, trial_object
-from sweep.read.where import LONGEST as LONGEST_WHERE
-from sweep.serve.api.parameters import ChoiceQuery, RunName, StudyName
+from sweep.serve.api.parameters import RunName, SelectionQuery, StudyName
 from sweep.serve.api.studies import BY_HAND, check_running
-from sweep.serve.context import Choice, Service, ServiceDependency
+from sweep.serve.context import Service, ServiceDependency
 from sweep.store import RunRecord, StudyRecord
+from sweep.view.conditions import LONGEST as LONGEST_WHERE
+from sweep.view.filters import LONGEST as LONGEST_FILTER
+from sweep.view.runs import run_object, trial_object
+from sweep.view.selection import Selection
 
 LARGEST_PAGE = 1000
 _LISTED = 10_000  # run numbers that one request may prune
@@ -26,7 +27,7 @@ router = APIRouter(prefix="/api/studies/{study}", tags=["runs"])
 def list_runs(
     study: StudyName,
     service: ServiceDependency,
-    choice: ChoiceQuery,
+    selection: SelectionQuery,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 100,
     cursor: Annotated[
         str, Query(max_length=200, description="The `next` of the page before; the rest of the query stays the same.")
@@ -34,21 +35,21 @@ def list_runs(
 ) -> dict[str, Any]:
     """A page of a study's runs, by number or as sorted. `matched` of `total` runs are asked for in all."""
     record = service.study(study)
-    selection = service.select(record, choice)
-    start = _start(selection.runs, cursor)
-    shown = selection.runs[start : start + limit]
-    more = start + limit < len(selection.runs)
+    found = service.select(service.snapshots.of(record), selection)
+    start = _start(found.runs, cursor)
+    shown = found.runs[start : start + limit]
+    more = start + limit < len(found.runs)
     return {
         "runs": run_objects(service, record, shown),
-        "matched": len(selection.runs),
-        "total": selection.total,
+        "matched": len(found.runs),
+        "total": found.total,
         "next": _cursor(start + limit - 1, shown[-1]) if more else None,
     }
 
 
 def run_objects(service: Service, study: StudyRecord, runs: list[RunRecord]) -> list[dict[str, Any]]:
     """Runs as `sweep runs --json` shows them."""
-    metrics = service.snapshots.last_metrics(service.snapshots.of(study)) if runs else {}
+    metrics = service.snapshots.of(study).last_metrics() if runs else {}
     return [run_object(study, run, metrics.get(run.number, {})) for run in runs]
 
 
@@ -61,7 +62,7 @@ def _start(runs: list[RunRecord], cursor: str) -> int:
     """The place at which the page after a cursor begins.
 
     Raises:
-        SweepError: the cursor is none of ours.
+        SweepError: the cursor is not one of ours.
     """
     if not cursor:
         return 0
@@ -99,7 +100,7 @@ def show_values(study: StudyName, run: RunName, service: ServiceDependency) -> d
     }
 
 
-class Pruning(BaseModel):
+class RunsToPrune(BaseModel):
     """Which running trials are to be pruned; at least one of `runs`, `filter` and `where` says it."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -111,16 +112,18 @@ class Pruning(BaseModel):
 
 
 @router.post("/prune")
-def prune(study: StudyName, service: ServiceDependency, pruning: Pruning) -> dict[str, Any]:
+def prune(study: StudyName, service: ServiceDependency, pruning: RunsToPrune) -> dict[str, Any]:
     """Prune the running trials that are listed and match, each after its present epoch; `dry_run` only lists them."""
     record = service.study(study)
     if pruning.runs is None and not pruning.filter and not pruning.where:
         raise SweepError("what is pruned is said by runs, filter or where", "none of them", "filter . prunes all")
-    choice = Choice(filter=pruning.filter, where=pruning.where, states=frozenset({"RUNNING"}))
-    runs = service.select(record, choice).runs
-    if pruning.runs is not None:
-        listed = set(pruning.runs)
-        runs = [run for run in runs if run.number in listed]
+    running = Selection(
+        pruning.filter,
+        pruning.where,
+        frozenset({"RUNNING"}),
+        frozenset(pruning.runs) if pruning.runs is not None else None,
+    )
+    runs = service.select(service.snapshots.of(record), running).runs
     if not pruning.dry_run:
         check_running(service, record, "prune")
         service.store.command(record.study_id, "prune", numbers=[run.number for run in runs], reason=BY_HAND)

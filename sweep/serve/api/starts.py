@@ -20,8 +20,8 @@ from sweep.options import Option, Settings, check_names, of_way
 from sweep.serve.api.parameters import FileName
 from sweep.serve.context import ServiceDependency
 from sweep.serve.files import StudyFile, find_file, list_files, read_file, startable
+from sweep.serve.launcher import Start
 from sweep.serve.problems import OPTION_ERROR, NotFound
-from sweep.serve.starter import Start
 
 router = APIRouter(prefix="/api", tags=["starting"])
 
@@ -102,13 +102,13 @@ def start(starting: Starting, service: ServiceDependency) -> dict[str, Any]:
     settings = Settings(**starting.model_dump(exclude={"file"}))
     if settings.name is None and "name" in file.declared:
         settings = dataclasses.replace(settings, name=file.study)
-    return start_object(service.starter.start(file.path, settings))
+    return start_object(service.launcher.start(file.path, settings))
 
 
 @router.get("/starts")
 def list_starts(service: ServiceDependency) -> dict[str, Any]:
     """The starts of this service, the latest last."""
-    return {"starts": [start_object(begun) for begun in service.starter.starts()]}
+    return {"starts": [start_object(begun) for begun in service.launcher.starts()]}
 
 
 @router.get("/starts/{start}")
@@ -117,7 +117,7 @@ def show_start(
     service: ServiceDependency,
 ) -> dict[str, Any]:
     """How a start goes, with the end of what its coordinator has printed."""
-    begun = service.starter.find(start)
+    begun = service.launcher.find(start)
     if begun is None:
         raise NotFound("a start is one of this service's", repr(start), "GET /api/starts lists them")
     return {**start_object(begun), "output": begun.output()}

@@ -10,7 +10,6 @@ from starlette.concurrency import run_in_threadpool
 
 from sweep.control.domains import describe
 from sweep.control.removal import remove_study
-from sweep.read.report import study_object
 from sweep.serve.api.parameters import StudyName
 from sweep.serve.api.starts import start_object
 from sweep.serve.context import Service, ServiceDependency
@@ -26,7 +25,7 @@ BY_HAND = "by hand"
 @router.get("")
 def list_studies(service: ServiceDependency) -> dict[str, Any]:
     """Every study of the store and how it stands, the oldest first."""
-    return {"studies": [study_object(standing) for standing in service.standings()]}
+    return {"studies": [view.as_object() for view in service.views()]}
 
 
 @router.get("/{study}")
@@ -42,7 +41,7 @@ def show_study(study: StudyName, service: ServiceDependency) -> dict[str, Any]:
         for name in ("epochs", "timeout", "workers", "sampler", "pruner", "seed", "value", "doc", "hash", "commit")
     }
     return {
-        **study_object(service.standing(record)),
+        **service.view(record).as_object(),
         **declared,
         "versions": record.declaration.versions,
         "keys": record.keys,
@@ -80,7 +79,7 @@ def go_on(study: StudyName, service: ServiceDependency, options: GoingOn | None 
             "a study goes on from a file in the service's folder", str(file), "go on with sweep start where the file is"
         )
     trials = options.trials if options is not None else None
-    return start_object(service.starter.go_on(path, record, trials))
+    return start_object(service.launcher.go_on(path, record, trials))
 
 
 @router.delete("/{study}")
@@ -95,7 +94,7 @@ async def delete_study(
         raise Refusal("a study is removed when its name is given once more", repr(confirm), f"confirm={record.name}")
     if service.liveness.of(record):
         raise Conflict("a study that is removed must not be running", record.name, "stop it first")
-    await run_in_threadpool(service.starter.check_none, record.name)
+    await run_in_threadpool(service.launcher.check_none, record.name)
     await service.boards.stop(record.study_id)
     folder = await run_in_threadpool(remove_study, service.store, record, service.settings.logdir)
     return {"study": record.name, "removed": True, "directory": str(folder) if folder is not None else None}
@@ -107,6 +106,6 @@ def check_running(service: Service, study: StudyRecord, verb: str) -> None:
     Raises:
         Conflict: the study is not running.
     """
-    standing = service.standing(study)
-    if standing.state != "running":
-        raise Conflict(f"a study must be running to {verb}", f"{study.name}, which is {standing.state}")
+    view = service.view(study)
+    if view.state != "running":
+        raise Conflict(f"a study must be running to {verb}", f"{study.name}, which is {view.state}")

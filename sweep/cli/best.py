@@ -1,0 +1,94 @@
+"""`sweep best`: a study's best runs, and the best one's trained model as a file."""
+
+import json as json_module
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sweep.cli import options
+from sweep.cli.output import print_whole, remark, say
+from sweep.cli.tables import print_heading, print_json, print_runs
+from sweep.cli.target import named_study
+from sweep.commands import command
+from sweep.errors import SweepError
+from sweep.names import format_number
+from sweep.rundir import weights_files
+from sweep.store import Store
+from sweep.view.runs import rank
+
+
+def best(
+    study: options.StudyName = None,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, metavar="N", help="How many runs.")] = 5,
+    save: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Save the trained model of the best one, as FILE.keras.", show_default=False),
+    ] = None,
+    names: options.Names = False,
+    json: options.Json = False,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+    server: options.Server = None,
+) -> None:
+    """List a study's best runs.
+
+    They are ranked by their value, which is what train returned. As with Optuna, a run that was pruned, failed or
+    breaks a constraint is never the best.
+
+    \b
+    Example: sweep best diabetes -n 3
+             sweep best diabetes --save model.keras
+    """
+    if save is not None and server is not None:
+        raise SweepError("--save reads a run's directory, which is where the study runs", "--server")
+    with options.opened(options.place(storage, server)) as store:
+        if save is not None:
+            save_best(store, study, save)
+            return
+        record = named_study(store, study)
+        every = store.runs(record.study_id)
+        ranked = rank(record, every)[:count]
+        if json:
+            print_json(store, record, ranked)
+            return
+    if not ranked:
+        feasible = " and feasible" if any(run.constraints for run in every) else ""
+        remark(f"No run of {record.name} is COMPLETE{feasible} yet.")
+        return
+    print_heading(record, every)
+    look = command("show", record.name, format_number(ranked[0].number), storage=options.place(storage, server))
+    print_runs(record, ranked, ranked[0], names=names, more=f"{ranked[0].name}: {look}")
+
+
+def save_best(store: Store, name: str | None, file: str) -> None:
+    """Save the model of a study's best run, in a process of its own: it loads Keras, and the study file where needed.
+
+    Raises:
+        SweepError: there is no complete run, it has kept no weights, or Keras cannot save the model so.
+    """
+    if not file.endswith((".keras", ".h5")):
+        raise SweepError(f"Keras saves a model as .keras or .h5, not as {file}.", remedy="Try --save model.keras.")
+    study = named_study(store, name)
+    ranked = rank(study, store.runs(study.study_id))
+    if not ranked:
+        raise SweepError(f"Study {study.name} has no complete run yet, so it has no best one.")
+    best = ranked[0]
+    if best.directory is None or not weights_files(Path(best.directory)):
+        raise SweepError(
+            f"No weights of the best run, {best.name}, are kept.",
+            remedy="Those of each run are unless `sweep start --keep` says otherwise.",
+        )
+    line = [sys.executable, "-m", "sweep.models", f"{study.name}:{best.number}", file]
+    there = {**os.environ, "SWEEP_STORAGE": store.url.render_as_string(hide_password=False)}
+    done = subprocess.run(line, env=there, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        last = done.stderr.strip().rpartition("\n")[2].removeprefix("sweep: ")
+        raise SweepError(last)
+    saved = json_module.loads(done.stdout.strip().rpartition("\n")[2])
+    same = ", read back and predicting what it did in the study" if saved["checked"] else ""
+    print_whole(f"{file} is the model of {best.name}, after epoch {saved['epoch'] + 1}{same}")
+    for note in saved["notes"]:
+        say(note)

@@ -1,0 +1,66 @@
+"""`sweep studies`: the studies of a database, and how far each is."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sweep.cli import options
+from sweep.cli.grid import Column, Grid
+from sweep.cli.output import remark, remarks, show_grid, show_json
+from sweep.cli.tables import STATE_STYLES, no_room
+from sweep.control.disk import size
+from sweep.names import format_number
+from sweep.view.cells import number_cells, shown_size
+from sweep.view.studies import StudyView, view_studies
+
+
+def studies(
+    json: options.Json = False, storage: options.Storage = options.DEFAULT_STORAGE, server: options.Server = None
+) -> None:
+    """List studies and how they stand.
+
+    A study is running while its coordinator lives, finished when its trials are used up, and stopped otherwise.
+
+    \b
+    Example: sweep studies --storage sqlite:///sweep.db
+    """
+    with options.opened(options.place(storage, server)) as store:
+        found = view_studies(store, store.studies())
+    if json:
+        show_json([view.as_object() for view in found])
+    elif found:
+        taken = [size(Path(view.study.directory)) if server is None else 0 for view in found]
+        sizes = [shown_size(count) if count else "" for count in taken]
+        remarks(no_room(show_grid(studies_grid(found, sizes))))
+    else:
+        remark("no studies yet; start one with `sweep start FILE`")
+
+
+def studies_grid(views: Sequence[StudyView], sizes: Sequence[str] = ()) -> Grid:
+    """Studies as a table, with what their folders take on the disk where that is known."""
+    counts = {state: [_count(view.counts.get(state, 0)) for view in views] for state in STATE_STYLES}
+    used = [f"{view.finished}/{view.study.declaration.trials}" for view in views]
+    bests = [view.best for view in views]
+    columns = [
+        Column("study", [view.name for view in views], style="bold"),
+        Column("state", [view.state for view in views], keep=99),
+        Column("trials", used, right=True, keep=98),
+        Column("running", counts["RUNNING"], right=True, keep=70),
+        Column("complete", counts["COMPLETE"], right=True, keep=60),
+        Column("pruned", counts["PRUNED"], right=True, keep=60),
+        Column("failed", counts["FAIL"], right=True, keep=65),
+        Column(
+            "best",
+            [number_cells([best.value if best else None])[0] for best in bests],
+            keep=90,
+        ),
+        Column("run", [format_number(best.number) if best else "" for best in bests], keep=80),
+        Column("objective", [view.goal for view in views], keep=75),
+        Column("size", list(sizes), right=True, keep=45),
+        Column("directory", [view.study.directory for view in views], keep=40),
+    ]
+    states = {("state", place): STATE_STYLES[view.state] for place, view in enumerate(views)}
+    return Grid([column for column in columns if any(column.cells)], [], states)
+
+
+def _count(count: int) -> str:
+    return str(count) if count else ""

@@ -1,0 +1,103 @@
+"""Whole studies as CSV, JSON or JSON lines."""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, TextIO
+
+from sweep.names import Value, format_value
+from sweep.store import RunRecord, Store, StudyRecord
+from sweep.view.runs import objectives, trial_object
+
+FORMATS = ("csv", "json", "jsonl")
+
+_CHUNK = 500  # runs whose epochs are in memory at once while exporting
+_VERDICT_FIELDS = ("rule", "value", "epoch_index", "threshold", "rivals")
+_CSV_FIELDS = (
+    *("study", "number", "name", "family", "architecture", "state", "epoch", "value", "last", "best", "best_epoch"),
+    *("feasible", "started", "duration", "reason", "findings", "directory"),
+    *("epochs_planned", "seed", "attempt", "worker"),
+)
+
+
+def write_study(store: Store, study: StudyRecord, form: str, file: TextIO) -> int:
+    """Write every trial of a study, its exact parameters and its metrics by epoch.
+
+    Args:
+        form: `json` (a list of objects, see `trial_object`), `jsonl` (an object a line) or `csv` (a line for each epoch
+            of each trial, and one for a trial that has none; see `_write_csv`).
+
+    Returns:
+        how many trials were written.
+    """
+    runs = store.runs(study.study_id)
+    if form == "csv":
+        _write_csv(store, study, runs, file)
+    else:
+        _write_json(store, study, runs, file, lines=form == "jsonl")
+    return len(runs)
+
+
+def with_epochs(
+    store: Store, study: StudyRecord, runs: Sequence[RunRecord]
+) -> Iterator[tuple[RunRecord, dict[int, dict[str, float]]]]:
+    """Each run with its metrics by epoch, some hundred runs in memory at a time."""
+    for start in range(0, len(runs), _CHUNK):
+        chunk = runs[start : start + _CHUNK]
+        metrics = store.metrics(study.study_id, [run.number for run in chunk])
+        yield from ((run, metrics.get(run.number, {})) for run in chunk)
+
+
+def _write_csv(store: Store, study: StudyRecord, runs: Sequence[RunRecord], file: TextIO) -> None:
+    """One line an epoch.
+
+    Columns: those of `trial_object`, a pruner's verdict as `verdict.rule`, `verdict.value`, `verdict.epoch_index`
+    (counted from 0), `verdict.threshold` and `verdict.rivals`, the values of several objectives as `value.NAME`,
+    constraints as `constraint.NAME`, parameters as `param.NAME`, and of the line's epoch `metric.epoch`, counted from
+    0, and `metric.NAME`. A cell is empty if it does not apply, as some parameters do not.
+    Parameters are written as in a run name (None is `none`), except that strings are not escaped.
+    """
+    names = {name for _, epochs in with_epochs(store, study, runs) for values in epochs.values() for name in values}
+    metrics = sorted(names)
+    parameters = list(dict.fromkeys([*study.keys, *(name for run in runs for name in run.params)]))
+    constraints = list(dict.fromkeys(name for run in runs for name in run.constraints))
+    goals = [goal.name for goal in objectives(study)] if len(objectives(study)) > 1 else []
+    writer = csv.writer(file, lineterminator="\n")
+    described = [f"verdict.{name}" for name in _VERDICT_FIELDS] + [f"value.{name}" for name in goals]
+    described += [f"constraint.{name}" for name in constraints] + [f"param.{name}" for name in parameters]
+    writer.writerow([*_CSV_FIELDS, *described, "metric.epoch", *(f"metric.{name}" for name in metrics)])
+    for run, epochs in with_epochs(store, study, runs):
+        same = _csv_cells(study, run, goals, constraints, parameters)
+        if not epochs:
+            writer.writerow([*same, "", *("" for _ in metrics)])
+        for epoch, values in sorted(epochs.items()):
+            writer.writerow([*same, epoch, *(values.get(name) for name in metrics)])
+
+
+def _csv_cells(
+    study: StudyRecord, run: RunRecord, goals: Sequence[str], constraints: Sequence[str], parameters: Sequence[str]
+) -> list[Any]:
+    """The cells that are the same on each line of a run."""
+    kinds = " ".join(found.kind for found in run.findings)
+    exact = {"value": run.value, "last": run.last}  # infinite ones too
+    values = {**trial_object(study, run, {}), **exact, "findings": kinds}
+    values["feasible"] = "" if run.feasible is None else format_value(run.feasible)
+    shown: list[Any] = [getattr(run.verdict, name, None) for name in _VERDICT_FIELDS]  # infinite ones too
+    shown += [run.values[place] if run.values else "" for place in range(len(goals))]
+    shown += [run.constraints.get(name, "") for name in constraints]
+    shown += [_csv_value(run.params[name]) if name in run.params else "" for name in parameters]
+    return [*(values[name] for name in _CSV_FIELDS), *shown]
+
+
+def _csv_value(value: Value) -> str:
+    return value if isinstance(value, str) else format_value(value)
+
+
+def _write_json(store: Store, study: StudyRecord, runs: Sequence[RunRecord], file: TextIO, *, lines: bool) -> None:
+    """One trial after the other, so that a large study need not be in memory."""
+    between = "\n" if lines else ",\n"
+    file.write("" if lines else "[\n")
+    for place, (run, epochs) in enumerate(with_epochs(store, study, runs)):
+        file.write(between if place else "")
+        file.write(json.dumps(trial_object(study, run, epochs), allow_nan=False))
+    file.write(("\n" if runs else "") if lines else "\n]\n")

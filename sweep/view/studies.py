@@ -1,0 +1,188 @@
+"""One study as every interface shows it: its state, how far it is, its best run; and whether its coordinator lives."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sweep.errors import StoreError
+from sweep.store import RunRecord, Store, StudyRecord, counts_of
+from sweep.store.lease import alive
+from sweep.view.runs import STATES, best_run, finished, finite, objectives
+
+BEAT_SECONDS = 1.5
+"""How long the beat of a coordinator on another host is watched; it counts up several times in that."""
+
+SILENT_SECONDS = 5.0
+"""A coordinator on another host whose beat has not changed for so long is gone; it counts up every second."""
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """A study at one moment.
+
+    Attributes:
+        state: `running` (its coordinator lives), `finished` (its trials are used up) or `stopped`.
+        counts: how many runs are in each state, without those that other programs added, which do not count towards
+            its trials. In a study that does not run, none is running (see `counts_now`).
+        every: how many runs are in each state, including those that other programs added.
+        best: the best complete run, if there is one and the study has a single objective.
+    """
+
+    study: StudyRecord
+    state: str
+    counts: Mapping[str, int]
+    every: Mapping[str, int]
+    best: RunRecord | None
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.study.name
+
+    @property
+    def finished(self) -> int:
+        """How many trials count towards the study's budget."""
+        return finished(self.counts)
+
+    @property
+    def goal(self) -> str:
+        """What it optimises, such as `minimize val_loss`."""
+        return ", ".join(map(str, objectives(self.study)))
+
+    @property
+    def doc(self) -> str:
+        """The first line of the study file's docstring."""
+        return self.study.declaration.doc.strip().partition("\n")[0]
+
+    @property
+    def no_best(self) -> str:
+        """Why no run is the best."""
+        if len(objectives(self.study)) > 1:
+            return "none of several objectives"
+        return "no feasible run yet" if self.every.get("COMPLETE") else "no complete run yet"
+
+    @property
+    def pruned_share(self) -> int:
+        """How many of the finished trials were pruned, in percent."""
+        return round(100 * self.counts.get("PRUNED", 0) / self.finished) if self.finished else 0
+
+    @property
+    def percent(self) -> int:
+        """How many of the study's trials have ended, in percent."""
+        return min(100, 100 * self.finished // self.study.declaration.trials)
+
+    @property
+    def segments(self) -> list[tuple[str, float, float]]:
+        """The study's trials by state as a bar: each state with where it begins and how long it is, in percent."""
+        whole = max(self.study.declaration.trials, self.finished + self.counts.get("RUNNING", 0))
+        start, found = 0.0, []
+        for state in ("COMPLETE", "PRUNED", "FAIL", "RUNNING"):
+            width = 100.0 * self.counts.get(state, 0) / whole
+            if width:
+                found.append((state.lower(), start, width))
+            start += width
+        return found
+
+    def as_object(self) -> dict[str, Any]:
+        """The study as JSON; `best` is its best run's value, `created` is in Unix seconds."""
+        study, best = self.study, self.best
+        return {
+            "study": study.name,
+            "state": self.state,
+            "trials": study.declaration.trials,
+            "counts": {state: self.counts[state] for state in STATES if state in self.counts},
+            "objective": study.declaration.objective,
+            "direction": study.declaration.direction,
+            "best": finite(best.value) if best else None,
+            "best_run": best.name if best else None,
+            "created": study.created,
+            "directory": study.directory,
+            "file": study.declaration.file,
+            "owner": str(study.owner) if study.owner else None,
+        }
+
+
+def view_study(study: StudyRecord, runs: Sequence[RunRecord], *, running: bool) -> StudyView:
+    """A study with all its runs; `running`: whether its coordinator lives."""
+    counts = counts_now(counts_of(runs), running=running)
+    every = counts_now(Counter(run.state for run in runs), running=running)
+    return StudyView(study, study_state(study, counts, running=running), counts, every, best_run(study, runs))
+
+
+def view_studies(store: Store, studies: Sequence[StudyRecord]) -> list[StudyView]:
+    """Studies as they are now; this takes `BEAT_SECONDS` if one is owned by another host."""
+    running = owners_alive(store, studies)
+    return [view_study(study, store.runs(study.study_id), running=running[study.study_id]) for study in studies]
+
+
+def choose_study(store: Store, name: str | None) -> StudyRecord:
+    """The study called `name`, or the only one there is if `name` is None.
+
+    Raises:
+        StoreError: there is no such study; or no name was given, and there is no study or more than one.
+    """
+    if name is not None:
+        return store.study(name)
+    studies = store.studies()
+    if len(studies) == 1:
+        return studies[0]
+    if not studies:
+        raise StoreError("a study must be there", "none in this database", "start one with `sweep start FILE`")
+    names = ", ".join(study.name for study in studies)
+    raise StoreError("a study must be named where there are several", "none", f"name one of {names}")
+
+
+def counts_now(counts: Mapping[str, int], *, running: bool) -> dict[str, int]:
+    """How many runs are in each state, where a coordinator that was killed has left some RUNNING: those wait."""
+    if running or "RUNNING" not in counts:
+        return dict(counts)
+    rest = {state: count for state, count in counts.items() if state != "RUNNING"}
+    return {**rest, "WAITING": rest.get("WAITING", 0) + counts["RUNNING"]}
+
+
+def study_state(study: StudyRecord, counts: Mapping[str, int], *, running: bool) -> str:
+    """`running`, `finished` or `stopped`."""
+    if running:
+        return "running"
+    return "finished" if finished(counts) >= study.declaration.trials else "stopped"
+
+
+def is_running(store: Store, study: StudyRecord) -> bool:
+    """Whether a study's coordinator lives."""
+    return owners_alive(store, [study])[study.study_id]
+
+
+def owners_alive(store: Store, studies: Sequence[StudyRecord]) -> dict[int, bool]:
+    """Which studies' coordinators live, by study id; of those on other hosts the ones whose beat counts up."""
+    lives = {study.study_id: alive(study.owner) for study in studies}
+    foreign = [study for study in studies if lives[study.study_id] is None]
+    before = {study.study_id: store.owner(study.study_id)[1] for study in foreign}
+    if foreign:
+        time.sleep(BEAT_SECONDS)
+    for study in foreign:
+        lives[study.study_id] = store.owner(study.study_id)[1] > before[study.study_id]
+    return {study_id: bool(life) for study_id, life in lives.items()}
+
+
+class Liveness:
+    """Whether studies' coordinators live, without waiting: beats are remembered from call to call. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._beats: dict[int, tuple[str, int, float]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, study: StudyRecord) -> bool:
+        """Whether a study's coordinator lives; one on another host does until its beat stops for a while."""
+        lives = alive(study.owner)
+        if lives is not None or study.owner is None:
+            return bool(lives)
+        now = time.monotonic()
+        with self._lock:
+            token, beat, seen = self._beats.get(study.study_id, ("", -1, now))
+            if (token, beat) != (study.owner.token, study.beat):
+                seen = now
+            self._beats[study.study_id] = (study.owner.token, study.beat, seen)
+        return now - seen < SILENT_SECONDS

@@ -1,0 +1,83 @@
+"""Opening a database of an earlier version, and what the migration changes for its studies.
+
+Until schema 0004 the best run was the one with the best epoch. Since then it is the one whose `train` returned the best
+value. Weights that `sweep start --keep best:N` removed by the old rule do not come back.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from sweep.commands import run_again
+from sweep.names import format_number, short_number
+from sweep.rundir import weights_files
+from sweep.store import RunRecord, Store, StudyRecord
+from sweep.store.database import parse_url, revision_at
+from sweep.view.runs import best_run, finished, objective, objectives
+
+BY_VALUE = "0004"  # the schema since which runs are ranked by what `train` returned
+
+
+def open_upgraded(storage: str) -> tuple[Store, list[str]]:
+    """Open a database, made where it is missing, and migrate it.
+
+    Returns:
+        the store, and what the migration changes for people, a line each.
+
+    Raises:
+        StoreError: it cannot be opened, or is not ours.
+    """
+    before = revision_at(parse_url(storage))
+    store = Store(storage, create=True)
+    return store, ranked_anew(store, storage) if before is not None and before < BY_VALUE else []
+
+
+def ranked_anew(store: Store, storage: str) -> list[str]:
+    """The studies whose best run changes, and those whose best run has lost its weights, a line each."""
+    lines = []
+    for study in store.studies():
+        runs = store.runs(study.study_id)
+        before, now = _best_by_epoch(study, runs), best_run(study, runs)
+        if before is not None and (now is None or now.number != before.number):
+            lines.append(_changed(study, before, now))
+        if now is not None and _lost(now, runs):
+            lines.append(_weights_gone(study, now, finished(store.counts(study.study_id)), storage))
+    return lines
+
+
+def _changed(study: StudyRecord, before: RunRecord, now: RunRecord | None) -> str:
+    if now is None or now.value is None:
+        return f"{study.name}: the best run was {format_number(before.number)}, and now there is none that is feasible"
+    return (
+        f"{study.name}: the best run is {format_number(now.number)}, whose value is {short_number(now.value)}; by its "
+        f"best epoch it was {format_number(before.number)}"
+    )
+
+
+def _weights_gone(study: StudyRecord, best: RunRecord, used: int, storage: str) -> str:
+    number = format_number(best.number)
+    line = (
+        f"{study.name}: the weights of {number}, its best run, are gone, since --keep ranked runs by their best epoch"
+    )
+    again = run_again(study, best, used, storage=storage)
+    return f"{line}. To train its parameters again: {again}" if again is not None else line
+
+
+def _best_by_epoch(study: StudyRecord, runs: Sequence[RunRecord]) -> RunRecord | None:
+    """The run that earlier versions called the best: COMPLETE, with the best finite epoch, or last one."""
+    if len(objectives(study)) > 1:
+        return None
+    which = "last" if study.declaration.value == "last" else "best"
+    goal, best = objective(study), None
+    for run in runs:
+        value = getattr(run, which)
+        if run.state == "COMPLETE" and value is not None and math.isfinite(value):
+            best = run if best is None or goal.better(value, getattr(best, which)) else best
+    return best
+
+
+def _lost(best: RunRecord, runs: Sequence[RunRecord]) -> bool:
+    """Whether the best run has no weights while others of its study have; False where its directory is not here."""
+    if best.directory is None or not Path(best.directory).is_dir() or weights_files(Path(best.directory)):
+        return False
+    return any(weights_files(Path(run.directory)) for run in runs if run.directory is not None)

@@ -1,0 +1,59 @@
+"""How studies stand."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from sweep.store import ADDED, Owner
+from sweep.store.lease import this_host
+from sweep.view.studies import is_running, view_studies, view_study
+from tests.store_builder import add_study, build_store, run
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = build_store(tmp_path)
+    yield store
+    store.close()
+
+
+def dead_process():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_a_study_whose_coordinator_lives_is_running(store):
+    study = add_study(store, owner=Owner(this_host(), os.getpid(), "token"))
+    assert is_running(store, study)
+    assert [view.state for view in view_studies(store, [study])] == ["running"]
+
+
+def test_a_study_whose_coordinator_died_is_stopped(store):
+    runs = [run(0, state="RUNNING"), run(1, state="RUNNING"), run(2, state="WAITING"), run(3, 0.5)]
+    study = add_study(store, owner=Owner(this_host(), dead_process(), "token"), runs=runs)
+    (view,) = view_studies(store, [study])
+    assert (view.state, view.finished) == ("stopped", 1)
+    assert view.counts == {"COMPLETE": 1, "WAITING": 3}, "what was running waits to be run again"
+
+
+def test_a_study_whose_trials_are_used_up_is_finished(store):
+    study = add_study(store, runs=[run(0, 0.5), run(1, 0.25), run(2, state="FAIL")], trials=3)
+    (view,) = view_studies(store, [study])
+    assert (view.state, view.finished, view.best.number) == ("finished", 3, 1)
+
+
+def test_progress_counts_what_has_ended_and_shows_what_runs(store):
+    runs = [run(number, 0.5) for number in range(12)] + [run(number, state="PRUNED") for number in range(12, 15)]
+    runs += [run(number, state="RUNNING") for number in range(15, 17)]
+    view = view_study(add_study(store, runs=runs), runs, running=True)
+    assert (view.finished, view.study.declaration.trials, view.percent, view.pruned_share) == (15, 30, 50, 20)
+    assert view.segments == [("complete", 0.0, 40.0), ("pruned", 40.0, 10.0), ("running", 50.0, pytest.approx(20 / 3))]
+
+
+def test_runs_that_other_programs_added_are_seen_but_do_not_count(store):
+    runs = [run(0, 0.5), run(1, 0.25, reason=ADDED)]
+    view = view_study(add_study(store, runs=runs), runs, running=False)
+    assert (view.counts, view.every, view.best.number) == ({"COMPLETE": 1}, {"COMPLETE": 2}, 1)
