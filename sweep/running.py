@@ -25,7 +25,7 @@ def run_study(study: Study, **overrides: Any) -> optuna.Study:
     if here and settings.workers:
         raise StudyError(
             f"workers={settings.workers} needs a file that binds this study to the name `study`, for workers.",
-            remedy="Leave workers out to train in this process.",
+            hint="Leave workers out to train in this process.",
         )
     if here and settings.cluster is not None:
         raise StudyError("A cluster needs a file that binds this study to the name `study`, for workers to import.")

@@ -89,7 +89,7 @@ def make_sampler(spec: str, seed: int | None) -> "BaseSampler":
         StudyError: no such sampler or setting, a value that cannot be, or a package that is not installed.
     """
     if seed is not None and not 0 <= seed < 2**32:
-        raise StudyError("a seed is a whole number from 0 to 4294967295", repr(seed))
+        raise StudyError(f"A seed must be a whole number from 0 to 4294967295, not {seed!r}.")
     return cast("BaseSampler", build(parse("sampler", spec), seed))
 
 
@@ -138,7 +138,7 @@ def build(spec: Spec, seed: int | None = None) -> "BaseSampler | BasePruner":
     missing = [package for package in _PACKAGES.get(spec.name, ()) if importlib.util.find_spec(package) is None]
     if missing:
         packages = " and ".join(missing)
-        raise StudyError(f"the sampler {spec.name} needs {packages}", remedy=f"pip install {' '.join(missing)}")
+        raise StudyError(f"The sampler {spec.name} needs {packages}.", f"Run: pip install {' '.join(missing)}")
     arguments = {
         name: build(value, seed) if isinstance(value, Spec) else value for name, value in spec.settings.items()
     }
@@ -152,7 +152,7 @@ def build(spec: Spec, seed: int | None = None) -> "BaseSampler | BasePruner":
         try:
             return cast("BaseSampler | BasePruner", _class(spec.name)(**arguments))
         except (ValueError, TypeError) as error:
-            raise StudyError(f"Optuna refuses the settings of {spec.name}", str(error).rstrip(".")) from None
+            raise StudyError(f"Optuna refuses the settings of {spec.name}: {str(error).rstrip('.')}.") from None
 
 
 def _expression(kind: Kind, text: str) -> ast.expr:
@@ -172,7 +172,7 @@ def _parse_node(kind: Kind, node: ast.expr) -> Spec:
     given: dict[str, ast.expr] = {}
     for keyword in call.keywords:
         if keyword.arg in given:
-            raise StudyError(f"each setting of {name} is given once", f"{keyword.arg} twice")
+            raise StudyError(f"{name} is given {keyword.arg} twice.")
         given[str(keyword.arg)] = keyword.value
     if name == "grid":
         return Spec(kind, name, _grid(call.args, given))
@@ -189,36 +189,39 @@ def _name(kind: Kind, node: ast.expr) -> str:
     name = _ALIASES.get(name, name)
     if name not in names:
         nearest = difflib.get_close_matches(name, names, 1)
-        remedy = f"Did you mean {nearest[0]}? " if nearest else ""
+        meant = f"Did you mean {nearest[0]}? " if nearest else ""
         shown = head.id if len(head.id) <= LONGEST else f"{head.id[: LONGEST - 1]}…"
-        raise StudyError(f"No such {kind}: {shown}.", remedy=f"{remedy}The {kind}s are {', '.join(names)}.")
+        raise StudyError(f"No such {kind}: {shown}.", hint=f"{meant}The {kind}s are {', '.join(names)}.")
     return name
 
 
 def _malformed(kind: Kind, text: str) -> StudyError:
-    return StudyError(f"a {kind} is given as a name with settings", repr(text), f"for example {_EXAMPLE[kind]}")
+    return StudyError(f"A {kind} must be a name with settings, not {text!r}.", f"For example: {_EXAMPLE[kind]}")
 
 
 def _settings(name: str, positional: list[ast.expr], given: dict[str, ast.expr]) -> dict[str, Any]:
     signature = inspect.signature(_class(name))
     offered = {setting: parameter for setting, parameter in signature.parameters.items() if _can_be_text(parameter)}
-    there_are = "its settings are " + ", ".join(map(_shown, offered.values())) if offered else "it has no settings"
+    there_are = f"Its settings are {', '.join(map(_shown, offered.values()))}." if offered else "It has no settings."
     if "seed" in given and name in SAMPLERS:
-        raise StudyError(f"the seed of {name} is the study's", ast.unparse(given["seed"]), "give it as --seed")
+        raise StudyError(
+            f"{name} cannot have a seed of its own ({ast.unparse(given['seed'])}), because it uses the study's.",
+            "Give it as --seed.",
+        )
     for setting in given:
         if setting not in offered:
             nearest = difflib.get_close_matches(setting, offered, 1)
-            meant = f"did you mean {nearest[0]}? " if nearest else ""
-            raise StudyError(f"{name} has no such setting", setting, meant + there_are)
+            meant = f"Did you mean {nearest[0]}? " if nearest else ""
+            raise StudyError(f"{name} has no setting {setting}.", meant + there_are)
     try:
         bound = signature.bind_partial(*positional, **given)
     except TypeError as error:
-        raise StudyError(f"{name} does not take its settings so", str(error), there_are) from None
+        raise StudyError(f"{name} does not take these settings: {error}.", there_are) from None
     if not bound.arguments.keys() <= offered.keys():
-        raise StudyError(f"{name} does not take its settings so", "too many positional arguments", there_are)
+        raise StudyError(f"{name} does not take so many positional settings.", there_are)
     for setting, parameter in offered.items():
         if parameter.default is parameter.empty and setting not in bound.arguments:
-            raise StudyError(f"{name} needs the setting {setting}", remedy=there_are)
+            raise StudyError(f"{name} needs the setting {setting}.", there_are)
     read = {setting: _value(name, offered[setting], node) for setting, node in bound.arguments.items()}
     return {setting: read.get(setting, parameter.default) for setting, parameter in offered.items()}
 
@@ -245,10 +248,10 @@ def _value(name: str, parameter: inspect.Parameter, node: ast.expr) -> Any:
     fits = type(value) in {_TYPES[word] for word in accepted & _TYPES.keys()}
     if not (fits or (value is None and "None" in accepted) or (type(value) is int and "float" in accepted)):
         wanted = " or ".join(word.removeprefix("Base").lower() for word in sorted(accepted) if word != "None")
-        raise StudyError(f"{parameter.name} of {name} is of type {wanted}", repr(value))
+        raise StudyError(f"{parameter.name} of {name} must be of type {wanted}, not {value!r}.")
     least = _LEAST.get(parameter.name)
     if least is not None and type(value) is int and value < least:
-        raise StudyError(f"{parameter.name} of {name} is at least {least}", repr(value))
+        raise StudyError(f"{parameter.name} of {name} must be at least {least}, not {value!r}.")
     return value
 
 
@@ -256,8 +259,10 @@ def _literal(name: str, node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        remedy = f"write {ast.unparse(node)!r} for a text" if isinstance(node, ast.Name) else None
-        raise StudyError(f"{name} is a number, a text, True, False or None", ast.unparse(node), remedy) from None
+        hint = f"For text, write {ast.unparse(node)!r}." if isinstance(node, ast.Name) else None
+        raise StudyError(
+            f"{name} must be a number, text, True, False or None, not {ast.unparse(node)}.", hint
+        ) from None
 
 
 def _grid(positional: list[ast.expr], given: dict[str, ast.expr]) -> dict[str, list[Any]]:
@@ -266,17 +271,19 @@ def _grid(positional: list[ast.expr], given: dict[str, ast.expr]) -> dict[str, l
     for node in positional:
         table = _literal("the search space of grid", node)
         if not isinstance(table, dict):
-            raise StudyError("grid takes its parameters by name", ast.unparse(node), "such as grid(lr=[0.1, 0.01])")
+            raise StudyError(
+                f"grid takes its parameters by name, not {ast.unparse(node)}.", "For example: grid(lr=[0.1, 0.01])"
+            )
         space.update(table)
     space.update({name: _literal(name, node) for name, node in given.items()})
     if not space:
-        raise StudyError("grid needs the values to try", "none", "such as grid(lr=[0.1, 0.01], bs=[16, 32])")
+        raise StudyError("grid needs values to try.", "For example: grid(lr=[0.1, 0.01], bs=[16, 32])")
     for name, values in space.items():
         plain = isinstance(values, list | tuple) and all(
             v is None or type(v) in (bool, int, float, str) for v in values
         )
         if not (isinstance(name, str) and plain and values):
-            raise StudyError(f"{name} of grid is a list of numbers, texts, True, False or None", repr(values))
+            raise StudyError(f"{name} of grid must be a list of numbers, texts, True, False or None, not {values!r}.")
     return {name: list(values) for name, values in space.items()}
 
 

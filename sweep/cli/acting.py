@@ -33,7 +33,8 @@ def prune_runs(
     study = target.study
     if pattern is None and where is None:
         raise SweepError(
-            "prune takes a pattern or --where", "neither", f"e.g. sweep prune {study.name} '^mlp', or '.' for all"
+            "Nothing to prune: give a pattern or --where.",
+            f"For example: sweep prune {study.name} '^mlp', or '.' for every run",
         )
     runs = select_runs(store, study, pattern=pattern, states=frozenset({"RUNNING"}), where=where).runs
     if not runs:
@@ -59,7 +60,7 @@ def keep_run(store: Store, words: Sequence[str]) -> None:
     study, run = named_run(store, words)
     check_running(store, study, "keep a run of it")
     if run.state != "RUNNING":
-        raise SweepError("a run that is kept from pruning must be running", f"{run.name}, which is {run.state}")
+        raise SweepError(f"Cannot protect {run.name}: it is {run.state}, not RUNNING.")
     store.command(study.study_id, "keep", numbers=[run.number], reason=BY_HAND)
     say(f"{run.name} will not be pruned, unless by hand or because its loss is no number")
 
@@ -72,14 +73,17 @@ def revive_run(store: Store, words: Sequence[str], storage: str) -> None:
     """
     study, run = named_run(store, words)
     if run.state != "PRUNED":
-        raise SweepError("a run that is revived was pruned", f"{run.name}, which is {run.state}")
+        raise SweepError(f"Cannot revive {run.name}: it is {run.state}, not PRUNED.")
     _check_checkpoint(store, study, run, storage)
     if is_running(store, study):
         store.command(study.study_id, "revive", numbers=[run.number], reason=BY_HAND)
         say(f"{run.name} will go on in a new trial")
         return
     if isinstance(store, RemoteStore):
-        raise SweepError("a run is revived at a service while its study runs", f"{study.name}, which has ended")
+        raise SweepError(
+            f"Cannot revive {run.name}: study {study.name} has ended.",
+            "Revive it on the machine that has the study's database, with --storage.",
+        )
     queue_revival(store, study, run)
     total = max(study.declaration.trials, sum(store.counts(study.study_id).values())) + 1
     again = start_command(study, "--trials", str(total), storage=storage)
@@ -92,9 +96,9 @@ def _check_checkpoint(store: Store, study: StudyRecord, run: RunRecord, storage:
         return
     again = run_again(study, run, finished(store.counts(study.study_id)), storage=storage)
     raise SweepError(
-        "a run that is revived goes on from its checkpoint",
-        f"none of {run.name}, which was cleaned, or trained for less than a second or without sweep.fit",
-        f"train its parameters anew: {again}" if again else None,
+        f"Cannot revive {run.name}: it has no checkpoint. It was cleaned, or it trained for less than a second or "
+        "without sweep.fit.",
+        f"To train its parameters again, run: {again}" if again else None,
     )
 
 

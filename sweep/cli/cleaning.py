@@ -44,7 +44,7 @@ def remove_one(store: Store, name: str, logdir: str, *, keep_files: bool, yes: b
 def _remove_there(store: RemoteStore, study: StudyRecord, *, keep_files: bool, yes: bool, dry_run: bool) -> None:
     """Have a service remove a study, with its folder where that stands in the service's log directory."""
     if keep_files:
-        raise SweepError("--keep-files is for a database", f"the service {store.server}", "name it with --storage")
+        raise SweepError(f"--keep-files does not work at a service, {store.server}.", "Use it with --storage.")
     runs = counted(sum(store.counts(study.study_id, added=True).values()), "run")
     print_whole(f"{study.name}: {runs}, at {store.server} in {study.directory}")
     if dry_run:
@@ -65,11 +65,12 @@ def clean_runs(
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
-        raise SweepError(f"what is cleaned is {', '.join(KINDS)}", ", ".join(unknown))
+        raise SweepError(f"No such kind of file to clean: {', '.join(unknown)}.", f"Choose from {', '.join(KINDS)}.")
     pattern, study = target.compiled(), target.study
     if pattern is None and where is None:
         raise SweepError(
-            "clean takes a pattern or --where", "neither", f"e.g. sweep clean {study.name} --where \"state = 'pruned'\""
+            "Nothing to clean: give a pattern or --where.",
+            f"For example: sweep clean {study.name} --where \"state = 'pruned'\"",
         )
     runs = select_runs(store, study, pattern=pattern, states=FINISHED, where=where).runs
     found = {run.name: files(Path(run.directory), kinds) for run in runs if run.directory is not None}

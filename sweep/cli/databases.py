@@ -24,7 +24,7 @@ def upgrade_database(storage: str) -> None:
     """
     url = database.parse_url(storage)
     if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
-        raise StoreError("there must be a database to upgrade", f"no file {url.database}", "name it with --storage")
+        raise StoreError(f"No database at {url.database}, so there is nothing to upgrade.", "Name it with --storage.")
     _check_ours(url)
     store, changes = open_upgraded(storage)
     store.close()
@@ -41,7 +41,7 @@ def _check_ours(url: sa.URL) -> None:
         engine.dispose()
     if not ours:
         shown = url.render_as_string(hide_password=True)
-        raise StoreError(f"the database at {shown} must hold sweep's tables", "none", "name another with --storage")
+        raise StoreError(f"The database at {shown} has none of sweep's tables.", "Choose another with --storage.")
 
 
 def check_all(storage: str, *, as_json: bool) -> bool:
@@ -70,7 +70,7 @@ def copy_studies(source: str, target: str, names: Sequence[str], *, dry_run: boo
         StoreError: one is not there, runs, or stands in the target already; none is copied.
     """
     if database.parse_url(source) == database.parse_url(target):
-        raise StoreError("studies are copied to another database", f"{source} twice")
+        raise StoreError(f"Cannot copy {source} to itself.", "Name another database to copy to.")
     there = Store(source)
     try:
         chosen = [there.study(name) for name in dict.fromkeys(names)] if names else there.studies()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sweep.cli.output import print_whole
-from sweep.errors import SweepError
+from sweep.errors import SweepError, last_words
 from sweep.read.commands import command
 from sweep.store import Store
 from sweep.store.database import has_schema, parse_url
@@ -35,6 +35,7 @@ def detach(name: str, storage: str, logdir: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / LOG
     with log.open("ab") as output:
+        before = output.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "sweep", *words],
             stdin=subprocess.DEVNULL,
@@ -45,12 +46,11 @@ def detach(name: str, storage: str, logdir: str) -> None:
     study = None
     while study is None:
         if process.poll() is not None:
-            last = log.read_text(errors="replace").strip().rpartition("\n")[2]
+            last = last_words(log.read_bytes()[before:].decode(errors="replace"))
             if process.returncode == 0:  # there was nothing left to train
                 print_whole(last)
                 return
-            why = last.removeprefix("sweep: ").rstrip(".")
-            raise SweepError(f"The study did not start: {why}.", remedy=f"See {shown_path(str(log))}.")
+            raise SweepError(f"The study did not start: {last}", hint=f"See {shown_path(str(log))}.")
         time.sleep(POLL_SECONDS)
         study = _study_of(process.pid, storage)
     print_whole(f"{study} trains in process {process.pid}; what it says goes to {shown_path(str(log))}")

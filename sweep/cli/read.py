@@ -139,7 +139,10 @@ def best(
     from sweep.errors import SweepError
 
     if save is not None and server is not None:
-        raise SweepError("--save reads a run's directory, which is where the study runs", "--server")
+        raise SweepError(
+            "--save cannot be combined with --server, because it reads the run's directory.",
+            "Run it on the machine that has the study's log directory.",
+        )
     with options.opened(options.place(storage, server)) as store:
         if save is not None:
             save_best(store, study, save)

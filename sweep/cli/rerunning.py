@@ -29,11 +29,11 @@ def rerun(store: Store, words: Sequence[str]) -> bool:
     """
     study, run = named_run(store, words)
     if run.state in ("RUNNING", "WAITING"):
-        raise SweepError("a run that is rerun has ended", f"{run.name}, which is {run.state}")
+        raise SweepError(f"Cannot rerun {run.name}: it is {run.state}.", "Wait until it has ended.")
     _check_began_anew(store, study, run)
     snapshot = store.snapshot(run.snapshot) if run.snapshot is not None else None
     if snapshot is None or run.seed is None:
-        raise SweepError("a run is rerun from the snapshot of its study file", f"none of {run.name}")
+        raise SweepError(f"Cannot rerun {run.name}: no snapshot of its study file was kept.")
     _say_versions(study)
     with tempfile.TemporaryDirectory(prefix="sweep-rerun-") as folder:
         now, epochs = _train(study, run, Snapshot.from_text(snapshot), Path(folder))
@@ -49,10 +49,8 @@ def _check_began_anew(store: Store, study: StudyRecord, run: RunRecord) -> None:
     before = list(ancestors(store, study, run.number))
     if before:
         raise SweepError(
-            "a run is rerun from its seed",
-            f"{run.name}, which went on from {format_number(before[0])}'s checkpoint, "
-            "so that its seed does not reproduce it",
-            f"run: sweep rerun {study.name} {format_number(before[-1])}",
+            f"Cannot rerun {run.name} from its seed: it continued from the checkpoint of {format_number(before[0])}.",
+            f"Rerun that run instead: sweep rerun {study.name} {format_number(before[-1])}",
         )
 
 

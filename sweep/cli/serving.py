@@ -80,12 +80,17 @@ def run_service(address: Address, storage: str, logdir: str, studies: str | None
         from sweep.serve.app import create_app
         from sweep.serve.settings import ServeSettings
     except ModuleNotFoundError as error:
-        raise SweepError("the service needs some packages", f"no {error.name}", "pip install 'sweep[serve]'") from None
+        raise SweepError(
+            f"sweep serve needs a package that is not installed: {error.name}.", "Run: pip install 'sweep[serve]'"
+        ) from None
     if studies is not None and not Path(studies).is_dir():
-        raise SweepError("study files are in a folder", f"no folder {studies}", "name another with --studies")
+        raise SweepError(f"No such folder of study files: {studies}.", "Choose another with --studies.")
     shown = token or (None if address.is_loopback else secrets.token_urlsafe(32))
     if shown is not None and (len(shown) < SHORTEST_TOKEN or not shown.isascii() or not shown.isprintable()):
-        raise SweepError(f"a token has at least {SHORTEST_TOKEN} characters of ASCII", "another one", _token_remedy())
+        raise SweepError(
+            f"The token must have at least {SHORTEST_TOKEN} characters, all of them printable ASCII.",
+            "Leave it out to have one made, or run: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+        )
     settings = ServeSettings(
         storage, Path(logdir).absolute(), Path(studies).absolute() if studies else None, shown, address.hosts()
     )
@@ -129,12 +134,10 @@ def listen(address: Address) -> socket.socket:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             free = next(free_ports(address.port + 1), None)
-            remedy = f"use --port {free}" if free is not None else "use another --port"
-            raise SweepError("a port must be free", f"{address.port}, which is taken", remedy) from None
+            raise SweepError(
+                f"Port {address.port} is in use by another process.",
+                f"Use --port {free}." if free is not None else "Use another --port.",
+            ) from None
         said = error.strerror or str(error)
-        raise SweepError("the service listens at an address of this machine", f"{address.host}: {said}") from None
+        raise SweepError(f"Cannot listen at {address.host}: {said}.", "Use an address of this machine.") from None
     return listening
-
-
-def _token_remedy() -> str:
-    return "leave it out and one is made, or: python -c 'import secrets; print(secrets.token_urlsafe(32))'"

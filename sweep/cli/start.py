@@ -100,8 +100,8 @@ def _source(context: typer.Context, name: str) -> str:
 
 
 def _check_there(context: typer.Context) -> None:
-    """Refuse what was typed and a service cannot be told. What stands in the environment is for other commands too."""
+    """Refuse options that were typed and that a service does not take; the environment is for other commands too."""
     for each in command_line():
-        there = each.name in OPTIONS and OPTIONS[each.name] is each and ("api" in each.ways or each.name == "server")
-        if not there and _source(context, parameter(each.flag)) == "COMMANDLINE":
+        taken = "api" in each.ways or each is OPTIONS["server"]
+        if not taken and _source(context, parameter(each.flag)) == "COMMANDLINE":
             raise elsewhere(each, "cli")

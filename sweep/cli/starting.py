@@ -74,7 +74,7 @@ def run(file: str, settings: Settings) -> int:
     except WiderSpace as error:
         if not (on_terminal() and sys.stdin.isatty()) or isinstance(display, JsonDisplay):
             return _failed(error, display, notifier)
-        say(error.rule)
+        say(error.message)
         confirm("Continue with the wider range?", yes=False)
         return run(file, dataclasses.replace(settings, yes=True))
     except SweepError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sweep.cli.output import on_terminal, say
 from sweep.errors import SweepError
 from sweep.read.runs import Pattern, choose_study, find_run
-from sweep.read.studies import is_running, study_state
+from sweep.read.studies import is_running, nothing_to, study_state
 from sweep.store import RunRecord, Store, StudyRecord
 
 
@@ -49,7 +49,7 @@ def named_run(store: Store, words: Sequence[str]) -> tuple[StudyRecord, RunRecor
         StoreError: there is no such run, or one in each of several studies.
     """
     if len(words) > 2:
-        raise SweepError("a run is named by itself, or after its study", " ".join(words))
+        raise SweepError(f"Too many arguments: {' '.join(words)}.", "Give RUN, or STUDY RUN.")
     *study_names, text = words
     return find_run(store, text, study_names[0] if study_names else None)
 
@@ -63,7 +63,7 @@ def find_target(store: Store, first: str | None, second: str | None, option: str
         SweepError: two patterns were given, there is no such study, or none was named where there are several.
     """
     if second is not None and option is not None:
-        raise SweepError("a pattern is given once", f"{second!r} and --filter {option!r}")
+        raise SweepError(f"Two patterns given: {second!r} and --filter {option!r}.", "Give only one.")
     if first is None or second is not None or option is not None or store.find_study(first) is not None:
         return Target(named_study(store, first), second if second is not None else option)
     if len(store.studies()) != 1:
@@ -79,4 +79,4 @@ def check_running(store: Store, study: StudyRecord, verb: str) -> None:
     """
     if not is_running(store, study):
         state = study_state(study, store.counts(study.study_id), running=False)
-        raise SweepError(f"a study must be running to {verb}", f"{study.name}, which is {state}")
+        raise SweepError(nothing_to(verb, study.name, state))

@@ -48,7 +48,7 @@ def find_board(first: str | None, second: str | None, option: str | None, logdir
 
 def _in_directory(logdir: Path, first: str | None, second: str | None, option: str | None) -> Board:
     if second is not None and option is not None:
-        raise SweepError("a pattern is given once", f"{second!r} and --filter {option!r}")
+        raise SweepError(f"Two patterns given: {second!r} and --filter {option!r}.", "Give only one.")
     if first is None:
         return Board(logdir, option)
     if second is None and option is None and not (logdir / first).is_dir():
@@ -70,7 +70,7 @@ def run_board(board: Board, port: int) -> None:
         except KeyboardInterrupt:
             say("TensorBoard ended")
             return
-    raise SweepError("TensorBoard must go on until Ctrl-C", f"exit status {status}")
+    raise SweepError(f"TensorBoard ended by itself, with exit status {status}.")
 
 
 def show_served(store: Store, server: str, first: str | None, second: str | None, option: str | None) -> None:

@@ -10,6 +10,7 @@ from sweep.errors import RunNameError, StoreError, SweepError
 from sweep.names import KeyTable, decode, format_number
 from sweep.objective import Objective
 from sweep.store import RunRecord, Store, StudyRecord
+from sweep.words import listed
 
 STATES = ("WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL")
 
@@ -64,9 +65,9 @@ def choose_study(store: Store, name: str | None) -> StudyRecord:
     if len(studies) == 1:
         return studies[0]
     if not studies:
-        raise StoreError("a study must be there", "none in this database", "start one with `sweep start FILE`")
+        raise StoreError("There is no study in this database.", "Start one with `sweep start FILE`.")
     names = ", ".join(study.name for study in studies)
-    raise StoreError("a study must be named where there are several", "none", f"name one of {names}")
+    raise StoreError("The database has several studies, so one must be named.", f"Name one of {names}.")
 
 
 def parse_states(texts: Iterable[str]) -> frozenset[str]:
@@ -82,8 +83,10 @@ def parse_states(texts: Iterable[str]) -> frozenset[str]:
             found.add(state)
         elif state:
             near = difflib.get_close_matches(state, STATES, n=1, cutoff=0.5)
-            remedy = f"did you mean {near[0]}?" if near else f"one of {', '.join(STATES)}"
-            raise SweepError("a state is a trial state of Optuna", repr(text.strip()), remedy)
+            raise SweepError(
+                f"No such state: {text.strip()}.",
+                f"Did you mean {near[0]}?" if near else f"Choose from {', '.join(STATES)}.",
+            )
     return frozenset(found)
 
 
@@ -148,7 +151,7 @@ def rank(study: StudyRecord, runs: Iterable[RunRecord]) -> list[RunRecord]:
     if len(names) > 1:
         raise SweepError(
             f"Study {study.name} has several objectives, {', '.join(names)}, so no run is the best.",
-            remedy=f"Sort by one of them: sweep runs {study.name} --state complete --sort {names[0]}",
+            hint=f"Sort by one of them: sweep runs {study.name} --state complete --sort {names[0]}",
         )
     return objective(study).rank(runs)
 
@@ -179,11 +182,12 @@ def find_run(store: Store, text: str, study_name: str | None = None) -> tuple[St
     if len(found) == 1:
         return found[0]
     if found:
-        names = ", ".join(study.name for study, _ in found)
+        names = " and ".join(study.name for study, _ in found)
         raise StoreError(
-            "a run must be of one study", f"{text!r}, which {names} have", f"e.g. sweep show {found[0][0].name} {text}"
+            f"{text} is a run of several studies: {names}.",
+            f"Name the study too, for example: sweep show {found[0][0].name} {text}",
         )
-    raise StoreError("a run is a trial number or a run name of the store", repr(text), _nearest(store, studies, text))
+    raise StoreError(*_no_run(store, studies, text))
 
 
 def run_number(text: str) -> int | None:
@@ -196,16 +200,18 @@ def run_number(text: str) -> int | None:
         return None
 
 
-def _nearest(store: Store, studies: Sequence[StudyRecord], text: str) -> str:
+def _no_run(store: Store, studies: Sequence[StudyRecord], text: str) -> tuple[str, str | None]:
+    """The message that no study has a run of this name or number, and a hint."""
     if not studies:
-        return "there is no study; start one with `sweep start FILE`"
+        return f"No run {text}: there is no study in this database.", "Start one with `sweep start FILE`."
     runs = {study.name: store.runs(study.study_id) for study in studies}
     if _NUMBER.fullmatch(text):
-        ranges = [f"{study} has {_range(found)}" for study, found in runs.items()]
-        return "; ".join(ranges[:5])
+        ranges = [f"study {study} ({_range(found)})" for study, found in runs.items()]
+        return f"No run {text} in {listed(ranges)}.", None
     names = [run.name for found in runs.values() for run in found if run.name is not None]
     near = difflib.get_close_matches(text, names, n=1, cutoff=0.3)
-    return f"the nearest is {near[0]}" if near else "see `sweep runs --names`"
+    hint = f"Did you mean {near[0]}?" if near else "List them with: sweep runs --names"
+    return f"No run {text} in {listed([f'study {name}' for name in runs])}.", hint
 
 
 def _range(runs: Sequence[RunRecord]) -> str:

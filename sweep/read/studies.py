@@ -60,6 +60,11 @@ def study_state(study: StudyRecord, counts: Mapping[str, int], *, running: bool)
     return "finished" if finished(counts) >= study.declaration.trials else "stopped"
 
 
+def nothing_to(verb: str, name: str, state: str) -> str:
+    """Why a study that is not running cannot be told to stop, to prune a run and so on, as a sentence."""
+    return f"Study {name} {'has finished' if state == 'finished' else f'is {state}'}, so there is nothing to {verb}."
+
+
 def is_running(store: Store, study: StudyRecord) -> bool:
     """Whether a study's coordinator lives."""
     return owners_alive(store, [study])[study.study_id]

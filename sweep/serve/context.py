@@ -61,7 +61,7 @@ class Service:
         """
         found = self.store.find_study(name) if name.isprintable() and len(name) <= 255 else None
         if found is None:
-            raise NotFound("a study must be one of the store's", repr(name), "GET /api/studies lists them")
+            raise NotFound(f"No such study: {name}.", "GET /api/studies lists them.")
         return found
 
     def run(self, study: StudyRecord, text: str) -> RunRecord:
@@ -73,7 +73,7 @@ class Service:
         number = run_number(text)
         found = self.store.runs(study.study_id, [number]) if number is not None and number < 2**31 else []
         if not found or (not text.removeprefix("t").isdecimal() and found[0].name != text):
-            raise NotFound("a run is a trial number or a run name of the study", repr(text))
+            raise NotFound(f"No run {text} in study {study.name}.")
         return found[0]
 
     def standing(self, study: StudyRecord) -> Standing:

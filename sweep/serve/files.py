@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sweep.errors import SweepError
 from sweep.option_values import STUDY_NAME
 from sweep.serve.problems import Conflict, NotFound, Refusal
-from sweep.study import check_file
+from sweep.study import syntax_problem
 
 _LARGEST = 1 << 20  # bytes of a study file whose docstring is read
 
@@ -67,10 +66,10 @@ def find_file(folder: Path | None, name: str) -> Path:
         NotFound: there is no such file in it.
     """
     if folder is None:
-        raise Conflict("studies are started from a folder of study files", "none", "sweep serve --studies DIR")
+        raise Conflict("This service has no folder of study files.", "Start it with: sweep serve --studies DIR")
     if name in _names(folder):
         return (folder / name).resolve()
-    raise NotFound("a study file is one of the service's folder", repr(name), "GET /api/files lists them")
+    raise NotFound(f"No such study file: {name}.", "GET /api/files lists them.")
 
 
 def startable(folder: Path | None, name: str) -> StudyFile:
@@ -82,7 +81,7 @@ def startable(folder: Path | None, name: str) -> StudyFile:
     """
     file = read_file(folder, name)
     if file.problem is not None:
-        raise Refusal("a study file must be valid Python", f"{name}: {file.problem}", "correct it, then start it")
+        raise Refusal(f"{name} is not valid Python: {file.problem}.", "Correct it, then start it.")
     return file
 
 
@@ -94,14 +93,14 @@ def read_file(folder: Path | None, name: str) -> StudyFile:
     """
     path = find_file(folder, name)
     try:
-        check_file(path)
+        compile(path.read_bytes(), name, "exec")
         if path.stat().st_size > _LARGEST:
             return StudyFile(name, path, "", "larger than 1 MiB")
         tree = ast.parse(path.read_bytes())
         doc, declared = ast.get_docstring(tree) or "", _declared(tree)
-    except SweepError as error:
-        return StudyFile(name, path, "", error.got)
-    except (OSError, ValueError, RecursionError, MemoryError) as error:
+    except (SyntaxError, ValueError) as error:
+        return StudyFile(name, path, "", syntax_problem(error))
+    except (OSError, RecursionError, MemoryError) as error:
         return StudyFile(name, path, "", type(error).__name__)
     return StudyFile(name, path, doc, declared=declared)
 

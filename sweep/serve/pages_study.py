@@ -116,7 +116,7 @@ def study_curves(
 def study_figure(name: str, kind: str, service: ServiceDependency, pages: PagesDependency) -> Response:
     """A figure of Optuna's as Plotly takes it, or why there is none yet."""
     if kind not in KINDS:
-        raise NotFound("a figure is one of a study's", repr(kind), ", ".join(KINDS))
+        raise NotFound(f"No such figure: {kind}.", f"Choose from {', '.join(KINDS)}.")
     snapshot = service.snapshots.of(service.study(name))
     running = service.liveness.of(snapshot.study)
     return Response(pages.figures.of(snapshot, kind, running=running), media_type="application/json")
@@ -138,7 +138,5 @@ def _wrong(chosen: Chosen, choice: Choice) -> dict[str, Any] | None:
     text = choice.filter if chosen.field == "filter" else choice.where
     at = error.position if error.position is not None else len(text)
     parts = [text[:at], text[at : at + 1], text[at + 1 :]]
-    got = error.got or ""
-    placed = got.removeprefix(f"{text!r}, ")  # what was typed stands before what is said of it
-    said = SweepError(placed, remedy=error.remedy) if placed != got else error
-    return {"field": chosen.field, "said": str(said), "parts": parts}
+    message = error.message.removesuffix(f": {text}")  # the page shows the text, with the place marked
+    return {"field": chosen.field, "said": str(SweepError(f"{message.rstrip('.')}.", error.hint)), "parts": parts}

@@ -31,7 +31,7 @@ class Previews:
             SweepError: the file or its study is refused, or takes too long.
         """
         if not self._lock.acquire(timeout=WAIT_SECONDS):
-            raise Busy("one study file is previewed at a time", "another one, which takes long", "try again shortly")
+            raise Busy("Another study file is being previewed.", "Try again shortly.")
         try:
             key = (path, file_hash(path))
             if key not in self._kept:

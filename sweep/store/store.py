@@ -84,9 +84,11 @@ class Store:
             return found
         names = [study.name for study in self.studies()]
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-        every = near + [other for other in names if other not in near]
-        remedy = f"there is {listed(every, len(near) or 3)}" if names else "start one with `sweep start FILE`"
-        raise StoreError("a study must be one of the store's", repr(name), remedy)
+        if near:
+            hint = f"Did you mean {' or '.join(near)}?"
+        else:
+            hint = f"The studies are {listed(names)}." if names else "Start one with `sweep start FILE`."
+        raise StoreError(f"No such study: {name}.", hint)
 
     def runs(self, study_id: int, numbers: Sequence[int] | None = None) -> list[RunRecord]:
         """A study's runs by number; `numbers` chooses some.

@@ -69,7 +69,7 @@ def _start(runs: list[RunRecord], cursor: str) -> int:
         place, number = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
         place, number = int(place), int(number)
     except (ValueError, TypeError, RecursionError, OverflowError):
-        raise SweepError("a cursor is the `next` of the page before", repr(cursor)) from None
+        raise SweepError(f"No such cursor: {cursor!r}.", "Use the `next` of the page before.") from None
     here = next((index for index, run in enumerate(runs) if run.number == number), place)
     return max(0, here + 1)
 
@@ -115,7 +115,7 @@ def prune(study: StudyName, service: ServiceDependency, pruning: Pruning) -> dic
     """Prune the running trials that are listed and match, each after its present epoch; `dry_run` only lists them."""
     record = service.study(study)
     if pruning.runs is None and not pruning.filter and not pruning.where:
-        raise SweepError("what is pruned is said by runs, filter or where", "none of them", "filter . prunes all")
+        raise SweepError("Nothing to prune: give runs, filter or where.", 'The filter "." prunes every run.')
     choice = Choice(filter=pruning.filter, where=pruning.where, states=frozenset({"RUNNING"}))
     runs = service.select(record, choice).runs
     if pruning.runs is not None:
