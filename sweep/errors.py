@@ -25,11 +25,9 @@ class SweepError(Exception):
         hint: what to do about it, as a sentence or as a command; None where there is nothing to advise.
     """
 
-    def __init__(self, message: str, hint: str | None = None, remedy: str | None = None) -> None:
-        hint = " ".join(filter(None, (hint, remedy)))  # until control/ and cluster/ follow, in the next commit
+    def __init__(self, message: str, hint: str | None = None) -> None:
         self.message = plain(message)
         self.hint = plain(hint) if hint else None
-        self.rule, self.got, self.remedy = self.message, self.hint, None
         super().__init__(" ".join(filter(None, (self.message, self.hint))))
 
 

@@ -29,13 +29,12 @@ def stays(folder: Path, logdir: Path) -> list[str]:
             elif _stays(name):
                 folders.remove(name)
             elif below.is_symlink() and here.resolve().is_relative_to(below.resolve()):
-                raise SweepError("a study's folder is shipped to the nodes", f"a link that leads back, {below}")
+                raise SweepError(f"Cannot send the study's folder to the nodes: the link {below} leads back into it.")
         size += sum((here / name).stat().st_size for name in names if not _stays(name) and (here / name).exists())
         if size > MOST:
             raise SweepError(
-                f"a study's folder is shipped to the nodes, at most {MOST / 1e6:g} MB of it",
-                f"more in {folder}",
-                "have the study file in a folder of its own, and data on a path that all nodes see",
+                f"Cannot send {folder} to the nodes: it holds more than {MOST / 1e6:g} MB.",
+                "Put the study file in a folder of its own, and the data on a path that all nodes can read.",
             )
     return patterns
 

@@ -95,7 +95,7 @@ class Server:
     def _answer(self, message: dict[str, Any]) -> dict[str, Any]:
         operation = message.pop("op")
         if operation == "refused":
-            error = SweepError(message["rule"], message["got"], message["remedy"])
+            error = SweepError(message["message"], message["hint"])
             self._coordinator.refuse(error)
             return {}
         try:
@@ -107,7 +107,7 @@ class Server:
             return {"fenced": str(error)}
         except SweepError as error:
             self._coordinator.refuse(error)
-            return {"error": {"rule": error.rule, "got": error.got, "remedy": error.remedy}}
+            return {"error": {"message": error.message, "hint": error.hint}}
         except Exception as error:
             _log.exception("the coordinator failed at a worker's message")
             self._coordinator.crashed(error)
