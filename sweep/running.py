@@ -6,9 +6,9 @@ from typing import Any
 import optuna
 from rich.console import Console
 
-from sweep.cli.choices import choose
 from sweep.cli.display import LiveDisplay, PlainDisplay
 from sweep.cli.output import console
+from sweep.cli.parameters import choose
 from sweep.control.opened import Opened
 from sweep.control.preview import preview, preview_here
 from sweep.control.start import start_file, start_here

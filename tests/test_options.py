@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 
 import sweep
 from sweep.cli import run as command
-from sweep.cli.starting import again
+from sweep.cli.start import again
 from sweep.errors import SweepError
 from sweep.options import (
     BROKEN,

@@ -34,7 +34,8 @@ def run(arguments: list[str]) -> int:
 def _usage_error(error: Exception) -> int:
     """Print what is wrong with a command line, and which command shows its help."""
     context = getattr(error, "ctx", None)
-    text = error.format_message().removesuffix(".")  # type: ignore[attr-defined]
+    text = error.format_message()  # type: ignore[attr-defined]
+    message = text if text.endswith((".", "?")) else f"{text}."
     help = f"See: {context.command_path if context else 'sweep'} --help"
-    print(printed(SweepError(f"{text}.", help)), file=sys.stderr)
+    print(printed(SweepError(message, help)), file=sys.stderr)
     return int(getattr(error, "exit_code", 2))

@@ -1,8 +1,10 @@
-"""`sweep names`: what run names a study gives, before anything trains."""
+"""`sweep names`: the run names that a study gives, before anything trains."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
+
+import typer
 
 from sweep.cli import options
 from sweep.cli.grid import Column, Grid
@@ -12,6 +14,28 @@ from sweep.store import Store
 from sweep.store.remote import RemoteStore, is_server
 
 EXAMPLES = 8
+
+
+def names(
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY", help="A study file, or the name of a study in the database.", show_default=False
+        ),
+    ],
+    json: options.Json = False,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+    server: options.Server = None,
+) -> None:
+    """Show the run names a study gives.
+
+    For a file: examples, the key of each parameter, the search space and every warning, before anything trains. For a
+    study in the database: its first names and its key table.
+
+    \b
+    Example: sweep names studies/diabetes.py
+    """
+    show_names(study, options.place(storage, server), as_json=json)
 
 
 def show_names(study: str, storage: str, *, as_json: bool) -> None:

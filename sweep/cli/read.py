@@ -1,4 +1,4 @@
-"""Commands that look: runs, show, best, watch, studies, names, export."""
+"""Commands that look: runs, show, best, watch, studies, export."""
 
 from typing import Annotated
 
@@ -99,7 +99,7 @@ def show(
     storage: options.Storage = options.DEFAULT_STORAGE,
     server: options.Server = None,
 ) -> None:
-    """Show one run whole.
+    """Show one run.
 
     What it trained with and how that differs from the best run, how it went and why it ended, and how to go on.
 
@@ -135,7 +135,7 @@ def best(
              sweep best diabetes --save model.keras
     """
     from sweep.cli.listing import list_best
-    from sweep.cli.saving import save_best
+    from sweep.cli.save import save_best
     from sweep.errors import SweepError
 
     if save is not None and server is not None:
@@ -183,30 +183,6 @@ def studies(
 
     with options.opened(options.place(storage, server)) as store:
         list_studies(store, here=server is None, as_json=json)
-
-
-def names(
-    study: Annotated[
-        str,
-        typer.Argument(
-            metavar="STUDY", help="A study file, or the name of a study in the database.", show_default=False
-        ),
-    ],
-    json: options.Json = False,
-    storage: options.Storage = options.DEFAULT_STORAGE,
-    server: options.Server = None,
-) -> None:
-    """Show the run names a study gives.
-
-    For a file: examples, the key of each parameter, the search space and every warning, before anything trains. For a
-    study in the database: its first names and its key table.
-
-    \b
-    Example: sweep names studies/diabetes.py
-    """
-    from sweep.cli.names import show_names
-
-    show_names(study, options.place(storage, server), as_json=json)
 
 
 def export(

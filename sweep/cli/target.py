@@ -9,6 +9,9 @@ from sweep.read.runs import Pattern, choose_study, find_run
 from sweep.read.studies import is_running, nothing_to, study_state
 from sweep.store import RunRecord, Store, StudyRecord
 
+BY_HAND = "by hand"
+"""The reason of a command that a person gives."""
+
 
 @dataclass(frozen=True)
 class Target:

@@ -4,6 +4,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from sweep.cli import options
 from sweep.cli.output import print_whole, say
@@ -15,6 +18,43 @@ from sweep.read.filters import compile_pattern
 from sweep.read.tensorboard import SELECTS_ALL, links, pins
 from sweep.store import Store
 from sweep.words import counted
+
+DEFAULT_PORT = 6006
+"""The port that TensorBoard usually listens on."""
+
+
+def tensorboard(
+    study: options.StudyName = None,
+    pattern: options.PatternArgument = None,
+    filter: options.PatternOption = None,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, metavar="PORT", help="The port, or the next free one.")
+    ] = DEFAULT_PORT,
+    logdir: Annotated[
+        str | None,
+        typer.Option(
+            "--logdir",
+            metavar="DIR",
+            show_default=False,
+            help="The log directory, if it is not where the database says; without a study DIR itself is shown.",
+        ),
+    ] = None,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+    server: options.Server = None,
+) -> None:
+    """Start TensorBoard, its filter set.
+
+    It shows the study's log directory on localhost. The links lead to the runs that match, and are printed once the
+    runs are loaded. Ctrl-C ends it. With --server the links lead to the TensorBoard of the service.
+
+    \b
+    Example: sweep tensorboard diabetes '^dnn'
+    """
+    if server is not None:
+        with options.opened(server) as store:
+            show_served(store, server, study, pattern, filter)
+        return
+    run_board(find_board(study, pattern, filter, logdir, storage), port)
 
 
 @dataclass(frozen=True)

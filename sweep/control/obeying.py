@@ -19,7 +19,7 @@ def obey(coordinator: Coordinator, command: Command) -> None:
             live = coordinator.running().get(command.number)
             if live is not None and command.verb == "prune":
                 live.condemned = command.reason
-            elif live is not None and command.verb == "keep":
+            elif live is not None and command.verb in ("protect", "keep"):
                 live.shielded = True
 
 

@@ -89,7 +89,7 @@ def _open(declaration: Declaration, settings: Settings, store: Store | None, rec
             writer.release()
             raise
     search.enqueue(declaration.enqueue)
-    # A start that names runs has looked up their parameters by now: see `sweep.cli.choices`.
+    # A start that names runs has looked up their parameters by now: see `sweep.cli.parameters`.
     search.enqueue(cast("Sequence[Mapping[str, Value]]", settings.enqueue), again=True)
     return opened
 

@@ -11,12 +11,14 @@ from sweep.names import Value, format_value
 from sweep.read.runs import STATES, objectives
 from sweep.read.studies import Standing
 from sweep.store import RunRecord, Store, StudyRecord
+from sweep.store.records import Training
 
 FORMATS = ("csv", "json", "jsonl")
 
 _CHUNK = 500  # runs whose epochs are in memory at once while exporting
 _CSV_FIELDS = (
-    *("study", "number", "name", "family", "architecture", "state", "epoch", "value", "last", "best", "best_epoch"),
+    *("study", "number", "name", "family", "architecture", "state", "epoch", "value", "last", "best"),
+    "best_epoch_index",
     *("feasible", "started", "duration", "reason", "findings", "directory"),
     *("epochs_planned", "seed", "attempt", "worker"),
 )
@@ -46,8 +48,8 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
 
     `values` are what `train` returned, by objective, and `value` is the first; only a COMPLETE run has them.
     `last` and `best` are the objective at the last and the best epoch. `feasible` is None without constraints.
-    `epoch` counts finished epochs, `best_epoch` counts from 0, `metrics` are those of the last finished epoch,
-    `started` is in Unix seconds and `duration` in seconds, `since` of a finding is an epoch counted from 0. `trainings`
+    `epoch` counts finished epochs. What ends in `epoch_index` counts from 0, also in findings and trainings.
+    `metrics` are those of the last finished epoch, `started` is in Unix seconds and `duration` in seconds. `trainings`
     has an object for each model that the trial trained, see `sweep.store.records.Training`. JSON has no NaN and no
     infinity: they are None.
     """
@@ -64,16 +66,16 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
         "values": _values(study, run),
         "last": finite(run.last),
         "best": finite(run.best),
-        "best_epoch": run.best_epoch,
+        "best_epoch_index": run.best_epoch,
         "feasible": run.feasible,
         "constraints": _all_finite(run.constraints),
         "metrics": _all_finite(metrics),
         "started": run.started,
         "duration": run.duration,
         "reason": run.reason,
-        "findings": [_without_picture(found) for found in run.findings],
+        "findings": [_finding(found) for found in run.findings],
         "directory": run.directory,
-        "trainings": [_all_finite(training.as_dict()) for training in run.trainings],
+        "trainings": [_training(training) for training in run.trainings],
     }
 
 
@@ -87,7 +89,7 @@ def _values(study: StudyRecord, run: RunRecord) -> dict[str, Value] | None:
 def trial_object(study: StudyRecord, run: RunRecord, epochs: Mapping[int, Mapping[str, float]]) -> dict[str, Any]:
     """A trial as `sweep export` writes it: what `run_object` has, how it ran, and under `epochs` every metric by epoch.
 
-    `epochs` is a list of objects, each with `epoch` (counted from 0) and its metrics.
+    `epochs` is a list of objects, each with its `epoch_index` (counted from 0) and its metrics.
     """
     last = epochs[max(epochs)] if epochs else {}
     return {
@@ -99,7 +101,7 @@ def trial_object(study: StudyRecord, run: RunRecord, epochs: Mapping[int, Mappin
         "revives": run.revives,
         "worker": run.worker,
         "traceback": run.traceback,
-        "epochs": [{"epoch": epoch, **_all_finite(values)} for epoch, values in sorted(epochs.items())],
+        "epochs": [{"epoch_index": epoch, **_all_finite(values)} for epoch, values in sorted(epochs.items())],
     }
 
 
@@ -135,8 +137,8 @@ def _write_csv(store: Store, study: StudyRecord, runs: Sequence[RunRecord], file
     """One line an epoch.
 
     Columns: those of `trial_object`, the values of several objectives as `value.NAME`, constraints as
-    `constraint.NAME`, parameters as `param.NAME`, and of the line's epoch `metric.epoch`, counted
-    from 0, and `metric.NAME`. A cell is empty where there is nothing, such as a parameter that does not apply.
+    `constraint.NAME`, parameters as `param.NAME`, and of the line's epoch `epoch_index`, counted from 0, and
+    `metric.NAME`. A cell is empty where there is nothing, such as a parameter that does not apply.
     Parameters are written as in a run name (None is `none`), except that strings are not escaped.
     """
     names = {name for _, epochs in with_epochs(store, study, runs) for values in epochs.values() for name in values}
@@ -147,7 +149,7 @@ def _write_csv(store: Store, study: StudyRecord, runs: Sequence[RunRecord], file
     writer = csv.writer(file, lineterminator="\n")
     described = [f"value.{name}" for name in goals] + [f"constraint.{name}" for name in constraints]
     described += [f"param.{name}" for name in parameters]
-    writer.writerow([*_CSV_FIELDS, *described, "metric.epoch", *(f"metric.{name}" for name in metrics)])
+    writer.writerow([*_CSV_FIELDS, *described, "epoch_index", *(f"metric.{name}" for name in metrics)])
     for run, epochs in with_epochs(store, study, runs):
         same = _csv_cells(study, run, goals, constraints, parameters)
         if not epochs:
@@ -184,8 +186,15 @@ def _write_json(store: Store, study: StudyRecord, runs: Sequence[RunRecord], fil
     file.write(("\n" if runs else "") if lines else "\n]\n")
 
 
-def _without_picture(found: Finding) -> dict[str, Any]:
-    return {name: value for name, value in found.as_dict().items() if name != "picture"}
+def _finding(found: Finding) -> dict[str, Any]:
+    """A finding without its picture."""
+    renamed = {"since": "since_epoch_index"}
+    return {renamed.get(name, name): value for name, value in found.as_dict().items() if name != "picture"}
+
+
+def _training(training: Training) -> dict[str, Any]:
+    renamed = {"first": "first_epoch_index", "best_epoch": "best_epoch_index"}
+    return {renamed.get(name, name): value for name, value in _all_finite(training.as_dict()).items()}
 
 
 def finite(value: float | None) -> float | None:

@@ -35,7 +35,7 @@ _ADDED_COUNTS = sa.text(f"SELECT trials.state, COUNT(*) {_ADDED} GROUP BY trials
 
 @dataclass(frozen=True)
 class Command:
-    """What somebody asks of a study's coordinator: `prune`, `keep` or `revive` one run, or `stop` the study."""
+    """What somebody asks of a study's coordinator: `prune`, `protect` or `revive` one run, or `stop` the study."""
 
     verb: str
     number: int | None
@@ -170,7 +170,7 @@ class Store:
             return connection.execute(query).scalar_one_or_none()
 
     def command(self, study_id: int, verb: str, *, numbers: Iterable[int | None] = (None,), reason: str) -> None:
-        """Ask a study's coordinator to `prune`, `keep` or `revive` the runs `numbers`, or to `stop`."""
+        """Ask a study's coordinator to `prune`, `protect` or `revive` the runs `numbers`, or to `stop`."""
         now = time.time()
         rows = [
             {"study_id": study_id, "verb": verb, "number": number, "reason": reason, "created": now}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sweep.cli import app
 from sweep.cli import run as sweep
 from tests.refusals import refusal_of
 from tests.store_builder import add_example, add_study, build_store, run
@@ -26,7 +27,7 @@ COMMANDS = [
     "export",
     "tensorboard",
     "prune",
-    "keep",
+    "protect",
     "revive",
     "rerun",
     "stop",
@@ -48,6 +49,20 @@ def store(tmp_path, monkeypatch):
 def test_every_command_has_help_with_an_example(capsys, command):
     assert sweep([command, "--help"]) == 0
     assert f"Example: sweep {command}" in capsys.readouterr().out
+
+
+def test_a_former_name_of_a_command_still_works_and_is_not_in_the_help(capsys):
+    assert sweep(["keep", "--help"]) == 0
+    assert "Example: sweep protect" in capsys.readouterr().out
+    assert sweep([]) == 0
+    assert "  keep" not in capsys.readouterr().out
+
+
+def test_the_list_of_commands_says_what_the_first_line_of_each_help_says(capsys):
+    for name, (_, about) in app.COMMANDS.items():
+        assert sweep([name, "--help"]) == 0
+        first = capsys.readouterr().out.split("\n\n")[1]
+        assert " ".join(first.split()) == about
 
 
 def test_help_names_every_command_whole(capsys):

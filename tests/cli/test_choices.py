@@ -5,7 +5,7 @@ import json
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
 
-from sweep.cli.choices import choose
+from sweep.cli.parameters import choose
 from sweep.control.preview import Preview
 from sweep.errors import SweepError
 from sweep.options import Settings, from_command_line

@@ -71,13 +71,13 @@ def test_a_pattern_that_matches_no_running_trial_prunes_nothing(store, running, 
 def test_a_running_study_is_asked_to_stop(store, running, capsys):
     assert sweep(["stop"]) == 0
     assert commands(store) == [("stop", None, "by hand")]
-    assert "go on with: sweep start /somewhere/studies/diabetes.py" in capsys.readouterr().err
+    assert "continue it with: sweep start /somewhere/studies/diabetes.py" in capsys.readouterr().err
 
 
 def test_a_study_under_another_name_than_its_files_goes_on_under_it(store, capsys):
     add_study(store, "second", owner=Owner(this_host(), os.getpid(), "token"))
     assert sweep(["stop", "second"]) == 0
-    assert "go on with: sweep start /somewhere/studies/diabetes.py --name second" in capsys.readouterr().err
+    assert "continue it with: sweep start /somewhere/studies/diabetes.py --name second" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["stop", "wine"], ["prune", "wine", ".", "--yes"]])

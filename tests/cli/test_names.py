@@ -42,7 +42,7 @@ def test_a_study_file_shows_examples_keys_and_search_space_and_writes_nothing(tm
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("import nothing_of_that_name", "Cannot import the study file broken.py: ModuleNotFoundError"),
+        ("import nothing_of_that_name", "broken.py: ModuleNotFoundError: No module named"),
         ("x = 1", "does not bind a sweep.Study to the name `study`"),
         ("def train(:", "is not valid Python: line 1"),
     ],

@@ -12,7 +12,7 @@ import urllib.request
 import pytest
 
 from sweep.cli import run as sweep
-from sweep.cli.serving import Address
+from sweep.cli.serve import Address
 from sweep.errors import SweepError
 from tests.refusals import refusal_of
 
@@ -131,7 +131,7 @@ def test_a_token_of_the_environment_is_not_printed(tmp_path):
 
 
 def test_an_address_is_refused_where_it_is_none():
-    from sweep.cli.serving import listen
+    from sweep.cli.serve import listen
 
     with pytest.raises(SweepError):
         listen(Address("not an address", 1))

@@ -3,7 +3,7 @@
 import optuna
 import pytest
 
-from sweep.cli.starting import again
+from sweep.cli.start import again
 from sweep.options import Settings
 from tests.control.started import Folder
 from tests.databases import optunas_own

@@ -624,14 +624,15 @@ def test_a_refused_study_leaves_no_folder_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_kept_trial_is_not_pruned_unless_it_breaks_or_by_hand(tmp_path):
+@pytest.mark.parametrize("verb", ["protect", "keep"])  # its former name, which may be in a database
+def test_a_protected_trial_is_not_pruned_unless_it_breaks_or_by_hand(tmp_path, verb):
     with a_house(tmp_path, pruner="threshold(upper=1.0)") as house:
         worker, other, third = (house.worker(name) for name in "012")
         for one in (worker, other, third):
             one.begin()
         assert third.epoch(0, 2.0)["verdict"] == "prune"
         for number in (0, 1, 99):
-            obey(house.coordinator, Command("keep", number, "by hand"))
+            obey(house.coordinator, Command(verb, number, "by hand"))
         assert worker.epoch(0, 2.0)["verdict"] == "go"
         assert worker.epoch(1, math.nan)["verdict"] == "prune"
         obey(house.coordinator, Command("prune", 1, "by hand"))

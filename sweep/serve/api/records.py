@@ -71,7 +71,7 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    verb: Literal["prune", "keep", "revive", "stop"]
+    verb: Literal["prune", "protect", "keep", "revive", "stop"]  # keep: the former name of protect
     numbers: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)] | None], Field(min_length=1, max_length=10_000)]
     reason: Annotated[str, StringConstraints(max_length=200)] = "by hand"
 

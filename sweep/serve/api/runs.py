@@ -85,16 +85,16 @@ def show_run(study: StudyName, run: RunName, service: ServiceDependency) -> dict
 
 @router.get("/runs/{run}/values")
 def show_values(study: StudyName, run: RunName, service: ServiceDependency) -> dict[str, Any]:
-    """A run's metrics as columns: `epochs` (counted from 0), and under `values` each metric's value at each of them."""
+    """A run's metrics as columns: `epoch_index` (from 0), and under `values` each metric's value at each of them."""
     record = service.study(study)
     found = service.run(record, run)
     shown = trial_object(record, found, service.store.metrics(record.study_id, [found.number]).get(found.number, {}))[
         "epochs"
     ]
-    names = dict.fromkeys(name for epoch in shown for name in epoch if name != "epoch")
+    names = dict.fromkeys(name for epoch in shown for name in epoch if name != "epoch_index")
     return {
         "number": found.number,
-        "epochs": [epoch["epoch"] for epoch in shown],
+        "epoch_index": [epoch["epoch_index"] for epoch in shown],
         "values": {name: [epoch.get(name) for epoch in shown] for name in names},
     }
 

@@ -68,7 +68,7 @@ def test_a_run_that_is_not_there_is_not_found(client, text):
 
 def test_values_are_columns_by_epoch(client):
     whole, values = client.get(f"{RUNS}/3").json(), client.get(f"{RUNS}/3/values").json()
-    assert values["epochs"] == [epoch["epoch"] for epoch in whole["epochs"]]
+    assert values["epoch_index"] == [epoch["epoch_index"] for epoch in whole["epochs"]]
     assert values["values"]["val_loss"] == [epoch["val_loss"] for epoch in whole["epochs"]]
 
 

@@ -1,9 +1,12 @@
-"""`sweep rerun`: a run once more, from what is kept of it, held against what it was."""
+"""`sweep rerun`: train a run again from what is kept of it, and compare."""
 
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import typer
+
+from sweep.cli import options
 from sweep.cli.grid import Column, Grid
 from sweep.cli.output import print_whole, say, show_grid
 from sweep.cli.target import named_run
@@ -20,12 +23,26 @@ from sweep.store import RunRecord, Store, StudyRecord
 from sweep.words import counted, listed
 
 
-def rerun(store: Store, words: Sequence[str]) -> bool:
-    """Train a run again in a study of its own that is thrown away, and say how it compares; whether it is the same.
+def rerun(words: options.RunWords, storage: options.Storage = options.DEFAULT_STORAGE) -> None:
+    """Train a run again and compare.
+
+    With its seed, its parameters and the study file as it was, which the database keeps with the modules beside it that
+    it imports; any that it does not keep are named. The exit status is 1 if the two differ by more than rounding.
+
+    \b
+    Example: sweep rerun diabetes t0017
+    """
+    with options.opened(storage) as store:
+        if not rerun_run(store, words):
+            raise typer.Exit(1)
+
+
+def rerun_run(store: Store, words: Sequence[str]) -> bool:
+    """Train a run again in a temporary study, and print how it compares; whether it is the same.
 
     Raises:
-        SweepError: there is no such run, it trains yet, it went on from another's checkpoint, or nothing of its study
-            file is kept.
+        SweepError: there is no such run, it is still training, it continued from another run's checkpoint, or no
+            snapshot of its study file is kept.
     """
     study, run = named_run(store, words)
     if run.state in ("RUNNING", "WAITING"):
