@@ -94,11 +94,12 @@ class Server:
 
     def _answer(self, message: dict[str, Any]) -> dict[str, Any]:
         operation = message.pop("op")
-        if operation == "refused":
-            error = SweepError(message["message"], message["hint"])
-            self._coordinator.refuse(error)
-            return {}
         try:
+            if operation == "refused":
+                if "message" not in message:  # as of another version, which comes before any hello
+                    check_protocol(None, {})
+                self._coordinator.refuse(SweepError(message["message"], message["hint"]))
+                return {}
             if operation == "hello":
                 theirs = message["declaration"].get("versions", {})
                 check_protocol(message.pop("protocol", None), theirs)

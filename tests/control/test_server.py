@@ -90,6 +90,13 @@ def test_a_worker_may_refuse_its_study(engaged):
     assert engaged.coordinator.finished.is_set()
 
 
+def test_a_refusal_by_a_worker_of_another_version_ends_the_study_too(engaged):
+    with connected(engaged) as connection:
+        connection.send_bytes(json.dumps({"op": "refused", "worker": "0", "rule": "a rule", "got": None}).encode())
+        assert "Install the same version of sweep" in json.loads(connection.recv_bytes())["error"]["hint"]
+    assert engaged.coordinator.finished.is_set()
+
+
 @pytest.mark.parametrize(
     ("message", "arguments"), [(["nothing"], {}), (["ask"], {"number": 3}), (["epoch"], {"number": "x"})]
 )
