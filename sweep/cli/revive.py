@@ -33,10 +33,10 @@ def revive(
 
 
 def revive_run(store: Store, words: Sequence[str], storage: str) -> None:
-    """Have a pruned run go on in a new trial: at once in a running study, else when it is started again.
+    """Continue a pruned run in a new trial: at once if the study is running, else when it is started again.
 
     Raises:
-        SweepError: the run was not pruned, or its checkpoint is gone, or the study has ended and is a service's.
+        SweepError: the run was not pruned, its checkpoint is gone, or the study has ended and belongs to a service.
     """
     study, run = named_run(store, words)
     if run.state != "PRUNED":
@@ -44,7 +44,7 @@ def revive_run(store: Store, words: Sequence[str], storage: str) -> None:
     _check_checkpoint(store, study, run, storage)
     if is_running(store, study):
         store.command(study.study_id, "revive", numbers=[run.number], reason=BY_HAND)
-        say(f"{run.name} will go on in a new trial")
+        say(f"{run.name} will continue in a new trial")
         return
     if isinstance(store, RemoteStore):
         raise SweepError(
@@ -54,11 +54,11 @@ def revive_run(store: Store, words: Sequence[str], storage: str) -> None:
     queue_revival(store, study, run)
     total = max(study.declaration.trials, sum(store.counts(study.study_id).values())) + 1
     again = start_command(study, "--trials", str(total), storage=storage)
-    say(f"{run.name} will go on in a new trial when the study does: {again}")
+    say(f"{run.name} will continue in a new trial when the study is started again: {again}")
 
 
 def _check_checkpoint(store: Store, study: StudyRecord, run: RunRecord, storage: str) -> None:
-    """Refuse a run with nothing to go on from. Where the study's folder is elsewhere its coordinator sees to that."""
+    """Refuse a run that has no checkpoint. If the study's folder is on another machine, its coordinator checks that."""
     if not Path(study.directory).is_dir() or has_checkpoint(run):
         return
     again = run_again(study, run, finished(store.counts(study.study_id)), storage=storage)

@@ -61,7 +61,7 @@ def serve(
     """Show every study in a browser and over HTTP.
 
     One page for all studies of a database: start them, watch them, filter, prune, compare, and see TensorBoard. Studies
-    go on when the service ends. Ctrl-C ends it.
+    keep running when the service ends. Ctrl-C ends it.
 
     \b
     Example: sweep serve --studies studies
@@ -162,7 +162,7 @@ def run_service(address: Address, storage: str, logdir: str, studies: str | None
         if shown is not None and token is None:
             print_whole(f"the token, which is not shown again: {shown}")
         sys.stdout.flush()
-        say("Ctrl-C ends it; studies that are running go on")
+        say("Press Ctrl-C to stop the service; running studies continue.")
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listening])
 

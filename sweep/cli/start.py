@@ -280,7 +280,7 @@ def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> 
     lines += map(str, common_findings(runs))
     if counts["WAITING"]:
         were = "was" if counts["WAITING"] == 1 else "were"
-        lines.append(f"{counts['WAITING']} that {were} running will be run again when the study goes on")
+        lines.append(f"{counts['WAITING']} that {were} running will be run again when the study continues")
     if done >= total and outcome.stopped is None and not counts["WAITING"]:
         nothing_left = outcome.opened.search.exhausted
         lines.append("the study is finished" + (": its sampler has nothing left to try" if nothing_left else ""))
@@ -292,7 +292,7 @@ def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> 
 def _further(study: StudyRecord, outcome: Outcome, file: str, settings: Settings) -> list[tuple[str, str]]:
     done = finished(counts_of(outcome.opened.ledger.runs()))
     total = study.declaration.trials
-    first = (again(file, settings), "goes on") if done < total else (again(file, settings, 2 * total), "trains more")
+    first = (again(file, settings), "continues") if done < total else (again(file, settings, 2 * total), "trains more")
     storage = settings.storage
     return [
         *([] if done >= total and outcome.opened.search.exhausted else [first]),

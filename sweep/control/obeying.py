@@ -36,4 +36,4 @@ def _revive(coordinator: Coordinator, number: int) -> None:
     with coordinator.changed:
         opened.grow(opened.budget + 1)
         coordinator.changed.notify_all()
-    coordinator.watcher.message(f"{run.name} will go on in a new trial")
+    coordinator.watcher.message(f"{run.name} will continue in a new trial")

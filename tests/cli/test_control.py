@@ -43,6 +43,15 @@ def test_the_running_trials_that_match_are_pruned_by_hand(store, running, capsys
     assert "1 trial of diabetes will be pruned after the present epoch" in said.err
 
 
+@pytest.mark.parametrize("name", ["protect", "keep"])  # its former name
+def test_a_running_trial_is_protected_and_an_ended_one_is_not(store, running, capsys, name):
+    assert sweep([name, "diabetes", "1"]) == 0
+    assert commands(store) == [("protect", 1, "by hand")]
+    assert "will not be pruned" in capsys.readouterr().err
+    assert sweep([name, "diabetes", "0"]) == 2
+    assert ": it is COMPLETE, not RUNNING." in capsys.readouterr().err
+
+
 def test_a_dry_run_shows_what_matches_and_asks_for_nothing(store, running, capsys):
     assert sweep(["prune", ".", "--dry-run"]) == 0
     assert commands(store) == []

@@ -153,7 +153,7 @@ def test_ctrl_c_ends_the_study_and_its_workers_and_it_goes_on_later(tmp_path, no
         started.send(signal.SIGINT)
         status, said = started.end()
     assert status == 130, said
-    assert "will be run again when the study goes on" in said
+    assert "will be run again when the study continues" in said
     wait_for(lambda: not workers())
     assert folder.start(*folder.options).returncode == 0
     Oracle(tmp_path, folder.url).check(12)
