@@ -96,7 +96,7 @@ def test_a_step_that_was_reported_stays_as_it_is(house):
 @pytest.mark.parametrize("step", [-1, 2**31])
 def test_a_step_that_no_table_holds_is_refused(house, step):
     house.worker("0").begin()
-    with pytest.raises(StudyError, match="a step is a whole number from 0"):
+    with pytest.raises(StudyError, match="A step must be a whole number from 0"):
         house.desk.report("0", 0, step, 1.0)
 
 
@@ -259,7 +259,7 @@ def test_one_parameter_with_two_kinds_of_domain_is_refused(house):
 def test_a_parameter_with_a_name_that_no_database_holds_is_refused(house, name):
     worker = house.worker("0")
     worker.ask()
-    with pytest.raises(StudyError, match="a parameter's name is a text of 1 to 512 characters"):
+    with pytest.raises(StudyError, match="A parameter's name must be text of 1 to 512 characters"):
         worker.suggest(name, SPACE["x"])
 
 

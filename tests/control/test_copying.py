@@ -88,7 +88,7 @@ def test_a_copied_study_goes_on(source, tmp_path, storage_url):
 
 def test_a_study_is_copied_once(source, storage_url):
     copy(source, storage_url, "study")
-    with pytest.raises(StoreError, match="where there is none of its name"):
+    with pytest.raises(StoreError, match="already has a study"):
         copy(source, storage_url, "study")
 
 

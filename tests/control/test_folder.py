@@ -112,7 +112,7 @@ def test_a_folder_is_free_again_when_it_is_let_go(tmp_path):
     ours, theirs = (parse_url(f"sqlite:///{tmp_path}/{name}.db") for name in ("a", "b"))
     hold = Hold(tmp_path, ours)
     Hold(tmp_path, ours).release()  # one database's coordinators are kept apart by its lease
-    with pytest.raises(StudyError, match=r"a\.db trains"):
+    with pytest.raises(StudyError, match=r"a\.db, is training into"):
         Hold(tmp_path, theirs)
     hold.release()
     Hold(tmp_path, theirs).release()

@@ -52,7 +52,7 @@ def set_owner(store, owner):
 
 def test_a_study_of_a_living_coordinator_is_refused(store):
     record = create(store, new_owner())
-    with pytest.raises(StudyError, match="end it with: sweep stop study"):
+    with pytest.raises(StudyError, match="stop it with: sweep stop study"):
         claim(store, record, new_owner())
 
 
