@@ -35,7 +35,7 @@ def csv_file() -> Path:
     """
     if given := os.environ.get("SWEEP_WINE_CSV"):
         if not Path(given).is_file():
-            raise sweep.SweepError("SWEEP_WINE_CSV is the path of winequality-white.csv", f"no file {given}")
+            raise sweep.SweepError(f"SWEEP_WINE_CSV names no file: {given}.")
         return Path(given)
     try:
         with open(__file__) as turn:  # all workers begin at once; the first of them downloads, the others wait
@@ -43,8 +43,8 @@ def csv_file() -> Path:
             return Path(keras.utils.get_file(origin=URL, file_hash=SHA256, hash_algorithm="sha256"))
     except Exception as error:  # Keras raises a bare Exception where a URL cannot be fetched
         why = str(error).rpartition(" -- ")[2]  # Keras puts the URL before it
-        remedy = f"fetch {URL} and set SWEEP_WINE_CSV to its path"
-        raise sweep.SweepError("the white wines are downloaded once", why, remedy) from error
+        hint = f"Fetch {URL} and set SWEEP_WINE_CSV to its path."
+        raise sweep.SweepError(f"Cannot download the white wines: {why}.", hint) from error
 
 
 @cache
@@ -59,10 +59,10 @@ def rows() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     try:
         table = np.loadtxt(csv_file(), delimiter=";", skiprows=1, ndmin=2)
     except ValueError as error:
-        raise sweep.SweepError("the white wines are numbers separated by ;", str(error)) from error
+        raise sweep.SweepError(f"The white wines must be numbers separated by ;: {error}.") from error
     if table.shape[1] != COLUMNS or len(table) < 10:
-        got = f"{table.shape[0]} of {table.shape[1]}"
-        raise sweep.SweepError(f"the white wines are at least 10 rows of {COLUMNS} columns", got)
+        there = f"{table.shape[0]} of {table.shape[1]}"
+        raise sweep.SweepError(f"The white wines have at least 10 rows of {COLUMNS} columns, not {there}.")
     table = np.random.default_rng(0).permutation(table)
     first, second = round(0.8 * len(table)), round(0.9 * len(table))
     table = (table - table[:first].mean(axis=0)) / table[:first].std(axis=0)

@@ -136,20 +136,21 @@ def _check_declaration(study: Declaration) -> None:
     _check_options(study)
     _check_types(study)
     if not study.objective or len(study.objective) != len(study.direction):
-        raise StudyError("each objective has its direction", f"{study.objective} and {study.direction}")
+        raise StudyError(
+            f"Each objective needs a direction of its own: {study.objective} and {study.direction} differ in number."
+        )
     for direction in study.direction:
         if direction not in ("minimize", "maximize"):
-            raise StudyError("a direction is minimize or maximize", repr(direction))
+            raise StudyError(f'A direction must be "minimize" or "maximize", not {direction!r}.')
     if len(study.objective) > 1 and prunes(study.pruner):
         raise StudyError(
-            "a study with several objectives cannot prune",
-            f"pruner {study.pruner!r}",
-            "use --pruner nop, or one objective",
+            f"A study with several objectives cannot prune, and its pruner is {study.pruner!r}.",
+            "Use --pruner nop, or one objective.",
         )
     if study.value not in ("best", "last"):
         raise StudyError(f'A study\'s result must be "best" or "last", not {study.value!r}.')
     if study.precision not in ("auto", None):
-        raise StudyError("precision is auto or None", repr(study.precision))
+        raise StudyError(f'precision must be "auto" or None, not {study.precision!r}.')
 
 
 def _check_options(study: Declaration) -> None:
@@ -165,6 +166,6 @@ def _check_types(study: Declaration) -> None:
     """Refuse what is of another type than it must be, before anything is asked of it."""
     for name in ("objective", "direction"):
         if not all(isinstance(text, str) for text in getattr(study, name)):
-            raise StudyError(f"a study's {name} is text, or a list of texts", repr(getattr(study, name)))
+            raise StudyError(f"A study's {name} must be text, or a list of texts, not {getattr(study, name)!r}.")
     if not all(isinstance(text, str) for pair in study.short.items() for text in pair):
-        raise StudyError("short is a dict of keys for run names by parameter", repr(study.short))
+        raise StudyError(f"short must be a dict from parameter names to keys for run names, not {study.short!r}.")

@@ -1,53 +1,69 @@
-"""The errors a user can cause: one line each, made of the rule, what was got, and what to do.
+"""The errors that a user can cause: what happened, in a sentence, and what to do about it.
 
-The command line prints such an error as that one line and exits with status 2. Every other exception is a fault of ours
-and keeps its traceback.
+The command line prints such an error in a line or two and exits with status 2. Every other exception is a fault of
+sweep and keeps its traceback.
 """
 
 import errno
+import itertools
 
 from sweep.words import plain
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What an `OSError` says by its `errno` where there is no room on the disk, or for this user."""
+"""The `errno` of an `OSError` when the disk, or this user's quota, is full."""
+
+
+_PREFIX = "sweep: "
+_INDENT = " " * len(_PREFIX)
 
 
 class SweepError(Exception):
-    """Something a user gave or asked for that cannot be.
+    """Something that a user gave or asked for is impossible. As text it is the message and the hint, in one line.
 
     Args:
-        rule: what must hold, as a sentence without its full stop.
-        got: what was found instead, if that helps.
-        remedy: what to do about it, if there is something to do.
+        message: what happened, as a sentence in the words of the person who typed it.
+        hint: what to do about it, as a sentence or as a command; None where there is nothing to advise.
     """
 
-    def __init__(self, rule: str, got: str | None = None, remedy: str | None = None) -> None:
-        rule, got, remedy = plain(rule), got and plain(got), remedy and plain(remedy)
-        self.rule = rule
-        self.got = got
-        self.remedy = remedy
-        line = rule if got is None else f"{rule}: got {got}"
-        between = " " if line.endswith((".", "?", "!")) else "; "
-        super().__init__(line if remedy is None else f"{line}{between}{remedy}")
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        self.message = plain(message)
+        self.hint = plain(hint) if hint else None
+        super().__init__(" ".join(filter(None, (self.message, self.hint))))
+
+
+def printed(error: SweepError) -> str:
+    """An error as a terminal shows it: what happened, and what to do about it on a line of its own."""
+    hint = f"\n{_INDENT}{error.hint}" if error.hint else ""
+    return f"{_PREFIX}{error.message}{hint}"
+
+
+def last_words(output: str) -> str:
+    """What a process of sweep printed last, in a line: its error with the hint, else its last line; may be empty."""
+    lines = output.strip().splitlines() or [""]
+    first = max((place for place, line in enumerate(lines) if line.startswith(_PREFIX)), default=len(lines) - 1)
+    hint = itertools.takewhile(lambda line: line.startswith(_INDENT), lines[first + 1 :])
+    return " ".join([lines[first].removeprefix(_PREFIX), *(line.strip() for line in hint)])
 
 
 class StudyError(SweepError):
-    """A study, its file, its search space or its objective is not as it must be."""
+    """A study, its file, its search space or its objective is invalid."""
 
 
 class RunNameError(SweepError):
-    """A text is no run name, or parameters cannot be encoded in one."""
+    """A text is not a run name, or parameters cannot be encoded in one."""
 
 
 class FilterError(SweepError):
-    """A pattern is no regular expression; `position` is the offending character's index, from 0, where known."""
+    """A filter or a condition is invalid.
 
-    def __init__(
-        self, rule: str, got: str | None = None, remedy: str | None = None, *, position: int | None = None
-    ) -> None:
-        super().__init__(rule, got, remedy)
+    Args:
+        position: the index of the offending character, from 0; None where no character is to blame.
+    """
+
+    def __init__(self, message: str, hint: str | None = None, *, position: int | None = None) -> None:
+        super().__init__(message, hint)
         self.position = position
 
 
 class StoreError(SweepError):
-    """The database cannot be opened, is not ours, or holds something else than what was asked for."""
+    """The database cannot be opened, is not sweep's, or does not hold what was asked for."""

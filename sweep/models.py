@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.control.folder import databases
-from sweep.errors import StoreError, StudyError, SweepError
+from sweep.errors import StoreError, StudyError, SweepError, printed
 from sweep.names import format_number
 from sweep.rundir import kept_trainings, weights_file
 from sweep.snapshot import Snapshot
@@ -62,7 +62,7 @@ class Kept:
             StudyError: no database is known to have it.
         """
         if self.study is None or self.run is None:
-            raise StudyError(f"No database is known to have {self.name}.", remedy="Name it with storage=.")
+            raise StudyError(f"No database is known to have {self.name}.", hint="Name it with storage=.")
         return self.study, self.run
 
     def training(self, wanted: int | str | None) -> int:
@@ -81,7 +81,7 @@ class Kept:
             if not numbers:
                 labels = ", ".join(repr(one.label) for one in trainings if one.label is not None)
                 raise StudyError(
-                    f"{self.name} has no training labelled {wanted!r}.", remedy=f"Its labels are {labels or 'none'}."
+                    f"{self.name} has no training labelled {wanted!r}.", hint=f"Its labels are {labels or 'none'}."
                 )
             number = numbers[-1]
         else:
@@ -89,7 +89,7 @@ class Kept:
         if count and not 0 <= number < count:
             raise StudyError(
                 f"{self.name} has {counted(count, 'training')}, so there is no training={wanted}.",
-                remedy=f"They are counted from 0 to {count - 1}.",
+                hint=f"They are counted from 0 to {count - 1}.",
             )
         self._check_kept(max(0, number))
         return max(0, number)
@@ -99,14 +99,14 @@ class Kept:
             return
         run = self.run
         if run is not None and run.state not in ("COMPLETE", "PRUNED", "FAIL"):
-            raise StudyError(f"{self.name} is {run.state}.", remedy="Its model can be loaded when it has ended.")
+            raise StudyError(f"{self.name} is {run.state}.", hint="Its model can be loaded when it has ended.")
         if run is not None and run.state == "FAIL":
-            raise StudyError(f"{self.name} failed, and a failed run keeps no model.", remedy=run.why)
+            raise StudyError(f"{self.name} failed, and a failed run keeps no model: {run.why}")
         if not self.directory.is_dir():
             raise StudyError(f"The directory of {self.name} is gone: {self.directory}.")
         raise StudyError(
             f"No weights of {self.name} are kept in {self.directory}.",
-            remedy="Those of each run are unless `sweep start --keep` says otherwise: best:N removes those of the "
+            hint="Those of each run are unless `sweep start --keep` says otherwise: best:N removes those of the "
             "others, none keeps none.",
         )
 
@@ -202,7 +202,7 @@ def _source_and_train(kept: Kept, study: StudyRecord) -> "tuple[Source, Callable
     if source.study is None:
         raise StudyError(
             f"No file of study {study.name} binds it to the name `study`, so its train is not known.",
-            remedy="Pass the function as train= to sweep.retrain, or a model as model= to sweep.load.",
+            hint="Pass the function as train= to sweep.retrain, or a model as model= to sweep.load.",
         )
     return source, source.study.train
 
@@ -301,11 +301,11 @@ def _named(store: Store, text: str) -> list[tuple[StudyRecord, RunRecord]]:
     if match := _RUN.fullmatch(text):
         return [find_run(store, match["run"], match["study"])]
     if store.find_study(text) is not None:
-        raise StudyError(f"{text} is a study.", remedy=f"Name one of its runs, for example {text}:best.")
+        raise StudyError(f"{text} is a study.", hint=f"Name one of its runs, for example {text}:best.")
     found = find_runs(store, store.studies(), text)
     if len(found) > 1:
         names = " or ".join(f"{study.name}:{text}" for study, _ in found)
-        raise StoreError(f"{len(found)} studies have a run {text}.", remedy=f"Name it {names}.")
+        raise StoreError(f"{len(found)} studies have a run {text}.", hint=f"Name it {names}.")
     return found or [find_run(store, text)]
 
 
@@ -349,7 +349,7 @@ def main() -> None:
         saved = save(kept.weights(number), kept.name, kept.source, Path(file))
         print(json.dumps({**saved, "notes": [*_of_several(kept, run, number), *saved["notes"]]}))
     except (SweepError, OSError) as error:
-        sys.exit(f"sweep: {error}")
+        sys.exit(printed(error) if isinstance(error, SweepError) else f"sweep: {error}")
 
 
 def _of_several(kept: Kept, run: str, number: int) -> list[str]:

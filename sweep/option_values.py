@@ -377,15 +377,16 @@ def read_sets(path: Path) -> list[dict[str, Any]]:
     Raises:
         StudyError: it holds nothing of that kind.
     """
-    rule = f"{path} must hold a JSON object of parameters, or a list of them"
     try:
         read = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise StudyError(rule, str(error)) from None
+        raise StudyError(f"{path} must hold a JSON object of parameters, or a list of them: {error}") from None
     sets = read if isinstance(read, list) else [read]
     found = [entry.get("params", entry) if isinstance(entry, dict) else entry for entry in sets]
     if not all(isinstance(entry, dict) for entry in found):
-        raise StudyError(rule, type(read).__name__)
+        raise StudyError(
+            f"{path} must hold a JSON object of parameters, or a list of them, not a {type(read).__name__}."
+        )
     return found
 
 

@@ -163,7 +163,7 @@ class Option:
         return line[self.flag] if isinstance(self.values, Flag) else self.read(line[self.flag])
 
     def _refusal(self, wrong: Unfit, named: str) -> StudyError:
-        return StudyError(f"{named} must be {self.values.expected}, not {wrong.shown}.", remedy=wrong.hint)
+        return StudyError(f"{named} must be {self.values.expected}, not {wrong.shown}.", hint=wrong.hint)
 
     def words(self, value: Any) -> list[tuple[str, str | None]]:
         """A value as a command line gives it: the option and its text each time, None for the text of a flag."""
@@ -221,6 +221,8 @@ RAY = "A Ray cluster (with --on ray)"
 SHOW = "This terminal"
 SERVICE = "A service"
 
+ON_A_NODE = "Start the study on a node of the cluster instead."
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -240,26 +242,30 @@ class Cluster:
 
     address: str | None = option(
         None, Values(), "The head of the cluster.", RAY, metavar="HOST:PORT", envvar="RAY_ADDRESS",
-        unset="Ray is started here",
+        unset="Ray is started here", ways=HERE, why=ON_A_NODE,
     )  # fmt: skip
-    cpus: float = option(1.0, Amount(), "Cores of a worker.", RAY, flag="--cpus-per-worker", metavar="N")
+    cpus: float = option(
+        1.0, Amount(), "Cores of a worker.", RAY, flag="--cpus-per-worker", metavar="N", ways=HERE, why=ON_A_NODE,
+    )  # fmt: skip
     gpus: float | None = option(
         None, Amount(), "GPUs of a worker, or part of one.", RAY, flag="--gpus-per-worker", metavar="N",
-        unset="1 where the cluster has some",
+        unset="1 where the cluster has some", ways=HERE, why=ON_A_NODE,
     )  # fmt: skip
     resources: Mapping[str, float] = option(
         {}, Amounts(), "Another resource that a worker takes of its node.", RAY, flag="--resource",
-        metavar="NAME=N",
+        metavar="NAME=N", ways=HERE, why=ON_A_NODE,
     )  # fmt: skip
     shared: bool = option(
         False, Flag(), "Refuse to start unless every node sees the log directory; otherwise workers bring their files.",
-        RAY, flag="--shared-logdir",
+        RAY, flag="--shared-logdir", ways=HERE, why=ON_A_NODE,
     )  # fmt: skip
-    dashboard: bool = option(False, Flag(), "Start Ray's dashboard too, where Ray is started here.", RAY)
+    dashboard: bool = option(
+        False, Flag(), "Start Ray's dashboard too, where Ray is started here.", RAY, ways=HERE, why=ON_A_NODE,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         if importlib.util.find_spec("ray") is None:
-            raise StudyError("--on ray needs Ray, which is not installed.", remedy="Run: pip install 'sweep[ray]'")
+            raise StudyError("--on ray needs Ray, which is not installed.", hint="Run: pip install 'sweep[ray]'")
         _settle(self)
         if self.dashboard and self.address is not None:
             raise StudyError("--dashboard applies only where Ray is started here, not with --address.")
@@ -376,7 +382,7 @@ class Settings:
     cluster: Cluster | None = option(  # noqa: RUF009
         None, Places(), "Where workers run: on this machine, or on a Ray cluster.", RAY, flag="--on",
         metavar="here|ray", unset="here", ways=HERE,
-        why="Start the study on a node of the cluster instead.",
+        why=ON_A_NODE,
     )  # fmt: skip
 
     names: bool = option(
@@ -403,9 +409,7 @@ class Settings:
     def __post_init__(self) -> None:
         _settle(self)
         if self.cluster is not None and (self.gpus is not None or self.per_gpu != 1):
-            raise StudyError(
-                "--gpus and --per-gpu apply to this machine only.", remedy="On Ray, use --gpus-per-worker."
-            )
+            raise StudyError("--gpus and --per-gpu apply to this machine only.", hint="On Ray, use --gpus-per-worker.")
         if self.cluster is not None and self.workers == 0:
             raise StudyError("--workers must be at least 1 on Ray, not 0.")
 
@@ -473,7 +477,7 @@ def from_command_line(line: Mapping[str, Any]) -> Settings:
         return Settings(**read)
     alone = [name for name, value in parts.items() if CLUSTER[name].envvar is None or value != CLUSTER[name].usual]
     if alone:
-        raise StudyError(f"{CLUSTER[alone[0]].flag} applies only to a Ray cluster.", remedy="Add --on ray.")
+        raise StudyError(f"{CLUSTER[alone[0]].flag} applies only to a Ray cluster.", hint="Add --on ray.")
     return Settings(**read)
 
 
@@ -500,7 +504,7 @@ def check_names(names: Iterable[str], way: Way) -> None:
         if name in OPTIONS:
             raise elsewhere(OPTIONS[name], way)
         hint = meant(name, offered) or f"The options are {', '.join(offered)}."
-        raise StudyError(f"No such option: {shown(name)[1:-1]}.", remedy=hint)
+        raise StudyError(f"No such option: {shown(name)[1:-1]}.", hint=hint)
 
 
 def elsewhere(option: Option, way: Way) -> StudyError:
@@ -508,8 +512,8 @@ def elsewhere(option: Option, way: Way) -> StudyError:
     if way == "python":
         return StudyError(f"{option.name} applies only to `sweep start`, not to study.run().")
     if way == "cli":
-        return StudyError(f"{option.flag} cannot be combined with --server.", remedy=option.why)
-    return StudyError(f"{option.name} cannot be set at a service.", remedy=option.why)
+        return StudyError(f"{option.flag} cannot be combined with --server.", hint=option.why)
+    return StudyError(f"{option.name} cannot be set at a service.", hint=option.why)
 
 
 def given(settings: Settings, way: Way | None = None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from sweep.declaration import versions
 from sweep.errors import StudyError
 
-PROTOCOL = 2
+PROTOCOL = 3
 
 
 def check_protocol(spoken: Any, theirs: Mapping[str, str]) -> None:
@@ -25,8 +25,9 @@ def check_protocol(spoken: Any, theirs: Mapping[str, str]) -> None:
         StudyError: it does not.
     """
     if spoken != PROTOCOL:
+        ours = versions().get("sweep", "?")
         raise StudyError(
-            f"a worker must speak the coordinator's protocol, {PROTOCOL} of sweep {versions().get('sweep', '?')}",
-            f"{spoken} of sweep {theirs.get('sweep', '?')}",
-            "install the same sweep on every node",
+            f"A worker has sweep {theirs.get('sweep', '?')} (protocol {spoken}), and the coordinator has sweep "
+            f"{ours} (protocol {PROTOCOL}).",
+            "Install the same version of sweep on every node.",
         )

@@ -6,9 +6,9 @@ from typing import Any
 import optuna
 from rich.console import Console
 
-from sweep.cli.choices import choose
 from sweep.cli.display import LiveDisplay, PlainDisplay
 from sweep.cli.output import console
+from sweep.cli.parameters import choose
 from sweep.control.opened import Opened
 from sweep.control.preview import preview, preview_here
 from sweep.control.start import start_file, start_here
@@ -25,7 +25,7 @@ def run_study(study: Study, **overrides: Any) -> optuna.Study:
     if here and settings.workers:
         raise StudyError(
             f"workers={settings.workers} needs a file that binds this study to the name `study`, for workers.",
-            remedy="Leave workers out to train in this process.",
+            hint="Leave workers out to train in this process.",
         )
     if here and settings.cluster is not None:
         raise StudyError("A cluster needs a file that binds this study to the name `study`, for workers to import.")

@@ -85,7 +85,7 @@ class Snapshot:
         for name, text in self.files.items():
             path = folder / name
             if not path.resolve().is_relative_to(folder.resolve()):
-                raise StudyError("a snapshot's files lie below its folder", repr(name))
+                raise StudyError(f"A file of the snapshot lies outside its folder: {name!r}.")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         if beside is not None and beside.is_dir():

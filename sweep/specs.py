@@ -135,7 +135,7 @@ def build(spec: Spec, seed: int | None) -> "BaseSampler":
     missing = [package for package in _PACKAGES.get(spec.name, ()) if importlib.util.find_spec(package) is None]
     if missing:
         packages = " and ".join(missing)
-        raise StudyError(f"The sampler {spec.name} needs {packages}.", remedy=f"Run pip install {' '.join(missing)}.")
+        raise StudyError(f"The sampler {spec.name} needs {packages}.", f"Run: pip install {' '.join(missing)}")
     arguments = {
         name: build(value, seed) if isinstance(value, Spec) else value for name, value in spec.settings.items()
     }
@@ -153,7 +153,7 @@ def _made(name: str, made: Any, arguments: Mapping[str, Any]) -> Any:
         try:
             return made(**arguments)
         except (ValueError, TypeError) as error:
-            raise StudyError(f"Optuna refuses the settings of {name}", str(error).rstrip(".")) from None
+            raise StudyError(f"Optuna refuses the settings of {name}: {str(error).rstrip('.')}.") from None
 
 
 def _expression(kind: Kind, text: str) -> ast.expr:
@@ -173,7 +173,7 @@ def _parse_node(kind: Kind, node: ast.expr) -> Spec | Rule:
     given: dict[str, ast.expr] = {}
     for keyword in call.keywords:
         if keyword.arg in given:
-            raise StudyError(f"{name} has the setting {keyword.arg} more than once.", remedy="Give it once.")
+            raise StudyError(f"{name} is given {keyword.arg} twice.")
         given[str(keyword.arg)] = keyword.value
     if name == "grid":
         return Spec(name, _grid(call.args, given))
@@ -195,14 +195,14 @@ def _name(kind: Kind, node: ast.expr) -> str:
     name = _ALIASES.get(name, name)
     if name not in names:
         nearest = difflib.get_close_matches(name, names, 1)
-        remedy = f"Did you mean {nearest[0]}? " if nearest else ""
+        meant = f"Did you mean {nearest[0]}? " if nearest else ""
         shown = head.id if len(head.id) <= LONGEST else f"{head.id[: LONGEST - 1]}…"
-        raise StudyError(f"No such {kind}: {shown}.", remedy=f"{remedy}The {kind}s are {', '.join(names)}.")
+        raise StudyError(f"No such {kind}: {shown}.", hint=f"{meant}The {kind}s are {', '.join(names)}.")
     return name
 
 
 def _malformed(kind: Kind, text: str) -> StudyError:
-    return StudyError(f"Not a {kind}: {text!r}.", remedy=f"Give its name and settings: for example {_EXAMPLE[kind]}")
+    return StudyError(f"A {kind} must be a name with settings, not {text!r}.", f"For example: {_EXAMPLE[kind]}")
 
 
 def _settings(name: str, made: Any, positional: list[ast.expr], given: dict[str, ast.expr]) -> dict[str, Any]:
@@ -211,21 +211,24 @@ def _settings(name: str, made: Any, positional: list[ast.expr], given: dict[str,
     offered = {setting: parameter for setting, parameter in signature.parameters.items() if _can_be_text(parameter)}
     there_are = f"Its settings are {', '.join(map(_shown, offered.values()))}." if offered else "It has no settings."
     if "seed" in given and name in SAMPLERS:
-        raise StudyError(f"The seed of {name} is the study's.", remedy="Give it as --seed, or as Study(seed=...).")
+        raise StudyError(
+            f"{name} cannot have a seed of its own ({ast.unparse(given['seed'])}), because it uses the study's.",
+            "Give it as --seed.",
+        )
     for setting in given:
         if setting not in offered:
             nearest = difflib.get_close_matches(setting, offered, 1)
             meant = f"Did you mean {nearest[0]}? " if nearest else ""
-            raise StudyError(f"{name} has no setting {setting}.", remedy=meant + there_are)
+            raise StudyError(f"{name} has no setting {setting}.", meant + there_are)
     try:
         bound = signature.bind_partial(*positional, **given)
     except TypeError as error:
-        raise StudyError(f"{name} does not take these settings: {error}.", remedy=there_are) from None
+        raise StudyError(f"{name} does not take these settings: {error}.", there_are) from None
     if not bound.arguments.keys() <= offered.keys():
-        raise StudyError(f"{name} does not take these settings: too many positional arguments.", remedy=there_are)
+        raise StudyError(f"{name} does not take these settings: too many positional arguments.", there_are)
     for setting, parameter in offered.items():
         if parameter.default is parameter.empty and setting not in bound.arguments:
-            raise StudyError(f"{name} needs the setting {setting}.", remedy=there_are)
+            raise StudyError(f"{name} needs the setting {setting}.", there_are)
     read = {setting: _value(name, offered[setting], node) for setting, node in bound.arguments.items()}
     return {setting: read.get(setting, parameter.default) for setting, parameter in offered.items()}
 
@@ -265,9 +268,9 @@ def _literal(name: str, node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        remedy = f"If it is text, write {ast.unparse(node)!r}." if isinstance(node, ast.Name) else None
-        rule = f"{name} must be a number, text in quotes, True, False or None, not {ast.unparse(node)}."
-        raise StudyError(rule, remedy=remedy) from None
+        hint = f"For text, write {ast.unparse(node)!r}." if isinstance(node, ast.Name) else None
+        message = f"{name} must be a number, text in quotes, True, False or None, not {ast.unparse(node)}."
+        raise StudyError(message, hint) from None
 
 
 def _grid(positional: list[ast.expr], given: dict[str, ast.expr]) -> dict[str, list[Any]]:
@@ -277,13 +280,12 @@ def _grid(positional: list[ast.expr], given: dict[str, ast.expr]) -> dict[str, l
         table = _literal("the search space of grid", node)
         if not isinstance(table, dict):
             raise StudyError(
-                f"grid takes its parameters by name, not {ast.unparse(node)}.",
-                remedy="Write them like this: grid(lr=[0.1, 0.01])",
+                f"grid takes its parameters by name, not {ast.unparse(node)}.", "For example: grid(lr=[0.1, 0.01])"
             )
         space.update(table)
     space.update({name: _literal(name, node) for name, node in given.items()})
     if not space:
-        raise StudyError("grid needs values to try.", remedy="For example: grid(lr=[0.1, 0.01], bs=[16, 32])")
+        raise StudyError("grid needs values to try.", "For example: grid(lr=[0.1, 0.01], bs=[16, 32])")
     for name, values in space.items():
         plain = isinstance(values, list | tuple) and all(
             v is None or type(v) in (bool, int, float, str) for v in values

@@ -5,6 +5,7 @@ everybody else has its `Declaration`.
 """
 
 import dataclasses
+import difflib
 import importlib.machinery
 import importlib.util
 import sys
@@ -19,6 +20,7 @@ from sweep.code import code_hash
 from sweep.declaration import Declaration, Value, commit, file_hash, versions
 from sweep.errors import StudyError, SweepError
 from sweep.options import describe
+from sweep.words import listed
 
 if TYPE_CHECKING:
     import optuna
@@ -81,9 +83,9 @@ class Study:
         enqueue: Sequence[Mapping[str, Value]] = (),
     ) -> None:
         if not callable(train):
-            raise StudyError("a study's first argument is the function that trains", repr(train))
+            raise StudyError(f"A study's first argument must be the function that trains, not {train!r}.")
         if not isinstance(short, Mapping | None):
-            raise StudyError("short is a dict of keys for run names by parameter", repr(short))
+            raise StudyError(f"short must be a dict from parameter names to keys for run names, not {short!r}.")
         if result is not None and value is not None and result != value:
             raise StudyError(f"result={result!r} and value={value!r} differ, and value is the former name of result.")
         objectives, directions = _as_list(objective), _as_list(direction)
@@ -152,9 +154,8 @@ class Study:
 
         if _loading:
             raise StudyError(
-                "study.run() is for the script itself, and workers import its file",
-                "a call of it when imported",
-                'put it under: if __name__ == "__main__":',
+                "study.run() was called while the file was being imported, and workers import it too.",
+                'Put the call under: if __name__ == "__main__":',
             )
         self._bind(_home(self))
         return run_study(self, **overrides)
@@ -180,9 +181,10 @@ def load(path: str | Path) -> Study:
     module = import_file(path)
     study = getattr(module, "study", None)
     if not isinstance(study, Study):
-        got = "no `study`" if study is None else f"a {type(study).__name__}"
+        got = "" if study is None else f", but a {type(study).__name__}"
         raise StudyError(
-            f"the study file {path} must bind a sweep.Study to `study`", got, "write: study = sweep.Study(...)"
+            f"The study file {path} does not bind a sweep.Study to the name `study`{got}.",
+            "Write: study = sweep.Study(...)",
         )
     study._bind(Path(str(module.__file__)))
     return study
@@ -199,7 +201,7 @@ def import_file(path: str | Path) -> ModuleType:
     name = f"sweep_study_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file, loader=_Uncached(name, str(file)))
     if spec is None or spec.loader is None:
-        raise StudyError("a study file is a Python file", str(path), "its name ends in .py")
+        raise StudyError(f"{path} is not a Python file.", "The name of a study file ends in .py.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     _loading.append(file)
@@ -208,7 +210,7 @@ def import_file(path: str | Path) -> ModuleType:
     except SweepError:
         raise
     except BaseException as error:
-        raise StudyError(f"the study file {path} must import", _where(error, file)) from error
+        raise StudyError(f"Cannot import the study file {path}: {_where(error, file)}") from error
     finally:
         _loading.remove(file)
     return module
@@ -222,21 +224,28 @@ def check_file(path: str | Path) -> Path:
     """
     file = Path(path)
     if not file.is_file():
-        raise StudyError("a study file must be there", f"no file {path}", _nearest_file(file))
+        raise StudyError(f"No such study file: {path}.", _nearest_file(file))
     if file.suffix != ".py":
-        raise StudyError("a study file is a Python file", str(path), "its name ends in .py")
+        raise StudyError(f"{path} is not a Python file.", "The name of a study file ends in .py.")
     try:
         compile(file.read_bytes(), str(path), "exec")
     except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None)
-        where = f"line {line}: {error.msg}" if isinstance(error, SyntaxError) else str(error)
-        raise StudyError(f"the study file {path} must be valid Python", where) from None
+        raise StudyError(f"The study file {path} is not valid Python: {syntax_problem(error)}.") from None
     return file.resolve()
 
 
+def syntax_problem(error: SyntaxError | ValueError) -> str:
+    """Why Python refuses to compile a file, with the line where it says so."""
+    return f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else str(error)
+
+
 def _nearest_file(file: Path) -> str | None:
-    there = sorted(file.parent.glob("*.py")) if file.parent.is_dir() else sorted(Path("studies").glob("*.py"))
-    return f"there is {', '.join(str(path) for path in there[:5])}" if there else None
+    folder = file.parent if any(file.parent.glob("*.py")) else Path("studies")
+    there = {path.name: str(path) for path in sorted(folder.glob("*.py"))}
+    near = difflib.get_close_matches(file.name, there, n=1) or (list(there) if len(there) == 1 else [])
+    if near:
+        return f"Did you mean {there[near[0]]}?"
+    return f"The files there are {listed(list(there.values()), 5)}." if there else None
 
 
 def _where(error: BaseException, file: Path) -> str:
@@ -252,7 +261,7 @@ def _as_list(value: str | Sequence[str]) -> list[str]:
 
 def _parameter_sets(several: Sequence[Mapping[str, Value]]) -> list[dict[str, Value]]:
     if isinstance(several, Mapping | str) or not all(isinstance(params, Mapping) for params in several):
-        raise StudyError("enqueue is a list of dicts, parameters by name", repr(several))
+        raise StudyError(f"enqueue must be a list of dicts from parameter names to values, not {several!r}.")
     return [dict(params) for params in several]
 
 

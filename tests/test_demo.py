@@ -120,10 +120,10 @@ def test_runs_were_pruned_and_failed_in_every_way(swept):
 def test_every_metric_of_every_epoch_is_the_stores(swept):
     """But for a learning rate that stays what its hyperparameter says, which has no scalar."""
     for trial in swept.trials:
-        assert [epoch["epoch"] for epoch in trial["epochs"]] == list(range(trial["epoch"]))
-        for metric in {name for epoch in trial["epochs"] for name in epoch} - {"epoch", "learning_rate"}:
+        assert [epoch["epoch_index"] for epoch in trial["epochs"]] == list(range(trial["epoch"]))
+        for metric in {name for epoch in trial["epochs"] for name in epoch} - {"epoch_index", "learning_rate"}:
             shown = swept.server.wait_for(lambda: swept.server.scalars(trial["name"], metric), bool)  # noqa: B023
-            kept = [(epoch["epoch"], epoch[metric]) for epoch in trial["epochs"]]
+            kept = [(epoch["epoch_index"], epoch[metric]) for epoch in trial["epochs"]]
             as_float32 = [(step, math.nan if value is None else float(np.float32(value))) for step, value in kept]
             np.testing.assert_array_equal(shown, as_float32, err_msg=f"{metric} of {trial['name']}")
 

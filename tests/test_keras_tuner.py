@@ -328,27 +328,28 @@ def test_the_space_is_written_as_keras_tuner_writes_it_and_read_back():
     [
         (
             lambda hp: hp.Float("momentum", 0.5, 0.99, sampling="reverse_log"),
-            "the sampling of hyperparameter momentum is linear or log: got 'reverse_log'; "
-            'sample its distance from max_value with "log"',
+            'The sampling of hyperparameter momentum must be "linear" or "log", not \'reverse_log\'. '
+            'Sample its distance from max_value with "log".',
         ),
         (
             lambda hp: hp.Int("units", 8, 64, sampling="LOG"),
-            "the sampling of hyperparameter units is linear or log: got 'LOG'",
+            'The sampling of hyperparameter units must be "linear" or "log", not \'LOG\'.',
         ),
-        (lambda hp: hp.Int("units", 8, 64, step=0), "the step of hyperparameter units is above 0: got 0"),
+        (lambda hp: hp.Int("units", 8, 64, step=0), "The step of hyperparameter units must be greater than 0, not 0."),
         (
             lambda hp: hp.Int("units", 8, 64, step=1, sampling="log"),
-            "hyperparameter units with log sampling has a min_value above 0 and a step above 1, which multiplies: "
-            "got min_value=8, step=1",
+            "With log sampling, hyperparameter units needs a min_value above 0 and a step above 1, which multiplies. "
+            "Got min_value=8, step=1.",
         ),
         (
             lambda hp: hp.Float("rate", 0, 1, step=10, sampling="log"),
-            "hyperparameter rate with log sampling has a min_value above 0 and a step above 1, which multiplies: "
-            "got min_value=0.0, step=10",
+            "With log sampling, hyperparameter rate needs a min_value above 0 and a step above 1, which multiplies. "
+            "Got min_value=0.0, step=10.",
         ),
         (
             lambda hp: hp.Int("units", 8, 64, parent_name="model", parent_values=["mlp"]),
-            "a parent hyperparameter comes before what depends on it: got model; there are: none",
+            "There is no hyperparameter model yet for another to depend on. "
+            "Define the parent first. So far there are: none.",
         ),
     ],
 )
@@ -359,7 +360,9 @@ def test_what_cannot_be_searched_is_refused_in_one_line(space, line):
 
 
 def test_what_does_not_build_is_refused():
-    with pytest.raises(StudyError, match=r"function build\(hp\), or has a method build\(hp\): got 'mlp'"):
+    with pytest.raises(
+        StudyError, match=r"Expected a function build\(hp\), or an object with a method build\(hp\), not 'mlp'"
+    ):
         sweep.from_keras_tuner("mlp", [], [], objective="val_loss", direction="minimize")
 
 
@@ -472,7 +475,9 @@ def test_a_hypermodels_fit_that_trains_nothing_is_refused(tmp_path, rows):
         def fit(self, hp, model, *args, **kwargs):
             return None
 
-    with pytest.raises(sweep.SweepError, match=r"fit calls model\.fit, or returns a number .* with val_loss: got None"):
+    with pytest.raises(
+        sweep.SweepError, match=r"fit must call model\.fit, or return a number .* with val_loss, not None"
+    ):
         run(tmp_path, Idle(), rows, trials=1)
 
 

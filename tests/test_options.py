@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 
 import sweep
 from sweep.cli import run as command
-from sweep.cli.starting import again
+from sweep.cli.start import again
 from sweep.errors import SweepError
 from sweep.options import (
     BROKEN,
@@ -30,6 +30,7 @@ from sweep.options import (
 )
 from sweep.options import given as what_was_given
 from sweep.serve.launcher import arguments
+from tests.refusals import refusal_of
 from tests.serve.asking import Client
 from tests.store_builder import build_store
 
@@ -203,11 +204,7 @@ def test_a_service_says_what_it_cannot_be_told(client, name):
 
 @pytest.mark.parametrize(
     "option",
-    [
-        option
-        for option in command_line()
-        if option.flag != "--server" and (option in CLUSTER.values() or "api" not in option.ways)
-    ],
+    [option for option in command_line() if option.flag != "--server" and "api" not in option.ways],
     ids=lambda option: option.flag,
 )
 def test_the_command_line_says_what_it_cannot_tell_a_service(monkeypatch, capsys, option):
@@ -218,7 +215,7 @@ def test_the_command_line_says_what_it_cannot_tell_a_service(monkeypatch, capsys
     if option in CLUSTER.values():
         line += ["--on", "ray"]
     assert command(["start", "fine.py", *line]) == 2
-    said = capsys.readouterr().err
+    said = refusal_of(capsys.readouterr().err)
     assert re.match(rf"sweep: ({option.flag}|--on) cannot be combined with --server\. [A-Z]", said), said
 
 

@@ -100,9 +100,9 @@ def test_workers_for_a_study_that_no_file_binds_are_refused():
 def test_fixed_and_enqueued_parameters_are_checked_against_the_search_space(tmp_path, workers):
     say = "except sweep.SweepError as error:\n        print(error)"
     for arguments, message in (
-        ("fixed={'ofset': 1}", "'ofset'; did you mean offset?"),
-        ("fixed={'offset': 9}", "offset is one of [1, 3]: got 9"),
-        ("enqueue=[{'x': 2.0}]", "x is one of [0.0, 1.0]: got 2.0"),
+        ("fixed={'ofset': 1}", "The study has no parameter 'ofset'. Did you mean offset?"),
+        ("fixed={'offset': 9}", "offset cannot be 9. It must be one of [1, 3]."),
+        ("enqueue=[{'x': 2.0}]", "x cannot be 2.0. It must be one of [0.0, 1.0]."),
         ("setting=1", "No such option: setting. The options are trials, timeout"),
     ):
         tried = f"if __name__ == '__main__':\n    try:\n        study.run(workers={workers}, {arguments})\n    {say}\n"

@@ -93,6 +93,6 @@ def test_a_file_that_is_linked_to_counts_as_one_beside_the_study(study, tmp_path
 
 def test_a_path_that_leads_out_of_the_folder_is_refused(tmp_path):
     (tmp_path / "in").mkdir()
-    with pytest.raises(StudyError, match="below its folder"):
+    with pytest.raises(StudyError, match="lies outside its folder"):
         Snapshot("../out.py", {"../out.py": ""}).lay_out(tmp_path / "in")
     assert not (tmp_path / "out.py").exists()

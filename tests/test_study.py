@@ -42,7 +42,7 @@ def test_a_declaration_has_what_is_needed_to_know_what_ran():
 def test_several_objectives_are_not_pruned_unless_somebody_says_so():
     two = {"objective": ["val_loss", "val_mae"], "direction": ["minimize", "minimize"]}
     assert declared(**two).pruner == "nop"
-    with pytest.raises(StudyError, match="several objectives cannot prune: got pruner 'median'"):
+    with pytest.raises(StudyError, match="several objectives cannot prune, and its pruner is 'median'"):
         declared(**two, pruner="median")
 
 
@@ -67,21 +67,21 @@ def test_any_callable_may_train():
         ({"timeout": 0}, "timeout must be a time above 0, such as .*, not 0"),
         ({"timeout": float("nan")}, "timeout must be a time above 0, such as .*, not nan"),
         ({"timeout": "1w"}, "timeout must be a time above 0, such as .*, not '1w'"),
-        ({"direction": "min"}, "a direction is minimize or maximize: got 'min'"),
-        ({"direction": ["minimize", "maximize"]}, "each objective has its direction"),
-        ({"objective": []}, "each objective has its direction"),
-        ({"objective": 3}, r"a study's objective is text, or a list of texts: got \[3\]"),
+        ({"direction": "min"}, 'A direction must be "minimize" or "maximize", not \'min\''),
+        ({"direction": ["minimize", "maximize"]}, "Each objective needs a direction of its own"),
+        ({"objective": []}, "Each objective needs a direction of its own"),
+        ({"objective": 3}, r"A study's objective must be text, or a list of texts, not \[3\]"),
         ({"name": "a/b"}, "name must be a name of up to 80 letters"),
         ({"name": "-x"}, "name must be a name of up to 80 letters"),
         ({"name": 3}, "name must be a name of up to 80 letters, .*, not 3"),
         ({"sampler": ["tpe"]}, r"sampler must be the name of a sampler, perhaps with settings, not \['tpe'\]"),
         ({"pruner": 1}, "pruner must be the name of a pruner, perhaps with settings, not 1"),
         ({"value": "first"}, 'A study\'s result must be "best" or "last", not \'first\''),
-        ({"precision": 3}, "precision is auto or None: got 3"),
-        ({"short": ["lr"]}, "short is a dict of keys"),
-        ({"short": {"learning_rate": 1}}, "short is a dict of keys"),
-        ({"enqueue": {"x": 1}}, "enqueue is a list of dicts"),
-        ({"enqueue": ["x=1"]}, "enqueue is a list of dicts"),
+        ({"precision": 3}, 'precision must be "auto" or None, not 3'),
+        ({"short": ["lr"]}, "short must be a dict from parameter names"),
+        ({"short": {"learning_rate": 1}}, "short must be a dict from parameter names"),
+        ({"enqueue": {"x": 1}}, "enqueue must be a list of dicts"),
+        ({"enqueue": ["x=1"]}, "enqueue must be a list of dicts"),
     ],
     ids=lambda value: value if isinstance(value, str) else str(value)[:40],
 )
@@ -92,7 +92,7 @@ def test_an_argument_that_cannot_be_is_refused_in_a_line(arguments, message):
 
 
 def test_what_does_not_train_is_refused():
-    with pytest.raises(StudyError, match="the function that trains: got 3"):
+    with pytest.raises(StudyError, match="the function that trains, not 3"):
         Study(3, objective="loss", direction="minimize")
 
 
@@ -104,12 +104,16 @@ def test_an_unknown_argument_is_pythons_own_error():
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("broken.py", "x = (", r"must be valid Python: got line 1"),
-        ("raises.py", "x = 1\nraise ValueError('no data')", r"must import: got ValueError: no data \(line 2\)"),
-        ("leaves.py", "import sys\nsys.exit(3)", r"must import: got SystemExit: 3 \(line 2\)"),
-        ("empty.py", "", r"must bind a sweep\.Study to `study`: got no `study`"),
-        ("other.py", "study = 3", r"must bind a sweep\.Study to `study`: got a int"),
-        ("study.txt", "", r"a study file is a Python file: got .*study\.txt"),
+        ("broken.py", "x = (", r"is not valid Python: line 1"),
+        (
+            "raises.py",
+            "x = 1\nraise ValueError('no data')",
+            r"Cannot import the study file .*: ValueError: no data \(line 2\)",
+        ),
+        ("leaves.py", "import sys\nsys.exit(3)", r"Cannot import the study file .*: SystemExit: 3 \(line 2\)"),
+        ("empty.py", "", r"does not bind a sweep\.Study to the name `study`\. Write"),
+        ("other.py", "study = 3", r"does not bind a sweep\.Study to the name `study`, but a int"),
+        ("study.txt", "", r"study\.txt is not a Python file"),
     ],
 )
 def test_a_file_that_is_no_study_file_is_refused(tmp_path, name, text, message):
@@ -120,7 +124,7 @@ def test_a_file_that_is_no_study_file_is_refused(tmp_path, name, text, message):
 
 def test_a_file_that_is_missing_is_refused_with_those_there_are(tmp_path):
     (tmp_path / "wine.py").write_text("")
-    with pytest.raises(StudyError, match=r"no file .*wnie\.py; there is .*wine\.py"):
+    with pytest.raises(StudyError, match=r"No such study file: .*wnie\.py\. Did you mean .*wine\.py\?"):
         load(tmp_path / "wnie.py")
 
 
@@ -140,7 +144,7 @@ def test_a_file_that_runs_its_study_when_imported_is_refused(tmp_path):
     file.write_text(
         "import sweep\nstudy = sweep.Study(lambda trial: 1.0, objective='loss', direction='minimize')\nstudy.run()\n"
     )
-    with pytest.raises(StudyError, match=r'put it under: if __name__ == "__main__":'):
+    with pytest.raises(StudyError, match=r'Put the call under: if __name__ == "__main__":'):
         load(file)
 
 

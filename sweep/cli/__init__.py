@@ -2,11 +2,11 @@
 
 import sys
 
-from sweep.errors import SweepError
+from sweep.errors import SweepError, printed
 
 
 def main() -> None:
-    """Run one command. An error of the user's is one line on stderr and exit status 2; others keep their traceback."""
+    """Run one command. A user's error is printed to stderr, with exit status 2; other errors keep their traceback."""
     sys.exit(run(sys.argv[1:]))
 
 
@@ -22,18 +22,20 @@ def run(arguments: list[str]) -> int:
     try:
         return app(arguments or ["--help"], prog_name="sweep", standalone_mode=False) or 0
     except SweepError as error:
-        print(f"sweep: {error}", file=sys.stderr)
+        print(printed(error), file=sys.stderr)
         return 2
     except typer.TyperException as error:
         return _usage_error(error)
     except typer.Abort:
-        print("sweep: nothing was done", file=sys.stderr)
+        print("sweep: Nothing was changed.", file=sys.stderr)
         return 1
 
 
 def _usage_error(error: Exception) -> int:
-    """Print what is wrong with a command line, in a line, and which help says how it is right."""
+    """Print what is wrong with a command line, and which command shows its help."""
     context = getattr(error, "ctx", None)
-    text = error.format_message().removesuffix(".")  # type: ignore[attr-defined]
-    print(f"sweep: {text}; see {context.command_path if context else 'sweep'} --help", file=sys.stderr)
+    text = error.format_message()  # type: ignore[attr-defined]
+    message = text if text.endswith((".", "?")) else f"{text}."
+    help = f"See: {context.command_path if context else 'sweep'} --help"
+    print(printed(SweepError(message, help)), file=sys.stderr)
     return int(getattr(error, "exit_code", 2))

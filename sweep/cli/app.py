@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import CompletionItem, TyperGroup  # type: ignore[attr-defined]  # CompletionItem
 
 HELP = """Hyperparameter sweeps for Keras, whose runs are named after what ran.
 
@@ -18,7 +18,7 @@ sweep serve --studies studies        all of it in a browser
 COMMANDS = {
     "start": "Train a study, or continue it.",
     "runs": "List a study's runs.",
-    "show": "Show one run whole.",
+    "show": "Show one run.",
     "best": "List a study's best runs.",
     "watch": "Watch a running study.",
     "studies": "List studies and how they stand.",
@@ -26,22 +26,19 @@ COMMANDS = {
     "export": "Write all trials as CSV or JSON.",
     "tensorboard": "Start TensorBoard, its filter set.",
     "prune": "Prune the running trials that match.",
-    "keep": "Shield a running trial from its pruner.",
-    "revive": "Go on with a run that was pruned by mistake.",
-    "rerun": "Train a run once more and compare.",
+    "protect": "Protect a running trial from its pruner.",
+    "revive": "Continue a run that was pruned by mistake.",
+    "rerun": "Train a run again and compare.",
     "stop": "Stop a running study.",
     "rm": "Remove a study.",
     "clean": "Remove files of runs that match.",
     "serve": "Show every study in a browser and over HTTP.",
-    "db": "Look after a database: upgrade, check, copy.",
+    "db": "Upgrade, check or copy a database.",
 }
-"""Each command with the first line of its help."""
+"""Each command with the first line of its help; the module of its name defines it."""
 
-MODULES = {
-    **dict.fromkeys(("tensorboard", "prune", "keep", "revive", "rerun", "stop"), "control"),
-    "rm": "clean",
-}
-"""The commands that are not in the module of their name."""
+FORMER = {"keep": "protect"}
+"""Former names of commands, which still work."""
 
 
 class Commands(TyperGroup):
@@ -53,6 +50,7 @@ class Commands(TyperGroup):
 
     def get_command(self, ctx: typer.Context, name: str) -> Any:  # type: ignore[override]  # noqa: ARG002
         """The command of that name, None if there is none."""
+        name = FORMER.get(name, name)
         return command(name) if name in COMMANDS else None
 
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ARG002
@@ -60,10 +58,15 @@ class Commands(TyperGroup):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def shell_complete(self, ctx: typer.Context, incomplete: str) -> list[Any]:  # type: ignore[override]
+        """The commands whose names begin with what was typed, and the options."""
+        found = [CompletionItem(name, help=about) for name, about in COMMANDS.items() if name.startswith(incomplete)]
+        return found + super(TyperGroup, self).shell_complete(ctx, incomplete)
+
 
 def command(name: str) -> Any:
     """The command of that name, from its module."""
-    module = import_module(f"sweep.cli.{MODULES.get(name, name)}")
+    module = import_module(f"sweep.cli.{name}")
     if hasattr(module, "app"):  # a group of commands
         return typer.main.get_group(module.app)
     alone = typer.Typer(rich_markup_mode=None, add_completion=False)

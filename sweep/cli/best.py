@@ -14,7 +14,7 @@ from sweep.cli.output import print_whole, remark, say
 from sweep.cli.tables import print_heading, print_json, print_runs
 from sweep.cli.target import named_study
 from sweep.commands import command
-from sweep.errors import SweepError
+from sweep.errors import SweepError, last_words
 from sweep.names import format_number
 from sweep.rundir import weights_files
 from sweep.store import Store
@@ -43,7 +43,10 @@ def best(
              sweep best diabetes --save model.keras
     """
     if save is not None and server is not None:
-        raise SweepError("--save reads a run's directory, which is where the study runs", "--server")
+        raise SweepError(
+            "--save cannot be combined with --server, because it reads the run's directory.",
+            "Run it on the machine that has the study's log directory.",
+        )
     with options.opened(options.place(storage, server)) as store:
         if save is not None:
             save_best(store, study, save)
@@ -70,7 +73,7 @@ def save_best(store: Store, name: str | None, file: str) -> None:
         SweepError: there is no complete run, it has kept no weights, or Keras cannot save the model so.
     """
     if not file.endswith((".keras", ".h5")):
-        raise SweepError(f"Keras saves a model as .keras or .h5, not as {file}.", remedy="Try --save model.keras.")
+        raise SweepError(f"Keras saves a model as .keras or .h5, not as {file}.", hint="Try --save model.keras.")
     study = named_study(store, name)
     ranked = rank(study, store.runs(study.study_id))
     if not ranked:
@@ -79,14 +82,13 @@ def save_best(store: Store, name: str | None, file: str) -> None:
     if best.directory is None or not weights_files(Path(best.directory)):
         raise SweepError(
             f"No weights of the best run, {best.name}, are kept.",
-            remedy="Those of each run are unless `sweep start --keep` says otherwise.",
+            hint="Those of each run are unless `sweep start --keep` says otherwise.",
         )
     line = [sys.executable, "-m", "sweep.models", f"{study.name}:{best.number}", file]
     there = {**os.environ, "SWEEP_STORAGE": store.url.render_as_string(hide_password=False)}
     done = subprocess.run(line, env=there, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        last = done.stderr.strip().rpartition("\n")[2].removeprefix("sweep: ")
-        raise SweepError(last)
+        raise SweepError(last_words(done.stderr))
     saved = json_module.loads(done.stdout.strip().rpartition("\n")[2])
     same = ", read back and predicting what it did in the study" if saved["checked"] else ""
     print_whole(f"{file} is the model of {best.name}, after epoch {saved['epoch'] + 1}{same}")

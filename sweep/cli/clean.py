@@ -1,38 +1,19 @@
-"""Commands that make room: rm, clean."""
+"""`sweep clean`: remove files of runs that have ended."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sweep.cli import options
-
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")]
-
-
-def rm(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study.", show_default=False)],
-    keep_files: Annotated[
-        bool, typer.Option("--keep-files", help="Remove it from the database alone; its folder stays.")
-    ] = False,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    storage: options.Storage = options.DEFAULT_STORAGE,
-    logdir: options.Logdir = options.DEFAULT_LOGDIR,
-    server: options.Server = None,
-) -> None:
-    """Remove a study.
-
-    Its trials go from the database, and its folder from the log directory. It must not be running. Where another
-    database has the study too, as after sweep db copy, the folder is that one's as well, and --keep-files leaves it.
-
-    \b
-    Example: sweep rm diabetes --dry-run
-    """
-    from sweep.cli.cleaning import remove_one
-
-    with options.opened(options.place(storage, server)) as store:
-        remove_one(store, study, logdir, keep_files=keep_files, yes=yes, dry_run=dry_run)
+from sweep.cli.output import confirm, print_whole, remark, say
+from sweep.cli.target import Target, find_target
+from sweep.control.disk import KINDS, bytes_of, files, remove
+from sweep.errors import SweepError
+from sweep.store import FINISHED, Store
+from sweep.view.cells import shown_size
+from sweep.words import counted
 
 
 def clean(
@@ -48,8 +29,8 @@ def clean(
             help="checkpoints, events or weights. Repeatable. [default: checkpoints and events]",
         ),
     ] = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
+    yes: options.Yes = False,
+    dry_run: options.DryRun = False,
     storage: options.Storage = options.DEFAULT_STORAGE,
 ) -> None:
     """Remove files of runs that match.
@@ -60,9 +41,42 @@ def clean(
     \b
     Example: sweep clean diabetes --where "state = 'pruned'" --dry-run
     """
-    from sweep.cli.cleaning import clean_runs
-    from sweep.cli.target import find_target
-
     with options.opened(storage) as store:
         target = find_target(store, study, pattern, filter)
         clean_runs(store, target, where, only or ["checkpoints", "events"], yes=yes, dry_run=dry_run)
+
+
+def clean_runs(
+    store: Store, target: Target, where: str | None, kinds: Sequence[str], *, yes: bool, dry_run: bool
+) -> None:
+    """Remove files of the runs that match and have ended.
+
+    Raises:
+        SweepError: there is neither pattern nor condition, a kind is none, or nobody can be asked.
+    """
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise SweepError(f"No such kind of file to clean: {', '.join(unknown)}.", f"Choose from {', '.join(KINDS)}.")
+    study = target.study
+    if target.pattern is None and where is None:
+        raise SweepError(
+            "Nothing to clean: give a pattern or --where.",
+            f"For example: sweep clean {study.name} --where \"state = 'pruned'\"",
+        )
+    runs = target.select(store, states=FINISHED, where=where).runs
+    found = {run.name: files(Path(run.directory), kinds) for run in runs if run.directory is not None}
+    found = {name: paths for name, paths in found.items() if paths}
+    total = sum(bytes_of(paths) for paths in found.values())
+    what = " and ".join(kinds)
+    if not found:
+        say(f"no ended run of {study.name} that matches has {what}")
+        return
+    for name, paths in found.items():
+        print_whole(f"{shown_size(bytes_of(paths)):>9}  {name}")
+    if dry_run:
+        remark(f"{what} of {counted(len(found), 'run')} would be removed, {shown_size(total)}")
+        return
+    confirm(f"Remove {what} of {counted(len(found), 'run')}, {shown_size(total)}?", yes=yes)
+    for paths in found.values():
+        remove(paths)
+    say(f"{shown_size(total)} are free again; the runs stay in the database")

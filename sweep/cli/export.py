@@ -51,7 +51,9 @@ def export_study(store: Store, name: str | None, form: str, output: str | None) 
     form = form.lower()
     if form not in FORMATS:
         near = difflib.get_close_matches(form, FORMATS, n=1)
-        raise SweepError("a format is csv, json or jsonl", repr(form), f"did you mean {near[0]}?" if near else None)
+        raise SweepError(
+            f"No such format: {form}.", f"Did you mean {near[0]}?" if near else f"Choose from {', '.join(FORMATS)}."
+        )
     study = named_study(store, name)
     if output is None or output == "-":
         write_study(store, study, form, sys.stdout)
@@ -64,5 +66,5 @@ def export_study(store: Store, name: str | None, form: str, output: str | None) 
         os.replace(unfinished, path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
-        raise SweepError(f"the file {output} must be one that can be written", error.strerror) from None
+        raise SweepError(f"Cannot write {output}: {error.strerror}.") from None
     say(f"{counted(count, 'trial')} of {study.name} in {output}")

@@ -1,4 +1,4 @@
-"""`sweep names`: what run names a study gives, before anything trains."""
+"""`sweep names`: the run names that a study gives, before anything trains."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -75,27 +75,13 @@ Where = Annotated[
         '"lr < 0.01 and val_mae < 0.6".',
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON (NaN and infinity are null).")]
-
-
-__all__ = [
-    "DEFAULT_LOGDIR",
-    "DEFAULT_STORAGE",
-    "Json",
-    "LogFormat",
-    "Logdir",
-    "Names",
-    "PatternArgument",
-    "PatternOption",
-    "Server",
-    "Storage",
-    "StudyName",
-    "Where",
-    "described",
-    "opened",
-    "place",
-    "typed",
+RunWords = Annotated[
+    list[str],
+    typer.Argument(metavar="[STUDY] RUN", help="The run: 17, t0017 or its full name.", show_default=False),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON (NaN and infinity are null).")]
 
 
 def place(storage: str, server: str | None) -> str:

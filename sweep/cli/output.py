@@ -97,6 +97,8 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        remedy = "add --yes, or --dry-run to look only"
-        raise SweepError("what cannot be undone is asked for", "no terminal to ask on", remedy)
+        raise SweepError(
+            "Refusing to go ahead without confirmation, because there is no terminal to ask on.",
+            "Pass --yes, or --dry-run to only look.",
+        )
     typer.confirm(question, abort=True)

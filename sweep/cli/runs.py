@@ -112,9 +112,7 @@ def with_finding(where: str | None, finding: str | None) -> str | None:
     if finding not in KINDS:
         near = difflib.get_close_matches(finding, KINDS, n=1, cutoff=0.4)
         raise SweepError(
-            "--finding names a finding",
-            repr(finding),
-            f"did you mean {near[0]}?" if near else f"one of {', '.join(KINDS)}",
+            f"No such finding: {finding}.", f"Did you mean {near[0]}?" if near else f"Choose from {', '.join(KINDS)}."
         )
     has = f"finding = '{finding}'"
     return f"({where}) and {has}" if where else has

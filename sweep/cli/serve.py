@@ -1,12 +1,30 @@
-"""`sweep serve`: the service."""
+"""`sweep serve`: the service, its token and its socket."""
 
+import errno
+import ipaddress
+import secrets
+import socket
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sweep.cli import options
+from sweep.cli.json_log import log_as_json
+from sweep.cli.output import print_whole, say
+from sweep.control.tensorboard import free_ports
+from sweep.errors import SweepError
+from sweep.options import OPTIONS
 
 DEFAULT_PORT = 8080
+SHORTEST_TOKEN = 16
+MOST_CONNECTIONS = 2000
+_LEAVE_SECONDS = 2
+_BACKLOG = 512
 
 
 def serve(
@@ -43,16 +61,135 @@ def serve(
     """Show every study in a browser and over HTTP.
 
     One page for all studies of a database: start them, watch them, filter, prune, compare, and see TensorBoard. Studies
-    go on when the service ends. Ctrl-C ends it.
+    keep running when the service ends. Ctrl-C ends it.
 
     \b
     Example: sweep serve --studies studies
              sweep serve --host 0.0.0.0 --studies studies     makes a token and prints it
     """
-    from sweep.cli.json_log import log_as_json
-    from sweep.cli.serving import Address, run_service
-    from sweep.options import OPTIONS
-
     if OPTIONS["log_format"].read(log_format) == "json":
         log_as_json()
     run_service(Address(host, port, allow_host or []), storage, logdir, studies, token)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the service listens, and further names under which it may be asked."""
+
+    host: str
+    port: int
+    names: Sequence[str] = ()
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether this machine alone can reach it."""
+        with suppress(ValueError):
+            return ipaddress.ip_address(self.host).is_loopback
+        return self.host == "localhost"
+
+    def hosts(self) -> frozenset[str]:
+        """The names and addresses that a request may name."""
+        from sweep.serve.settings import LOOPBACK
+
+        known = {*LOOPBACK, self.host.lower(), *(name.lower() for name in self.names)}
+        with suppress(ValueError):
+            if ipaddress.ip_address(self.host).is_unspecified:
+                known |= {socket.gethostname().lower(), *_own_addresses()}
+        return frozenset(known)
+
+    def url(self) -> str:
+        """The address to open in a browser here."""
+        with suppress(ValueError):
+            address = ipaddress.ip_address(self.host)
+            if address.is_unspecified:
+                return f"http://{socket.gethostname()}:{self.port}/"
+            if address.version == 6:
+                return f"http://[{self.host}]:{self.port}/"
+        return f"http://{self.host}:{self.port}/"
+
+
+def _own_addresses() -> set[str]:
+    import psutil
+
+    return {
+        address.address.partition("%")[0].lower()
+        for addresses in psutil.net_if_addrs().values()
+        for address in addresses
+        if address.family in (socket.AF_INET, socket.AF_INET6)
+    }
+
+
+def run_service(address: Address, storage: str, logdir: str, studies: str | None, token: str | None) -> None:
+    """Run the service until Ctrl-C.
+
+    Raises:
+        SweepError: a package, the folder of study files or the port is not there, the token is too short, or the
+            database cannot be opened.
+    """
+    try:
+        import uvicorn
+
+        from sweep.serve.app import create_app
+        from sweep.serve.settings import ServeSettings
+    except ModuleNotFoundError as error:
+        raise SweepError(
+            f"sweep serve needs a package that is not installed: {error.name}.", "Run: pip install 'sweep[serve]'"
+        ) from None
+    if studies is not None and not Path(studies).is_dir():
+        raise SweepError(f"No such folder of study files: {studies}.", "Choose another with --studies.")
+    shown = token or (None if address.is_loopback else secrets.token_urlsafe(32))
+    if shown is not None and (len(shown) < SHORTEST_TOKEN or not shown.isascii() or not shown.isprintable()):
+        raise SweepError(
+            f"The token must have at least {SHORTEST_TOKEN} characters, all of them printable ASCII.",
+            "Leave it out to have one made, or run: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+        )
+    settings = ServeSettings(
+        storage, Path(logdir).absolute(), Path(studies).absolute() if studies else None, shown, address.hosts()
+    )
+    with listen(address) as listening:
+        config = uvicorn.Config(
+            create_app(settings),
+            log_config=None,  # Python's, as it was set up
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws="none",
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=_LEAVE_SECONDS,
+        )
+        print_whole(f"sweep is at {address.url()}")
+        if shown is not None and token is None:
+            print_whole(f"the token, which is not shown again: {shown}")
+        sys.stdout.flush()
+        say("Press Ctrl-C to stop the service; running studies continue.")
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+def listen(address: Address) -> socket.socket:
+    """A socket at the address.
+
+    Raises:
+        SweepError: the port is taken, or the address is none of this machine.
+    """
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        listening = socket.socket(found[0][0], socket.SOCK_STREAM)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(found[0][4])
+            listening.listen(_BACKLOG)
+        except OSError:
+            listening.close()
+            raise
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            free = next(free_ports(address.port + 1), None)
+            raise SweepError(
+                f"Port {address.port} is in use by another process.",
+                f"Use --port {free}." if free is not None else "Use another --port.",
+            ) from None
+        said = error.strerror or str(error)
+        raise SweepError(f"Cannot listen at {address.host}: {said}.", "Use an address of this machine.") from None
+    return listening

@@ -47,7 +47,7 @@ def show(
     storage: options.Storage = options.DEFAULT_STORAGE,
     server: options.Server = None,
 ) -> None:
-    """Show one run whole.
+    """Show one run.
 
     What it trained with and how that differs from the best run, how it went and why it ended, and how to go on.
 

@@ -9,7 +9,10 @@ from sweep.errors import SweepError
 from sweep.store import RunRecord, Store, StudyRecord
 from sweep.view.runs import find_run
 from sweep.view.selection import Selected, Selection
-from sweep.view.studies import choose_study, is_running, study_state
+from sweep.view.studies import choose_study, is_running, nothing_to, study_state
+
+BY_HAND = "by hand"
+"""The reason of a command that a person gives."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def named_run(store: Store, words: Sequence[str]) -> tuple[StudyRecord, RunRecor
         StoreError: there is no such run, or one in each of several studies.
     """
     if len(words) > 2:
-        raise SweepError("a run is named by itself, or after its study", " ".join(words))
+        raise SweepError(f"Too many arguments: {' '.join(words)}.", "Give RUN, or STUDY RUN.")
     *study_names, text = words
     return find_run(store, text, study_names[0] if study_names else None)
 
@@ -72,7 +75,7 @@ def find_target(store: Store, first: str | None, second: str | None, option: str
         SweepError: two patterns were given, there is no such study, or none was named where there are several.
     """
     if second is not None and option is not None:
-        raise SweepError("a pattern is given once", f"{second!r} and --filter {option!r}")
+        raise SweepError(f"Two patterns given: {second!r} and --filter {option!r}.", "Give only one.")
     if first is None or second is not None or option is not None or store.find_study(first) is not None:
         return Target(named_study(store, first), second if second is not None else option)
     if len(store.studies()) != 1:
@@ -88,4 +91,4 @@ def check_running(store: Store, study: StudyRecord, verb: str) -> None:
     """
     if not is_running(store, study):
         state = study_state(study, store.counts(study.study_id), running=False)
-        raise SweepError(f"a study must be running to {verb}", f"{study.name}, which is {state}")
+        raise SweepError(nothing_to(verb, study.name, state))

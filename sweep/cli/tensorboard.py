@@ -4,6 +4,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from sweep.cli import options
 from sweep.cli.output import print_whole, say
@@ -14,6 +17,43 @@ from sweep.store import Store
 from sweep.view.filters import compile_filter
 from sweep.view.tensorboard import SELECTS_ALL, for_case_sensitive_tabs, links, pins
 from sweep.words import counted
+
+DEFAULT_PORT = 6006
+"""The port that TensorBoard usually listens on."""
+
+
+def tensorboard(
+    study: options.StudyName = None,
+    pattern: options.PatternArgument = None,
+    filter: options.PatternOption = None,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, metavar="PORT", help="The port, or the next free one.")
+    ] = DEFAULT_PORT,
+    logdir: Annotated[
+        str | None,
+        typer.Option(
+            "--logdir",
+            metavar="DIR",
+            show_default=False,
+            help="The log directory, if it is not where the database says; without a study DIR itself is shown.",
+        ),
+    ] = None,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+    server: options.Server = None,
+) -> None:
+    """Start TensorBoard, its filter set.
+
+    It shows the study's log directory on localhost. The links lead to the runs that match, and are printed once the
+    runs are loaded. Ctrl-C ends it. With --server the links lead to the TensorBoard of the service.
+
+    \b
+    Example: sweep tensorboard diabetes '^dnn'
+    """
+    if server is not None:
+        with options.opened(server) as store:
+            show_served(store, server, study, pattern, filter)
+        return
+    run_board(find_board(study, pattern, filter, logdir, storage), port)
 
 
 @dataclass(frozen=True)
@@ -47,7 +87,7 @@ def find_board(first: str | None, second: str | None, option: str | None, logdir
 
 def _in_directory(logdir: Path, first: str | None, second: str | None, option: str | None) -> Board:
     if second is not None and option is not None:
-        raise SweepError("a pattern is given once", f"{second!r} and --filter {option!r}")
+        raise SweepError(f"Two patterns given: {second!r} and --filter {option!r}.", "Give only one.")
     if first is None:
         return Board(logdir, option)
     if second is None and option is None and not (logdir / first).is_dir():
@@ -69,7 +109,7 @@ def run_board(board: Board, port: int) -> None:
         except KeyboardInterrupt:
             say("TensorBoard ended")
             return
-    raise SweepError("TensorBoard must go on until Ctrl-C", f"exit status {status}")
+    raise SweepError(f"TensorBoard ended by itself, with exit status {status}.")
 
 
 def show_served(store: Store, server: str, first: str | None, second: str | None, option: str | None) -> None:

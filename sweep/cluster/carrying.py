@@ -93,8 +93,8 @@ class Carrier:
                 lay(self._logdir, piece)
         except OSError as error:
             full = error.errno in DISK_FULL
-            rule = "a study needs room on the disk" if full else "the log directory must be one that can be written"
-            self._told.refuse(SweepError(rule, f"{error.strerror} at {error.filename or self._logdir}"))
+            message = "No room is left on the disk" if full else "Cannot write to the log directory"
+            self._told.refuse(SweepError(f"{message}: {error.strerror} at {error.filename or self._logdir}."))
             raise
 
     def _adapted(self, message: bytes, answer: bytes) -> bytes:

@@ -41,29 +41,36 @@ def _knock(address: str) -> None:
     """
     host, colon, port = address.rpartition(":")
     if "://" in address or not (host and colon and port.isdigit() and int(port) < 2**16):
-        raise SweepError("--address is HOST:PORT of the cluster's head", repr(address), "e.g. head.example.org:6379")
+        raise SweepError(
+            f"--address must be HOST:PORT of the cluster's head, not {address!r}.",
+            "For example: --address head.example.org:6379",
+        )
     try:
         socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
     except OSError as error:
-        got = f"{address}: {error.strerror or error}"
-        raise SweepError("the Ray cluster must be reached", got, "see that its head runs: ray status") from None
+        raise SweepError(
+            f"Cannot reach the Ray cluster at {address}: {error.strerror or error}.",
+            "Check that its head is running, with: ray status",
+        ) from None
 
 
 def _refusal(error: Exception, cluster: Cluster) -> SweepError:
-    """Why Ray could not be had, in a line."""
+    """The error that says why Ray cannot be used."""
     said = " ".join(f"{error} {error.__cause__ or ''}".split())
     kind = type(error).__name__
     where = cluster.address or "this machine"
     if kind == "AuthenticationError":
-        remedy = "give its token in RAY_AUTH_TOKEN or ~/.ray/auth_token, or set RAY_AUTH_MODE=disabled if it has none"
-        return SweepError(f"the Ray cluster at {where} must let you in", said.partition(". ")[0], remedy)
+        hint = "Give its token in RAY_AUTH_TOKEN or ~/.ray/auth_token, or set RAY_AUTH_MODE=disabled if it has none."
+        return SweepError(f"The Ray cluster at {where} refused access: {said.partition('. ')[0].rstrip('.')}.", hint)
     if "No node info found" in said:
-        remedy = f"run here first: ray start --address={where} --num-cpus=0"
-        return SweepError("sweep start --on ray runs on a node of the cluster", "no node on this machine", remedy)
+        hint = f"Run here first: ray start --address={where} --num-cpus=0"
+        return SweepError(
+            "This machine is not a node of the Ray cluster, and `sweep start --on ray` must run on one.", hint
+        )
     if "Failed to connect to" in said:
-        remedy = "see that it is the head of a Ray cluster, and that RAY_AUTH_TOKEN or ~/.ray/auth_token is its token"
-        return SweepError(f"the Ray cluster at {where} must let you in", str(error), remedy)
-    return SweepError(f"Ray must start or answer at {where}", f"{kind}: {said[:400]}")
+        hint = "Check that it is the head of a Ray cluster, and that RAY_AUTH_TOKEN or ~/.ray/auth_token is its token."
+        return SweepError(f"Cannot connect to the Ray cluster at {where}: {error}", hint)
+    return SweepError(f"Ray did not start or answer at {where}: {kind}: {said[:400]}")
 
 
 def nodes() -> list[Mapping[str, Any]]:

@@ -47,7 +47,7 @@ class Line:
 
     def refuse(self, error: SweepError) -> None:
         """Tell why the study cannot be, or go on."""
-        self.tell("refused", rule=error.rule, got=error.got, remedy=error.remedy)
+        self.tell("refused", message=error.message, hint=error.hint)
 
     def orders(self) -> Iterator[dict[str, Any]]:
         """What the coordinator wants, until it says that it was all, or is gone."""
@@ -132,9 +132,9 @@ def _check_seen(probe: Probe, logdir: Path) -> None:
     blind = [node["NodeManagerHostname"] for node, seen in zip(there, ray.get(asked), strict=True) if not seen]
     if blind:
         raise SweepError(
-            f"every node must see the log directory {logdir}, and write into it, with --shared-logdir",
-            f"{listed(blind)} without it",
-            "name a shared folder with --logdir, or leave --shared-logdir out: workers bring their files then",
+            f"--shared-logdir needs every node to see the log directory {logdir} and to write to it, but "
+            f"{listed(blind)} cannot.",
+            "Choose a shared folder with --logdir, or leave out --shared-logdir, so that workers send their files.",
         )
 
 

@@ -35,9 +35,8 @@ def pack(folder: Path, logdir: Path) -> bytes:
             size += path.stat().st_size
             if size > MOST:
                 raise SweepError(
-                    f"a study's folder is sent to the nodes, at most {MOST / 1e6:g} MB of it",
-                    f"more in {folder}",
-                    "have the study file in a folder of its own, and data on a path that all nodes see",
+                    f"Cannot send {folder} to the nodes: it holds more than {MOST / 1e6:g} MB.",
+                    "Put the study file in a folder of its own, and the data on a path that all nodes can read.",
                 )
             tar.add(path, path.relative_to(folder).as_posix())
     return archive.getvalue()
@@ -75,7 +74,7 @@ def _files(folder: Path, logdir: Path) -> Iterator[Path]:
             if below == logdir or (below / "pyvenv.cfg").exists() or _is_skipped(name):
                 folders.remove(name)
             elif below.is_symlink() and here.resolve().is_relative_to(below.resolve()):
-                raise SweepError("a study's folder is sent to the nodes", f"a link that leads back, {below}")
+                raise SweepError(f"Cannot send the study's folder to the nodes: the link {below} leads back into it.")
         yield from (here / name for name in sorted(names) if not _is_skipped(name) and (here / name).is_file())
 
 

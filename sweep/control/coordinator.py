@@ -87,7 +87,7 @@ class Coordinator:
         with self.lock:
             if self._opened is not None:
                 if declaration.hash != self.opened.declaration.hash:
-                    raise StudyError("a study file stays as it is while its study runs", "another", "start it again")
+                    raise StudyError("The study file changed while its study was running.", "Start the study again.")
                 return
             self._opened = open_study(declaration.at(self.file), self.settings, preview=self.preview)
             self._opened.snapshot = snapshot
@@ -293,7 +293,7 @@ class Coordinator:
         """A fault of ours: the study ends, and the error is raised where it was started."""
         with self.lock:
             self.crash = self.crash or error
-        self.refuse(SweepError("the coordinator failed", f"{type(error).__name__}: {error}"))
+        self.refuse(SweepError(f"The coordinator failed: {type(error).__name__}: {error}"))
         self.finished.set()  # a trial whose end failed would be waited for
 
     def running(self) -> dict[int, Live]:

@@ -38,9 +38,11 @@ def check_copy(source: Store, study: StudyRecord, names: Collection[str]) -> Non
         StudyError: its folder cannot be written.
     """
     if alive(source.owner(study.study_id)[0]):
-        raise StoreError("a study that is copied must not be running", study.name, f"stop it: sweep stop {study.name}")
+        raise StoreError(
+            f"Cannot copy study {study.name} while it is running.", f"Stop it first: sweep stop {study.name}"
+        )
     if study.name in names:
-        raise StoreError("a study is copied to where there is none of its name", study.name)
+        raise StoreError(f"The database to copy to already has a study {study.name}.")
     check_folder(Path(study.directory))
 
 

@@ -81,8 +81,8 @@ class Desk:
         live = self._coordinator.mine(worker, number)
         if live.named:
             raise StudyError(
-                "a parameter is suggested before sweep.fit begins, since the run is named after it",
-                f"{name!r} after it",
+                f"Parameter {name!r} was suggested after sweep.fit began, too late to be part of the run's name.",
+                "Suggest every parameter before sweep.fit.",
             )
         search = self._coordinator.opened.search
         try:
@@ -210,7 +210,7 @@ class Desk:
         """
         live, opened = self._coordinator.mine(worker, number), self._coordinator.opened
         if not 0 <= step < STEPS:
-            raise StudyError(f"a step is a whole number from 0 to {STEPS - 1}", repr(step))
+            raise StudyError(f"A step must be a whole number from 0 to {STEPS - 1}, not {step!r}.")
         if step in opened.search.frozen(live.trial).intermediate_values:
             return {}
         with self._coordinator.lock:
@@ -236,7 +236,7 @@ class Desk:
     def attribute(self, worker: str, number: int, kind: str, key: str, value: Any) -> dict[str, Any]:
         """A trial's user attribute, system attribute or constraint."""
         trial = self._coordinator.mine(worker, number).trial
-        check_text("an attribute's key", key)
+        check_text("An attribute's key", key)
         storage = self._coordinator.opened.search.storage
         if kind == "constraint":
             trial.set_constraint(key, value)

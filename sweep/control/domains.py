@@ -26,7 +26,9 @@ def check_text(what: str, text: str) -> None:
     """
     if not 0 < len(text) <= TEXT or storable(text) != text:
         got = repr(text) if len(text) <= TEXT else f"one of {len(text)} characters"
-        raise StudyError(f"{what} is a text of 1 to {TEXT} characters without NUL and unpaired surrogates", got)
+        raise StudyError(
+            f"{what} must be text of 1 to {TEXT} characters without NUL and unpaired surrogates, not {got}."
+        )
 
 
 def coerce(name: str, value: Value, distribution: BaseDistribution) -> Value:
@@ -43,7 +45,7 @@ def coerce(name: str, value: Value, distribution: BaseDistribution) -> Value:
     elif isinstance(value, int | float) and not isinstance(value, bool) and distribution._contains(float(value)):
         external: Value = distribution.to_external_repr(float(value))
         return external
-    raise StudyError(f"{name} is one of {describe(distribution)}", repr(value))
+    raise StudyError(f"{name} cannot be {value!r}. It must be one of {describe(distribution)}.")
 
 
 def fit(trial: FrozenTrial, space: Mapping[str, Sequence[str]]) -> FrozenTrial | None:
@@ -101,8 +103,8 @@ def known_parameter(name: str, space: Mapping[str, Any]) -> None:
     """
     if name not in space:
         near = difflib.get_close_matches(name, space, n=1, cutoff=0.5)
-        remedy = f"did you mean {near[0]}?" if near else f"there is {', '.join(space)}"
-        raise StudyError("a parameter must be one that the study suggests", repr(name), remedy)
+        hint = f"Did you mean {near[0]}?" if near else f"Its parameters are {', '.join(space)}."
+        raise StudyError(f"The study has no parameter {name!r}.", hint)
 
 
 def describe(distribution: BaseDistribution) -> str:

@@ -89,9 +89,8 @@ class Endings:
         if self._times < SAME_FAILURES:
             return None
         return StudyError(
-            f"{SAME_FAILURES} trials in a row failed alike, so the study has stopped",
-            run.reason,
-            f"see the traceback with: sweep show {run.number}",
+            f"The study has stopped, because {SAME_FAILURES} trials in a row failed in the same way: {run.reason}",
+            f"See the traceback with: sweep show {run.number}",
         )
 
 

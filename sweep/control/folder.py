@@ -43,9 +43,8 @@ class Hold:
         try:
             if not self._lock() and before.trains not in (place, None):
                 raise StudyError(
-                    "the studies of two databases do not train into one folder at once",
-                    f"{folder}, into which that in {_shown(folder, before.trains)} trains",
-                    "wait for its end, or name another folder with --logdir",
+                    f"The study of another database, {_shown(folder, before.trains)}, is training into {folder}.",
+                    "Wait until it ends, or choose another folder with --logdir.",
                 )
             _write(folder, replace(_with(before, place), trains=place))
         except StudyError:
@@ -145,4 +144,4 @@ def _write(folder: Path, now: _Mark) -> None:
 
 
 def _closed(folder: Path, got: str) -> StudyError:
-    return StudyError(f"the folder {folder} must be one that can be written, to note whose it is", got)
+    return StudyError(f"Cannot write to the folder {folder}, to note which database it belongs to: {got}.")

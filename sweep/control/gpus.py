@@ -35,15 +35,21 @@ def choose(wanted: Sequence[str] | None, say: Callable[[str], None], ask: Ask | 
     there = visible()
     unknown = [name for name in wanted or () if name not in there]
     if unknown:
-        have = f"there {'is' if len(there) == 1 else 'are'} {', '.join(there)}" if there else "there are none"
-        raise StudyError("a GPU must be one that may be seen", ", ".join(unknown), have)
+        raise StudyError(
+            f"No such GPU: {', '.join(unknown)}.",
+            f"Choose from {', '.join(there)}." if there else "This process can see no GPU.",
+        )
     chosen = list(wanted) if wanted is not None else there
     users = {name: pids for name, pids in used(ask or nvidia_smi).items() if name in chosen} if chosen else {}
     for name, pids in users.items():
         say(f"GPU {name} is left out: process {', '.join(map(str, pids))} is on it")
     free = [name for name in chosen if name not in users]
     if chosen and not free:
-        raise StudyError("a GPU must be free", f"others on {', '.join(chosen)}", "wait, or name another with --gpus")
+        in_use = f"GPU {chosen[0]} is in use" if len(chosen) == 1 else f"GPUs {', '.join(chosen)} are in use"
+        raise StudyError(
+            f"{in_use} by {'another process' if len(chosen) == 1 else 'other processes'}.",
+            "Wait, or choose another with --gpus.",
+        )
     return free
 
 

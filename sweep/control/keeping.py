@@ -26,7 +26,9 @@ class Keeping:
     def __init__(self, keep: str) -> None:
         best = _BEST.fullmatch(keep)
         if best is None and keep not in ("all", "none"):
-            raise StudyError("the weights to keep are best:N, all or none", repr(keep), "for example --keep best:5")
+            raise StudyError(
+                f"The weights to keep must be best:N, all or none, not {keep!r}.", "For example: --keep best:5"
+            )
         self.count = int(best[1]) if best is not None else None
         self._removed: set[int] = set()
 

@@ -48,8 +48,8 @@ def find_study(store: Store, name: str) -> StudyRecord | None:
         there = connection.execute(named).scalar_one_or_none()
     if there is not None and (record is None or record.study_id != there):
         raise StudyError(
-            f"{name} is a study of Optuna's in this database, which sweep did not start.",
-            remedy="Start yours under another name, with --name.",
+            f"Study {name} in this database was made with Optuna; sweep did not start it.",
+            "Start yours under another name, with --name.",
         )
     return record if there is not None else None
 
@@ -87,9 +87,8 @@ def create_study(
     except sa.exc.IntegrityError:
         there = store.find_study(name)
         raise StudyError(
-            "a study is created once",
-            f"{name}, which {there.owner if there and there.owner else 'another process'} has just created",
-            "start it again to go on with it",
+            f"Study {name} has just been created by {(there and there.owner) or 'another process'}.",
+            "Start it again to continue it.",
         ) from None
     return store.study(name)
 
@@ -109,7 +108,7 @@ def delete_study(store: Store, record: StudyRecord) -> None:
     """
     with store.engine.connect() as connection:
         if connection.execute(sa.select(studies.c.study_id).where(is_ours(record))).one_or_none() is None:
-            raise LeaseLost(f"study {record.name} must be ours to be deleted")
+            raise LeaseLost(f"Cannot delete study {record.name}: another coordinator has taken it.")
     url = store.url.render_as_string(hide_password=False)
     storage = optuna.storages.RDBStorage(url, skip_compatibility_check=True, skip_table_creation=True)
     try:
@@ -153,7 +152,6 @@ def _check_owner(store: Store, record: StudyRecord) -> None:
 
 def _taken(name: str, owner: Owner | None) -> StudyError:
     return StudyError(
-        f"a running study has one coordinator, and {name} has one",
-        str(owner or "another process"),
-        f"watch it with: sweep runs {name}; end it with: sweep stop {name}",
+        f"Study {name} is already running, in {owner or 'another process'}.",
+        f"Watch it with: sweep runs {name}; stop it with: sweep stop {name}",
     )

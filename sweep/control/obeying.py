@@ -19,7 +19,7 @@ def obey(coordinator: Coordinator, command: Command) -> None:
             live = coordinator.running().get(command.number)
             if live is not None and command.verb == "prune":
                 live.condemned = command.reason
-            elif live is not None and command.verb == "keep":
+            elif live is not None and command.verb in ("protect", "keep"):
                 live.shielded = True
 
 
@@ -36,4 +36,4 @@ def _revive(coordinator: Coordinator, number: int) -> None:
     with coordinator.changed:
         opened.grow(opened.budget + 1)
         coordinator.changed.notify_all()
-    coordinator.watcher.message(f"{run.name} will go on in a new trial")
+    coordinator.watcher.message(f"{run.name} will continue in a new trial")

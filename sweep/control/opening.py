@@ -36,7 +36,7 @@ def open_study(declaration: Declaration, settings: Settings, *, preview: bool = 
         declaration = _seeded(declaration, None)
         return Opened(declaration, settings, Search(declaration), Ledger(), preview=True)
     if len(declaration.objective) > 1 and Keeping(settings.keep).count is not None:
-        raise StudyError("the best runs are those of one objective", f"--keep {settings.keep}", "keep all or none")
+        raise StudyError(f"--keep {settings.keep} needs a study with one objective.", "Use --keep all or --keep none.")
     check_writable(Path(settings.logdir))
     store, record = _find(settings.storage, declaration.name)
     try:
@@ -89,7 +89,7 @@ def _open(declaration: Declaration, settings: Settings, store: Store | None, rec
             writer.release()
             raise
     search.enqueue(declaration.enqueue)
-    # A start that names runs has looked up their parameters by now: see `sweep.cli.choices`.
+    # A start that names runs has looked up their parameters by now: see `sweep.cli.parameters`.
     search.enqueue(cast("Sequence[Mapping[str, Value]]", settings.enqueue), again=True)
     return opened
 
@@ -117,7 +117,7 @@ def _check_same(record: StudyRecord, declaration: Declaration, settings: Setting
             raise StudyError(
                 f"Study {record.name} has the {part} {', '.join(before)}, and the study file now says "
                 f"{', '.join(now)}.",
-                remedy=new_study(declaration, settings, seeds=False),
+                hint=new_study(declaration, settings, seeds=False),
             )
 
 
@@ -130,7 +130,7 @@ def check_total(name: str, trials: int | None, done: int) -> None:
     if trials is not None and trials < done:
         raise StudyError(
             f"{name} already has {done} of its trials, and {trials} is fewer: the total counts earlier ones.",
-            remedy=f"Give more than {done} to train more, or another --name to begin anew.",
+            hint=f"Give more than {done} to train more, or another --name to begin anew.",
         )
 
 
@@ -166,5 +166,5 @@ def check_writable(directory: Path) -> None:
     except OSError as error:
         got = error.strerror or type(error).__name__
         raise StudyError(
-            f"the log directory {directory} must be one that can be written", got, "name another with --logdir"
+            f"Cannot write to the log directory {directory}: {got}.", "Choose another with --logdir."
         ) from None

@@ -110,8 +110,9 @@ def preview(file: str, *, examples: int = EXAMPLES, seconds: float | None = None
         executor.start()
         try:
             if not engaged.coordinator.finished.wait(seconds):
-                late = f"no example after {seconds:g} s"
-                engaged.coordinator.refuse(StudyError("a study's train comes to sweep.fit quickly", late))
+                engaged.coordinator.refuse(
+                    StudyError(f"The study's train function did not reach sweep.fit within {seconds:g} s.")
+                )
         finally:
             executor.close(5.0)
 

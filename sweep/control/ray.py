@@ -147,14 +147,13 @@ class OnRay:
                     self._say(news["text"])
                 else:
                     refused = True
-                    self._refuse(SweepError(news["rule"], news["got"], news["remedy"]))
+                    self._refuse(SweepError(news["message"], news["hint"]))
         if not (self._closed or refused):
             last = (self._folder / "driver.log").read_text(errors="replace").strip().rpartition("\n")[2]
             self._refuse(
                 SweepError(
-                    "a study on Ray needs its cluster",
-                    f"one that is lost ({last or 'its driver ended'})",
-                    "start the study again to go on, nothing is lost",
+                    f"Lost the Ray cluster: {last.rstrip('.') or 'its driver ended'}.",
+                    "Start the study again to continue. Nothing is lost.",
                 )
             )
         self._all_lost()

@@ -33,7 +33,10 @@ def remove_study(store: Store, study: StudyRecord, logdir: Path, *, keep_files: 
     with writing(store.engine) as connection:
         owner = store.owner(study.study_id)[0]
         if alive(owner):
-            raise StudyError("a study that is removed must not be running", f"{study.name}, which {owner} has")
+            raise StudyError(
+                f"Cannot remove study {study.name} while it is running, in {owner}.",
+                f"Stop it first: sweep stop {study.name}",
+            )
         _remove_rows(connection, study.study_id)
     if removed is None:
         with contextlib.suppress(StudyError):  # a folder that cannot be written goes on naming this database
@@ -55,9 +58,8 @@ def folder_to_remove(store: Store, study: StudyRecord, logdir: Path) -> Path | N
         return None
     if shared := others(folder, store.url):
         raise StudyError(
-            "a folder is removed with the last study that has it",
-            f"{folder}, which is also that of {study.name} in {', '.join(shared)}",
-            "remove it from this database alone with --keep-files",
+            f"Cannot remove {folder}: {' and '.join(shared)} also has study {study.name} in it.",
+            "To remove it from this database only, use --keep-files.",
         )
     return folder
 

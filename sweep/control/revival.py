@@ -43,7 +43,7 @@ def queue_revival(store: Store, study: StudyRecord, run: RunRecord) -> None:
         theirs = optuna.load_study(study_name=study.name, storage=storage)
         for trial in theirs.get_trials(deepcopy=False):
             if trial.user_attrs.get(REVIVES) == run.number:
-                raise StudyError(f"{run.name} is revived once already, by {format_number(trial.number)}.")
+                raise StudyError(f"{run.name} has already been revived, as {format_number(trial.number)}.")
         theirs.enqueue_trial(run.params, user_attrs={REVIVES: run.number})
     finally:
         storage.remove_session()

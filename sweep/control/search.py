@@ -220,7 +220,7 @@ class Search:
             StudyError: the study had another search space, a fixed or enqueued value is none of the domain's, or Optuna
                 refuses the domain.
         """
-        check_text("a parameter's name", name)
+        check_text("A parameter's name", name)
         self._check_agreed(name, distribution, self.frozen(trial).params)
         queued = self.frozen(trial).system_attrs.get("fixed_params", {})
         given = {**queued, **self.fixed}
@@ -237,7 +237,7 @@ class Search:
             with self._sampling:
                 trial._suggest(name, distribution)
         except ValueError as error:
-            raise StudyError(f"the domain of {name} must be one that Optuna takes", str(error)) from error
+            raise StudyError(f"Optuna does not accept the domain of {name}: {error}") from error
         value: Value = self.frozen(trial).params[name]  # as the domain has it: an enqueued 1 is 1.0
         with self._naming:
             self.keys.assign(name)
@@ -289,7 +289,7 @@ class Search:
         known = self._agreed.get(name)
         study = self.declaration.name
         if known is None:
-            raise StudyError(f"The trials of study {study} have no parameter {name}.", remedy=self._advise(params))
+            raise StudyError(f"The trials of study {study} have no parameter {name}.", hint=self._advise(params))
         text = distribution_to_json(distribution)
         if len(known) != 1 or text in known:  # with several, ranges depend on trials
             return
@@ -302,13 +302,13 @@ class Search:
             fits = {name} if self._has_value(name, distribution) else set()
             raise StudyError(
                 f"{name} is {was} in the trials of study {study}, and is now {now}.",
-                remedy=self._advise({*params, *fits}),
+                hint=self._advise({*params, *fits}),
             )
         if not self._widen:
             raise WiderSpace(
                 f"The range of {name} has grown: it is {describe(before)} in the trials of study {study}, and now "
                 f"{describe(distribution)}.",
-                remedy="To continue with the wider range, pass --yes (in Python, yes=True). "
+                hint="To continue with the wider range, pass --yes (in Python, yes=True). "
                 + self._advise({*params, name}),
             )
         with self._sampling:
@@ -343,7 +343,7 @@ class Search:
         if gone:
             raise StudyError(
                 f"The trials of study {self.declaration.name} have a parameter {gone[0]}, which is gone.",
-                remedy=self._advise(params),
+                hint=self._advise(params),
             )
         self.same_space = True
 

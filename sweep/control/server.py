@@ -94,11 +94,12 @@ class Server:
 
     def _answer(self, message: dict[str, Any]) -> dict[str, Any]:
         operation = message.pop("op")
-        if operation == "refused":
-            error = SweepError(message["rule"], message["got"], message["remedy"])
-            self._coordinator.refuse(error)
-            return {}
         try:
+            if operation == "refused":
+                if "message" not in message:  # as of another version, which comes before any hello
+                    check_protocol(None, {})
+                self._coordinator.refuse(SweepError(message["message"], message["hint"]))
+                return {}
             if operation == "hello":
                 theirs = message["declaration"].get("versions", {})
                 check_protocol(message.pop("protocol", None), theirs)
@@ -107,7 +108,7 @@ class Server:
             return {"fenced": str(error)}
         except SweepError as error:
             self._coordinator.refuse(error)
-            return {"error": {"rule": error.rule, "got": error.got, "remedy": error.remedy}}
+            return {"error": {"message": error.message, "hint": error.hint}}
         except Exception as error:
             _log.exception("the coordinator failed at a worker's message")
             self._coordinator.crashed(error)

@@ -69,8 +69,12 @@ class Engaged:
                 most = UNHEARD_LATER if coordinator.is_open and ending.killed else UNHEARD
                 if len(unheard) >= most or not (ending.killed or coordinator.is_open):
                     last = ending.output.strip().rpartition("\n")[2] or "nothing"
-                    got = f"one that {'was ' if ending.killed else ''}{ending.how}; it printed last: {last}"
-                    coordinator.refuse(SweepError("a worker must load the study file", got))
+                    coordinator.refuse(
+                        SweepError(
+                            "A worker could not load the study file: it "
+                            f"{'was ' if ending.killed else ''}{ending.how}, and last printed: {last}"
+                        )
+                    )
             return coordinator.error is None and coordinator.stopped is None and not coordinator.finished.is_set()
 
         return ended

@@ -49,7 +49,7 @@ class TensorBoard:
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise SweepError("a log directory must be a folder", f"{directory}: {error.strerror}") from None
+            raise SweepError(f"Cannot use {directory} as a log directory: {error.strerror}.") from None
         self._arguments = ["--logdir", str(directory), "--host", HOST, "--reload_interval", str(reload_seconds)]
         self._arguments += ["--path_prefix", prefix] if prefix else []
         self._arguments += [] if _raise_descriptors(len(event_files(directory))) else ["--load_fast", "false"]
@@ -74,8 +74,10 @@ class TensorBoard:
             self._log.seek(0)
             said = self._log.read().decode(errors="replace").strip().splitlines()
             if not any("in use" in line for line in said):
-                raise SweepError("TensorBoard must start", said[-1] if said else f"exit status {process.returncode}")
-        raise SweepError("a port must be free for TensorBoard", f"none from {first} on", "choose another with --port")
+                raise SweepError(
+                    f"TensorBoard did not start: {said[-1] if said else f'exit status {process.returncode}'}"
+                )
+        raise SweepError(f"No port is free for TensorBoard from {first} on.", "Choose another with --port.")
 
     def _spawn(self, port: int) -> subprocess.Popen[bytes]:
         self._log.truncate(0)

@@ -272,9 +272,8 @@ class StudyWriter:
         there = _file_identity(self.store.url) == self._file
         if not there or connection.execute(sa.update(studies).where(is_ours(self.record)).values(new)).rowcount != 1:
             raise LeaseLost(
-                f"the coordinator of study {self.record.name} must have its lease",
-                "a study that was deleted, or that another coordinator has taken",
-                "its workers are stopped; nothing was written over",
+                f"Study {self.record.name} was deleted, or another coordinator has taken it.",
+                "Its workers are stopped, and nothing was overwritten.",
             )
 
     def _write_attributes(self, connection: sa.Connection) -> Attributes:

@@ -60,7 +60,7 @@ def from_keras_tuner(
     """
     build_model = getattr(build, "build", build)
     if not callable(build_model):
-        raise StudyError("what is tuned is a function build(hp), or has a method build(hp)", repr(build))
+        raise StudyError(f"Expected a function build(hp), or an object with a method build(hp), not {build!r}.")
     given = {"validation_data": validation_data, "batch_size": batch_size}
     fit_settings = {name: value for name, value in given.items() if value is not None}
 
@@ -157,6 +157,6 @@ def _value(result: Any, values: list[float], objective: str) -> float:
         return float(result)
     if not values:
         raise StudyError(
-            f"a HyperModel's fit calls model.fit, or returns a number or a dict with {objective}", repr(result)
+            f"A HyperModel's fit must call model.fit, or return a number or a dict with {objective}, not {result!r}."
         )
     return values[-1]

@@ -265,7 +265,10 @@ class HyperParameters:
         parent = self._full(parent_name)
         if all(parameter.name != parent for parameter in self.space):
             known = ", ".join(sorted({parameter.name for parameter in self.space})) or "none"
-            raise StudyError("a parent hyperparameter comes before what depends on it", parent, f"there are: {known}")
+            raise StudyError(
+                f"There is no hyperparameter {parent} yet for another to depend on.",
+                f"Define the parent first. So far there are: {known}.",
+            )
         wanted = parent_values if isinstance(parent_values, (list, tuple)) else [parent_values]
         condition = Condition(parent, tuple(wanted))
         self.conditions.append(condition)
@@ -316,7 +319,7 @@ class HyperParameters:
         if any(condition.name == full_name for condition in conditions):
             raise StudyError(
                 f"Hyperparameter {full_name} depends on a parent of the same name.",
-                remedy="Give the child another name.",
+                hint="Give the child another name.",
             )
         active = self._hold(conditions)
         values = distribution() if distribution is not None and active and full_name not in self.values else None
@@ -369,15 +372,15 @@ def _numbers(kind: str, name: str, low: Number, high: Number, step: Number | Non
 
 def _is_log(name: str, sampling: str | None) -> bool:
     if sampling not in (None, "linear", "log"):
-        remedy = 'sample its distance from max_value with "log"' if sampling == "reverse_log" else None
-        raise StudyError(f"the sampling of hyperparameter {name} is linear or log", repr(sampling), remedy)
+        hint = 'Sample its distance from max_value with "log".' if sampling == "reverse_log" else None
+        raise StudyError(f'The sampling of hyperparameter {name} must be "linear" or "log", not {sampling!r}.', hint)
     return sampling == "log"
 
 
 def _last(name: str, low: Number, high: Number, step: Number) -> Number:
     """The greatest value that is whole steps above `low`; Optuna takes it too, and warns where it is not `high`."""
     if not step > 0:
-        raise StudyError(f"the step of hyperparameter {name} is above 0", repr(step))
+        raise StudyError(f"The step of hyperparameter {name} must be greater than 0, not {step!r}.")
     first, distance = Decimal(str(low)), Decimal(str(step))
     return type(low)(first + (Decimal(str(high)) - first) // distance * distance)
 
@@ -386,8 +389,8 @@ def _powers(name: str, low: Number, high: Number, step: Number) -> list[Number]:
     """`low`, `low * step`, `low * step**2` and so on up to `high`, each as its decimal reads."""
     if not (low > 0 and step > 1):
         raise StudyError(
-            f"hyperparameter {name} with log sampling has a min_value above 0 and a step above 1, which multiplies",
-            f"min_value={low!r}, step={step!r}",
+            f"With log sampling, hyperparameter {name} needs a min_value above 0 and a step above 1, which "
+            f"multiplies. Got min_value={low!r}, step={step!r}."
         )
     values, value = [], Decimal(str(low))
     while value <= Decimal(str(high)):

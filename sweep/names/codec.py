@@ -60,9 +60,9 @@ def encode(
             malformed.
     """
     if not 0 <= number < _MOST_TRIALS:
-        raise RunNameError("a trial number is 0 or more and has at most 19 digits", got=str(number))
+        raise RunNameError(f"A trial number must be at least 0 and have at most 19 digits, not {number}.")
     if architecture is not None and not _ARCHITECTURE.fullmatch(architecture):
-        raise RunNameError("an architecture is made of letters, digits and `_`, `.`, `+`", got=repr(architecture))
+        raise RunNameError(f"An architecture must consist of letters, digits, `_`, `.` and `+`, not {architecture!r}.")
     for name in params:
         keys.assign(name)
     keys.settle()
@@ -88,7 +88,7 @@ def _encode_field(name: str, value: Value, keys: KeyTable) -> str:
     try:
         return f"{keys.key(name)}={format_value(value)}"
     except RunNameError as error:
-        raise RunNameError(f"{error.rule} (parameter `{name}`)", error.got, error.remedy) from None
+        raise RunNameError(f"Parameter `{name}`: {error.message}", error.hint) from None
 
 
 def _encode_family(family: str) -> str:
@@ -131,7 +131,7 @@ def decode(name: str, keys: KeyTable | None = None) -> RunName:
             unless it is written out.
 
     Raises:
-        RunNameError: the text is no run name, or not one of a study with this key table: the place and the rule.
+        RunNameError: the text is no run name, or not one of a study with this key table: the message has the place.
     """
     return _Decoder(name, keys).decode()
 
@@ -147,19 +147,19 @@ class _Decoder:
         self._check_characters()
         tail = _NUMBER.search(self.name)
         if tail is None:
-            raise self._refusal("a run name ends with `-t` and a trial number of at least 4 digits", len(self.name))
+            raise self._refusal("A run name ends with `-t` and a trial number of at least 4 digits", len(self.name))
         digest = _DIGEST.search(self.name, endpos=tail.start())
         end = digest.start() if digest else tail.start()
         equals = list(_KEY_BEFORE_EQUALS.finditer(self.name, 0, end))
         head_end, *stops = [*(match.start() for match in equals), end]
         family, suggested, architecture = self._head(head_end)
         if digest and architecture:
-            raise self._refusal("a shortened run name has no architecture", digest.start() + 1)
+            raise self._refusal("A shortened run name has no architecture", digest.start() + 1)
         params: dict[str, Value] = {}
         for match, stop in zip(equals, stops, strict=True):
             parameter, value = self._field(match, stop)
             if parameter in params:
-                raise self._refusal("each key stands once in a run name", match.start() + 1, match.end() - 1)
+                raise self._refusal("A run name has each key once", match.start() + 1, match.end() - 1)
             params[parameter] = value
         if not digest:
             self._complete_family(params, family, suggested)
@@ -167,9 +167,9 @@ class _Decoder:
 
     def _check_characters(self) -> None:
         if illegal := _ILLEGAL.search(self.name, 0, MAX_BYTES):
-            raise self._refusal("a run name is made of [A-Za-z0-9._+=~-]", illegal.start(), illegal.end())
+            raise self._refusal("A run name consists of [A-Za-z0-9._+=~-]", illegal.start(), illegal.end())
         if len(self.name) > MAX_BYTES:
-            raise self._refusal(f"a run name is at most {MAX_BYTES} bytes long", MAX_BYTES)
+            raise self._refusal(f"A run name has at most {MAX_BYTES} bytes", MAX_BYTES)
 
     def _head(self, end: int) -> tuple[str, bool, str | None]:
         """The family, whether it may be a parameter's value, and the architecture."""
@@ -179,14 +179,16 @@ class _Decoder:
         try:
             family = "" if escaped == _EMPTY_FAMILY else unescape(escaped)
         except RunNameError as error:
-            raise self._refusal(error.rule, 0, len(text)) from None
+            raise self._refusal(error.message.rstrip("."), 0, len(text)) from None
         if _encode_family(family) != escaped:
-            raise self._refusal("a run name begins with a family, escaped in one way", 0, len(text))
+            raise self._refusal("A run name begins with a family, escaped the way sweep escapes it", 0, len(text))
         if more and not _ARCHITECTURE.fullmatch(more[0]):
-            raise self._refusal("an architecture follows the family", len(text) + 1, len(text) + 1 + len(more[0]))
+            raise self._refusal(
+                "Only an architecture can follow the family", len(text) + 1, len(text) + 1 + len(more[0])
+            )
         if len(more) > 1:
             start = len(text) + len(more[0]) + 2
-            raise self._refusal("after family and architecture comes `key=value`", start, end)
+            raise self._refusal("Only `key=value` can follow the family and the architecture", start, end)
         return family, suggested, more[0] if more else None
 
     def _field(self, match: re.Match[str], stop: int) -> tuple[str, Value]:
@@ -196,23 +198,26 @@ class _Decoder:
         try:
             parameter = self.keys.name(key) if self.keys is not None else key
         except RunNameError as error:
-            raise self._refusal(error.rule, start, match.end() - 1, error.remedy) from None
+            raise self._refusal(error.message.rstrip("."), start, match.end() - 1, error.hint) from None
         try:
             return parameter, parse_value(self.name[match.end() : stop])
         except RunNameError as error:
-            raise self._refusal(error.rule, match.end(), stop, error.remedy) from None
+            raise self._refusal(error.message.rstrip("."), match.end(), stop, error.hint) from None
 
     def _complete_family(self, params: dict[str, Value], family: str, suggested: bool) -> None:
         """Add the parameter called `family` where its value is the family."""
         implied = self.keys is not None and self.keys.implies_family
         if isinstance(params.get(FAMILY), str) and (implied or params[FAMILY] != family):
-            raise self._refusal("a string called `family` is the family, and written once", self.name.index("-family="))
+            raise self._refusal(
+                "A parameter `family` whose value is text is written as the family, and only there",
+                self.name.index("-family="),
+            )
         if not suggested and (FAMILY in params or not (implied or self.keys is None)):
-            raise self._refusal("`~` ends the family only of a trial without the parameter `family`", 0)
+            raise self._refusal("A family ends with `~` only where the trial has no parameter `family`", 0)
         if implied and suggested:
             params.setdefault(FAMILY, family)
 
-    def _refusal(self, rule: str, start: int, stop: int | None = None, remedy: str | None = None) -> RunNameError:
+    def _refusal(self, problem: str, start: int, stop: int | None = None, hint: str | None = None) -> RunNameError:
         found = self.name[start:stop][:MAX_BYTES]
         whole = self.name if len(self.name) <= MAX_BYTES else f"{self.name[:MAX_BYTES]}..."
-        return RunNameError(rule, f"{found!r} at character {start + 1} of {whole!r}", remedy)
+        return RunNameError(f"{problem}, at character {start + 1} of {whole!r}: {found!r}.", hint)

@@ -14,7 +14,7 @@ _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _STAYS = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,5}")
 # TensorBoard's narrow column hides a run's colour when a piece between hyphens is longer than this.
 _MAX_KEY = 18
-KEY_RULE = f"a key is at most {_MAX_KEY} of [A-Za-z0-9_.], and begins with a letter or `_`"
+KEY_RULE = f"A key consists of at most {_MAX_KEY} of [A-Za-z0-9_.] and begins with a letter or `_`"
 _WORD = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z]+[0-9]*|[0-9]+")
 _INDEXED = re.compile(r"(.+?)(?:_l|_layer_?|_block_?|_)?([0-9]{1,6})")
 
@@ -110,7 +110,7 @@ class KeyTable:
         if key or name != FAMILY:
             _check_key(name, key)
             if (other := self._names.setdefault(key.lower(), name)) != name:
-                raise RunNameError("a key stands for one parameter", got=f"{key!r} for `{other}` and `{name}`")
+                raise RunNameError(f"The key {key!r} stands for two parameters, `{other}` and `{name}`.")
         self._keys[name] = key
 
     def _check_short(self) -> None:
@@ -118,18 +118,18 @@ class KeyTable:
         for name, key in self._short.items():
             _check_key(name, key)
             if name == FAMILY:
-                raise RunNameError(f"`{FAMILY}` has no short key: its value is the family", got=repr(key))
+                raise RunNameError(
+                    f"`{FAMILY}` cannot have the short key {key!r}, because its value is written as the family."
+                )
             if self._keys.get(name, key) != key:
                 raise RunNameError(
-                    "a key once given stays",
-                    got=f"{key!r} for `{name}`, which is {self._keys[name]!r} in this study's run names",
-                    remedy="leave it as it is, or start the study under a new name",
+                    f"Cannot change the key of `{name}` to {key!r}: this study's run names have {self._keys[name]!r}.",
+                    "Leave it as it is, or start the study under a new name.",
                 )
             if (other := taken.setdefault(key.lower(), name)) != name:
                 raise RunNameError(
-                    "a key stands for one parameter",
-                    got=f"{key!r} for `{other}` and `{name}`",
-                    remedy=f"give `{name}` another short key",
+                    f"The key {key!r} stands for two parameters, `{other}` and `{name}`.",
+                    f"Give `{name}` another short key.",
                 )
 
     def assign(self, name: str) -> str:
@@ -162,7 +162,7 @@ class KeyTable:
             RunNameError: the parameter has none yet.
         """
         if name not in self._keys:
-            raise RunNameError("a parameter has a key once it was suggested", got=repr(name))
+            raise RunNameError(f"Parameter {name!r} has no key yet, because no trial has suggested it.")
         return self._keys[name] or FAMILY
 
     def name(self, key: str) -> str:
@@ -176,7 +176,7 @@ class KeyTable:
         name = self._names.get(key.lower())
         if name is None or self._keys[name] != key:
             known = ", ".join(self.key(name) for name in self.order(self._keys))
-            raise RunNameError("a key stands for a parameter of the study", got=repr(key), remedy=f"its keys: {known}")
+            raise RunNameError(f"No parameter of the study has the key {key!r}.", f"Its keys are {known}.")
         return name
 
     def as_dict(self) -> dict[str, str]:
@@ -207,9 +207,9 @@ def is_key(text: str) -> bool:
 
 def _check_key(name: str, key: str) -> None:
     if not (isinstance(key, str) and is_key(key)):
-        raise RunNameError(KEY_RULE, got=f"{key!r} for `{name}`")
+        raise RunNameError(f"{KEY_RULE}, so `{name}` cannot have {key!r}.")
     if key.lower() == FAMILY and name != FAMILY:
-        raise RunNameError(f"the key `{FAMILY}` is kept for the family", got=f"{key!r} for `{name}`")
+        raise RunNameError(f"`{name}` cannot have the key {key!r}, which is reserved for the family.")
 
 
 def _candidates(name: str) -> Iterator[str]:

@@ -37,5 +37,5 @@ def parts(name: str) -> list[Part]:
     ]
     end = "".join(f"-{part.text}" for part in behind)
     if not name.endswith(end):
-        raise RunNameError("a run name writes each value in one way", repr(name))
+        raise RunNameError(f"A value in run name {name!r} is not written the way sweep writes it.")
     return [Part("family", name.removesuffix(end)), *behind]

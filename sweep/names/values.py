@@ -55,9 +55,9 @@ def format_value(value: Value) -> str:
         text = escape(str.__str__(value))
         return f"~{ord(text[0]):02x}{text[1:]}" if text in _WORDS or _NUMBER.fullmatch(text) else text
     raise RunNameError(
-        "a value in a run name is None, a bool, an int, a float or a string",
-        got=f"{value!r} ({type(value).__name__})",
-        remedy="suggest its name as a string and look the value up",
+        f"A value in a run name must be None, a bool, an int, a float or a string, not {value!r} "
+        f"({type(value).__name__}).",
+        "Suggest its name as a string, and look the value up.",
     )
 
 
@@ -65,7 +65,7 @@ def _format_int(value: int) -> str:
     try:
         return str(value)
     except ValueError:  # Python turns only so many digits into text
-        raise RunNameError("an int in a run name has at most some thousands of digits") from None
+        raise RunNameError("An int of thousands of digits does not fit into a run name.") from None
 
 
 def _format_float(value: float) -> str:
@@ -86,7 +86,7 @@ def parse_value(text: str) -> Value:
     """The value whose text in a run name this is, with its type.
 
     Raises:
-        RunNameError: no value is written like this; where one is meant the remedy says how it is written.
+        RunNameError: no value is written like this; where a value is recognisable the hint says how to write it.
     """
     value: Value
     if text in _WORDS:
@@ -98,7 +98,7 @@ def parse_value(text: str) -> Value:
     else:
         value = unescape(text)
     if (written := format_value(value)) != text:
-        raise RunNameError("each value is written in one way", got=repr(text), remedy=f"write {written}")
+        raise RunNameError(f"{text!r} is not the way sweep writes this value.", f"Write {written}.")
     return value
 
 
@@ -106,7 +106,7 @@ def _parse_int(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise RunNameError("an int in a run name has at most some thousands of digits") from None
+        raise RunNameError("An int of thousands of digits does not fit into a run name.") from None
 
 
 def escape(text: str) -> str:
@@ -121,12 +121,14 @@ def unescape(text: str) -> str:
         RunNameError: a character should have been escaped, or the escaped bytes are not UTF-8.
     """
     if _TO_ESCAPE.search(_ESCAPE.sub("", text)):
-        raise RunNameError("what is not in [A-Za-z0-9._+-] is `~` and two digits of 0-9a-f a byte", got=repr(text))
+        raise RunNameError(
+            f"Characters outside [A-Za-z0-9._+-] must be escaped as `~` and two digits 0-9a-f for each byte: {text!r}."
+        )
     raw = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
     try:
         return raw.encode("latin-1").decode("utf-8", "surrogatepass")
     except UnicodeError:
-        raise RunNameError("escaped bytes are UTF-8", got=repr(text)) from None
+        raise RunNameError(f"The escaped bytes are not UTF-8: {text!r}.") from None
 
 
 def _bytes(text: str) -> bytes:
@@ -167,16 +169,16 @@ def check_choices(name: str, choices: Sequence[object]) -> None:
     for choice in choices:
         if choice is not None and not isinstance(choice, bool | int | float | str):
             raise StudyError(
-                f"the choices of `{name}` are each None, a bool, an int, a float or a string",
-                got=f"{choice!r} ({type(choice).__name__})",
-                remedy="suggest its name as a string and look the value up",
+                f"Each choice of `{name}` must be None, a bool, an int, a float or a string, not {choice!r} "
+                f"({type(choice).__name__}).",
+                "Suggest its name as a string, and look the value up.",
             )
         text = format_value(choice)
         same = math.nan if choice != choice else choice  # Optuna takes every NaN for the same
         other, other_text = first_of.setdefault(same, (choice, text))
         if text != other_text:
             raise StudyError(
-                f"the choices of `{name}` differ as Optuna compares them (1 == True == 1.0)",
-                got=f"{other!r} and {choice!r}",
-                remedy="give one type of value, or strings",
+                f"Optuna cannot tell the choices {other!r} and {choice!r} of `{name}` apart, because it compares "
+                "them with ==.",
+                "Use values of one type, or strings.",
             )

@@ -77,7 +77,9 @@ class Gate:
                 await self._app(scope, _replay(body, receive), send)
                 return
             problem = problems.document(
-                413, f"the body of a request has at most {LARGEST_BODY} bytes", "a larger one", "send less"
+                413,
+                f"The request is larger than {LARGEST_BODY} bytes, which is the most that is accepted.",
+                "Send less.",
             )
         headers = {"www-authenticate": "Bearer"} if problem["status"] == 401 else None
         if problem["status"] == 401 and _is_page(scope):
@@ -91,13 +93,17 @@ class Gate:
         host = headers.get("host", "")
         if len(headers.getlist("host")) != 1 or host_name(host) not in self._settings.hosts:
             return problems.document(
-                403, "a request names this host", repr(host), "allow another name with sweep serve --allow-host NAME"
+                403,
+                f"This service does not answer under the name {host!r}.",
+                "Allow the name with: sweep serve --allow-host NAME",
             )
         if scope["method"] not in SAFE_METHODS and not _same_site(headers, host):
-            return problems.document(403, "what changes something is asked from this site", headers.get("origin"))
+            return problems.document(
+                403, f"This request changes something and comes from another site, {headers.get('origin')}."
+            )
         if not self._may(scope, headers):
             return problems.document(
-                401, "a token is needed", None, f"log in at {LOGIN}, or send Authorization: Bearer"
+                401, "This service needs a token.", f"Log in at {LOGIN}, or send Authorization: Bearer TOKEN."
             )
         return None
 

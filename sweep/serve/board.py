@@ -82,7 +82,10 @@ class Boards:
             if board is None or not board.running.alive:
                 await self.stop(study.study_id)
                 if self.running >= MOST:
-                    raise Busy(f"at most {MOST} TensorBoards run at once", str(self.running), "try again later")
+                    raise Busy(
+                        f"This service already runs {self.running} TensorBoards, which is the most it can.",
+                        "Try again later.",
+                    )
                 port = FIRST_PORT + study.study_id % 1000
                 started = await run_in_threadpool(
                     TensorBoard, Path(study.directory), port, prefix=f"/tensorboard/{study.name}"
@@ -119,7 +122,7 @@ class Boards:
         try:
             answer = await self._client.send(asked, stream=True)
         except httpx.HTTPError:
-            raise Busy("TensorBoard must answer", "an answer that did not come", "try again shortly") from None
+            raise Busy("TensorBoard did not answer.", "Try again shortly.") from None
         shown = {name: answer.headers[name] for name in _ANSWERED if name in answer.headers}
         shown["content-security-policy"] = framed(shown.get("content-security-policy", ""))
         return StreamingResponse(

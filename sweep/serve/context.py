@@ -59,7 +59,7 @@ class Service:
         """
         found = self.store.find_study(name) if name.isprintable() and len(name) <= 255 else None
         if found is None:
-            raise NotFound("a study must be one of the store's", repr(name), "GET /api/studies lists them")
+            raise NotFound(f"No such study: {name}.", "GET /api/studies lists them.")
         return found
 
     def run(self, study: StudyRecord, text: str) -> RunRecord:
@@ -70,7 +70,7 @@ class Service:
         """
         found = find_runs(self.store, [study], text)
         if not found:
-            raise NotFound("a run is a trial number or a run name of the study", repr(text))
+            raise NotFound(f"No run {text} in study {study.name}.")
         return found[0][1]
 
     def view(self, study: StudyRecord) -> StudyView:

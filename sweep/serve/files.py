@@ -13,10 +13,9 @@ from typing import Any
 
 from sweep.control.preview import Preview, preview
 from sweep.declaration import file_hash
-from sweep.errors import SweepError
 from sweep.option_values import STUDY_NAME
 from sweep.serve.problems import Busy, Conflict, NotFound, Refusal
-from sweep.study import check_file
+from sweep.study import syntax_problem
 
 EXAMPLES = 8
 KEPT = 32  # previews
@@ -81,10 +80,10 @@ def find_file(folder: Path | None, name: str) -> Path:
         NotFound: there is no such file in it.
     """
     if folder is None:
-        raise Conflict("studies are started from a folder of study files", "none", "sweep serve --studies DIR")
+        raise Conflict("This service has no folder of study files.", "Start it with: sweep serve --studies DIR")
     if name in _names(folder):
         return (folder / name).resolve()
-    raise NotFound("a study file is one of the service's folder", repr(name), "GET /api/files lists them")
+    raise NotFound(f"No such study file: {name}.", "GET /api/files lists them.")
 
 
 def startable(folder: Path | None, name: str) -> StudyFile:
@@ -96,7 +95,7 @@ def startable(folder: Path | None, name: str) -> StudyFile:
     """
     file = read_file(folder, name)
     if file.problem is not None:
-        raise Refusal("a study file must be valid Python", f"{name}: {file.problem}", "correct it, then start it")
+        raise Refusal(f"{name} is not valid Python: {file.problem}.", "Correct it, then start it.")
     return file
 
 
@@ -108,14 +107,14 @@ def read_file(folder: Path | None, name: str) -> StudyFile:
     """
     path = find_file(folder, name)
     try:
-        check_file(path)
+        compile(path.read_bytes(), name, "exec")
         if path.stat().st_size > _LARGEST:
             return StudyFile(name, path, "", "larger than 1 MiB")
         tree = ast.parse(path.read_bytes())
         doc, declared = ast.get_docstring(tree) or "", _declared(tree)
-    except SweepError as error:
-        return StudyFile(name, path, "", error.got)
-    except (OSError, ValueError, RecursionError, MemoryError) as error:
+    except (SyntaxError, ValueError) as error:
+        return StudyFile(name, path, "", syntax_problem(error))
+    except (OSError, RecursionError, MemoryError) as error:
         return StudyFile(name, path, "", type(error).__name__)
     return StudyFile(name, path, doc, declared=declared)
 
@@ -158,7 +157,7 @@ class Previews:
             SweepError: the file or its study is refused, or takes too long.
         """
         if not self._lock.acquire(timeout=WAIT_SECONDS):
-            raise Busy("one study file is previewed at a time", "another one, which takes long", "try again shortly")
+            raise Busy("Another study file is being previewed.", "Try again shortly.")
         try:
             key = (path, file_hash(path))
             if key not in self._kept:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.control.opening import check_total
+from sweep.errors import last_words
 from sweep.options import Settings, given, of_way, words
 from sweep.serve.files import default_name
 from sweep.serve.problems import Busy, Conflict, Refusal
@@ -82,9 +83,7 @@ class Start:
         """Why it failed, in a line; None if it did not."""
         if self.state != "failed":
             return None
-        lines = [line for line in self.output().splitlines() if line.strip()]
-        said = [line for line in lines if line.startswith("sweep: ")]
-        return (said or lines or ["It printed nothing."])[-1].removeprefix("sweep: ")
+        return last_words(self.output()) or "It printed nothing."
 
 
 class Launcher:
@@ -135,11 +134,11 @@ class Launcher:
     def _check(self, name: str) -> None:
         running = [begun for begun in self._starts.values() if begun.process.poll() is None]
         if any(begun.study == name for begun in running):
-            raise Conflict(f"{name} has been started already.", remedy="Stop it first, or give another name.")
+            raise Conflict(f"{name} has been started already.", hint="Stop it first, or give another name.")
         if len(running) >= MOST:
             raise Busy(
                 f"This service runs {counted(MOST, 'study')} already, which is the most it can.",
-                remedy="Stop one first.",
+                hint="Stop one first.",
             )
 
     def check_none(self, name: str) -> None:
@@ -149,7 +148,7 @@ class Launcher:
             Conflict: there is such a process; the study may not be in the store, or have an owner, yet.
         """
         if any(begun.study == name and begun.process.poll() is None for begun in self.starts()):
-            raise Conflict(f"{name} is being started, so it cannot be removed.", remedy="Stop it first.")
+            raise Conflict(f"{name} is being started, so it cannot be removed.", hint="Stop it first.")
 
     def _spawn(self, file: Path, name: str, arguments: list[str], log: Path) -> Start:
         # The database's URL may hold a password, and the process list shows arguments. A study that is started here

@@ -37,7 +37,7 @@ class Matcher:
             Busy: other patterns keep all children at work.
         """
         if not self._free.acquire(timeout=_WAIT_SECONDS):
-            raise Busy("a filter must find a process that is free", remedy="try again shortly")
+            raise Busy("This service is busy with other filters.", "Try again shortly.")
         try:
             child = self._idle.pop() if self._idle else _Child()
             try:
@@ -74,8 +74,8 @@ class _Child:
             answer: dict[str, Any] = json.loads(self._line.recv_bytes())
         except (EOFError, OSError):
             late = self._process.wait() == -signal.SIGPROF
-            reason = f"one that takes longer than {CPU_SECONDS:g} s" if late else "one that takes too much memory"
-            raise FilterError("a filter answers quickly", reason, "repeat less within what is repeated") from None
+            reason = f"longer than {CPU_SECONDS:g} s" if late else "too much memory"
+            raise FilterError(f"The filter takes {reason}.", "Nest fewer repetitions.") from None
         return answer
 
     def end(self) -> None:

@@ -34,7 +34,7 @@ def serve(line: Connection) -> None:
             places = [place for place, name in enumerate(question["names"]) if pattern.matches(name)]
             answer: dict[str, Any] = {"places": places}
         except FilterError as error:
-            answer = {"rule": error.rule, "got": error.got, "remedy": error.remedy, "position": error.position}
+            answer = {"message": error.message, "hint": error.hint, "position": error.position}
         signal.setitimer(signal.ITIMER_PROF, 0)
         line.send_bytes(json.dumps(answer).encode())
 

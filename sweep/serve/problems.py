@@ -1,4 +1,4 @@
-"""Errors as problem documents (RFC 9457) that say the rule, what was got, and what to do."""
+"""Errors as problem documents (RFC 9457): what happened, and what to do about it."""
 
 import http
 from typing import Any
@@ -15,20 +15,21 @@ MEDIA_TYPE = "application/problem+json"
 OPTION_ERROR = "option"
 """The type of an error in a request whose message is a sentence of `sweep.options`."""
 
-_LONGEST = 300  # characters of what was got
+_LONGEST = 600  # characters of a message or a hint
 
 
 _SCHEMA = {
     "type": "object",
-    "required": ["type", "title", "status", "detail", "rule"],
+    "required": ["type", "title", "status", "detail", "error", "rule"],
     "properties": {
         "type": {"type": "string"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "Rule, got and remedy in a line."},
-        "rule": {"type": "string", "description": "What must hold."},
-        "got": {"type": "string", "description": "What was found instead."},
-        "remedy": {"type": "string", "description": "What to do about it."},
+        "detail": {"type": "string", "description": "The error and the hint in one line."},
+        "error": {"type": "string", "description": "What happened."},
+        "hint": {"type": "string", "description": "What to do about it."},
+        "rule": {"type": "string", "deprecated": True, "description": "The former name of `error`."},
+        "remedy": {"type": "string", "deprecated": True, "description": "The former name of `hint`."},
         "position": {"type": "integer", "description": "The place in a filter or condition, counted from 0."},
         "errors": {"type": "array", "items": {"type": "object"}, "description": "All that is wrong with a request."},
     },
@@ -69,25 +70,27 @@ def status_of(error: SweepError) -> int:
     return error.status if isinstance(error, Refusal) else 422
 
 
-def document(status: int, rule: str, got: str | None = None, remedy: str | None = None, **more: Any) -> dict[str, Any]:
-    """A problem document; `more` are members of its own."""
+def document(status: int, message: str, hint: str | None = None, **more: Any) -> dict[str, Any]:
+    """A problem document: `error` is the message, `hint` the hint, `detail` both; `more` are members of its own."""
+    said, hint = _short(message), hint and _short(hint)
     parts = {
         "type": "about:blank",
         "title": http.HTTPStatus(status).phrase,
         "status": status,
-        "detail": _short(str(SweepError(rule, got, remedy)), 2 * _LONGEST),
-        "rule": rule,
-        "got": got and _short(got),
-        "remedy": remedy,
+        "detail": str(SweepError(said, hint)),
+        "error": said,
+        "hint": hint,
+        "rule": said,  # as clients of version 0.2 read them
+        "remedy": hint,
         **more,
     }
     return {name: value for name, value in parts.items() if value is not None}
 
 
 def of_error(error: SweepError) -> dict[str, Any]:
-    """The problem document of an error of the user's; a filter's has the `position` of what is wrong."""
+    """The problem document of a user's error; that of a filter has the `position` of what is wrong."""
     more = {"position": error.position} if isinstance(error, FilterError) else {}
-    return document(status_of(error), error.rule, error.got, error.remedy, **more)
+    return document(status_of(error), error.message, error.hint, **more)
 
 
 def answer(problem: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
@@ -126,25 +129,23 @@ def _invalid(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
     found = [
-        {"where": ".".join(str(part) for part in item["loc"])[:_LONGEST], "rule": _short(item["msg"], 2 * _LONGEST)}
+        {"where": _short(".".join(str(part) for part in item["loc"])), "rule": _short(item["msg"])}
         for item in error.errors()[:20]
     ]
     if error.errors() and error.errors()[0]["type"] == OPTION_ERROR:  # it says itself which option is meant
         return respond(request, document(422, found[0]["rule"], errors=found))
-    first = found[0] if found else {"where": "the request", "rule": "it is not valid"}
-    said = f"{first['where']}: {first['rule']}"
-    return respond(request, document(422, "a request is as /api/docs describes it", said, errors=found))
+    first = f": {found[0]['where']}: {found[0]['rule']}" if found else ""
+    return respond(request, document(422, f"Invalid request{first}.", "See /api/docs.", errors=found))
 
 
 def _http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     if error.status_code == 404:
-        problem = document(404, "an address is one of the service's", request.url.path)
+        problem = document(404, f"No such address: {request.url.path}.")
     elif error.status_code == 405:
         takes = (error.headers or {}).get("Allow", "another method")
-        got = f"{request.method} {request.url.path}"
-        problem = document(405, "an address is asked by a method that it takes", got, f"ask by {takes}")
+        problem = document(405, f"{request.url.path} does not take {request.method}.", f"Use {takes}.")
     else:
         problem = document(error.status_code, str(error.detail))
     return respond(request, problem, dict(error.headers or {}))
@@ -152,15 +153,15 @@ def _http(request: Request, error: Exception) -> Response:
 
 def _database(request: Request, _error: Exception) -> Response:
     """The database is locked or away; what it said is not shown, since it may name the database."""
-    return respond(request, document(503, "the database must answer", remedy="try again shortly"))
+    return respond(request, document(503, "The database does not answer.", "Try again shortly."))
 
 
 def _data(request: Request, _error: Exception) -> Response:
     """A value that the database has no room for, such as a character that it cannot hold."""
-    return respond(request, document(422, "a value must be one that the database can hold"))
+    return respond(request, document(422, "The database cannot hold a value of this request."))
 
 
-def _short(text: str, longest: int = _LONGEST) -> str:
+def _short(text: str) -> str:
     """A text cut to what a person reads, and without what is no Unicode text."""
     whole = text.encode("utf-8", "replace").decode()
-    return whole if len(whole) <= longest else f"{whole[: longest - 1]}…"
+    return whole if len(whole) <= _LONGEST else f"{whole[: _LONGEST - 1]}…"

@@ -55,7 +55,9 @@ class Streams:
         """
         study = await run_in_threadpool(self._find, name)
         if self.listeners >= MOST_LISTENERS or self._closed:
-            raise Busy(f"a stream has at most {MOST_LISTENERS} listeners", remedy="try again shortly")
+            raise Busy(
+                f"This stream already has {MOST_LISTENERS} listeners, which is the most it can.", "Try again shortly."
+            )
         return self._events(study)
 
     async def _events(self, study: StudyRecord) -> AsyncIterator[bytes]:

@@ -48,14 +48,16 @@ def parse_url(text: str) -> sa.URL:
     try:
         url = sa.make_url(text if ":" in text else f"sqlite:///{text}")
     except (sa.exc.ArgumentError, ValueError):
-        raise StoreError("a storage is a URL of SQLAlchemy", repr(text), "e.g. sqlite:///sweep.db") from None
+        raise StoreError(f"Not a database URL: {text!r}.", "For example: sqlite:///sweep.db") from None
     backend = url.get_backend_name()
     if backend in ("postgresql", "postgres"):
         return url.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
-        raise StoreError("a storage is SQLite or PostgreSQL", repr(backend), "e.g. sqlite:///sweep.db")
+        raise StoreError(
+            f"Studies are kept in SQLite or PostgreSQL, not in {backend!r}.", "For example: sqlite:///sweep.db"
+        )
     if url.database in (None, "", ":memory:"):
-        raise StoreError("an SQLite storage is a file", repr(text), "e.g. sqlite:///sweep.db")
+        raise StoreError(f"{text!r} names no file for SQLite.", "For example: sqlite:///sweep.db")
     return url.set(drivername="sqlite")
 
 
@@ -158,15 +160,15 @@ def refusals(url: sa.URL) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise StoreError(
-            "PostgreSQL needs psycopg", f"no module {error.name!r}", "run: pip install 'sweep[postgresql]'"
+            f"PostgreSQL needs psycopg, and there is no module {error.name!r}.", "Run: pip install 'sweep[postgresql]'"
         ) from error
     except sa.exc.DBAPIError as error:
         lines = str(error.orig).strip().splitlines()
         got = lines[0] if lines else type(error.orig).__name__
-        remedy = "see that the database is there and can be written, or name another with --storage"
+        hint = "Check that the database exists and can be written to, or choose another with --storage."
         if "not a database" in got or "malformed" in got:
-            remedy = ANOTHER
-        raise StoreError(f"the database at {shown} must be readable", got, remedy) from error
+            hint = ANOTHER
+        raise StoreError(f"Cannot read the database at {shown}: {got}", hint) from error
 
 
 def _engine(url: sa.URL) -> sa.Engine:

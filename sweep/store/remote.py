@@ -43,8 +43,12 @@ class RemoteStore(Store):
 
     def __init__(self, server: str) -> None:
         if not _is_address(server):
-            shown = "one with a user" if "@" in server else repr(server)
-            raise StoreError("a server is an address of the web", shown, "e.g. http://127.0.0.1:8080")
+            raise StoreError(
+                "The address of a service cannot hold a user name."
+                if "@" in server
+                else f"Not the address of a service: {server!r}.",
+                "For example: http://127.0.0.1:8080",
+            )
         self.server = server.rstrip("/")
         self._names: dict[int, str] = {}
 
@@ -111,7 +115,7 @@ class RemoteStore(Store):
         """What the service answers at a path, read from JSON; `body` is sent as JSON, if there is one.
 
         Raises:
-            SweepError: the service refuses, with its rule and remedy.
+            SweepError: the service refuses, with its message and hint.
             StoreError: there is no service, or it is none of ours.
         """
         headers = {"Accept": "application/json"}
@@ -129,7 +133,9 @@ class RemoteStore(Store):
                 raise _refusal(self.server, error) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             said = str(getattr(error, "reason", error)) or type(error).__name__
-            raise StoreError(f"the service at {self.server} must answer", said, "see that sweep serve runs") from None
+            raise StoreError(
+                f"The service at {self.server} does not answer: {said}", "Check that sweep serve is running."
+            ) from None
 
     def _of_runs(self, study_id: int, what: str, numbers: Sequence[int] | None) -> list[Any]:
         path = f"{self._path(study_id)}/{what}"
@@ -172,13 +178,15 @@ def _refusal(server: str, error: urllib.error.HTTPError) -> SweepError:
     """What a service's problem document says."""
     if error.code == 401:
         return StoreError(
-            f"the service at {server} wants a token", None, f"set {TOKEN_VARIABLE} to what sweep serve printed"
+            f"The service at {server} needs a token.", f"Set {TOKEN_VARIABLE} to the token that sweep serve printed."
         )
     try:
         problem = json.load(error)
-        return SweepError(problem["rule"], problem.get("got"), problem.get("remedy"))
+        return SweepError(problem.get("error", problem["detail"]), problem.get("hint"))
     except (ValueError, KeyError, TypeError):
-        return StoreError(f"the service at {server} must be sweep's", f"status {error.code}", "see its address")
+        return StoreError(
+            f"What answers at {server} is not sweep's service: status {error.code}.", "Check the address."
+        )
 
 
 def _float(value: float | None, kind: str | None) -> float:

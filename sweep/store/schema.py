@@ -82,9 +82,8 @@ def _create_optunas(engine: sa.Engine) -> None:
         storage.engine.dispose()
     if there != known:
         raise StoreError(
-            f"Optuna's tables must be those of Optuna {optuna.__version__}, schema {known}",
-            f"schema {there}",
-            f"run: optuna storage upgrade --storage {engine.url.render_as_string(hide_password=True)}",
+            f"Optuna's tables in this database have schema {there}, and Optuna {optuna.__version__} needs {known}.",
+            f"Run: optuna storage upgrade --storage {engine.url.render_as_string(hide_password=True)}",
         )
 
 
@@ -122,9 +121,7 @@ def check_ours(engine: sa.Engine) -> None:
     if foreign:
         shown = engine.url.render_as_string(hide_password=True)
         names = ", ".join(sorted(foreign)[:3])
-        raise StoreError(
-            f"the database at {shown} must be one of sweep or Optuna", f"one with the table {names}", ANOTHER
-        )
+        raise StoreError(f"The database at {shown} belongs to another program: it has the table {names}.", ANOTHER)
 
 
 def _foreign(engine: sa.Engine) -> set[str]:
@@ -151,16 +148,15 @@ def check_revision(engine: sa.Engine) -> None:
     shown = engine.url.render_as_string(hide_password=True)
     if found is None:
         raise StoreError(
-            f"the database at {shown} must hold sweep's tables", "none", "start a study with `sweep start FILE`"
+            f"The database at {shown} has none of sweep's tables.", "Start a study with `sweep start FILE`."
         )
     if found < HEAD:
         raise StoreError(
             f"The database at {shown} is of an earlier sweep: its schema is {found}, and this one needs {HEAD}.",
-            remedy=f"Stop its running studies, and migrate it with: sweep db upgrade --storage {shown}",
+            hint=f"Stop its running studies, and migrate it with: sweep db upgrade --storage {shown}",
         )
     if found > HEAD:
         raise StoreError(
-            f"the database at {shown} was written by a newer sweep",
-            f"schema {found}",
-            "run: pip install --upgrade sweep",
+            f"A newer version of sweep wrote the database at {shown}, with schema {found}.",
+            "Run: pip install --upgrade sweep",
         )

@@ -14,7 +14,7 @@ MAGIC = b"SQLite format 3\x00"
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smbfs", "smb3", "afs", "afpfs", "webdav", "davfs"}).union(
     {"fuse.sshfs", "fuse.s3fs", "lustre", "beegfs"}
 )
-ANOTHER = "name another with --storage; this one is left as it is"
+ANOTHER = "Choose another with --storage. This one was not changed."
 
 
 def check_file(path: Path, *, create: bool) -> None:
@@ -27,42 +27,35 @@ def check_file(path: Path, *, create: bool) -> None:
         StoreError: it cannot.
     """
     if path.is_dir():
-        raise StoreError("an SQLite storage is a file", f"the directory {path}", "name a file with --storage")
+        raise StoreError(f"{path} is a directory, not an SQLite database.", "Name a file with --storage.")
     if path.exists():
         _check_kind(path, create=create)
     elif not create:
-        raise StoreError(
-            "there must be a database",
-            f"no file {path}",
-            "start a study with `sweep start FILE`, or name the database with --storage",
-        )
+        raise StoreError(f"No database at {path}.", "Start a study with `sweep start FILE`, or pass --storage.")
     elif not path.parent.is_dir():
-        raise StoreError(
-            f"the folder of the database {path} must exist", "no such folder", f"run: mkdir -p {path.parent}"
-        )
+        raise StoreError(f"No such folder for the database {path}: {path.parent}.", f"Run: mkdir -p {path.parent}")
     if create and not os.access(path.parent, os.W_OK):
-        raise StoreError(f"the folder of the database {path} must be one that can be written", "no permission", ANOTHER)
+        raise StoreError(f"Cannot write to the folder of the database {path}: no permission.", ANOTHER)
     kind = file_system(path)
     if kind in NETWORK_FILE_SYSTEMS:
         raise StoreError(
-            f"SQLite's locks do not work on a network file system, and {path} is on one",
-            kind,
-            "use --storage sqlite:////a/local/path/sweep.db, or PostgreSQL: --storage postgresql://user@host/sweep",
+            f"{path} is on a network file system ({kind}), where SQLite's locks do not work.",
+            "Use --storage sqlite:////a/local/path/sweep.db, or PostgreSQL: --storage postgresql://user@host/sweep",
         )
 
 
 def _check_kind(path: Path, *, create: bool) -> None:
     if not path.is_file():
-        raise StoreError(f"{path} must be an SQLite database", "no regular file", ANOTHER)
+        raise StoreError(f"{path} is not a regular file, so it is not an SQLite database.", ANOTHER)
     try:
         with path.open("rb") as file:
             head = file.read(len(MAGIC))
     except OSError as error:
-        raise StoreError(f"the database {path} must be readable", error.strerror, ANOTHER) from None
+        raise StoreError(f"Cannot read the database {path}: {error.strerror}.", ANOTHER) from None
     if head and head != MAGIC:
-        raise StoreError(f"{path} must be an SQLite database", "another kind of file", ANOTHER)
+        raise StoreError(f"{path} is not an SQLite database, but another kind of file.", ANOTHER)
     if create and not os.access(path, os.W_OK):
-        raise StoreError(f"the database {path} must be one that can be written", "no permission", ANOTHER)
+        raise StoreError(f"Cannot write to the database {path}: no permission.", ANOTHER)
 
 
 def file_system(path: Path) -> str:

@@ -35,7 +35,7 @@ _ADDED_COUNTS = sa.text(f"SELECT trials.state, COUNT(*) {_ADDED} GROUP BY trials
 
 @dataclass(frozen=True)
 class Command:
-    """What somebody asks of a study's coordinator: `prune`, `keep` or `revive` one run, or `stop` the study."""
+    """What somebody asks of a study's coordinator: `prune`, `protect` or `revive` one run, or `stop` the study."""
 
     verb: str
     number: int | None
@@ -84,9 +84,11 @@ class Store:
             return found
         names = [study.name for study in self.studies()]
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-        every = near + [other for other in names if other not in near]
-        remedy = f"there is {listed(every, len(near) or 3)}" if names else "start one with `sweep start FILE`"
-        raise StoreError("a study must be one of the store's", repr(name), remedy)
+        if near:
+            hint = f"Did you mean {' or '.join(near)}?"
+        else:
+            hint = f"The studies are {listed(names)}." if names else "Start one with `sweep start FILE`."
+        raise StoreError(f"No such study: {name}.", hint)
 
     def runs(self, study_id: int, numbers: Sequence[int] | None = None) -> list[RunRecord]:
         """A study's runs by number; `numbers` chooses some.
@@ -168,7 +170,7 @@ class Store:
             return connection.execute(query).scalar_one_or_none()
 
     def command(self, study_id: int, verb: str, *, numbers: Iterable[int | None] = (None,), reason: str) -> None:
-        """Ask a study's coordinator to `prune`, `keep` or `revive` the runs `numbers`, or to `stop`."""
+        """Ask a study's coordinator to `prune`, `protect` or `revive` the runs `numbers`, or to `stop`."""
         now = time.time()
         rows = [
             {"study_id": study_id, "verb": verb, "number": number, "reason": reason, "created": now}

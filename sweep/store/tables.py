@@ -92,7 +92,7 @@ commands = sa.Table(
     metadata,
     sa.Column("command_id", sa.Integer, primary_key=True),
     sa.Column("study_id", sa.Integer, nullable=False, index=True),
-    sa.Column("verb", sa.String(16), nullable=False),  # "prune", "keep" or "revive" one run, or "stop" the study
+    sa.Column("verb", sa.String(16), nullable=False),  # prune, protect (once: keep), revive; or stop, without a number
     sa.Column("number", sa.Integer),  # the run
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("created", _Double, nullable=False),  # Unix seconds

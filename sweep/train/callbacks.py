@@ -153,7 +153,7 @@ class _AloneMonitor(Monitor):
         if self._only is not None and self._only is not self.model:
             raise StudyError(
                 f"These callbacks were made for the model {self._only.name}, and {self.model.name} is being trained.",
-                remedy="Give sweep.callbacks no model, or the one that is trained.",
+                hint="Give sweep.callbacks no model, or the one that is trained.",
             )
         self._ending.trained = False
         self._run.open_training(self.model)
@@ -204,22 +204,27 @@ def callbacks(
     if isinstance(getattr(trial, "run", None), Run):
         raise StudyError(
             "sweep.callbacks is for a plain Optuna study, and this trial belongs to a sweep.",
-            remedy="Call `sweep.fit(trial, model, ...)` in place of `model.fit(...)`; it takes the same arguments.",
+            hint="Call `sweep.fit(trial, model, ...)` in place of `model.fit(...)`; it takes the same arguments.",
         )
     if not isinstance(trial, optuna.Trial):
         raise StudyError(
             f"sweep.callbacks needs a trial of study.optimize, not a {type(trial).__name__}.",
-            remedy="Train without it outside of a study.",
+            hint="Train without it outside of a study.",
         )
     if direction not in ("minimize", "maximize"):
-        raise StudyError("a direction is minimize or maximize", repr(direction))
+        raise StudyError(f'A direction must be "minimize" or "maximize", not {direction!r}.')
     OPTIONS["broken"].declared(broken)
     study = trial.study
     if study.direction.name.lower() != direction:
-        raise StudyError("the direction is that of the study", f"{direction} in one to {study.direction.name.lower()}")
+        raise StudyError(
+            f"The direction {direction} differs from the study's, which is to {study.direction.name.lower()}."
+        )
     if not STUDY_NAME.fullmatch(study.study_name):
-        rule = "a study's name is its folder, up to 80 of A-Z a-z 0-9 . _ -"
-        raise StudyError(rule, repr(study.study_name), "give optuna.create_study another study_name")
+        raise StudyError(
+            "The name of a study must be up to 80 of A-Z a-z 0-9 . _ -, since it names a folder, not "
+            f"{study.study_name!r}.",
+            "Give optuna.create_study another study_name.",
+        )
     compute = sample_gradients(x, y, gradients)
     if trial not in _endings:
         alone = _Alone(trial, logdir, objective)

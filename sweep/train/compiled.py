@@ -63,7 +63,7 @@ def fit(
         SweepError: `compiled=True`, and the epochs cannot be compiled; or `compiled` is none of the three.
     """
     if compiled not in (True, False, "auto"):
-        raise SweepError("compiled is True, False or 'auto'", got=repr(compiled))
+        raise SweepError(f'compiled must be True, False or "auto", not {compiled!r}.')
     how = {
         "batch_size": batch_size,
         "callbacks": callbacks,
@@ -85,7 +85,7 @@ def fit(
     except Unsuitable as why:
         if compiled is True:
             raise SweepError(
-                "compiled=True trains whole epochs as one program", str(why), "leave compiled out"
+                f"compiled=True cannot train whole epochs as one program: {why}.", "Leave compiled out."
             ) from why
         _fall_back(model, str(why), quiet=compiled is False)
         if isinstance(model, keras.Model) and model.compiled:

@@ -121,7 +121,7 @@ def fit(
     if not isinstance(run, Run):
         raise StudyError(
             f"sweep.fit needs a trial of a sweep, not a {type(trial).__name__}.",
-            remedy="Start the study with `sweep start FILE` or study.run(), or use sweep.callbacks in model.fit.",
+            hint="Start the study with `sweep start FILE` or study.run(), or use sweep.callbacks in model.fit.",
         )
     run.save_pending()
     run.leave()  # an objective that caught the verdict on an earlier training trains no further
@@ -203,7 +203,7 @@ def _keras_epochs(training: LiveTraining, wanted: int, initial_epoch: int) -> tu
         if initial_epoch >= wanted:
             raise StudyError(
                 f"initial_epoch={initial_epoch} leaves no epoch to train of {wanted}.",
-                remedy="As in Keras, epochs is the number of the last epoch, not how many are trained.",
+                hint="As in Keras, epochs is the number of the last epoch, not how many are trained.",
             )
         return int(initial_epoch), wanted
     first = training.start + training.epochs
@@ -233,11 +233,11 @@ def sample_gradients(x: Any, y: Any, wanted: bool | int) -> Gradients | None:
         StudyError: it is no such number, or the data are not arrays of which there are rows.
     """
     if not isinstance(wanted, Integral):
-        raise StudyError("gradients is True, False or a number of rows", repr(wanted))
+        raise StudyError(f"gradients must be True, False or a number of rows, not {wanted!r}.")
     if wanted is False or wanted == 0:
         return None
     if x is None:
-        raise StudyError("gradients are computed over rows of arrays", "none", "give x and y")
+        raise StudyError("gradients needs rows of arrays, and there are none.", "Pass x and y.")
     return gradients_of(x, y, GRADIENT_ROWS if wanted is True else int(wanted))
 
 
@@ -253,7 +253,7 @@ def _check_validated_each_epoch(run: Run, every: Any) -> None:
     missing = next((name for name in run.expected() if name.startswith("val_")), None)
     if every != 1 and missing is not None:
         raise StudyError(
-            f"With validation_freq={every!r} not every epoch reports {missing}.", remedy="Leave validation_freq out."
+            f"With validation_freq={every!r} not every epoch reports {missing}.", hint="Leave validation_freq out."
         )
 
 

@@ -23,7 +23,7 @@ def gradients_of(x: Any, y: Any, rows: int) -> Gradients:
         StudyError: `rows` is less than 1, or the data cannot be cut after some rows.
     """
     if rows < 1:
-        raise StudyError("gradients is True or a number of rows, at least 1", repr(rows))
+        raise StudyError(f"gradients must be True or a number of rows, at least 1, not {rows!r}.")
     inputs, targets = _first(x, rows), _first(y, rows)
 
     def gradients(model: keras.Model) -> dict[str, tf.Tensor]:
@@ -59,5 +59,5 @@ def _first(data: Any, rows: int) -> Any:
         return keras.tree.map_structure(lambda part: None if part is None else tf.convert_to_tensor(part), first)
     except (TypeError, ValueError):
         raise StudyError(
-            "gradients are computed over rows of arrays", f"a {type(data).__name__}", "leave `gradients` out"
+            f"gradients needs rows of arrays, not a {type(data).__name__}.", "Leave `gradients` out."
         ) from None

@@ -65,12 +65,12 @@ class Link:
         if "fenced" in answer:
             raise TrialTaken(answer["fenced"])
         if "error" in answer:
-            raise Refused(answer["error"]["rule"])
+            raise Refused(answer["error"]["message"])
         return answer
 
     def refuse(self, error: SweepError) -> None:
         """Tell the coordinator that the study cannot be."""
-        self.call("refused", rule=error.rule, got=error.got, remedy=error.remedy)
+        self.call("refused", message=error.message, hint=error.hint)
 
     def _receive(self) -> dict[str, Any]:
         try:

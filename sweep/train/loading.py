@@ -95,7 +95,7 @@ def compare(model: keras.Model, weights: Weights, name: str) -> bool:
         raise StudyError(
             f"The model of {name} predicts something else than it did in the study: {apart:.1g} of the largest "
             "prediction apart.",
-            remedy="Something in it is neither a weight nor in a configuration: have its layer write it in get_config "
+            hint="Something in it is neither a weight nor in a configuration: have its layer write it in get_config "
             "or save_own_variables, or build the model yourself and pass it as model=.",
         )
     return True
@@ -149,7 +149,7 @@ def _built(config: Any, weights: Weights, name: str, source: Source, objects: di
     if config is None:
         raise StudyError(
             f"Keras cannot write the configuration of the model of {name}, so it cannot build it again.",
-            remedy=f"{remedy} Or give its class a get_config().",
+            hint=f"{remedy} Or give its class a get_config().",
         )
     own = [(module, kind, registered) for module, kind, registered in custom_names(config) if registered is not None]
     for module, kind, registered in own:  # where the study has no snapshot: what is imported anyway
@@ -168,7 +168,7 @@ def _built(config: Any, weights: Weights, name: str, source: Source, objects: di
         missing = [kind for _, kind, registered in own if registered not in objects]
         why = f"{missing[0]} is not at the top level of its study file, or no snapshot of that is known"
         raise StudyError(
-            f"Keras cannot build the model of {name}: {why if missing else line(error)}.", remedy=remedy
+            f"Keras cannot build the model of {name}: {why if missing else line(error)}.", hint=remedy
         ) from error
     return model
 
@@ -271,7 +271,7 @@ def _check_states(every: list[Any], name: str) -> None:
         if empty:
             raise StudyError(
                 f"{name} was kept without the {empty[0]} of its layer {layer.name}, as earlier versions did.",
-                remedy="Build the model with it and pass it: sweep.load(run, model=model).",
+                hint="Build the model with it and pass it: sweep.load(run, model=model).",
             )
 
 

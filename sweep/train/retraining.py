@@ -109,7 +109,7 @@ class Retraining:
         if self._number >= len(self._trainings):
             raise StudyError(
                 f"train fits {self._number + 1} models, and the run fitted {len(self._trainings)}.",
-                remedy="Pass the train that the run was made with, or leave train= out.",
+                hint="Pass the train that the run was made with, or leave train= out.",
             )
         if self._epochs is not None:
             self._left = self._epochs
@@ -205,12 +205,12 @@ def built_by(train: Callable[[Any], Any], run: RunRecord, retraining: Retraining
         name = str(error).split("'")[1]
         raise StudyError(
             f"train asks for the parameter {name}, which the run does not have.",
-            remedy="Pass the train that the run was made with, or leave train= out.",
+            hint="Pass the train that the run was made with, or leave train= out.",
         ) from error
     if retraining.model is None:
         raise StudyError(
             "train calls no sweep.fit, so it cannot be run again with another one in its place.",
-            remedy="Build and train the model with the run's parameters yourself: sweep best --json lists them.",
+            hint="Build and train the model with the run's parameters yourself: sweep best --json lists them.",
         )
     return retraining.model
 
@@ -243,7 +243,7 @@ def join(x: Any, y: Any, weight: Any, validation: Any, *, has_classes: bool = Fa
         return _Joined(x, validation), y, weight
     raise StudyError(
         f"A {type(x).__name__} for training and a {type(validation).__name__} for validation cannot be joined.",
-        remedy="In train, when trial.retraining is set, give sweep.fit all data as x, and no validation_data.",
+        hint="In train, when trial.retraining is set, give sweep.fit all data as x, and no validation_data.",
     )
 
 

@@ -215,7 +215,7 @@ class Run:
             if judged.marked:
                 raise StudyError(
                     f"Trainings {judged.number + 1} and {number + 1} of one trial are both marked judge=True.",
-                    remedy="Mark the one whose epochs pruners are to compare.",
+                    hint="Mark the one whose epochs pruners are to compare.",
                 )
             judged.judged = False
             self.reported.clear()
@@ -306,9 +306,9 @@ class Run:
         there = f"Each epoch reports {', '.join(sorted(names))}. " if names else ""
         if validation is False and missing.startswith("val_"):
             hint = "Give sweep.fit validation_data or a validation_split."
-            raise StudyError(f"No epoch reports {missing!r} without validation data.", remedy=f"{there}{hint}")
+            raise StudyError(f"No epoch reports {missing!r} without validation data.", hint=f"{there}{hint}")
         hint = "Choose one of these as the objective, or name one with sweep.fit(monitor=...)."
-        raise StudyError(f"No epoch reports the objective {missing!r}.", remedy=f"{there}{hint}")
+        raise StudyError(f"No epoch reports the objective {missing!r}.", hint=f"{there}{hint}")
 
     def expected(self) -> list[str]:
         """The metrics that each epoch of the present training must report."""

@@ -88,7 +88,7 @@ def _write(
     other = ", or save it as .keras, which holds more" if file.suffix == ".h5" else ""
     raise StudyError(
         f"Keras cannot read the model back from {file}, which was not written: {why}.",
-        remedy=f"Use it in Python with sweep.load{other}.",
+        hint=f"Use it in Python with sweep.load{other}.",
     )
 
 

@@ -123,7 +123,7 @@ def _import(snapshot: Snapshot, origin: str | None) -> Source:
     except SweepError as error:
         raise StudyError(
             f"The study file {snapshot.main} of this run cannot be imported: {error}.",
-            remedy="Build the model yourself and pass it: sweep.load(run, model=model).",
+            hint="Build the model yourself and pass it: sweep.load(run, model=model).",
         ) from error
     finally:
         sys.path[:] = path

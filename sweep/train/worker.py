@@ -150,7 +150,7 @@ def _refuse_full_disk(link: Link, trial: WorkerTrial, error: OSError) -> None:
     with suppress(OSError):
         trial.run.abandon()
     link.refuse(
-        SweepError("a study needs room on the disk", f"none left at {where}", "make room, and start it again to go on")
+        SweepError(f"No room is left on the disk at {where}.", "Make room, then start the study again to continue.")
     )
     raise Refused(str(error)) from None
 

@@ -27,13 +27,14 @@ from typing import Any, NoReturn
 
 from sweep.errors import FilterError, SweepError
 from sweep.store import RunRecord, StudyRecord
-from sweep.view.quantities import ABSENT, OF_RUN, PROPERTIES, Metrics, Quantity, find_quantity
+from sweep.view.quantities import ABSENT, OF_RUN, Metrics, Quantity, UnknownName, find_quantity
 
 _Test = Callable[[RunRecord], bool]
 _Operand = Callable[[RunRecord], Any]
 _Sign = Callable[[Any, Any], bool]
 
 LONGEST = 1000
+EXAMPLE = "For example: lr < 0.01 and state = 'complete'"
 DEEPEST = 40
 """Parentheses and `not` within each other; the parser calls itself for each."""
 
@@ -92,7 +93,7 @@ def compile_condition(
         ConditionError: the text is no condition, or names what the study does not have; `position` is the place.
     """
     if len(text) > LONGEST:
-        raise ConditionError(f"a condition has at most {LONGEST} characters", f"{len(text)}", position=LONGEST)
+        raise ConditionError(f"The condition has {len(text)} characters, and the most is {LONGEST}.", position=LONGEST)
     tokens = _tokens(text)
     if tokens[0].kind == "end":
         return RunCondition(text, lambda _run: True)
@@ -113,7 +114,7 @@ def _tokens(text: str) -> list[_Token]:
         match = _TOKEN.match(text, position)
         if match is None:
             quote = text[position] in "\"'`"
-            _refuse(text, "a text without its closing quote" if quote else "a character of no meaning here", position)
+            _refuse(text, "Unclosed quote" if quote else f"Unexpected {text[position]!r}", position)
         kind, found = str(match.lastgroup), match[0]
         if kind == "word" and found.lower() in _WORDS:
             kind, found = found.lower(), found.lower()
@@ -150,7 +151,8 @@ class _Parser:
             self._wrong(what)
 
     def _wrong(self, expected: str) -> NoReturn:
-        _refuse(self._text, f"{expected} should stand", self._next.position)
+        before = f" after `{self._tokens[self._place - 1].text}`" if self._place else ""
+        _refuse(self._text, f"Expected {expected}{before}", self._next.position)
 
     def whole(self) -> _Test:
         test = self._condition()
@@ -173,7 +175,7 @@ class _Parser:
     def _single(self) -> _Test:
         self._depth += 1
         if self._depth > DEEPEST:
-            _refuse(self._text, f"more than {DEEPEST} parentheses within each other", self._next.position)
+            _refuse(self._text, f"More than {DEEPEST} nested parentheses", self._next.position)
         test = self._nested()
         self._depth -= 1
         return test
@@ -232,7 +234,7 @@ class _Parser:
         if token.kind == "text":
             return re.sub(r"\\(.)", r"\1", token.text[1:-1], flags=re.DOTALL)
         if token.text.lower() not in _CONSTANTS:
-            _refuse(self._text, f"a value should stand, and a text is quoted: {token.text!r}", token.position)
+            _refuse(self._text, f"Expected a value, and text in quotes: '{token.text}',", token.position)
         return _CONSTANTS[token.text.lower()]
 
     def _quantity(self, token: _Token, *, compared: bool) -> _Operand:
@@ -242,15 +244,16 @@ class _Parser:
             return lambda run: frozenset(found.kind for found in run.findings)
         try:
             quantity = self._find(name)
-        except SweepError as error:
-            if error.got is None:  # the error says it all
-                raise ConditionError(error.rule, None, error.remedy, position=token.position) from None
+        except UnknownName as error:
             raise ConditionError(
-                f"a condition names {', '.join(PROPERTIES[:4])}, a metric or a parameter, and texts are quoted",
-                f"{name!r} at character {token.position + 1}",
-                f"put it in quotes: '{name}'" if compared and token.kind == "word" else error.remedy,
+                f"No such metric, parameter or property: {name!r} at character {token.position + 1}.",
+                f"To compare with text, put it in quotes: '{name}'."
+                if compared and token.kind == "word"
+                else error.hint,
                 position=token.position,
             ) from None
+        except SweepError as error:
+            raise ConditionError(error.message, error.hint, position=token.position) from None
         value = quantity.value
         return value if quantity.nullable else lambda run: ABSENT if (got := value(run)) is None else got
 
@@ -262,10 +265,8 @@ def _number(text: str) -> int | float:
     return value if unit is None else value * unit
 
 
-def _refuse(text: str, reason: str, position: int) -> NoReturn:
-    there = f" ({text[position]!r})" if position < len(text) else ", its end"
-    got = f"{text!r}, {reason} at character {position + 1}{there}"
-    raise ConditionError("a condition is such as lr < 0.01 and state = 'complete'", got, position=position)
+def _refuse(text: str, problem: str, position: int) -> NoReturn:
+    raise ConditionError(f"{problem} at character {position + 1}: {text}", EXAMPLE, position=position)
 
 
 @dataclass(frozen=True)

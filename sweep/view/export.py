@@ -14,7 +14,8 @@ FORMATS = ("csv", "json", "jsonl")
 _CHUNK = 500  # runs whose epochs are in memory at once while exporting
 _VERDICT_FIELDS = ("rule", "value", "epoch_index", "threshold", "rivals")
 _CSV_FIELDS = (
-    *("study", "number", "name", "family", "architecture", "state", "epoch", "value", "last", "best", "best_epoch"),
+    *("study", "number", "name", "family", "architecture", "state", "epoch", "value", "last", "best"),
+    "best_epoch_index",
     *("feasible", "started", "duration", "reason", "findings", "directory"),
     *("epochs_planned", "seed", "attempt", "worker"),
 )
@@ -53,7 +54,7 @@ def _write_csv(store: Store, study: StudyRecord, runs: Sequence[RunRecord], file
 
     Columns: those of `trial_object`, a pruner's verdict as `verdict.rule`, `verdict.value`, `verdict.epoch_index`
     (counted from 0), `verdict.threshold` and `verdict.rivals`, the values of several objectives as `value.NAME`,
-    constraints as `constraint.NAME`, parameters as `param.NAME`, and of the line's epoch `metric.epoch`, counted from
+    constraints as `constraint.NAME`, parameters as `param.NAME`, and of the line's epoch `epoch_index`, counted from
     0, and `metric.NAME`. A cell is empty if it does not apply, as some parameters do not.
     Parameters are written as in a run name (None is `none`), except that strings are not escaped.
     """
@@ -65,7 +66,7 @@ def _write_csv(store: Store, study: StudyRecord, runs: Sequence[RunRecord], file
     writer = csv.writer(file, lineterminator="\n")
     described = [f"verdict.{name}" for name in _VERDICT_FIELDS] + [f"value.{name}" for name in goals]
     described += [f"constraint.{name}" for name in constraints] + [f"param.{name}" for name in parameters]
-    writer.writerow([*_CSV_FIELDS, *described, "metric.epoch", *(f"metric.{name}" for name in metrics)])
+    writer.writerow([*_CSV_FIELDS, *described, "epoch_index", *(f"metric.{name}" for name in metrics)])
     for run, epochs in with_epochs(store, study, runs):
         same = _csv_cells(study, run, goals, constraints, parameters)
         if not epochs:

@@ -66,7 +66,7 @@ def compile_filter(text: str) -> Filter:
             and the place; `position` is that place, counted from 0 in characters, or None if it is not known.
     """
     if len(text) > LONGEST:
-        raise FilterError(f"a filter has at most {LONGEST} characters", f"{len(text)}")
+        raise FilterError(f"The filter has {len(text)} characters, and the most is {LONGEST}.")
     reason = _refusal(text)
     if reason is not None:
         raise _error(text, reason, _position(text, reason))
@@ -107,6 +107,7 @@ def _position(text: str, reason: str) -> int:
 
 
 def _error(text: str, reason: str, position: int) -> FilterError:
-    got = f"{text!r}, {reason} at character {position + 1} ({text[position]!r})"
-    remedy = "case is ignored anyway" if text.startswith("(?i)") else None
-    return FilterError("a filter is a regular expression of JavaScript", got, remedy, position=position)
+    hint = "Filters ignore case anyway." if text.startswith("(?i)") else None
+    return FilterError(
+        f"Invalid filter: {reason} at character {position + 1} ({text[position]!r}): {text}", hint, position=position
+    )

@@ -43,6 +43,10 @@ class Quantity:
     ranks: bool = False
 
 
+class UnknownName(SweepError):
+    """There is no metric, parameter or property of this name."""
+
+
 ABSENT: Any = object()
 """Stands for a parameter that does not apply to a run."""
 
@@ -69,7 +73,8 @@ def sort_runs(
         every: all runs of the study, where `runs` are some.
 
     Raises:
-        SweepError: nothing has that name; the error names the nearest.
+        UnknownName: there is nothing of that name; the hint has the nearest one.
+        SweepError: the name begins with `best.` and is not the objective's.
     """
     backwards = by.startswith("-")
     quantity = find_quantity(study, by.removeprefix("-"), metrics, every if every is not None else runs)
@@ -98,7 +103,8 @@ def find_quantity(
         runs: all of the study, which tell what constraints there are.
 
     Raises:
-        SweepError: nothing has that name; the error names the nearest.
+        UnknownName: there is nothing of that name; the hint has the nearest one.
+        SweepError: the name begins with `best.` and is not the objective's.
     """
     if name.startswith(OF_RUN) and (plain := name.removeprefix(OF_RUN)) in PROPERTIES:
         return _property(study, plain)
@@ -147,20 +153,20 @@ def _best(study: StudyRecord, metric: str, known: Iterable[str]) -> Quantity:
     if metric in known:
         raise SweepError(
             f"Only the objective has a best epoch, and {metric} is not the objective of {study.name}.",
-            remedy=f"Use best.{goal.name}, or {metric} for the last epoch.",
+            hint=f"Use best.{goal.name}, or {metric} for the last epoch.",
         )
     raise SweepError(
-        f"There is no metric {metric!r} in study {study.name}.", remedy=f"The objective's best is best.{goal.name}."
+        f"There is no metric {metric!r} in study {study.name}.", hint=f"The objective's best is best.{goal.name}."
     )
 
 
-def _unknown(name: str, known: Sequence[str], keys: KeyTable, parameters: Iterable[str]) -> SweepError:
+def _unknown(name: str, known: Sequence[str], keys: KeyTable, parameters: Iterable[str]) -> UnknownName:
     short = {parameter: keys.key(parameter) for parameter in parameters if parameter not in known}
     names = list(dict.fromkeys([*known, *short, *filter(None, short.values())]))
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     listed = [f"{parameter} ({key})" if key not in ("", parameter) else parameter for parameter, key in short.items()]
-    remedy = f"did you mean {near[0]}?" if near else f"one of {', '.join([*dict.fromkeys(known), *listed])}"
-    return SweepError("a name is a metric, a parameter or a property", repr(name), remedy)
+    hint = f"Did you mean {near[0]}?" if near else f"Choose from {', '.join([*dict.fromkeys(known), *listed])}."
+    return UnknownName(f"No such metric, parameter or property: {name!r}.", hint)
 
 
 def _sort_key(value: Value) -> tuple[int, float | str] | None:

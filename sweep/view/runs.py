@@ -11,7 +11,7 @@ from sweep.finding import Finding
 from sweep.names import KeyTable, Value, decode, format_number
 from sweep.objective import Objective
 from sweep.store import RunRecord, Store, StudyRecord, Training
-from sweep.words import counted
+from sweep.words import counted, listed
 
 STATES = ("WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL")
 
@@ -54,7 +54,7 @@ def rank(study: StudyRecord, runs: Iterable[RunRecord]) -> list[RunRecord]:
     if len(names) > 1:
         raise SweepError(
             f"Study {study.name} has several objectives, {', '.join(names)}, so no run is the best.",
-            remedy=f"Sort by one of them: sweep runs {study.name} --state complete --sort {names[0]}",
+            hint=f"Sort by one of them: sweep runs {study.name} --state complete --sort {names[0]}",
         )
     return objective(study).rank(runs)
 
@@ -108,11 +108,12 @@ def find_run(store: Store, text: str, study_name: str | None = None) -> tuple[St
     if len(found) == 1:
         return found[0]
     if found:
-        names = ", ".join(study.name for study, _ in found)
+        names = " and ".join(study.name for study, _ in found)
         raise StoreError(
-            "a run must be of one study", f"{text!r}, which {names} have", f"e.g. sweep show {found[0][0].name} {text}"
+            f"{text} is a run of several studies: {names}.",
+            f"Name the study too, for example: sweep show {found[0][0].name} {text}",
         )
-    raise StoreError("a run is a trial number or a run name of the store", repr(text), _nearest(store, studies, text))
+    raise StoreError(*_no_run(store, studies, text))
 
 
 def run_number(text: str) -> int | None:
@@ -125,16 +126,18 @@ def run_number(text: str) -> int | None:
         return None
 
 
-def _nearest(store: Store, studies: Sequence[StudyRecord], text: str) -> str:
+def _no_run(store: Store, studies: Sequence[StudyRecord], text: str) -> tuple[str, str | None]:
+    """The message that no study has a run of this name or number, and a hint."""
     if not studies:
-        return "there is no study; start one with `sweep start FILE`"
+        return f"No run {text}: there is no study in this database.", "Start one with `sweep start FILE`."
     runs = {study.name: store.runs(study.study_id) for study in studies}
     if _NUMBER.fullmatch(text):
-        ranges = [f"{study} has {_range(found)}" for study, found in runs.items()]
-        return "; ".join(ranges[:5])
+        ranges = [f"study {study} ({_range(found)})" for study, found in runs.items()]
+        return f"No run {text} in {listed(ranges)}.", None
     names = [run.name for found in runs.values() for run in found if run.name is not None]
     near = difflib.get_close_matches(text, names, n=1, cutoff=0.3)
-    return f"the nearest is {near[0]}" if near else "see `sweep runs --names`"
+    hint = f"Did you mean {near[0]}?" if near else "List them with: sweep runs --names"
+    return f"No run {text} in {listed([f'study {name}' for name in runs])}.", hint
 
 
 def _range(runs: Sequence[RunRecord]) -> str:
@@ -195,8 +198,8 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
 
     `values` are what `train` returned, by objective, and `value` is the first; only a COMPLETE run has them.
     `last` and `best` are the objective at the last and the best epoch. `feasible` is None without constraints.
-    `epoch` counts finished epochs, `best_epoch` counts from 0, `metrics` are those of the last finished epoch,
-    `started` is in Unix seconds and `duration` in seconds, `since` of a finding is an epoch counted from 0. `trainings`
+    `epoch` counts finished epochs. What ends in `epoch_index` counts from 0, also in findings and trainings.
+    `metrics` are those of the last finished epoch, `started` is in Unix seconds and `duration` in seconds. `trainings`
     has an object for each model that the trial trained, see `sweep.store.records.Training`. `reason` is a text, and
     `verdict` the same in numbers if a pruner stopped the run, see `sweep.core.pruners.Verdict`. JSON has no NaN and no
     infinity: they are None.
@@ -214,7 +217,7 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
         "values": _values(study, run),
         "last": finite(run.last),
         "best": finite(run.best),
-        "best_epoch": run.best_epoch,
+        "best_epoch_index": run.best_epoch,
         "feasible": run.feasible,
         "constraints": _all_finite(run.constraints),
         "metrics": _all_finite(metrics),
@@ -222,9 +225,9 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
         "duration": run.duration,
         "reason": run.why,
         "verdict": verdict_object(run),
-        "findings": [_without_picture(found) for found in run.findings],
+        "findings": [_finding(found) for found in run.findings],
         "directory": run.directory,
-        "trainings": [_all_finite(training.as_dict()) for training in run.trainings],
+        "trainings": [_training(training) for training in run.trainings],
     }
 
 
@@ -242,7 +245,7 @@ def _values(study: StudyRecord, run: RunRecord) -> dict[str, Value] | None:
 def trial_object(study: StudyRecord, run: RunRecord, epochs: Epochs) -> dict[str, Any]:
     """A trial as `sweep export` writes it: what `run_object` has, how it ran, and under `epochs` every metric by epoch.
 
-    `epochs` is a list of objects, each with `epoch` (counted from 0) and its metrics.
+    `epochs` is a list of objects, each with its `epoch_index` (counted from 0) and its metrics.
     """
     last = epochs[max(epochs)] if epochs else {}
     return {
@@ -254,12 +257,19 @@ def trial_object(study: StudyRecord, run: RunRecord, epochs: Epochs) -> dict[str
         "revives": run.revives,
         "worker": run.worker,
         "traceback": run.traceback,
-        "epochs": [{"epoch": epoch, **_all_finite(values)} for epoch, values in sorted(epochs.items())],
+        "epochs": [{"epoch_index": epoch, **_all_finite(values)} for epoch, values in sorted(epochs.items())],
     }
 
 
-def _without_picture(found: Finding) -> dict[str, Any]:
-    return {name: value for name, value in found.as_dict().items() if name != "picture"}
+def _finding(found: Finding) -> dict[str, Any]:
+    """A finding without its picture."""
+    renamed = {"since": "since_epoch_index"}
+    return {renamed.get(name, name): value for name, value in found.as_dict().items() if name != "picture"}
+
+
+def _training(training: Training) -> dict[str, Any]:
+    renamed = {"first": "first_epoch_index", "best_epoch": "best_epoch_index"}
+    return {renamed.get(name, name): value for name, value in _all_finite(training.as_dict()).items()}
 
 
 def finite(value: float | None) -> float | None:

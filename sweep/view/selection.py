@@ -111,6 +111,8 @@ def parse_states(texts: Iterable[str]) -> frozenset[str]:
             found.add(state)
         elif state:
             near = difflib.get_close_matches(state, STATES, n=1, cutoff=0.5)
-            remedy = f"did you mean {near[0]}?" if near else f"one of {', '.join(STATES)}"
-            raise SweepError("a state is a trial state of Optuna", repr(text.strip()), remedy)
+            raise SweepError(
+                f"No such state: {text.strip()}.",
+                f"Did you mean {near[0]}?" if near else f"Choose from {', '.join(STATES)}.",
+            )
     return frozenset(found)

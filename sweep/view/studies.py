@@ -130,9 +130,9 @@ def choose_study(store: Store, name: str | None) -> StudyRecord:
     if len(studies) == 1:
         return studies[0]
     if not studies:
-        raise StoreError("a study must be there", "none in this database", "start one with `sweep start FILE`")
+        raise StoreError("There is no study in this database.", "Start one with `sweep start FILE`.")
     names = ", ".join(study.name for study in studies)
-    raise StoreError("a study must be named where there are several", "none", f"name one of {names}")
+    raise StoreError("The database has several studies, so one must be named.", f"Name one of {names}.")
 
 
 def counts_now(counts: Mapping[str, int], *, running: bool) -> dict[str, int]:
@@ -148,6 +148,11 @@ def study_state(study: StudyRecord, counts: Mapping[str, int], *, running: bool)
     if running:
         return "running"
     return "finished" if finished(counts) >= study.declaration.trials else "stopped"
+
+
+def nothing_to(verb: str, name: str, state: str) -> str:
+    """Why a study that is not running cannot be told to stop, to prune a run and so on, as a sentence."""
+    return f"Study {name} {'has finished' if state == 'finished' else f'is {state}'}, so there is nothing to {verb}."
 
 
 def is_running(store: Store, study: StudyRecord) -> bool:

@@ -13,6 +13,7 @@ import pytest
 
 from sweep.cli import app
 from sweep.cli import run as sweep
+from tests.refusals import refusal_of
 from tests.store_builder import add_example, add_study, build_store, run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,7 +27,7 @@ COMMANDS = [
     "export",
     "tensorboard",
     "prune",
-    "keep",
+    "protect",
     "revive",
     "rerun",
     "stop",
@@ -50,6 +51,13 @@ def test_every_command_has_help_with_an_example(capsys, command):
     assert f"Example: sweep {command}" in capsys.readouterr().out
 
 
+def test_a_former_name_of_a_command_still_works_and_is_not_in_the_help(capsys):
+    assert sweep(["keep", "--help"]) == 0
+    assert "Example: sweep protect" in capsys.readouterr().out
+    assert sweep([]) == 0
+    assert "  keep" not in capsys.readouterr().out
+
+
 def test_the_list_of_commands_says_what_the_help_of_each_says_first():
     assert list(app.COMMANDS.items()) == [(name, app.command(name).get_short_help_str(200)) for name in app.COMMANDS]
 
@@ -71,23 +79,21 @@ def test_help_names_every_command_whole(capsys):
         (["runs", "--limit", "many"], "Invalid value for '--limit'"),
         (["best", "-n", "-1"], "Invalid value for '-n' / '--count'"),
         (["runs", "diabetes", "^dnn", "extra"], "unexpected extra argument"),
-        (["runs", "--storage", "mysql://x"], "a storage is SQLite or PostgreSQL: got 'mysql'"),
-        (["runs"], "there must be a database: got no file sweep.db"),
-        (["runs", "--storage", "sqlite:///text.db"], "text.db must be an SQLite database"),
-        (["export", "--format", "cvs"], "there must be a database"),
-        (["names", "nowhere.py"], "a study file must be there"),
+        (["runs", "--storage", "mysql://x"], "Studies are kept in SQLite or PostgreSQL, not in 'mysql'."),
+        (["runs"], "No database at sweep.db."),
+        (["runs", "--storage", "sqlite:///text.db"], "text.db is not an SQLite database"),
+        (["export", "--format", "cvs"], "No database at"),
+        (["names", "nowhere.py"], "No such study file: nowhere.py."),
     ],
 )
-def test_a_refusal_is_one_line_and_status_2_and_writes_nothing(tmp_path, monkeypatch, capsys, arguments, expected):
+def test_a_refusal_is_a_line_or_two_and_status_2_and_writes_nothing(tmp_path, monkeypatch, capsys, arguments, expected):
     monkeypatch.delenv("SWEEP_STORAGE", raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.db").write_text("this is no database at all")
     assert sweep(arguments) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("sweep: ")
-    assert said.err.count("\n") == 1
-    assert expected in said.err
+    assert expected in refusal_of(said.err)
     assert [path.name for path in tmp_path.iterdir()] == ["text.db"]
 
 
@@ -133,13 +139,13 @@ def test_an_export_goes_to_a_file_or_to_standard_output(store, capsys):
 def test_a_file_that_cannot_be_written_is_refused(store, capsys):
     add_study(store)
     assert sweep(["export", "diabetes", "-o", "nowhere/out.csv"]) == 2
-    assert "sweep: the file nowhere/out.csv must be one that can be written" in capsys.readouterr().err
+    assert "sweep: Cannot write nowhere/out.csv: No such file or directory." in capsys.readouterr().err
 
 
 def test_an_unknown_format_is_refused_with_the_nearest(store, capsys):
     add_study(store)
     assert sweep(["export", "--format", "cvs"]) == 2
-    assert "'cvs'; did you mean csv?" in capsys.readouterr().err
+    assert "No such format: cvs. Did you mean csv?" in refusal_of(capsys.readouterr().err)
 
 
 def test_runs_of_a_big_study_are_listed_without_tensorflow_keras_or_optuna(store):

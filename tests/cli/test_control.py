@@ -43,6 +43,15 @@ def test_the_running_trials_that_match_are_pruned_by_hand(store, running, capsys
     assert "1 trial of diabetes will be pruned after the present epoch" in said.err
 
 
+@pytest.mark.parametrize("name", ["protect", "keep"])  # its former name
+def test_a_running_trial_is_protected_and_an_ended_one_is_not(store, running, capsys, name):
+    assert sweep([name, "diabetes", "1"]) == 0
+    assert commands(store) == [("protect", 1, "by hand")]
+    assert "will not be pruned" in capsys.readouterr().err
+    assert sweep([name, "diabetes", "0"]) == 2
+    assert ": it is COMPLETE, not RUNNING." in capsys.readouterr().err
+
+
 def test_a_dry_run_shows_what_matches_and_asks_for_nothing(store, running, capsys):
     assert sweep(["prune", ".", "--dry-run"]) == 0
     assert commands(store) == []
@@ -54,12 +63,12 @@ def test_where_nobody_can_be_asked_pruning_is_refused(store, running, capsys, mo
         monkeypatch.setattr("sys.stdin", nothing)
         assert sweep(["prune", "."]) == 2
     assert commands(store) == []
-    assert "add --yes" in capsys.readouterr().err
+    assert "Pass --yes" in capsys.readouterr().err
 
 
 def test_pruning_wants_a_pattern(store, running, capsys):
     assert sweep(["prune", "diabetes"]) == 2
-    assert "sweep: prune takes a pattern" in capsys.readouterr().err
+    assert "sweep: Nothing to prune: give a pattern" in capsys.readouterr().err
 
 
 def test_a_pattern_that_matches_no_running_trial_prunes_nothing(store, running, capsys):
@@ -71,13 +80,13 @@ def test_a_pattern_that_matches_no_running_trial_prunes_nothing(store, running, 
 def test_a_running_study_is_asked_to_stop(store, running, capsys):
     assert sweep(["stop"]) == 0
     assert commands(store) == [("stop", None, "by hand")]
-    assert "go on with: sweep start /somewhere/studies/diabetes.py" in capsys.readouterr().err
+    assert "continue it with: sweep start /somewhere/studies/diabetes.py" in capsys.readouterr().err
 
 
 def test_a_study_under_another_name_than_its_files_goes_on_under_it(store, capsys):
     add_study(store, "second", owner=Owner(this_host(), os.getpid(), "token"))
     assert sweep(["stop", "second"]) == 0
-    assert "go on with: sweep start /somewhere/studies/diabetes.py --name second" in capsys.readouterr().err
+    assert "continue it with: sweep start /somewhere/studies/diabetes.py --name second" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["stop", "wine"], ["prune", "wine", ".", "--yes"]])
@@ -85,7 +94,7 @@ def test_a_study_that_nobody_runs_is_given_no_command(store, capsys, arguments):
     add_study(store, "wine", [run(0, state="RUNNING")])
     assert sweep(arguments) == 2
     assert commands(store) == []
-    assert "must be running" in capsys.readouterr().err
+    assert f"Study wine is stopped, so there is nothing to {arguments[0]}." in capsys.readouterr().err
 
 
 def test_a_database_of_an_older_schema_is_migrated(store, tmp_path, capsys):
@@ -97,7 +106,7 @@ def test_a_database_of_an_older_schema_is_migrated(store, tmp_path, capsys):
 def test_a_database_that_is_not_there_is_not_made(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert sweep(["db", "upgrade", "--storage", "sqlite:///none.db"]) == 2
-    assert "no file none.db" in capsys.readouterr().err
+    assert "No database at none.db" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -108,5 +117,5 @@ def test_a_database_of_somebody_else_is_left_as_it_is(tmp_path, monkeypatch, cap
     connection.close()
     before = (tmp_path / "theirs.db").read_bytes()
     assert sweep(["db", "upgrade", "--storage", "sqlite:///theirs.db"]) == 2
-    assert "must hold sweep's tables" in capsys.readouterr().err
+    assert "has none of sweep's tables" in capsys.readouterr().err
     assert (tmp_path / "theirs.db").read_bytes() == before

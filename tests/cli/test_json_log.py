@@ -70,7 +70,7 @@ def test_a_study_that_cannot_go_on_says_why_in_its_last_event(tmp_path):
     assert done.returncode == 2
     last = told(done)[-1]
     assert (last["event"], last["level"], last["state"]) == ("closed", "error", "failed")
-    assert last["reason"].startswith("5 trials in a row failed alike")
+    assert last["reason"].startswith("The study has stopped, because 5 trials in a row failed")
 
 
 def test_another_format_is_refused(tmp_path, monkeypatch, capsys):

@@ -12,8 +12,9 @@ import urllib.request
 import pytest
 
 from sweep.cli import run as sweep
-from sweep.cli.serving import Address
+from sweep.cli.serve import Address
 from sweep.errors import SweepError
+from tests.refusals import refusal_of
 
 
 @pytest.mark.parametrize(
@@ -42,21 +43,20 @@ def test_the_names_it_may_be_asked_by():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--studies", "none"], "no folder none"),
+        (["--studies", "none"], "No such folder of study files: none."),
         (["--token", "short"], "at least 16 characters"),
         (["--token", "é" * 20], "at least 16 characters"),
-        (["--host", "203.0.113.1"], "an address of this machine"),
-        (["--host", "no.such.host.invalid"], "an address of this machine"),
+        (["--host", "203.0.113.1"], "Use an address of this machine."),
+        (["--host", "no.such.host.invalid"], "Use an address of this machine."),
         (["--storage", "mysql://x"], "SQLite or PostgreSQL"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_line(arguments, said, tmp_path, monkeypatch, capsys):
+def test_an_impossible_service_is_refused(arguments, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SWEEP_TOKEN", raising=False)
     assert sweep(["serve", "--port", "48123", *arguments]) == 2
-    printed = capsys.readouterr().err
+    printed = refusal_of(capsys.readouterr().err)
     assert said in printed
-    assert printed.count("\n") == 1
     assert "short" not in printed
 
 
@@ -68,7 +68,7 @@ def test_a_port_that_is_taken_is_answered_with_one_that_is_free(tmp_path, monkey
         port = taken.getsockname()[1]
         assert sweep(["serve", "--port", str(port)]) == 2
     said = capsys.readouterr().err
-    assert f"got {port}, which is taken; use --port " in said
+    assert f"Port {port} is in use by another process." in said
 
 
 def start(folder, *arguments, **environment):
@@ -131,7 +131,7 @@ def test_a_token_of_the_environment_is_not_printed(tmp_path):
 
 
 def test_an_address_is_refused_where_it_is_none():
-    from sweep.cli.serving import listen
+    from sweep.cli.serve import listen
 
     with pytest.raises(SweepError):
         listen(Address("not an address", 1))

@@ -7,6 +7,7 @@ import pytest
 from sweep.cli import run as sweep
 from sweep.core.pruners import Verdict
 from sweep.finding import Finding
+from tests.refusals import refusal_of
 from tests.store_builder import TRACEBACK, add_epochs, add_example, add_study, build_store, run
 
 
@@ -102,10 +103,8 @@ def test_a_run_is_shown_as_json_with_its_epochs(store, capsys):
 def test_an_unknown_run_is_refused_in_one_line(store, capsys):
     add_study(store, runs=[run(0)])
     said = show(capsys, "99", status=2)
-    assert (said.out, said.err.count("\n")) == ("", 1)
-    assert said.err.startswith(
-        "sweep: a run is a trial number or a run name of the store: got '99'; diabetes has t0000"
-    )
+    assert said.out == ""
+    assert refusal_of(said.err) == "sweep: No run 99 in study diabetes (t0000 to t0000)."
 
 
 def test_every_finding_is_shown_with_its_evidence_and_remedy(store, capsys):

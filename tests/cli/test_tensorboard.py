@@ -35,7 +35,7 @@ def test_a_log_directory_that_is_given_needs_no_database(tmp_path):
     assert find_board("wine", None, None, logdir, storage) == Board(tmp_path / "wine", None)
     assert find_board("wine", "^dnn", None, logdir, storage) == Board(tmp_path / "wine", "^dnn")
     assert find_board("^dnn", None, None, logdir, storage) == Board(tmp_path, "^dnn")
-    with pytest.raises(SweepError, match="a pattern is given once"):
+    with pytest.raises(SweepError, match="Two patterns given"):
         find_board("wine", "^dnn", "^mlp", logdir, storage)
 
 

@@ -14,6 +14,7 @@ from sweep.cli import run as sweep
 from sweep.cli.watch import tell
 from sweep.store import RunRecord
 from tests.control.started import MANY_EPOCHS, ROOT, Folder, lives, wait_for
+from tests.refusals import refusal_of
 
 
 class Heard:
@@ -63,7 +64,7 @@ def test_a_study_that_does_not_run_is_not_watched(tmp_path, monkeypatch, capsys)
     assert folder.start().returncode == 0
     monkeypatch.chdir(tmp_path)
     assert sweep(["watch", "tiny"]) == 2
-    assert "must be running to watch: got tiny, which is finished" in capsys.readouterr().err
+    assert "Study tiny has finished, so there is nothing to watch." in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -87,8 +88,9 @@ def test_a_study_that_cannot_be_says_so_also_when_detached(tmp_path):
     folder = Folder(tmp_path, settings='trials=8, workers=2, seed=7, sampler="nope"')
     detached = folder.start("--detach")
     assert detached.returncode == 2
-    assert "No such sampler" in detached.stderr
-    assert detached.stderr.count("\n") == 1
+    said = refusal_of(detached.stderr)
+    assert said.startswith("sweep: The study did not start: No such sampler: nope. The samplers are tpe, ")
+    assert said.endswith("coordinator.log.")
 
 
 @pytest.mark.slow
@@ -126,7 +128,7 @@ def test_failures_in_a_row_and_the_end_that_they_are_are_notified(tmp_path):
     assert folder.start("--notify", NOTIFY).returncode == 2
     told = (tmp_path / "told").read_text()
     assert "failing: 5 trials of tiny in a row have failed, the last with: ValueError: no" in told
-    assert "failed: 5 trials in a row failed alike" in told
+    assert "failed: The study has stopped, because 5 trials in a row failed" in told
 
 
 def test_a_command_that_fails_is_said_and_costs_nothing(tmp_path):

@@ -48,7 +48,7 @@ def test_a_folder_that_is_too_large_is_refused_and_what_is_skipped_is_not_counte
     (tmp_path / "lost").symlink_to(tmp_path / "nowhere")
     pack(tmp_path, tmp_path / "runs")
     fill(tmp_path, ["data/b.csv", "data/c.csv", "data/d.csv"])
-    with pytest.raises(SweepError, match=r"at most 4e-05 MB of it: got more in .*; have the study file in a folder"):
+    with pytest.raises(SweepError, match=r"it holds more than 4e-05 MB\. Put the study file in a folder"):
         pack(tmp_path, tmp_path / "runs")
 
 
@@ -60,5 +60,5 @@ def test_a_link_that_leads_back_is_refused_and_another_is_followed(tmp_path):
     unpack(pack(study, study / "runs"), node)
     assert arrived(node) == ["below/a.py", "data/a.csv", "wine.py"]
     (study / "below" / "back").symlink_to(study)
-    with pytest.raises(SweepError, match=r"got a link that leads back, .*/below/back"):
+    with pytest.raises(SweepError, match=r"the link .*/below/back leads back"):
         pack(study, study / "runs")

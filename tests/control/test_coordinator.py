@@ -96,14 +96,14 @@ def test_a_step_that_was_reported_stays_as_it_is(house):
 @pytest.mark.parametrize("step", [-1, 2**31])
 def test_a_step_that_no_table_holds_is_refused(house, step):
     house.worker("0").begin()
-    with pytest.raises(StudyError, match="a step is a whole number from 0"):
+    with pytest.raises(StudyError, match="A step must be a whole number from 0"):
         house.desk.report("0", 0, step, 1.0)
 
 
 def test_a_parameter_after_the_run_is_named_is_refused_by_its_name(house):
     worker = house.worker("0")
     worker.begin()
-    with pytest.raises(StudyError, match="'late' after it"):
+    with pytest.raises(StudyError, match=r"Parameter 'late' was suggested after sweep.fit began"):
         worker.suggest("late", SPACE["x"])
 
 
@@ -235,7 +235,7 @@ def test_an_enqueued_value_that_the_domain_does_not_have_is_refused(tmp_path):
     with a_house(tmp_path, enqueue=[{"x": 17.0}]) as house:
         worker = house.worker("0")
         worker.ask()
-        with pytest.raises(StudyError, match=r"x is one of \[-1\.0, 1\.0\]: got 17\.0"):
+        with pytest.raises(StudyError, match=r"x cannot be 17\.0\. It must be one of \[-1\.0, 1\.0\]"):
             worker.suggest("x", SPACE["x"])
 
 
@@ -251,7 +251,7 @@ def test_one_parameter_with_two_kinds_of_domain_is_refused(house):
     worker = house.worker("0")
     worker.ask()
     worker.suggest("x", SPACE["x"])
-    with pytest.raises(StudyError, match="the domain of x must be one that Optuna takes"):
+    with pytest.raises(StudyError, match="Optuna does not accept the domain of x"):
         worker.suggest("x", IntDistribution(1, 5))
 
 
@@ -259,7 +259,7 @@ def test_one_parameter_with_two_kinds_of_domain_is_refused(house):
 def test_a_parameter_with_a_name_that_no_database_holds_is_refused(house, name):
     worker = house.worker("0")
     worker.ask()
-    with pytest.raises(StudyError, match="a parameter's name is a text of 1 to 512 characters"):
+    with pytest.raises(StudyError, match="A parameter's name must be text of 1 to 512 characters"):
         worker.suggest(name, SPACE["x"])
 
 
@@ -428,7 +428,7 @@ def test_five_failures_in_a_row_with_one_error_stop_the_study(house):
     for number in range(5):
         worker.begin()
         worker.end("FAIL", None, f"ValueError: bad at epoch {number}")
-    assert "5 trials in a row failed alike" in str(house.coordinator.error)
+    assert "5 trials in a row failed in the same way" in str(house.coordinator.error)
     assert worker.ask() == {"end": True}
 
 
@@ -529,7 +529,10 @@ def test_what_the_first_start_enqueued_is_not_enqueued_again_but_what_is_asked_f
 def test_a_second_coordinator_is_refused_and_names_the_first(tmp_path):
     with a_house(tmp_path) as house:
         house.worker("0").train()
-        with a_house(tmp_path) as second, pytest.raises(StudyError, match=f"got process {os.getpid()} on "):
+        with (
+            a_house(tmp_path) as second,
+            pytest.raises(StudyError, match=f"already running, in process {os.getpid()} on "),
+        ):
             second.worker("0")
 
 
@@ -605,7 +608,7 @@ def test_a_study_of_plain_optuna_is_not_taken_over(tmp_path):
         optuna.create_study(study_name="study", storage=storage)
     with (
         a_house(tmp_path) as house,
-        pytest.raises(StudyError, match="study is a study of Optuna's in this database, which sweep did not start"),
+        pytest.raises(StudyError, match="Study study in this database was made with Optuna; sweep did not start it"),
     ):
         house.worker("0")
 
@@ -621,14 +624,15 @@ def test_a_refused_study_leaves_no_folder_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_kept_trial_is_not_pruned_unless_it_breaks_or_by_hand(tmp_path):
+@pytest.mark.parametrize("verb", ["protect", "keep"])  # its former name, which may be in a database
+def test_a_protected_trial_is_not_pruned_unless_it_breaks_or_by_hand(tmp_path, verb):
     with a_house(tmp_path, pruner="threshold(upper=1.0)") as house:
         worker, other, third = (house.worker(name) for name in "012")
         for one in (worker, other, third):
             one.begin()
         assert third.epoch(0, 2.0)["verdict"] == "prune"
         for number in (0, 1, 99):
-            obey(house.coordinator, Command("keep", number, "by hand"))
+            obey(house.coordinator, Command(verb, number, "by hand"))
         assert worker.epoch(0, 2.0)["verdict"] == "go"
         assert worker.epoch(1, math.nan)["verdict"] == "prune"
         obey(house.coordinator, Command("prune", 1, "by hand"))
@@ -705,7 +709,7 @@ def test_a_run_of_a_study_that_has_ended_is_revived_when_it_goes_on(tmp_path):
     store = Store(f"sqlite:///{tmp_path}/sweep.db")
     study = store.study("study")
     queue_revival(store, study, store.runs(study.study_id)[0])
-    with pytest.raises(StudyError, match="revived once"):
+    with pytest.raises(StudyError, match="already been revived"):
         queue_revival(store, study, store.runs(study.study_id)[0])
     store.close()
     with a_house(tmp_path, options={"trials": 2}) as house:

@@ -12,6 +12,7 @@ from sweep.errors import StudyError
 from sweep.store import Store
 from sweep.store.database import parse_url
 from tests.control.workers import a_house
+from tests.refusals import refusal_of
 
 
 @pytest.fixture
@@ -46,8 +47,9 @@ def test_a_folder_that_another_database_names_is_not_removed(copied, capsys, rem
     capsys.readouterr()
     assert sweep(["rm", "study", "--storage", f"sqlite:///{removed}.db", *more]) == 2
     said = capsys.readouterr().err
-    assert f"{kept}.db; remove it from this database alone with --keep-files" in said
-    assert said.count("\n") == 1
+    assert f"{kept}.db also has study " in said
+    assert "use --keep-files" in said
+    refusal_of(said)
     assert names(f"sqlite:///{removed}.db") == ["study"]
     assert (copied / "weights.npz").exists()
 
@@ -67,7 +69,7 @@ def test_a_copy_whose_database_is_gone_keeps_nothing(copied):
 
 
 def test_two_databases_do_not_train_into_one_folder_at_once(copied, tmp_path):
-    refused = pytest.raises(StudyError, match=r"do not train into one folder at once: .*old\.db trains")
+    refused = pytest.raises(StudyError, match=r"The study of another database, .*old\.db, is training into")
     with a_house(tmp_path, "sqlite:///old.db") as house:
         house.worker("0").begin()
         with a_house(tmp_path, "sqlite:///new.db") as other, refused:
@@ -110,7 +112,7 @@ def test_a_folder_is_free_again_when_it_is_let_go(tmp_path):
     ours, theirs = (parse_url(f"sqlite:///{tmp_path}/{name}.db") for name in ("a", "b"))
     hold = Hold(tmp_path, ours)
     Hold(tmp_path, ours).release()  # one database's coordinators are kept apart by its lease
-    with pytest.raises(StudyError, match=r"a\.db trains"):
+    with pytest.raises(StudyError, match=r"a\.db, is training into"):
         Hold(tmp_path, theirs)
     hold.release()
     Hold(tmp_path, theirs).release()

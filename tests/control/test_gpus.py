@@ -44,9 +44,9 @@ def test_those_that_are_asked_for_are_taken():
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(StudyError, match="may be seen: got 7; there are 0, 1, 2"):
+    with pytest.raises(StudyError, match=r"No such GPU: 7. Choose from 0, 1, 2."):
         choose(["0", "7"])
-    with pytest.raises(StudyError, match="must be free: got others on 1"):
+    with pytest.raises(StudyError, match="GPU 1 is in use by another process"):
         choose(["1"])
 
 

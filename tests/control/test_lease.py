@@ -31,7 +31,7 @@ def create(store, owner):
 def test_a_study_is_created_once_and_the_second_names_the_first(store):
     owner = new_owner()
     assert create(store, owner).owner == owner
-    with pytest.raises(StudyError, match=f"got study, which {owner} has just created"):
+    with pytest.raises(StudyError, match=f"Study study has just been created by {owner}"):
         create(store, new_owner())
 
 
@@ -52,7 +52,7 @@ def set_owner(store, owner):
 
 def test_a_study_of_a_living_coordinator_is_refused(store):
     record = create(store, new_owner())
-    with pytest.raises(StudyError, match="end it with: sweep stop study"):
+    with pytest.raises(StudyError, match="stop it with: sweep stop study"):
         claim(store, record, new_owner())
 
 
@@ -62,7 +62,7 @@ def test_of_two_that_claim_at_once_one_gets_it(store):
     record = store.study("study")
     first = new_owner()
     claim(store, record, first)
-    with pytest.raises(StudyError, match=f"got {first}"):
+    with pytest.raises(StudyError, match=f"already running, in {first}"):
         claim(store, record, new_owner())
 
 
@@ -83,7 +83,7 @@ def test_a_coordinator_of_another_host_whose_beat_counts_up_is_alive(store):
 
     beating = threading.Thread(target=beat)
     beating.start()
-    with pytest.raises(StudyError, match=r"got process 1 on another\.host"):
+    with pytest.raises(StudyError, match=r"already running, in process 1 on another\.host"):
         claim(store, record, new_owner())
     stop.set()
     beating.join()

@@ -50,7 +50,7 @@ def test_a_folder_that_does_not_exist_is_checked_and_not_made(tmp_path):
 @pytest.mark.parametrize("path", ["file", "file/below", "/proc/below"])
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path, path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StudyError, match="name another with --logdir"):
+    with pytest.raises(StudyError, match="Choose another with --logdir"):
         check_writable(tmp_path / path)
 
 

@@ -28,8 +28,7 @@ def test_a_driver_that_ends_is_told_of_in_a_line_with_its_last_words_and_its_wor
     assert after.wait().how == "lost with its cluster"
     place.close()
     assert [str(error) for error in refusals] == [
-        "a study on Ray needs its cluster: got one that is lost (no such thing); start the study again to go on, "
-        "nothing is lost"
+        "Lost the Ray cluster: no such thing. Start the study again to continue. Nothing is lost."
     ]
 
 

@@ -64,7 +64,8 @@ def test_a_worker_of_another_protocol_is_refused_with_both_versions(engaged, spo
     with connected(engaged) as connection, pytest.raises(Refused):
         Link(connection, "0").call("hello", declaration=declaration, unheard_of=1, **spoken)
     said = str(engaged.coordinator.error)
-    assert f"protocol, {PROTOCOL} of sweep {versions()['sweep']}: got {spoken.get('protocol')} of sweep 0.0.9" in said
+    assert said.startswith(f"A worker has sweep 0.0.9 (protocol {spoken.get('protocol')})")
+    assert f"the coordinator has sweep {versions()['sweep']} (protocol {PROTOCOL})" in said
     assert not engaged.coordinator.is_open
 
 
@@ -84,8 +85,15 @@ def test_what_the_study_does_wrong_ends_it(engaged, link):
 
 def test_a_worker_may_refuse_its_study(engaged):
     with connected(engaged) as connection:
-        Link(connection, "0").refuse(StudyError("a rule", "this", "do that"))
-    assert str(engaged.coordinator.error) == "a rule: got this; do that"
+        Link(connection, "0").refuse(StudyError("It is impossible.", "Do something else."))
+    assert str(engaged.coordinator.error) == "It is impossible. Do something else."
+    assert engaged.coordinator.finished.is_set()
+
+
+def test_a_refusal_by_a_worker_of_another_version_ends_the_study_too(engaged):
+    with connected(engaged) as connection:
+        connection.send_bytes(json.dumps({"op": "refused", "worker": "0", "rule": "a rule", "got": None}).encode())
+        assert "Install the same version of sweep" in json.loads(connection.recv_bytes())["error"]["hint"]
     assert engaged.coordinator.finished.is_set()
 
 
@@ -129,6 +137,6 @@ def test_a_closed_server_has_no_thread_left(tmp_path):
 def test_a_message_is_plain_json(engaged):
     with connected(engaged) as connection:
         connection.send_bytes(
-            json.dumps({"op": "refused", "worker": "0", "rule": "r", "got": None, "remedy": None}).encode()
+            json.dumps({"op": "refused", "worker": "0", "message": "It is impossible.", "hint": None}).encode()
         )
         assert json.loads(connection.recv_bytes()) == {}

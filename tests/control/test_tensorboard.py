@@ -46,7 +46,7 @@ def test_a_taken_port_is_passed_over():
 
 def test_a_file_is_no_log_directory(tmp_path):
     (tmp_path / "runs").write_text("")
-    with pytest.raises(SweepError, match="a log directory must be a folder"):
+    with pytest.raises(SweepError, match="as a log directory"):
         TensorBoard(tmp_path / "runs", 16006)
 
 

@@ -97,7 +97,7 @@ def check(answer, given):
     if answer.headers.get("content-type") == "application/problem+json":
         problem = answer.json()
         assert problem["status"] == answer.status_code
-        assert problem["rule"]
+        assert problem["error"]
         assert len(answer.text) < 20_000
 
 

@@ -36,7 +36,7 @@ def test_a_file_that_never_ends_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "SECONDS", 0.5)
     file = tmp_path / "endless.py"
     file.write_text("import time\ntime.sleep(1000)\n")
-    with pytest.raises(StudyError, match=r"no example after 0\.5 s"):
+    with pytest.raises(StudyError, match=r"did not reach sweep\.fit within 0\.5 s"):
         Previews().of(file)
 
 

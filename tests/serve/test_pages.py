@@ -111,9 +111,9 @@ def test_what_is_wrong_is_marked_at_its_place(client, query, field, parts):
 
 def test_what_is_wrong_with_a_condition_is_said_once_with_what_to_do(client):
     said = client.get("/studies/diabetes/rows", where="lr <").json()["said"]
-    assert said == "a name or a value should stand at character 5, its end"
+    assert said.startswith("Expected a name or a value after `<` at character 5. For example: ")
     said = client.get("/studies/diabetes/rows", where="state = pruned").json()["said"]
-    assert said.endswith("got 'pruned' at character 9; put it in quotes: 'pruned'")
+    assert said.endswith("'pruned' at character 9. To compare with text, put it in quotes: 'pruned'.")
     said = client.get("/studies/diabetes/rows", where="zzzzzz < 1").json()["said"]
     assert "learning_rate (lr)" in said
 
@@ -210,7 +210,11 @@ def test_a_page_of_what_is_wrong_speaks_of_no_api(client):
 
 def test_a_method_that_an_address_does_not_take_is_answered_with_those_that_it_does(client):
     problem = client.ask("PUT", "/api/studies").json()
-    assert (problem["status"], problem["got"], problem["remedy"]) == (405, "PUT /api/studies", "ask by GET")
+    assert (problem["status"], problem["error"], problem["hint"]) == (
+        405,
+        "/api/studies does not take PUT.",
+        "Use GET.",
+    )
 
 
 @pytest.mark.parametrize(
@@ -249,7 +253,10 @@ def test_a_file_that_is_no_python_cannot_be_started(client):
     assert "This study file is refused" in page
     assert 'id="start-now"' not in page
     answer = client.post("/api/starts", file="broken.py")
-    assert (answer.status_code, answer.json()["rule"]) == (422, "a study file must be valid Python")
+    assert (answer.status_code, answer.json()["error"]) == (
+        422,
+        "broken.py is not valid Python: line 1: invalid syntax.",
+    )
 
 
 def test_choices_are_shown_as_they_are_and_sent_as_their_values():

@@ -130,16 +130,16 @@ def refused(storage: str, *, create: bool = True) -> str:
 
 
 def test_a_database_that_is_not_there_is_not_made_by_a_reader(tmp_path):
-    assert "there must be a database" in refused(f"sqlite:///{tmp_path}/none.db", create=False)
+    assert "No database at" in refused(f"sqlite:///{tmp_path}/none.db", create=False)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_path):
-    assert f"run: mkdir -p {tmp_path}/none" in refused(f"sqlite:///{tmp_path}/none/sweep.db")
+    assert f"Run: mkdir -p {tmp_path}/none" in refused(f"sqlite:///{tmp_path}/none/sweep.db")
 
 
 def test_a_directory_is_no_database(tmp_path):
-    assert "an SQLite storage is a file" in refused(f"sqlite:///{tmp_path}")
+    assert "is a directory, not an SQLite database" in refused(f"sqlite:///{tmp_path}")
 
 
 def broken(tmp_path, kind: str) -> str:
@@ -163,7 +163,7 @@ def broken(tmp_path, kind: str) -> str:
 def test_a_broken_file_is_refused_and_left_as_it_is(tmp_path, kind, create):
     url = broken(tmp_path, kind)
     before = (tmp_path / "sweep.db").read_bytes()
-    assert "this one is left as it is" in refused(url, create=create)
+    assert "This one was not changed" in refused(url, create=create)
     assert (tmp_path / "sweep.db").read_bytes() == before
 
 
@@ -173,8 +173,8 @@ def test_a_database_of_somebody_else_is_refused_and_left_as_it_is(tmp_path):
     connection.execute("CREATE TABLE theirs (number INTEGER)")
     connection.close()
     before = path.read_bytes()
-    assert "one with the table theirs" in refused(f"sqlite:///{path}")
-    assert "must hold sweep's tables" in refused(f"sqlite:///{path}", create=False)
+    assert "it has the table theirs" in refused(f"sqlite:///{path}")
+    assert "has none of sweep's tables" in refused(f"sqlite:///{path}", create=False)
     assert path.read_bytes() == before
     assert [found.name for found in tmp_path.iterdir()] == ["theirs.db"]
 
@@ -190,7 +190,7 @@ def test_in_postgresql_tables_of_others_may_stand_beside_ours_but_not_under_optu
     execute(beside, "CREATE TABLE invoices (number INTEGER)")
     Store(beside, create=True).close()
     execute(clashing, "CREATE TABLE trials (defendant TEXT)")
-    assert "one with the table trials" in refused(clashing)
+    assert "it has the table trials" in refused(clashing)
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs"])
@@ -206,12 +206,12 @@ def test_sqlite_on_a_network_file_system_is_refused_with_what_to_do(tmp_path, mo
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "closed").mkdir(mode=0o500)
-    assert "can be written" in refused(f"sqlite:///{tmp_path}/closed/sweep.db")
+    assert "Cannot write to" in refused(f"sqlite:///{tmp_path}/closed/sweep.db")
 
 
 def test_a_server_that_does_not_answer_is_refused_without_the_password():
     said = refused("postgresql://user:secret@127.0.0.1:1/sweep")
-    assert "must be readable" in said
+    assert "Cannot read the database" in said
     assert "secret" not in said
 
 
@@ -225,7 +225,7 @@ def set_revision(url: str, revision: str) -> None:
 def test_a_database_of_a_newer_sweep_is_refused(storage_url):
     set_revision(storage_url, "9999")
     for create in (True, False):
-        with pytest.raises(StoreError, match="written by a newer sweep"):
+        with pytest.raises(StoreError, match="A newer version of sweep wrote"):
             connect(parse_url(storage_url), create=create)
 
 
@@ -255,7 +255,7 @@ def test_tables_of_another_optuna_are_refused(storage_url, monkeypatch):
         connection.execute(sa.text("UPDATE alembic_version SET version_num = 'v1.3.0.a'"))
     engine.dispose()
     monkeypatch.setattr(schema, "_is_made", lambda engine: False)
-    with pytest.raises(StoreError, match="run: optuna storage upgrade"):
+    with pytest.raises(StoreError, match="Run: optuna storage upgrade"):
         connect(parse_url(storage_url), create=True)
 
 

@@ -36,15 +36,15 @@ def test_a_study_is_found_by_its_name_whole(store):
 
 
 def test_an_unknown_study_is_refused_with_the_nearest_names(store):
-    with pytest.raises(StoreError, match="start one with `sweep start FILE`"):
+    with pytest.raises(StoreError, match="Start one with `sweep start FILE`"):
         store.study("diabetes")
     for name in ("wine", "diabetes"):
         add_study(store, name)
-    with pytest.raises(StoreError, match=r"got 'diabets'; there is diabetes and 1 more$"):
+    with pytest.raises(StoreError, match=r"No such study: diabets\. Did you mean diabetes\?$"):
         store.study("diabets")
     for name in ("qq1", "qq2"):
         add_study(store, name)
-    with pytest.raises(StoreError, match=r"got 'xyz'; there is wine, diabetes, qq1 and 1 more$"):
+    with pytest.raises(StoreError, match=r"No such study: xyz\. The studies are wine, diabetes, qq1 and 1 more\.$"):
         store.study("xyz")
 
 

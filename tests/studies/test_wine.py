@@ -90,8 +90,8 @@ def test_a_download_that_fails_is_told_in_one_line_with_the_remedy(wine, monkeyp
     monkeypatch.setitem(wine, "URL", url)
     with pytest.raises(SweepError) as refusal:
         wine["csv_file"]()
-    assert str(refusal.value).startswith("the white wines are downloaded once: got ")
-    assert str(refusal.value).endswith(f"; fetch {url} and set SWEEP_WINE_CSV to its path")
+    assert str(refusal.value).startswith("Cannot download the white wines: ")
+    assert str(refusal.value).endswith(f"Fetch {url} and set SWEEP_WINE_CSV to its path.")
     assert "\n" not in str(refusal.value)
 
 
@@ -108,9 +108,7 @@ def test_a_path_without_a_file_is_refused_in_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv("SWEEP_WINE_CSV", str(tmp_path / "white.csv"))
     with pytest.raises(SweepError) as refusal:
         load(FILE)
-    assert str(refusal.value) == (
-        f"SWEEP_WINE_CSV is the path of winequality-white.csv: got no file {tmp_path / 'white.csv'}"
-    )
+    assert str(refusal.value) == f"SWEEP_WINE_CSV names no file: {tmp_path / 'white.csv'}."
 
 
 @pytest.mark.parametrize(
@@ -118,10 +116,10 @@ def test_a_path_without_a_file_is_refused_in_one_line(monkeypatch, tmp_path):
     [
         (
             lambda path: write_table(path, 20, columns=11),
-            "the white wines are at least 10 rows of 12 columns: got 20 of 11",
+            "The white wines have at least 10 rows of 12 columns, not 20 of 11.",
         ),
-        (lambda path: write_table(path, 3), "the white wines are at least 10 rows of 12 columns: got 3 of 12"),
-        (lambda path: path.write_text("a,b\n1,2\n"), "the white wines are numbers separated by ;: got could not"),
+        (lambda path: write_table(path, 3), "The white wines have at least 10 rows of 12 columns, not 3 of 12."),
+        (lambda path: path.write_text("a,b\n1,2\n"), "The white wines must be numbers separated by ;: could not"),
     ],
 )
 def test_a_file_that_is_not_the_white_wines_is_refused_in_one_line(monkeypatch, tmp_path, write, line):

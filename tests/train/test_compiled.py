@@ -175,7 +175,7 @@ def test_what_needs_keras_own_fit_gets_it_and_is_told_why(reason, compile, argum
     model = dense(**compile)
     x = arguments.pop("x", X)
     assert reason_matches(reason, compiled.why_not(model, x, Y, **arguments))
-    with pytest.raises(SweepError, match="compiled=True trains whole epochs as one program"):
+    with pytest.raises(SweepError, match="compiled=True cannot train whole epochs as one program"):
         compiled.fit(model, x, Y, compiled=True, **arguments)
     compiled._said.clear()
     with caplog.at_level(logging.WARNING):
@@ -223,7 +223,7 @@ def test_compiled_false_is_keras_fit_and_logs_nothing(caplog):
 
 
 def test_compiled_is_one_of_three():
-    with pytest.raises(SweepError, match="compiled is True, False or 'auto': got 'always'"):
+    with pytest.raises(SweepError, match=r"compiled must be True, False or .auto., not 'always'"):
         compiled.fit(dense(), X, Y, compiled="always")
 
 

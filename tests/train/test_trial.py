@@ -202,7 +202,7 @@ def test_five_failures_alike_in_a_row_stop_the_study(tmp_path):
     def train(trial):
         raise ValueError("always the same")
 
-    with pytest.raises(SweepError, match="5 trials in a row failed alike"):
+    with pytest.raises(SweepError, match="5 trials in a row failed in the same way"):
         run_study(train, tmp_path, trials=20)
 
 

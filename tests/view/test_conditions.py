@@ -146,7 +146,7 @@ def test_what_is_no_condition_is_refused_with_its_place(text, position):
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():
-    with pytest.raises(FilterError, match="did you mean learning_rate"):
+    with pytest.raises(FilterError, match="Did you mean learning_rate"):
         matches("learning_rat < 1")
 
 
@@ -156,7 +156,7 @@ def test_a_condition_may_be_neither_long_nor_deep():
         with pytest.raises(FilterError):
             matches(text)
     assert matches("(" * 30 + "bs = 32" + ")" * 30)
-    with pytest.raises(FilterError, match=f"at most {LONGEST}"):
+    with pytest.raises(FilterError, match=f"the most is {LONGEST}"):
         matches("x" * 2000)
 
 

@@ -16,7 +16,7 @@ from tests.store_builder import TRACEBACK, add_epochs, add_example, add_study, b
 
 KEYS = [
     *("study", "number", "name", "family", "architecture", "params", "state", "epoch", "value", "values"),
-    *("last", "best", "best_epoch", "feasible", "constraints", "metrics"),
+    *("last", "best", "best_epoch_index", "feasible", "constraints", "metrics"),
     *("started", "duration", "reason", "verdict", "findings", "directory", "trainings"),
 ]
 
@@ -105,8 +105,8 @@ def test_json_holds_every_trial_with_its_values_by_epoch(store):
     add_epochs(store, study, 0, [{"loss": 0.5, "val_loss": 0.75}, {"loss": math.nan, "val_loss": 0.25}])
     first, second = json.loads(exported(store, study, "json"))
     assert first["epochs"] == [
-        {"epoch": 0, "loss": 0.5, "val_loss": 0.75},
-        {"epoch": 1, "loss": None, "val_loss": 0.25},
+        {"epoch_index": 0, "loss": 0.5, "val_loss": 0.75},
+        {"epoch_index": 1, "loss": None, "val_loss": 0.25},
     ]
     assert first["metrics"] == {"loss": None, "val_loss": 0.25}
     assert (second["epochs"], second["state"], second["traceback"]) == ([], "FAIL", TRACEBACK)
@@ -131,7 +131,7 @@ def test_csv_holds_a_line_for_each_epoch_of_each_trial(store):
         mine = [row for row in rows if row["number"] == str(made.number)]
         epochs = store.metrics(study.study_id, [made.number]).get(made.number, {})
         assert len(mine) == max(1, len(epochs))
-        assert [float(row["metric.val_loss"]) for row in mine if row["metric.epoch"]] == [
+        assert [float(row["metric.val_loss"]) for row in mine if row["epoch_index"]] == [
             epochs[epoch]["val_loss"] for epoch in sorted(epochs)
         ]
 
@@ -177,6 +177,6 @@ def test_findings_are_objects_in_json_and_kinds_in_csv(store):
     study = add_study(store, runs=[run(0, 0.5, findings=findings)])
     (found,) = json.loads(exported(store, study, "json"))
     dead = {"kind": "dead-relu", "evidence": "all", "remedy": "do", "layer": "dense", "severe": True}
-    assert found["findings"][0] == {**dead, "confidence": "certain", "since": 0}
+    assert found["findings"][0] == {**dead, "confidence": "certain", "since_epoch_index": 0}
     (line,) = csv.DictReader(io.StringIO(exported(store, study, "csv")))
     assert line["findings"] == "dead-relu data-leak"

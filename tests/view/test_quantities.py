@@ -76,7 +76,7 @@ def test_properties_sort_as_they_are(store, by, expected):
 )
 def test_an_unknown_name_is_refused_with_the_nearest(store, by, near):
     study = add_study(store, runs=[run(0)])
-    with pytest.raises(SweepError, match=f"{by!r}; did you mean {near}"):
+    with pytest.raises(SweepError, match=f"{by!r}\\. Did you mean {near}"):
         order(store, study, by)
 
 
@@ -115,7 +115,7 @@ def test_a_constraint_sorts_by_its_name(store):
     study = add_study(store, runs=runs)
     assert order(store, study, "constraint.size") == [2, 0, 1]
     assert order(store, study, "feasible") == [2, 0, 1]
-    with pytest.raises(SweepError, match=r"did you mean constraint\.size"):
+    with pytest.raises(SweepError, match=r"Did you mean constraint\.size"):
         order(store, study, "constraint.siz")
 
 

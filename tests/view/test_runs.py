@@ -29,7 +29,7 @@ def test_the_only_study_need_not_be_named(store):
 def test_of_several_studies_one_must_be_named(store):
     add_study(store, "diabetes")
     add_study(store, "wine")
-    with pytest.raises(StoreError, match="name one of diabetes, wine"):
+    with pytest.raises(StoreError, match=r"so one must be named\. Name one of diabetes, wine\."):
         choose_study(store, None)
 
 
@@ -40,7 +40,7 @@ def test_an_empty_store_says_how_to_begin(store):
 
 def test_an_unknown_study_is_refused_with_the_nearest(store):
     add_study(store, "diabetes")
-    with pytest.raises(StoreError, match="'diabetis'; there is diabetes"):
+    with pytest.raises(StoreError, match=r"No such study: diabetis. Did you mean diabetes"):
         choose_study(store, "diabetis")
 
 
@@ -106,7 +106,9 @@ def test_a_run_that_one_study_has_needs_no_study(store):
 def test_a_run_that_two_studies_have_is_refused(store):
     add_study(store, "diabetes", [run(5)])
     add_study(store, "wine", [run(5)])
-    with pytest.raises(StoreError, match=r"'5', which diabetes, wine have; e\.g\. sweep show diabetes 5"):
+    with pytest.raises(
+        StoreError, match=r"5 is a run of several studies: diabetes and wine\. .*: sweep show diabetes 5"
+    ):
         find_run(store, "5")
     assert find_run(store, "5", "wine")[0].name == "wine"
 
@@ -114,13 +116,13 @@ def test_a_run_that_two_studies_have_is_refused(store):
 @pytest.mark.parametrize("text", ["17", str(2**31), "9" * 18])
 def test_a_number_that_no_run_has_is_refused_with_those_there_are(store, text):
     add_study(store, runs=[run(0), run(3)])
-    with pytest.raises(StoreError, match=f"'{text}'; diabetes has t0000 to t0003"):
+    with pytest.raises(StoreError, match=rf"No run {text} in study diabetes \(t0000 to t0003\)"):
         find_run(store, text)
 
 
 def test_a_name_that_no_run_has_is_refused_with_the_nearest(store):
     add_study(store, runs=[run(0), run(1)])
-    with pytest.raises(StoreError, match=r"the nearest is dnn-lr=0\.002-bs=32-t0001"):
+    with pytest.raises(StoreError, match=r"Did you mean dnn-lr=0\.002-bs=32-t0001"):
         find_run(store, "dnn-lr=0.0021-bs=32-t0001")
 
 

@@ -25,7 +25,7 @@ def test_states_are_read_in_any_case(texts):
 
 
 def test_an_unknown_state_is_refused_with_the_nearest():
-    with pytest.raises(SweepError, match="'prund'; did you mean PRUNED"):
+    with pytest.raises(SweepError, match=r"No such state: prund\. Did you mean PRUNED"):
         parse_states(["prund"])
 
 

@@ -71,7 +71,7 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    verb: Literal["prune", "keep", "revive", "stop"]
+    verb: Literal["prune", "protect", "keep", "revive", "stop"]  # keep: the former name of protect
     numbers: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)] | None], Field(min_length=1, max_length=10_000)]
     reason: Annotated[str, StringConstraints(max_length=200)] = "by hand"
 
@@ -82,7 +82,7 @@ def give_command(study: StudyName, service: ServiceDependency, asked: Asked) -> 
     record: StudyRecord = service.study(study)
     check_running(service, record, asked.verb)
     if asked.verb != "stop" and None in asked.numbers:
-        raise Refusal("what is pruned are numbers of runs", "null")
+        raise Refusal(f"Cannot {asked.verb} null: numbers must list the numbers of runs.")
     reason = asked.reason.encode("utf-8", "replace").decode().replace("\0", "?")
     service.store.command(record.study_id, asked.verb, numbers=asked.numbers, reason=reason)
     return {"study": record.name, "asked": asked.verb}

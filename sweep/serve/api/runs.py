@@ -70,7 +70,7 @@ def _start(runs: list[RunRecord], cursor: str) -> int:
         place, number = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
         place, number = int(place), int(number)
     except (ValueError, TypeError, RecursionError, OverflowError):
-        raise SweepError("a cursor is the `next` of the page before", repr(cursor)) from None
+        raise SweepError(f"No such cursor: {cursor!r}.", "Use the `next` of the page before.") from None
     here = next((index for index, run in enumerate(runs) if run.number == number), place)
     return max(0, here + 1)
 
@@ -86,16 +86,16 @@ def show_run(study: StudyName, run: RunName, service: ServiceDependency) -> dict
 
 @router.get("/runs/{run}/values")
 def show_values(study: StudyName, run: RunName, service: ServiceDependency) -> dict[str, Any]:
-    """A run's metrics as columns: `epochs` (counted from 0), and under `values` each metric's value at each of them."""
+    """A run's metrics as columns: `epoch_index` (from 0), and under `values` each metric's value at each of them."""
     record = service.study(study)
     found = service.run(record, run)
     shown = trial_object(record, found, service.store.metrics(record.study_id, [found.number]).get(found.number, {}))[
         "epochs"
     ]
-    names = dict.fromkeys(name for epoch in shown for name in epoch if name != "epoch")
+    names = dict.fromkeys(name for epoch in shown for name in epoch if name != "epoch_index")
     return {
         "number": found.number,
-        "epochs": [epoch["epoch"] for epoch in shown],
+        "epoch_index": [epoch["epoch_index"] for epoch in shown],
         "values": {name: [epoch.get(name) for epoch in shown] for name in names},
     }
 
@@ -116,7 +116,7 @@ def prune(study: StudyName, service: ServiceDependency, pruning: RunsToPrune) ->
     """Prune the running trials that are listed and match, each after its present epoch; `dry_run` only lists them."""
     record = service.study(study)
     if pruning.runs is None and not pruning.filter and not pruning.where:
-        raise SweepError("what is pruned is said by runs, filter or where", "none of them", "filter . prunes all")
+        raise SweepError("Nothing to prune: give runs, filter or where.", 'The filter "." prunes every run.')
     running = Selection(
         pruning.filter,
         pruning.where,

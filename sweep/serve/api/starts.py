@@ -119,7 +119,7 @@ def show_start(
     """How a start goes, with the end of what its coordinator has printed."""
     begun = service.launcher.find(start)
     if begun is None:
-        raise NotFound("a start is one of this service's", repr(start), "GET /api/starts lists them")
+        raise NotFound(f"This service has no start {start!r}.", "GET /api/starts lists them.")
     return {**start_object(begun), "output": begun.output()}
 
 

@@ -16,6 +16,7 @@ from sweep.serve.context import Service, ServiceDependency
 from sweep.serve.files import startable
 from sweep.serve.problems import Conflict, Refusal
 from sweep.store import StudyRecord
+from sweep.view.studies import nothing_to
 
 router = APIRouter(prefix="/api/studies", tags=["studies"])
 
@@ -71,12 +72,13 @@ def go_on(study: StudyName, service: ServiceDependency, options: GoingOn | None 
     """Start a study that has stopped again, with the options of its last start; `trials` gives it a new total."""
     record = service.study(study)
     if service.liveness.of(record):
-        raise Conflict("a study that goes on has stopped", f"{record.name}, which is running")
+        raise Conflict(f"Cannot continue study {record.name}: it is running.")
     file = Path(record.declaration.file or "")
     path = startable(service.settings.studies, file.name).path if file.name else None
     if path is None or path != file.resolve():
         raise Conflict(
-            "a study goes on from a file in the service's folder", str(file), "go on with sweep start where the file is"
+            f"Cannot continue study {record.name} from here: its file {file} is not in the service's folder.",
+            "Run sweep start where the file is.",
         )
     trials = options.trials if options is not None else None
     return start_object(service.launcher.go_on(path, record, trials))
@@ -91,9 +93,11 @@ async def delete_study(
     """Remove a study with its runs from the database, and its folder where it stands in the service's log directory."""
     record = await run_in_threadpool(service.study, study)
     if confirm != record.name:
-        raise Refusal("a study is removed when its name is given once more", repr(confirm), f"confirm={record.name}")
+        raise Refusal(
+            f"Removing a study needs its name once more, and confirm is {confirm!r}.", f"Pass confirm={record.name}."
+        )
     if service.liveness.of(record):
-        raise Conflict("a study that is removed must not be running", record.name, "stop it first")
+        raise Conflict(f"Cannot remove study {record.name} while it is running.", "Stop it first.")
     await run_in_threadpool(service.launcher.check_none, record.name)
     await service.boards.stop(record.study_id)
     folder = await run_in_threadpool(remove_study, service.store, record, service.settings.logdir)
@@ -108,4 +112,4 @@ def check_running(service: Service, study: StudyRecord, verb: str) -> None:
     """
     view = service.view(study)
     if view.state != "running":
-        raise Conflict(f"a study must be running to {verb}", f"{study.name}, which is {view.state}")
+        raise Conflict(nothing_to(verb, study.name, view.state))

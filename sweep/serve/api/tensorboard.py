@@ -27,7 +27,7 @@ def board_slash(request: Request, name: str, service: ServiceDependency) -> Resp
 async def board(request: Request, name: str, path: str, service: ServiceDependency) -> Response:
     """A study's TensorBoard."""
     if is_forbidden(path) and path != ENVIRONMENT:
-        raise NotFound("an address is one of the service's", repr(path))
+        raise NotFound(f"No such address: {path}.")
     study = await run_in_threadpool(service.study, name)
     if path == ENVIRONMENT:
         return JSONResponse(STUB)

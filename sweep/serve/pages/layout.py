@@ -69,9 +69,8 @@ def show(request: Request, template: str, status: int = 200, **context: Any) -> 
 def error_page(request: Request, problem: dict[str, Any]) -> HTMLResponse:
     """A page that says what was wrong, and what to do, to somebody who knows of no API."""
     status = problem["status"]
-    said = {name: problem.get(name, "") for name in ("rule", "got", "remedy")}
-    if "/api/" in said["rule"]:
-        said["rule"] = "the address of a page holds what that page takes"
-    if "/api/" in said["remedy"] or status == 405:
-        said["remedy"] = ""  # the page has a button
+    hint = problem.get("hint", "")
+    if "/api/" in hint or status == 405:
+        hint = ""  # the page has a button
+    said = {"error": problem["error"], "hint": hint}
     return show(request, "error.html", status=status, title=TITLES.get(status, "This did not work"), problem=said)

@@ -70,7 +70,7 @@ def run_curves(
     """A run's course among its rivals', which are the study's other runs."""
     snapshot = service.snapshots.of(service.study(name))
     if snapshot.run(number) is None:
-        raise NotFound("a run is one of the study's", str(number))
+        raise NotFound(f"No run {number} in study {name}.")
     return JSONResponse(curves(service.store, snapshot, snapshot.runs, metric, [number]))
 
 
@@ -116,12 +116,13 @@ def _compared(snapshot: RunsSnapshot, text: str) -> list[RunRecord]:
     numbers = list(dict.fromkeys(part.strip().lstrip("t") for part in text.split(",") if part.strip()))
     if not 2 <= len(numbers) <= MOST_COMPARED:
         raise SweepError(
-            "two to eight runs are compared", str(len(numbers)), "mark them in the study's table, or write ?runs=3,8"
+            f"Two to eight runs can be compared, not {len(numbers)}.",
+            "Mark them in the study's table, or write ?runs=3,8.",
         )
     found = [snapshot.run(int(number)) if number.isdecimal() and len(number) < 10 else None for number in numbers]
     for number, run in zip(numbers, found, strict=True):
         if run is None:
-            raise NotFound("a run that is compared is one of the study's", repr(number))
+            raise NotFound(f"No run {number!r} in study {snapshot.study.name}.")
     return [run for run in found if run is not None]
 
 

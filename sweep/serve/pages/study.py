@@ -120,7 +120,7 @@ def study_curves(
 def study_figure(name: str, kind: str, service: ServiceDependency, pages: PagesDependency) -> Response:
     """A figure of Optuna's as Plotly takes it, or why there is none yet."""
     if kind not in KINDS:
-        raise NotFound("a figure is one of a study's", repr(kind), ", ".join(KINDS))
+        raise NotFound(f"No such figure: {kind}.", f"Choose from {', '.join(KINDS)}.")
     snapshot = service.snapshots.of(service.study(name))
     running = service.liveness.of(snapshot.study)
     return Response(pages.figures.of(snapshot, kind, running=running), media_type="application/json")
@@ -183,7 +183,6 @@ def _selected(
 def _wrong(error: FilterError, text: str) -> dict[str, Any]:
     """What is wrong with a text: the text before and after the place, to be marked."""
     at = error.position if error.position is not None else len(text)
-    got = error.got or ""
-    placed = got.removeprefix(f"{text!r}, ")  # the message repeats what was typed
-    said = SweepError(placed, remedy=error.remedy) if placed != got else error
+    message = error.message.removesuffix(f": {text}")  # the page shows the text, with the place marked
+    said = SweepError(f"{message.rstrip('.')}.", error.hint)
     return {"said": str(said), "parts": [text[:at], text[at : at + 1], text[at + 1 :]]}

@@ -53,9 +53,9 @@ def check(
         StudyError: the model is not compiled, or `epochs` is no whole number of at least 1.
     """
     if getattr(model, "optimizer", None) is None:
-        raise StudyError("sweep.check trains a compiled model", "one that is not", "call model.compile(...) first")
+        raise StudyError("sweep.check needs a compiled model.", "Call model.compile(...) first.")
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-        raise StudyError("epochs is a whole number of at least 1", repr(epochs))
+        raise StudyError(f"epochs must be a whole number of at least 1, not {epochs!r}.")
     material = Material.of(x, y, validation_data, validation_split)
     health = Health(material, direction="minimize", objective="val_loss")
     watching = Watching(health)

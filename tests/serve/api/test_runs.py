@@ -63,12 +63,12 @@ def test_a_run_that_is_not_there_is_not_found(client, text):
     answer = client.get(f"{RUNS}/{text}")
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["got"] == repr(text)
+    assert answer.json()["error"] == f"No run {text} in study diabetes."
 
 
 def test_values_are_columns_by_epoch(client):
     whole, values = client.get(f"{RUNS}/3").json(), client.get(f"{RUNS}/3/values").json()
-    assert values["epochs"] == [epoch["epoch"] for epoch in whole["epochs"]]
+    assert values["epoch_index"] == [epoch["epoch_index"] for epoch in whole["epochs"]]
     assert values["values"]["val_loss"] == [epoch["val_loss"] for epoch in whole["epochs"]]
 
 
@@ -81,7 +81,7 @@ def test_a_wrong_filter_is_answered_with_its_place(client, query, position):
     assert answer.status_code == 422
     problem = answer.json()
     assert problem["status"] == 422
-    assert problem["rule"]
+    assert problem["error"]
     if position is not None:
         assert problem["position"] == position
 
@@ -131,4 +131,4 @@ def test_pruning_says_what_is_pruned(running):
 def test_a_study_that_nobody_runs_is_not_pruned(client):
     answer = client.post("/api/studies/diabetes/prune", filter=".")
     assert answer.status_code == 409
-    assert answer.json()["got"] == "diabetes, which is stopped"
+    assert answer.json()["error"].startswith("Study diabetes is stopped, so there is nothing to ")

@@ -1,4 +1,4 @@
-"""`sweep start --detach`: the same command in a session of its own, which outlives the terminal."""
+"""`sweep start --detach`: the same command in a session of its own, which survives the terminal."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sweep.cli.output import print_whole
 from sweep.commands import command
-from sweep.errors import SweepError
+from sweep.errors import SweepError, last_words
 from sweep.store import Store
 from sweep.store.database import has_schema, parse_url
 from sweep.words import shown_path
@@ -21,20 +21,21 @@ LOG = "coordinator.log"
 
 
 def detach(name: str, storage: str, logdir: str) -> None:
-    """Start the command line of this process again without --detach, and wait until its study has begun.
+    """Run the command line of this process again without --detach, and wait until its study has started.
 
     Args:
-        name: what the study will be called, after which its folder is named, as far as that is known.
-        storage, logdir: where it is kept.
+        name: the study's name, as far as it is known; its folder in the log directory has this name.
+        storage, logdir: the database and the log directory.
 
     Raises:
-        SweepError: it ended before; its last words say why.
+        SweepError: the process ended before; the message is what it printed last.
     """
     words = [word for word in sys.argv[1:] if word != "--detach"]
     folder = Path(logdir) / name
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / LOG
     with log.open("ab") as output:
+        before = output.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "sweep", *words],
             stdin=subprocess.DEVNULL,
@@ -45,21 +46,20 @@ def detach(name: str, storage: str, logdir: str) -> None:
     study = None
     while study is None:
         if process.poll() is not None:
-            last = log.read_text(errors="replace").strip().rpartition("\n")[2]
+            last = last_words(log.read_bytes()[before:].decode(errors="replace"))
             if process.returncode == 0:  # there was nothing left to train
                 print_whole(last)
                 return
-            why = last.removeprefix("sweep: ").rstrip(".")
-            raise SweepError(f"The study did not start: {why}.", remedy=f"See {shown_path(str(log))}.")
+            raise SweepError(f"The study did not start: {last}", hint=f"See {shown_path(str(log))}.")
         time.sleep(POLL_SECONDS)
         study = _study_of(process.pid, storage)
-    print_whole(f"{study} trains in process {process.pid}; what it says goes to {shown_path(str(log))}")
+    print_whole(f"{study} trains in process {process.pid} and prints to {shown_path(str(log))}")
     for verb, what in (("watch", "shows it"), ("stop", "stops it after the running epochs")):
         print_whole(f"  {command(verb, study, storage=storage)}   {what}")
 
 
 def _study_of(pid: int, storage: str) -> str | None:
-    """The study that a process has, once it stands in the database."""
+    """The study that a process runs, once it is in the database."""
     if not has_schema(parse_url(storage)):
         return None
     store = Store(storage)
@@ -72,7 +72,7 @@ def _study_of(pid: int, storage: str) -> str | None:
 
 @contextmanager
 def outliving_the_terminal() -> Iterator[None]:
-    """Have the study go on, and say nothing more, where its terminal goes (SIGHUP)."""
+    """When the terminal closes (SIGHUP), keep the study running and print nothing more."""
     before = signal.signal(signal.SIGHUP, _fall_silent)
     try:
         yield

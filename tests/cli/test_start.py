@@ -3,7 +3,7 @@
 import optuna
 import pytest
 
-from sweep.cli.starting import again
+from sweep.cli.start import again
 from sweep.options import Settings
 from tests.control.started import Folder
 from tests.databases import optunas_own
@@ -45,7 +45,7 @@ def test_trials_that_other_programs_added_leave_a_study_unfinished(tmp_path):
             theirs.add_trial(optuna.create_trial(value=0.25))
     said = folder.start("--trials", "9", "--timeout", "0.1").stdout
     assert " of 9 trials: " in said
-    assert "goes on" in said
+    assert "continues" in said
     assert "trains more" not in said
 
 

@@ -1,17 +1,43 @@
-"""`sweep rm` and `sweep clean`: what cannot be undone is shown before, and asked for."""
+"""`sweep rm`: remove a study."""
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from sweep.cli import options
 from sweep.cli.output import confirm, print_whole, remark, say
-from sweep.cli.target import Target, named_study
-from sweep.control.disk import KINDS, bytes_of, files, remove, size
+from sweep.cli.target import named_study
+from sweep.control.disk import size
 from sweep.control.removal import folder_to_remove, remove_study
 from sweep.errors import SweepError
-from sweep.store import FINISHED, Store, StudyRecord
+from sweep.store import Store, StudyRecord
 from sweep.store.remote import RemoteStore
 from sweep.view.cells import shown_size
 from sweep.words import counted
+
+
+def rm(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study.", show_default=False)],
+    keep_files: Annotated[
+        bool, typer.Option("--keep-files", help="Remove it from the database alone; its folder stays.")
+    ] = False,
+    yes: options.Yes = False,
+    dry_run: options.DryRun = False,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+    logdir: options.Logdir = options.DEFAULT_LOGDIR,
+    server: options.Server = None,
+) -> None:
+    """Remove a study.
+
+    Its trials go from the database, and its folder from the log directory. It must not be running. Where another
+    database has the study too, as after sweep db copy, the folder is that one's as well, and --keep-files leaves it.
+
+    \b
+    Example: sweep rm diabetes --dry-run
+    """
+    with options.opened(options.place(storage, server)) as store:
+        remove_one(store, study, logdir, keep_files=keep_files, yes=yes, dry_run=dry_run)
 
 
 def remove_one(store: Store, name: str, logdir: str, *, keep_files: bool, yes: bool, dry_run: bool) -> None:
@@ -43,7 +69,7 @@ def remove_one(store: Store, name: str, logdir: str, *, keep_files: bool, yes: b
 def _remove_there(store: RemoteStore, study: StudyRecord, *, keep_files: bool, yes: bool, dry_run: bool) -> None:
     """Have a service remove a study, with its folder where that stands in the service's log directory."""
     if keep_files:
-        raise SweepError("--keep-files is for a database", f"the service {store.server}", "name it with --storage")
+        raise SweepError(f"--keep-files does not work at a service, {store.server}.", "Use it with --storage.")
     runs = counted(sum(store.counts(study.study_id, added=True).values()), "run")
     print_whole(f"{study.name}: {runs}, at {store.server} in {study.directory}")
     if dry_run:
@@ -52,38 +78,3 @@ def _remove_there(store: RemoteStore, study: StudyRecord, *, keep_files: bool, y
     confirm(f"Remove {study.name} with its {runs}, for good?", yes=yes)
     left = "" if store.remove_study(study.name) else f"; {study.directory} is not in its log directory, and was left"
     say(f"{study.name} is removed{left}")
-
-
-def clean_runs(
-    store: Store, target: Target, where: str | None, kinds: Sequence[str], *, yes: bool, dry_run: bool
-) -> None:
-    """Remove files of the runs that match and have ended.
-
-    Raises:
-        SweepError: there is neither pattern nor condition, a kind is none, or nobody can be asked.
-    """
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown:
-        raise SweepError(f"what is cleaned is {', '.join(KINDS)}", ", ".join(unknown))
-    study = target.study
-    if target.pattern is None and where is None:
-        raise SweepError(
-            "clean takes a pattern or --where", "neither", f"e.g. sweep clean {study.name} --where \"state = 'pruned'\""
-        )
-    runs = target.select(store, states=FINISHED, where=where).runs
-    found = {run.name: files(Path(run.directory), kinds) for run in runs if run.directory is not None}
-    found = {name: paths for name, paths in found.items() if paths}
-    total = sum(bytes_of(paths) for paths in found.values())
-    what = " and ".join(kinds)
-    if not found:
-        say(f"no ended run of {study.name} that matches has {what}")
-        return
-    for name, paths in found.items():
-        print_whole(f"{shown_size(bytes_of(paths)):>9}  {name}")
-    if dry_run:
-        remark(f"{what} of {counted(len(found), 'run')} would be removed, {shown_size(total)}")
-        return
-    confirm(f"Remove {what} of {counted(len(found), 'run')}, {shown_size(total)}?", yes=yes)
-    for paths in found.values():
-        remove(paths)
-    say(f"{shown_size(total)} are free again; the runs stay in the database")

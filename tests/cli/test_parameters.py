@@ -5,7 +5,7 @@ import json
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
 
-from sweep.cli.choices import choose
+from sweep.cli.parameters import choose
 from sweep.control.preview import Preview
 from sweep.errors import SweepError
 from sweep.options import Settings, from_command_line
@@ -65,12 +65,12 @@ def test_an_integer_for_a_continuous_parameter_is_a_float():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("widht=3", "got 'widht'; did you mean width?"),
-        ("zzz=3", "got 'zzz'; there is learning_rate, batch_size, family, width, warmup"),
-        ("width=300", "width is one of [4, 64] log: got 300"),
-        ("width=8.5", "width is one of [4, 64] log: got 8.5"),
-        ("batch_size=7", "batch_size is one of 8, 16, 32: got 7"),
-        ("warmup=1", "warmup is one of none, true, 0.5: got 1"),
+        ("widht=3", "The study has no parameter 'widht'. Did you mean width?"),
+        ("zzz=3", "no parameter 'zzz'. Its parameters are learning_rate, batch_size, family, width, warmup."),
+        ("width=300", "width cannot be 300. It must be one of [4, 64] log."),
+        ("width=8.5", "width cannot be 8.5. It must be one of [4, 64] log."),
+        ("batch_size=7", "batch_size cannot be 7. It must be one of 8, 16, 32."),
+        ("warmup=1", "warmup cannot be 1. It must be one of none, true, 0.5."),
         ("width", "--set must be parameters by name, such as learning_rate=0.01, not 'width'."),
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 from sweep.cli import run as sweep
 from sweep.store import Store
 from sweep.view.cells import shown_size
+from tests.refusals import refusal_of
 from tests.store_builder import add_study, build_store, run
 
 
@@ -56,11 +57,10 @@ def test_a_run_whose_checkpoint_was_cleaned_is_not_revived_and_how_to_train_it_a
     assert sweep(["clean", "diabetes", "--where", "state = 'pruned'", "--only", "checkpoints", "--yes"]) == 0
     capsys.readouterr()
     assert sweep(["revive", "diabetes", "1"]) == 2
-    said = capsys.readouterr().err
+    said = refusal_of(capsys.readouterr().err)
     name = "dnn-lr=0.002-bs=32-t0001"
-    assert said.startswith(f"sweep: a run that is revived goes on from its checkpoint: got none of {name}, ")
-    assert said.endswith(f"sweep start /somewhere/studies/diabetes.py --enqueue {name}\n")
-    assert said.count("\n") == 1
+    assert said.startswith(f"sweep: Cannot revive {name}: it has no checkpoint. ")
+    assert said.endswith(f"sweep start /somewhere/studies/diabetes.py --enqueue {name}")
 
 
 def test_a_study_is_removed_with_its_folder(folder, capsys):
@@ -76,12 +76,12 @@ def test_a_study_is_removed_with_its_folder(folder, capsys):
     [
         (["rm", "diabetes"], "no terminal to ask on"),
         (["clean", "diabetes", "."], "no terminal to ask on"),
-        (["clean", "diabetes", "--yes"], "clean takes a pattern or --where"),
-        (["clean", "diabetes", ".", "--only", "everything"], "what is cleaned is checkpoints, events, weights"),
-        (["rm", "other", "--yes"], "'other'"),
+        (["clean", "diabetes", "--yes"], "Nothing to clean: give a pattern or --where."),
+        (["clean", "diabetes", ".", "--only", "everything"], "No such kind of file to clean: everything."),
+        (["rm", "other", "--yes"], "No such study: other."),
     ],
 )
-def test_what_cannot_be_is_one_line_and_removes_nothing(folder, capsys, arguments, said):
+def test_a_refusal_removes_nothing(folder, capsys, arguments, said):
     assert sweep(arguments) == 2
     err = capsys.readouterr().err
     assert said in err

@@ -1,9 +1,12 @@
-"""`sweep rerun`: a run once more, from what is kept of it, held against what it was."""
+"""`sweep rerun`: train a run again from what is kept of it, and compare."""
 
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import typer
+
+from sweep.cli import options
 from sweep.cli.grid import Column, Grid
 from sweep.cli.output import print_whole, say, show_grid
 from sweep.cli.target import named_run
@@ -20,20 +23,34 @@ from sweep.view.comparisons import TrainingComparison, compare_trainings
 from sweep.words import counted, listed
 
 
-def rerun(store: Store, words: Sequence[str]) -> bool:
-    """Train a run again in a study of its own that is thrown away, and say how it compares; whether it is the same.
+def rerun(words: options.RunWords, storage: options.Storage = options.DEFAULT_STORAGE) -> None:
+    """Train a run again and compare.
+
+    With its seed, its parameters and the study file as it was, which the database keeps with the modules beside it that
+    it imports; any that it does not keep are named. The exit status is 1 if the two differ by more than rounding.
+
+    \b
+    Example: sweep rerun diabetes t0017
+    """
+    with options.opened(storage) as store:
+        if not rerun_run(store, words):
+            raise typer.Exit(1)
+
+
+def rerun_run(store: Store, words: Sequence[str]) -> bool:
+    """Train a run again in a temporary study, and print how it compares; whether it is the same.
 
     Raises:
-        SweepError: there is no such run, it trains yet, it went on from another's checkpoint, or nothing of its study
-            file is kept.
+        SweepError: there is no such run, it is still training, it continued from another run's checkpoint, or no
+            snapshot of its study file is kept.
     """
     study, run = named_run(store, words)
     if run.state in ("RUNNING", "WAITING"):
-        raise SweepError("a run that is rerun has ended", f"{run.name}, which is {run.state}")
+        raise SweepError(f"Cannot rerun {run.name}: it is {run.state}.", "Wait until it has ended.")
     _check_began_anew(store, study, run)
     snapshot = store.snapshot(run.snapshot) if run.snapshot is not None else None
     if snapshot is None or run.seed is None:
-        raise SweepError("a run is rerun from the snapshot of its study file", f"none of {run.name}")
+        raise SweepError(f"Cannot rerun {run.name}: no snapshot of its study file was kept.")
     _say_versions(study)
     with tempfile.TemporaryDirectory(prefix="sweep-rerun-") as folder:
         now, epochs = _train(study, run, Snapshot.from_text(snapshot), Path(folder))
@@ -49,10 +66,8 @@ def _check_began_anew(store: Store, study: StudyRecord, run: RunRecord) -> None:
     before = list(ancestors(store, study, run.number))
     if before:
         raise SweepError(
-            "a run is rerun from its seed",
-            f"{run.name}, which went on from {format_number(before[0])}'s checkpoint, "
-            "so that its seed does not reproduce it",
-            f"run: sweep rerun {study.name} {format_number(before[-1])}",
+            f"Cannot rerun {run.name} from its seed: it continued from the checkpoint of {format_number(before[0])}.",
+            f"Rerun that run instead: sweep rerun {study.name} {format_number(before[-1])}",
         )
 
 

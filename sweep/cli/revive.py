@@ -1,0 +1,69 @@
+"""`sweep revive`: continue a run that was pruned."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sweep.cli import options
+from sweep.cli.output import say
+from sweep.cli.target import BY_HAND, named_run
+from sweep.commands import run_again, start_command
+from sweep.control.revival import has_checkpoint, queue_revival
+from sweep.errors import SweepError
+from sweep.store import RunRecord, Store, StudyRecord
+from sweep.store.remote import RemoteStore
+from sweep.view.runs import finished
+from sweep.view.studies import is_running
+
+
+def revive(
+    words: options.RunWords, storage: options.Storage = options.DEFAULT_STORAGE, server: options.Server = None
+) -> None:
+    """Continue a run that was pruned by mistake.
+
+    A new trial with the same parameters continues from its checkpoint, for as many epochs as the run was to have, and
+    is not pruned again. The study gets one more trial for it. If the study has ended, the command that starts it is
+    printed.
+
+    \b
+    Example: sweep revive diabetes t0017
+    """
+    place = options.place(storage, server)
+    with options.opened(place) as store:
+        revive_run(store, words, place)
+
+
+def revive_run(store: Store, words: Sequence[str], storage: str) -> None:
+    """Continue a pruned run in a new trial: at once if the study is running, else when it is started again.
+
+    Raises:
+        SweepError: the run was not pruned, its checkpoint is gone, or the study has ended and belongs to a service.
+    """
+    study, run = named_run(store, words)
+    if run.state != "PRUNED":
+        raise SweepError(f"Cannot revive {run.name}: it is {run.state}, not PRUNED.")
+    _check_checkpoint(store, study, run, storage)
+    if is_running(store, study):
+        store.command(study.study_id, "revive", numbers=[run.number], reason=BY_HAND)
+        say(f"{run.name} will continue in a new trial")
+        return
+    if isinstance(store, RemoteStore):
+        raise SweepError(
+            f"Cannot revive {run.name}: study {study.name} has ended.",
+            "Revive it on the machine that has the study's database, with --storage.",
+        )
+    queue_revival(store, study, run)
+    total = max(study.declaration.trials, sum(store.counts(study.study_id).values())) + 1
+    again = start_command(study, "--trials", str(total), storage=storage)
+    say(f"{run.name} will continue in a new trial when the study is started again: {again}")
+
+
+def _check_checkpoint(store: Store, study: StudyRecord, run: RunRecord, storage: str) -> None:
+    """Refuse a run that has no checkpoint. If the study's folder is on another machine, its coordinator checks that."""
+    if not Path(study.directory).is_dir() or has_checkpoint(run):
+        return
+    again = run_again(study, run, finished(store.counts(study.study_id)), storage=storage)
+    raise SweepError(
+        f"Cannot revive {run.name}: it has no checkpoint. It was cleaned, or it trained for less than a second or "
+        "without sweep.fit.",
+        f"To train its parameters again, run: {again}" if again else None,
+    )
