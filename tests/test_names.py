@@ -236,7 +236,7 @@ MALFORMED = [
 def test_a_malformed_name_is_refused_with_place_and_rule(text: str, message: str) -> None:
     with pytest.raises(RunNameError, match=re.escape(message)):
         decode(text)
-    assert not is_run_name(text)
+    assert is_run_name(text) is False
 
 
 def test_a_name_with_a_key_of_another_study_is_refused_with_the_keys_there_are() -> None:
@@ -364,6 +364,7 @@ class TestALongName:
         run = decode(name, keys)
         assert run.family == "ä" * 20
         assert run.params == {}
+        assert len(encode({"family": "y" * 200}, number=1, family="dnn", keys=KeyTable())) == MAX_BYTES
 
     @pytest.mark.parametrize("length", range(105, 150))
     def test_of_any_length_is_whole_or_says_that_it_is_not(self, length: int) -> None:
@@ -559,14 +560,16 @@ class TestChoices:
 
     @pytest.mark.parametrize("choices", [[1, True], [1, 1.0], [0, "a", False], [0.0, -0.0], [2**53, float(2**53)]])
     def test_that_optuna_cannot_tell_apart_are_refused(self, choices: list[Value]) -> None:
-        with pytest.raises(StudyError, match="the choices of `opt` differ as Optuna compares them"):
+        with pytest.raises(StudyError, match="the choices of `opt` differ as Optuna compares them") as refused:
             check_choices("opt", choices)
+        assert all(repr(choice) in str(refused.value) for choice in choices if choice != "a")
 
     @pytest.mark.parametrize("choice", [(32, 16), [1], b"a", np.float32(0.5), len])
     def test_of_another_type_are_refused(self, choice: object) -> None:
         with pytest.raises(StudyError, match="the choices of `opt` are each None, a bool, an int, a float or a string"):
             check_choices("opt", ["a", choice])
-        with pytest.raises(StudyError, match=re.escape(f"{choice!r} ({type(choice).__name__})")):
+        advice = "suggest its name as a string"
+        with pytest.raises(StudyError, match=re.escape(f"got {choice!r} ({type(choice).__name__}); {advice}")):
             check_choices("opt", ["a", choice])
 
 

@@ -146,7 +146,7 @@ def test_a_long_table_holds_the_rows_in_sight_alone(opened, example):
     ("width", "scheme"),
     [
         (1400, "light"),
-        (500, "dark"),
+        pytest.param(500, "dark", marks=pytest.mark.slow),
         pytest.param(1400, "dark", marks=pytest.mark.slow),
         pytest.param(500, "light", marks=pytest.mark.slow),
     ],
