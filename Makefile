@@ -2,13 +2,16 @@
 PYTHON ?= python3.13 python3.12 python3.11 python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-all check bench clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.examples  ## sweep the diabetes study with all cores: 30 trials, under two minutes on two
 	$(BIN)/sweep start studies/diabetes.py
 
-test: .venv/.dev  ## run every test; `make test ARGS=tests/test_names.py` runs some
+test: .venv/.dev  ## run all tests but the slow ones, in six minutes on two cores; `make test ARGS=tests/test_names.py` runs some
+	$(BIN)/python -m pytest -n auto -m 'not slow or sample' $(ARGS)
+
+test-all: .venv/.dev  ## run every test; `make test-all ARGS="-m 'slow and not sample'"` runs only what `make test` leaves out
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: .venv/.dev  ## format, lint and types

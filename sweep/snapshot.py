@@ -1,5 +1,6 @@
 """A study file and the modules beside it, as they were when a run trained: kept in the store, to rerun it."""
 
+import functools
 import hashlib
 import json
 import sys
@@ -133,13 +134,21 @@ def _imported(file: Path) -> Iterator[tuple[str, Path]]:
     called = {folder.name for folder in folders}  # which spares resolving all of TensorFlow's paths
     for module in list(sys.modules.values()):
         name = getattr(module, "__file__", None) or ""
-        if not name.endswith(".py") or not any(part in name for part in called):
-            continue
-        path = Path(name).absolute()
-        places = ((path, folders[0]), (path, folders[1]), (path.resolve(), folders[1]))
-        within = next((place.relative_to(folder) for place, folder in places if place.is_relative_to(folder)), None)
-        if within is not None and not any(part in _ELSEWHERE or part.startswith(".") for part in within.parts):
-            yield within.as_posix(), path
+        if name.endswith(".py") and any(part in name for part in called):
+            path = Path(name).absolute()
+            within = _within(path, *folders)
+            if within is not None:
+                yield within, path
+
+
+@functools.lru_cache(maxsize=2**16)  # TensorFlow has 5,000 modules, in a virtual environment beside many a study
+def _within(path: Path, folder: Path, resolved: Path) -> str | None:
+    """Where a module's file is below a folder; None if it is elsewhere or in an installed package."""
+    places = ((path, folder), (path, resolved), (path.resolve(), resolved))
+    within = next((place.relative_to(below) for place, below in places if place.is_relative_to(below)), None)
+    if within is None or any(part in _ELSEWHERE or part.startswith(".") for part in within.parts):
+        return None
+    return within.as_posix()
 
 
 def _link(there: Path, here: Path) -> None:

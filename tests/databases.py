@@ -128,6 +128,7 @@ class Commits:
     def __init__(self, engine: sa.Engine) -> None:
         self._dialect = engine.dialect
         self._really: Callable[[object], None] = engine.dialect.do_commit
+        self.refusals = 0
 
     @contextmanager
     def refused(self) -> Iterator[None]:
@@ -150,6 +151,7 @@ class Commits:
             self._dialect.do_commit = self._really  # type: ignore[method-assign]
 
     def _refuse(self, connection: object) -> None:
+        self.refusals += 1
         raise self._dialect.loaded_dbapi.OperationalError("disk full")
 
     def _lose(self, connection: object) -> None:

@@ -204,6 +204,7 @@ MALFORMED = [
     ("dnn-t0017\n", "A run name consists of [A-Za-z0-9._+=~-], at character 10 of 'dnn-t0017\\n': '\\n'."),
     ("dnn-t00\u06617", "A run name consists of"),
     ("wine/dnn-t0017", "at character 5 of 'wine/dnn-t0017': '/'."),
+    ("/dnn-t0017", "at character 1 of '/dnn-t0017': '/'."),
     ("-t0017", "begins with a family"),
     ("-lr=1-t0017", "begins with a family"),
     (".a-t0017", "begins with a family, escaped the way sweep escapes it, at character 1 of '.a-t0017': '.a'."),
@@ -225,7 +226,9 @@ MALFORMED = [
     ("dnn-32-lr=1-~3fa94c21-t0017", "A shortened run name has no architecture"),
     ("dnn-family=mlp-t0017", "whose value is text is written as the family, and only there, at character 4"),
     ("dnn~-family=3-t0017", "A family ends with `~` only where the trial has no"),
-    ("a" * 135 + "-t0017", "A run name has at most 140 bytes, at character 141"),
+    ("a" * 135 + "-t0017", f"A run name has at most 140 bytes, at character 141 of '{'a' * 135}-t001...': '7'."),
+    ("a" * 134 + "-t017", f"at least 4 digits, at character 140 of '{'a' * 134}-t017': ''."),
+    ("a" * 135 + "-t017", f"at least 4 digits, at character 141 of '{'a' * 135}-t017': ''."),
 ]
 
 
@@ -233,7 +236,7 @@ MALFORMED = [
 def test_a_malformed_name_is_refused_with_place_and_rule(text: str, message: str) -> None:
     with pytest.raises(RunNameError, match=re.escape(message)):
         decode(text)
-    assert not is_run_name(text)
+    assert is_run_name(text) is False
 
 
 def test_a_name_with_a_key_of_another_study_is_refused_with_the_keys_there_are() -> None:
@@ -341,6 +344,19 @@ class TestALongName:
         name = encode({"prompt": "x" * 500, "lr": 0.1, "units": 32}, number=1, family="dnn", keys=keys)
         assert re.fullmatch(r"dnn-lr=0\.1-units=32-~[0-9a-f]{8}-t0001", name)
 
+    def test_uses_all_the_room_there_is(self) -> None:
+        def shortened(length: int) -> str:
+            params: dict[str, Value] = {"note": "x" * length, "pad": "y" * 50}
+            return encode(params, number=1, family="dnn", keys=KeyTable())
+
+        assert re.fullmatch(r"dnn-note=x{115}-~[0-9a-f]{8}-t0001", shortened(115))
+        assert len(shortened(115)) == MAX_BYTES
+        assert re.fullmatch(r"dnn-pad=y{50}-~[0-9a-f]{8}-t0001", shortened(116))
+
+    def test_is_the_same_in_every_version(self) -> None:
+        name = encode({"note": "x" * 200, "lr": 0.1}, number=1, family="dnn", keys=KeyTable())
+        assert name == "dnn-lr=0.1-~93447795-t0001"
+
     def test_keeps_as_much_of_its_family_as_fits(self) -> None:
         keys = KeyTable()
         name = encode({"family": "ä" * 100}, number=1, family="dnn", keys=keys)
@@ -348,6 +364,7 @@ class TestALongName:
         run = decode(name, keys)
         assert run.family == "ä" * 20
         assert run.params == {}
+        assert len(encode({"family": "y" * 200}, number=1, family="dnn", keys=KeyTable())) == MAX_BYTES
 
     @pytest.mark.parametrize("length", range(105, 150))
     def test_of_any_length_is_whole_or_says_that_it_is_not(self, length: int) -> None:
@@ -386,6 +403,7 @@ class TestAKeyTable:
             ("", "p"),
             ("x" * 200, "xxxx"),
             ("_".join("abcdefghijklmnopqrstuvwxyz"), "abcdefghijklmnopqr"),
+            ("_".join("abcdefghijklmnopqrstuvwxyz") + "_3", "abcdefghijklmnopq3"),
         ],
     )
     def test_gives_a_parameter_a_key_that_a_person_would(self, name: str, key: str) -> None:
@@ -476,6 +494,72 @@ class TestAKeyTable:
             keys.name("LR")
 
 
+# People type these keys into filters and conditions, so a change here changes what finds their runs.
+USUAL = """
+    act: activation activation_function hidden_activation activation_fn
+    arch: architecture
+    aug: augment augmentation augmentations data_augmentation use_augmentation
+    b1: beta_1 adam_beta_1
+    b2: beta_2 adam_beta_2
+    bias: use_bias
+    bidi: bidirectional
+    blocks: n_blocks num_blocks
+    bn: batch_norm use_batch_norm batch_normalization use_batch_normalization
+    bs: batch_size train_batch_size minibatch_size
+    clip: clipnorm clip_norm clipvalue clip_value grad_clip gradient_clip gradient_clipping max_grad_norm
+    decay: decay_rate
+    depth: max_depth
+    drop: dropout dropout_rate dropout_prob drop_rate
+    emb: embedding embedding_dim embedding_size embed_dim
+    ep: n_epochs num_epochs
+    eps: epsilon adam_epsilon
+    filt: filters n_filters num_filters conv_filters
+    grow: growth_rate
+    heads: n_heads num_heads attention_heads n_attention_heads num_attention_heads
+    hid: hidden hidden_dim hidden_size hidden_units n_hidden num_hidden
+    init: initializer kernel_initializer weight_init
+    ks: kernel_size conv_kernel_size
+    l1: l1_regularization l1_reg l1_penalty
+    l2: l2_regularization l2_reg l2_penalty
+    layers: n_layers num_layers hidden_layers n_hidden_layers num_hidden_layers
+    len: max_len max_length sequence_length seq_len seq_length
+    ln: layer_norm use_layer_norm layer_normalization use_layer_normalization
+    loss: loss_function
+    lr: learning_rate initial_learning_rate base_learning_rate max_learning_rate
+    lrdec: learning_rate_decay lr_decay
+    ls: label_smoothing
+    model: model_name model_type
+    mom: momentum sgd_momentum
+    nest: nesterov use_nesterov
+    noise: noise_std noise_stddev gaussian_noise
+    norm: normalization
+    opt: optimizer optimizer_name
+    pad: padding
+    pat: patience early_stopping_patience
+    pool: pooling pool_size pooling_type
+    rdrop: recurrent_dropout
+    reg: regularizer regularization kernel_regularizer
+    res: resolution image_size img_size
+    rho: rmsprop_rho
+    sched: scheduler schedule lr_schedule lr_scheduler learning_rate_schedule
+    skip: skip_connections use_skip_connections residual
+    temp: temperature
+    units: n_units num_units dense_units hidden_layer_size
+    vocab: vocab_size vocabulary_size max_tokens
+    warm: warmup warmup_steps warmup_epochs warmup_ratio warmup_proportion
+    wd: weight_decay
+    wmul: width_multiplier
+"""
+
+
+@pytest.mark.parametrize("line", USUAL.strip().splitlines())
+def test_a_parameter_that_is_usual_in_the_field_has_its_usual_key(line: str) -> None:
+    key, names = line.strip().split(": ")
+    for name in names.split():
+        assert KeyTable().assign(name) == (name if len(name) <= 6 else key)
+        assert KeyTable().assign(f"{name}_2") == f"{key}2"
+
+
 class TestChoices:
     @pytest.mark.parametrize("choices", [["a", "b"], [None, True, "1", 2], ["a", "a"], [math.nan, "nan"], [0.5, 1]])
     def test_that_optuna_can_tell_apart_are_taken(self, choices: list[Value]) -> None:
@@ -483,12 +567,16 @@ class TestChoices:
 
     @pytest.mark.parametrize("choices", [[1, True], [1, 1.0], [0, "a", False], [0.0, -0.0], [2**53, float(2**53)]])
     def test_that_optuna_cannot_tell_apart_are_refused(self, choices: list[Value]) -> None:
-        with pytest.raises(StudyError, match="Optuna cannot tell the choices"):
+        with pytest.raises(StudyError, match="Optuna cannot tell the choices") as refused:
             check_choices("opt", choices)
+        assert all(repr(choice) in str(refused.value) for choice in choices if choice != "a")
 
     @pytest.mark.parametrize("choice", [(32, 16), [1], b"a", np.float32(0.5), len])
     def test_of_another_type_are_refused(self, choice: object) -> None:
         with pytest.raises(StudyError, match="Each choice of `opt` must be None, a bool, an int, a float or a string"):
+            check_choices("opt", ["a", choice])
+        advice = "Suggest its name as a string"
+        with pytest.raises(StudyError, match=re.escape(f"not {choice!r} ({type(choice).__name__}). {advice}")):
             check_choices("opt", ["a", choice])
 
 

@@ -98,19 +98,28 @@ def test_workers_for_a_study_that_no_file_binds_are_refused():
 
 @pytest.mark.parametrize("workers", [1, 0])
 def test_fixed_and_enqueued_parameters_are_checked_against_the_search_space(tmp_path, workers):
-    say = "except sweep.SweepError as error:\n        print(error)"
-    for arguments, message in (
-        ("fixed={'ofset': 1}", "The study has no parameter 'ofset'. Did you mean offset?"),
-        ("fixed={'offset': 9}", "offset cannot be 9. It must be one of [1, 3]."),
-        ("enqueue=[{'x': 2.0}]", "x cannot be 2.0. It must be one of [0.0, 1.0]."),
-        ("setting=1", "No such option: setting. The options are trials, timeout"),
-    ):
-        tried = f"if __name__ == '__main__':\n    try:\n        study.run(workers={workers}, {arguments})\n    {say}\n"
-        said, status = run(tmp_path, SCRIPT + tried)
-        assert status == 0, said
-        assert message in said
-        assert not (tmp_path / "sweep.db").exists()
-        assert not (tmp_path / "runs").exists()
+    wrong = (
+        ({"fixed": {"ofset": 1}}, "The study has no parameter 'ofset'. Did you mean offset?"),
+        ({"fixed": {"offset": 9}}, "offset cannot be 9. It must be one of [1, 3]."),
+        ({"enqueue": [{"x": 2.0}]}, "x cannot be 2.0. It must be one of [0.0, 1.0]."),
+        ({"setting": 1}, "No such option: setting. The options are trials, timeout"),
+    )
+    attempt = f"""
+if __name__ == "__main__":
+    for options in {[options for options, _ in wrong]}:
+        try:
+            study.run(workers={workers}, **options)
+        except sweep.SweepError as error:
+            print("refused:", error)
+"""
+    said, status = run(tmp_path, SCRIPT + attempt)
+    assert status == 0, said
+    refusals = [line for line in said.splitlines() if line.startswith("refused: ")]
+    assert len(refusals) == len(wrong)
+    for refusal, (_, message) in zip(refusals, wrong, strict=True):
+        assert message in refusal
+    assert not (tmp_path / "sweep.db").exists()
+    assert not (tmp_path / "runs").exists()
 
 
 def test_fixed_and_enqueued_parameters_are_what_trials_get(tmp_path):

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from sweep.control.checking import check_database
 from sweep.control.lease import create_study
@@ -19,7 +20,7 @@ from sweep.store import Store
 from sweep.store.lease import new_owner
 from tests.control.oracle import Oracle
 from tests.control.started import Folder, wait_for
-from tests.control.test_kills import journalled
+from tests.control.test_kills import completed, journalled
 from tests.control.workers import a_house
 from tests.databases import PostgreSQL
 from tests.refusals import refusal_of
@@ -45,23 +46,15 @@ def test_of_thirty_two_that_create_a_study_at_once_one_does_and_the_others_are_t
     assert all(f"process {os.getpid()} on " in text for text in said if text != "created")
 
 
-def test_connections_to_a_server_are_bounded(postgresql):
+def test_connections_to_a_server_are_bounded(postgresql, monkeypatch):
     store = Store(postgresql.create_with_schema())
-    release = threading.Event()
-
-    def hold() -> None:
-        with store.engine.connect():
-            release.wait()
-
-    threads = [threading.Thread(target=hold) for _ in range(30)]
-    for thread in threads:
-        thread.start()
-    wait_for(lambda: store.engine.pool.checkedout() == 10)
-    time.sleep(0.2)
-    assert store.engine.pool.checkedout() == 10
-    release.set()
-    for thread in threads:
-        thread.join()
+    monkeypatch.setattr(store.engine.pool, "_timeout", 0.0)  # by default the eleventh waits for half a minute
+    with contextlib.ExitStack() as held:
+        for _ in range(10):
+            held.enter_context(store.engine.connect())
+        with pytest.raises(sa.exc.TimeoutError):
+            store.engine.connect()
+    store.engine.connect().close()
     store.close()
 
 
@@ -97,12 +90,12 @@ def test_a_server_that_crashes_and_restarts_in_mid_study_loses_nothing(tmp_path,
         study = journalled(tmp_path, "trials=40, workers=4, seed=7", server.create_with_schema())
         with study.started() as started:
             started.reporting()
-            for _ in range(2):
+            for outage in range(2):
+                done = completed(started)
                 server.crash()
-                time.sleep(1.0)
+                wait_for(lambda outage=outage: started.said().count("trying again") > outage)
                 server.restart()
-                wait_for(lambda: "trying again" in started.said())
-                time.sleep(1.0)
+                wait_for(lambda done=done: completed(started) > done)
             status, said = started.end()
             assert status == 0, said
         Oracle(tmp_path, study.url).check(40)

@@ -40,6 +40,7 @@ def test_two_hundred_trials_of_one_epoch_on_four_workers_are_two_hundred(tmp_pat
     assert set(folder.states()) == {"COMPLETE"}
 
 
+@pytest.mark.sample
 def test_ctrl_c_once_requeues_what_runs_and_going_on_finishes_it_under_its_name(tmp_path):
     folder = Folder(tmp_path, MANY_EPOCHS)
     with folder.started() as started:
@@ -86,6 +87,7 @@ def test_sigterm_is_as_ctrl_c_once(tmp_path):
     assert "RUNNING" not in folder.states()
 
 
+@pytest.mark.sample
 def test_a_killed_worker_is_replaced_and_its_trial_run_again(tmp_path):
     folder = Folder(tmp_path, MANY_EPOCHS, "trials=3, workers=1, seed=7")
     with folder.started() as started:
@@ -130,6 +132,7 @@ def test_an_idle_worker_that_is_killed_is_given_no_trial(tmp_path):
     assert finished(folder, 2)
 
 
+@pytest.mark.sample
 def test_a_killed_coordinator_takes_its_workers_with_it_and_a_new_one_goes_on(tmp_path):
     folder = Folder(tmp_path, MANY_EPOCHS, "trials=4, workers=2, seed=7")
     with folder.started() as started:

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import time
 
 import optuna
 import pytest
@@ -56,10 +55,10 @@ def test_a_trial_that_somebody_else_ends_is_taken_from_its_worker(house, storage
 
 
 def test_a_database_that_refuses_is_said_once_and_tried_again(house):
-    with Commits(writer(house).store.engine).refused():
+    commits = Commits(writer(house).store.engine)
+    with commits.refused():
         house.desk.epoch("0", 0, 0, {"loss": 1.0}, None, None)
-        wait_for(lambda: house.heard.messages)
-        time.sleep(0.3)
+        wait_for(lambda: commits.refusals >= 4)
     (said,) = house.heard.messages
     assert re.fullmatch(r"the database at \S+ refuses, trying again: disk full", said)
     wait_for(lambda: house.stored(0).epoch == 1)

@@ -5,7 +5,7 @@ import textwrap
 import pytest
 
 from sweep.control.preview import fitting, preview, preview_here
-from sweep.errors import RunNameError, StudyError
+from sweep.errors import RunNameError, StudyError, SweepError
 from sweep.study import load
 
 HEAD = """
@@ -50,9 +50,18 @@ BRANCHES = """
 """
 
 
-@pytest.mark.parametrize("compiled", ["'auto'", "False"])
-def test_examples_of_every_branch_are_named_as_their_runs_will_be(study_file, compiled):
-    seen = preview(str(study_file(BRANCHES.replace("COMPILED", compiled))))
+def here(file, **given):
+    """A preview in this process, which has loaded TensorFlow already; `preview` starts a process for each."""
+    return preview_here(load(file), **given)
+
+
+@pytest.mark.parametrize(
+    ("seen_by", "compiled"),
+    [(lambda file: preview(str(file)), "'auto'"), (here, "False")],
+    ids=["in a process of its own", "here"],
+)
+def test_examples_of_every_branch_are_named_as_their_runs_will_be(study_file, seen_by, compiled):
+    seen = seen_by(study_file(BRANCHES.replace("COMPILED", compiled)))
     assert {run.family for run in seen.runs} == {"mlp", "dnn"}
     dnn = next(run for run in seen.runs if run.family == "dnn")
     assert dnn.name == f"dnn-{dnn.params['width']}-width={dnn.params['width']}-t{dnn.number:04d}"
@@ -72,7 +81,7 @@ def test_an_objective_that_trains_by_keras_alone_trains_nothing(study_file):
         model.fit(X, Y)
         open("trained", "w").close()
     """)
-    runs = preview(str(file), examples=2).runs
+    runs = here(file, examples=2).runs
     assert [run.name for run in runs] == [f"study-width={run.params['width']}-t{run.number:04d}" for run in runs]
     assert len(runs) == 2
 
@@ -111,8 +120,8 @@ def test_an_objective_that_reports_stops_at_its_first_report(study_file):
 
 def test_an_unknown_objective_is_refused_with_the_metrics_there_are(study_file):
     file = study_file(BRANCHES.replace("COMPILED", "'auto'"), tail=TAIL.replace("val_loss", "val_acc"))
-    with pytest.raises(Exception, match=r"reports the objective 'val_acc'\. Each epoch reports loss, val_loss"):
-        preview(str(file))
+    with pytest.raises(SweepError, match=r"reports the objective 'val_acc'\. Each epoch reports loss, val_loss"):
+        here(file)
 
 
 def test_a_preview_in_this_process_leaves_keras_as_it_was(study_file):

@@ -142,8 +142,15 @@ def test_a_long_table_holds_the_rows_in_sight_alone(opened, example):
     page.wait_for_selector("tr[data-number='0']")
 
 
-@pytest.mark.parametrize("width", [1400, 500])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1400, "light"),
+        pytest.param(500, "dark", marks=pytest.mark.slow),
+        pytest.param(1400, "dark", marks=pytest.mark.slow),
+        pytest.param(500, "light", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize(
     "path", ["/", "/studies/diabetes", "/studies/diabetes/runs/3", "/studies/diabetes/compare?runs=1,2"]
 )

@@ -44,7 +44,12 @@ ARCHITECTURES = {
 }
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+def most(names, slow):
+    """Parameters of a test; those of the slow ones are left to `make test-all`."""
+    return [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in names]
+
+
+@pytest.mark.parametrize("name", most(ARCHITECTURES, {"dropout_with_seed", "lstm", "embedding"}))
 def test_architectures_train_as_in_fit(name):
     x = ARCHITECTURES[name]()[0]
     assert_same_as_fit(lambda: ARCHITECTURES[name]()[1], x, CLASSES, validation_split=0.3)
@@ -62,7 +67,9 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "name", most(OPTIMIZERS, {"adam_clipnorm", "adamw_global_clipnorm", "rmsprop_clipvalue", "sgd_ema_at_the_end"})
+)
 def test_optimizers_step_as_in_fit(name):
     assert_same_as_fit(lambda: dense(OPTIMIZERS[name]()), X, Y)
 
@@ -102,7 +109,7 @@ def test_lists_of_inputs_and_outputs_train_as_in_fit():
     assert_same_as_fit(build, [X, X[:, :2]], [Y, X[:, :2]], batch_size=ROWS, epochs=2)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("policy", most(["mixed_bfloat16", "mixed_float16"], {"mixed_bfloat16"}))
 def test_mixed_precision_trains_as_in_fit(policy):
     def build():
         inputs = keras.Input((6,))

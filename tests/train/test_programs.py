@@ -1,6 +1,7 @@
 """Programs: bound to the variables of another model, compiled beside the training, kept on a bounded shelf."""
 
 import gc
+import math
 import threading
 import weakref
 
@@ -101,6 +102,7 @@ def test_xla_gives_what_the_graph_gives(optimizer):
 
 def test_epoch_callbacks_act_on_a_training_that_xla_takes_over(monkeypatch):
     monkeypatch.setattr(programs, "COMPILE_COST", 0.0)
+    monkeypatch.setattr(programs, "STEP_SECONDS", math.inf)  # a busy machine takes long for any step
     ran = []
 
     def wait_for_xla(epoch, logs):
@@ -154,6 +156,7 @@ def test_a_program_that_xla_refuses_stays_a_graph(monkeypatch):
 
 def test_compiling_is_weighed_against_the_passes_to_come(monkeypatch):
     started = []
+    monkeypatch.setattr(programs, "STEP_SECONDS", math.inf)  # a busy machine takes long for any step
     program = program_of(model := build())
     monkeypatch.setattr(program, "compile", started.append)
     program.speed_up(DATA, 10**9)

@@ -30,6 +30,7 @@ for width in map(int, sys.argv[1:]):
 """
 
 
+@pytest.mark.slow  # two processes load TensorFlow and compile
 def test_the_cache_on_disk_has_one_entry_for_a_program_however_many_processes_compile_it(tmp_path):
     flags = f"--tf_xla_persistent_cache_directory={tmp_path} --tf_xla_persistent_cache_device_types=CPU,XLA_CPU_JIT"
     environment = {**os.environ, "TF_XLA_FLAGS": flags, "CUDA_VISIBLE_DEVICES": "", "KERAS_BACKEND": "tensorflow"}

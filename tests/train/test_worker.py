@@ -54,6 +54,7 @@ def test_one_worker_and_a_seed_give_the_same_study_wherever_keras_is_imported(tm
     assert len({run.seed for run in within.runs}) == 3
 
 
+@pytest.mark.slow
 def test_a_trial_in_a_fresh_worker_is_the_trial_in_one_that_has_trained(tmp_path):
     """The third trial dies with its first worker, and is run again in a new one."""
     dies = RANDOM.format(keras="import keras").replace(
