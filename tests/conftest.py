@@ -27,7 +27,8 @@ def pytest_configure() -> None:
         tempfile.tempdir = None  # pytest has asked already; now it asks again
 
 
-def pytest_collection_finish() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def _collect_little() -> None:
     """Leave what is loaded by now out of garbage collections: every trial begins with one, and TensorFlow is large."""
     gc.collect()
     gc.freeze()

@@ -91,6 +91,7 @@ class Study(RuleBasedStateMachine):
         if self.waiting:
             trial = self.memory.search.again(self.waiting.pop())
             self.running.append(trial)
+            self.memory.ledger.update(trial.number, state="RUNNING")  # without it, the tables wait for its run to begin
             self.written = False
             if forget:
                 self.memory.search.storage.forget(trial._trial_id)
