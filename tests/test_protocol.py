@@ -22,7 +22,7 @@ MESSAGES = {
 }
 
 
-def test_these_are_the_messages_of_protocol_2():
-    assert PROTOCOL == 2
+def test_these_are_the_messages_of_protocol_3():
+    assert PROTOCOL == 3
     taken = {name: list(inspect.signature(getattr(Desk, name)).parameters)[2:] for name in OPERATIONS}
     assert taken == MESSAGES
