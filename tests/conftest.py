@@ -6,25 +6,33 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import psutil
 import pytest
 
 pytest_plugins = ["tests.databases"]
 
 MEMORY = Path("/dev/shm")
-ROOM = 2 * 2**30  # bytes; a run of every test writes less than a quarter of it
+ROOM = 4 * 2**30  # bytes; a run of every test takes about one of them
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Write temporary files to memory where Linux has room: disks spend half of a run on committing small databases.
 
-    Set TMPDIR to have them elsewhere.
+    They are removed at the end, and those of a run that was killed at the next one. Set TMPDIR to keep them elsewhere.
     """
     if "TMPDIR" in os.environ or not MEMORY.is_dir() or not os.access(MEMORY, os.W_OK):
         return
+    for left in MEMORY.glob("tests-[0-9]*"):
+        if not psutil.pid_exists(int(left.name.partition("-")[2])):
+            shutil.rmtree(left, ignore_errors=True)
     system = os.statvfs(MEMORY)
-    if system.f_bavail * system.f_frsize >= ROOM and not system.f_flag & os.ST_NOEXEC:  # some tests write programs
-        os.environ["TMPDIR"] = str(MEMORY)
-        tempfile.tempdir = None  # pytest has asked already; now it asks again
+    if system.f_bavail * system.f_frsize < ROOM or system.f_flag & os.ST_NOEXEC:  # some tests write programs
+        return
+    folder = MEMORY / f"tests-{os.getpid()}"  # short, for the sockets of Ray lie below it
+    folder.mkdir(exist_ok=True)
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    os.environ["TMPDIR"] = str(folder)
+    tempfile.tempdir = None  # pytest has asked already; now it asks again
 
 
 @pytest.fixture(scope="module", autouse=True)

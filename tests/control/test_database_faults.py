@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -102,6 +103,7 @@ def test_a_server_that_crashes_and_restarts_in_mid_study_loses_nothing(tmp_path,
         assert {run.state for run in study.runs()} == {"COMPLETE"}
     finally:
         server.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import gc
 import math
+import threading
 import weakref
 
 import keras
@@ -18,10 +19,19 @@ DATA = rows(X, Y, batch_size=8)
 ORDER = np.arange(ROWS)
 
 
+def _wait_for_xla():
+    """Let compilations that earlier trainings began end: while one runs, no other begins."""
+    for thread in threading.enumerate():
+        if thread.name == "sweep-xla":
+            thread.join()
+
+
 @pytest.fixture(autouse=True)
 def _empty_shelf():
+    _wait_for_xla()
     shelf.clear()
     yield
+    _wait_for_xla()
     shelf.clear()
     keras.utils.clear_session()
 

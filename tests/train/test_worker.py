@@ -45,6 +45,7 @@ def drawn(kept):
     return [(trial.params, trial.user_attrs["drawn"]) for trial in trials]
 
 
+@pytest.mark.slow
 def test_one_worker_and_a_seed_give_the_same_study_wherever_keras_is_imported(tmp_path):
     within = start(tmp_path / "a", RANDOM.format(keras="import keras"), workers=1)
     above = start(tmp_path / "b", "import keras\n" + textwrap.dedent(RANDOM.format(keras="pass")), workers=1)
