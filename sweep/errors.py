@@ -6,6 +6,7 @@ sweep and keeps its traceback.
 
 import errno
 import itertools
+from collections.abc import Mapping
 
 from sweep.words import plain
 
@@ -29,6 +30,15 @@ class SweepError(Exception):
         self.message = plain(message)
         self.hint = plain(hint) if hint else None
         super().__init__(" ".join(filter(None, (self.message, self.hint))))
+
+    def as_dict(self) -> dict[str, str | None]:
+        """The error as JSON can hold it."""
+        return {"message": self.message, "hint": self.hint}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, str | None]) -> "SweepError":
+        """The inverse of `as_dict`."""
+        return cls(values["message"] or "", values["hint"])
 
 
 def printed(error: SweepError) -> str:

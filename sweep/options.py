@@ -413,6 +413,11 @@ class Settings:
         if self.cluster is not None and self.workers == 0:
             raise StudyError("--workers must be at least 1 on Ray, not 0.")
 
+    @property
+    def kept_best(self) -> int | None:
+        """Of how many of the best runs the weights are kept; None where all are kept, or none."""
+        return int(self.keep.removeprefix("best:")) if self.keep.startswith("best:") else None
+
     def declared(self) -> dict[str, Any]:
         """What takes the place of the study file's words; None where nothing does."""
         return {name: getattr(self, name) for name, each in OPTIONS.items() if each.declares}

@@ -9,9 +9,8 @@ from rich.console import Console
 from sweep.cli.display import LiveDisplay, PlainDisplay
 from sweep.cli.output import console
 from sweep.cli.parameters import choose
-from sweep.control.opened import Opened
 from sweep.control.preview import preview, preview_here
-from sweep.control.start import start_file, start_here
+from sweep.control.start import Outcome, start_file, start_here
 from sweep.errors import StudyError
 from sweep.options import Settings, from_keywords
 from sweep.study import Study
@@ -32,22 +31,22 @@ def run_study(study: Study, **overrides: Any) -> optuna.Study:
     settings = choose(settings, lambda: preview_here(study) if here else preview(str(study.file)))
     with _display(console(), str(study.file or study.name), settings) as watcher:
         outcome = start_here(study, settings, watcher) if here else start_file(str(study.file), settings, watcher)
-    return _stored(outcome.opened)
+    return _stored(outcome)
 
 
-def _stored(opened: Opened) -> optuna.Study:
+def _stored(outcome: Outcome) -> optuna.Study:
     """A study as Optuna has it, which its database backs: what is done with it is kept.
 
     It has the sampler and the pruner that the sweep had. A study of which nothing was kept is in memory alone.
     """
-    study = opened.search.study
-    if opened.writer is None:
+    search = outcome.opened.search
+    study = search.study
+    if outcome.url is None:
         return study
-    url = opened.writer.store.url.render_as_string(hide_password=False)
     return optuna.load_study(
-        study_name=opened.declaration.name,
-        storage=optuna.storages.RDBStorage(url, skip_table_creation=True),
-        sampler=opened.search.sampler_elsewhere(),
+        study_name=outcome.declaration.name,
+        storage=optuna.storages.RDBStorage(outcome.url, skip_table_creation=True),
+        sampler=search.sampler_elsewhere(),
         pruner=study.pruner,
     )
 

@@ -1,28 +1,48 @@
 """The protocol's version is that of its messages: whoever changes one raises it, and writes them down here anew."""
 
-import inspect
+from dataclasses import fields
 
-from sweep.control.desk import Desk
-from sweep.control.server import OPERATIONS
-from sweep.protocol import PROTOCOL
+from sweep.wire import messages as wire
 
 MESSAGES = {
-    "hello": ["declaration", "snapshot"],
-    "ask": ["outgrown"],
-    "suggest": ["number", "name", "distribution"],
-    "start": ["number", "family", "architecture", "epochs", "failed"],
-    "training": ["number", "training"],
-    "resume": ["number", "epoch", "log"],
-    "epoch": ["number", "epoch", "metrics", "findings", "broken"],
-    "report": ["number", "step", "value"],
-    "should_prune": ["number"],
-    "attribute": ["number", "kind", "key", "value"],
-    "imported": ["number", "files"],
-    "end": ["number", "state", "values", "reason", "traceback", "trainings"],
+    "Hello": ["declaration", "snapshot", "protocol"],
+    "Ask": ["outgrown"],
+    "Suggest": ["number", "name", "distribution"],
+    "Begin": ["number", "family", "architecture", "epochs", "failed"],
+    "BeginTraining": ["number", "training"],
+    "Resume": ["number", "epoch", "log"],
+    "Epoch": ["number", "epoch", "metrics", "findings", "broken"],
+    "Report": ["number", "step", "value"],
+    "ShouldPrune": ["number"],
+    "Attribute": ["number", "kind", "key", "value"],
+    "Imported": ["number", "files"],
+    "End": ["number", "state", "values", "reason", "traceback", "trainings"],
+    "Refuse": ["error"],
+}
+ANSWERS = {
+    "Done": [],
+    "Welcome": ["log", "preview"],
+    "Assignment": [
+        *("number", "seed", "attempt", "directory", "keep", "broken", "epochs", "force_epochs"),
+        *("objective", "direction", "result", "judged"),
+    ],
+    "NoMore": [],
+    "Suggestion": ["value"],
+    "NoValue": ["reason"],
+    "Started": ["name", "directory", "started", "text", "stop"],
+    "Advice": ["verdict", "reason"],
+    "Ended": ["state", "reason", "duration"],
+    "Fenced": ["reason"],
+    "Rejected": ["error"],
 }
 
 
-def test_these_are_the_messages_of_protocol_3():
-    assert PROTOCOL == 3
-    taken = {name: list(inspect.signature(getattr(Desk, name)).parameters)[2:] for name in OPERATIONS}
-    assert taken == MESSAGES
+def fields_of(kinds):
+    """The names of each kind's fields."""
+    return {kind.__name__: [field.name for field in fields(kind)] for kind in kinds.__args__}
+
+
+def test_these_are_the_messages_of_protocol_4():
+    assert wire.PROTOCOL == 4
+    assert fields_of(wire.Message) == MESSAGES
+    assert fields_of(wire.Answer) == ANSWERS

@@ -47,19 +47,18 @@ class JsonDisplay:
             reason: why, unless it is finished.
             outcome: how it ended, if it could be opened.
         """
-        opened = outcome.opened if outcome is not None else None
-        runs = opened.ledger.runs() if opened is not None else []
+        runs = outcome.runs if outcome is not None else []
         counts = counts_of(runs)
-        best = best_of(opened.declaration.objectives, runs) if opened is not None else None
+        best = best_of(outcome.declaration.objectives, runs) if outcome is not None else None
         write_event(
             "closed",
             "error" if state == "failed" else "info",
             study=self._study,
             state=state,
             reason=reason,
-            trials=opened.budget if opened is not None else None,
-            finished=finished(counts) if opened is not None else None,
-            counts=dict(counts) if opened is not None else None,
+            trials=outcome.budget if outcome is not None else None,
+            finished=finished(counts) if outcome is not None else None,
+            counts=dict(counts) if outcome is not None else None,
             best=best.value if best is not None else None,
         )
 

@@ -7,7 +7,8 @@ from sweep.cli import options
 from sweep.cli.output import say
 from sweep.cli.target import BY_HAND, named_run
 from sweep.commands import run_again, start_command
-from sweep.control.revival import has_checkpoint, queue_revival
+from sweep.control.revival import queue_revival
+from sweep.control.run_files import has_checkpoint
 from sweep.errors import SweepError
 from sweep.store import RunRecord, Store, StudyRecord
 from sweep.store.remote import RemoteStore
@@ -59,7 +60,7 @@ def revive_run(store: Store, words: Sequence[str], storage: str) -> None:
 
 def _check_checkpoint(store: Store, study: StudyRecord, run: RunRecord, storage: str) -> None:
     """Refuse a run that has no checkpoint. If the study's folder is on another machine, its coordinator checks that."""
-    if not Path(study.directory).is_dir() or has_checkpoint(run):
+    if not Path(study.directory).is_dir() or has_checkpoint(run.directory):
         return
     again = run_again(study, run, finished(store.counts(study.study_id)), storage=storage)
     raise SweepError(

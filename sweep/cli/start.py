@@ -185,8 +185,8 @@ def run(file: str, settings: Settings) -> int:
                 outcome = start_here(load(file), chosen, notifier or display)
             else:
                 outcome = start_file(file, chosen, notifier or display)
-    except KeyboardInterrupt:
-        why = "stopped before the study was loaded; nothing was trained"
+    except KeyboardInterrupt as interrupt:
+        why = str(interrupt) or "stopped before the study was loaded; nothing was trained"
         if isinstance(display, JsonDisplay):
             display.closed("stopped", why)
         else:
@@ -221,8 +221,8 @@ def _failed(error: SweepError, display: LiveDisplay | PlainDisplay | JsonDisplay
 
 def close(screen: Console, outcome: Outcome, file: str, settings: Settings) -> None:
     """Print the best runs, what was pruned and what that spared, and where to look further."""
-    name = outcome.opened.declaration.name
-    if outcome.opened.writer is None:
+    name = outcome.declaration.name
+    if outcome.url is None:
         screen.print("nothing was trained", style="yellow")
         return
     store = Store(settings.storage)
@@ -242,13 +242,13 @@ def close(screen: Console, outcome: Outcome, file: str, settings: Settings) -> N
 
 
 def _notify_end(notifier: Notifier, outcome: Outcome) -> None:
-    runs, name = outcome.opened.ledger.runs(), outcome.opened.declaration.name
+    runs, name = outcome.runs, outcome.declaration.name
     done = finished(counts_of(runs))
-    said = f"{name}: {done} of {counted(outcome.opened.budget, 'trial')}"
+    said = f"{name}: {done} of {counted(outcome.budget, 'trial')}"
     if outcome.stopped is not None:
         notifier.notify("stopped", f"{said}, stopped by {outcome.stopped}")
         return
-    best = best_of(outcome.opened.declaration.objectives, runs)
+    best = best_of(outcome.declaration.objectives, runs)
     reached = f"{said}, the best value is {best.value:.5g}" if best is not None else said
     notifier.notify("finished", reached)
 
@@ -285,7 +285,7 @@ def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> 
         were = "was" if counts["WAITING"] == 1 else "were"
         lines.append(f"{counts['WAITING']} that {were} running will be run again when the study continues")
     if done >= total and outcome.stopped is None and not counts["WAITING"]:
-        nothing_left = outcome.opened.search.exhausted
+        nothing_left = outcome.exhausted
         lines.append("the study is finished" + (": its sampler has nothing left to try" if nothing_left else ""))
     elif outcome.stopped is not None:
         lines.append(f"stopped by {outcome.stopped}" if outcome.signal else f"stopped: {outcome.stopped}")
@@ -293,12 +293,12 @@ def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> 
 
 
 def _further(study: StudyRecord, outcome: Outcome, file: str, settings: Settings) -> list[tuple[str, str]]:
-    done = finished(counts_of(outcome.opened.ledger.runs()))
+    done = finished(counts_of(outcome.runs))
     total = study.declaration.trials
     first = (again(file, settings), "continues") if done < total else (again(file, settings, 2 * total), "trains more")
     storage = settings.storage
     return [
-        *([] if done >= total and outcome.opened.search.exhausted else [first]),
+        *([] if done >= total and outcome.exhausted else [first]),
         (command("runs", study.name, storage=storage), "lists all runs"),
         (command("tensorboard", study.name, storage=storage), "shows them in TensorBoard"),
     ]

@@ -12,8 +12,8 @@ from pathlib import Path
 from sweep.cluster.files import Piece, WorkerFolder
 from sweep.cluster.probe import Probe, sees
 from sweep.cluster.shipping import unpack
-from sweep.control.executor import Ending
-from sweep.control.local import Process, environment
+from sweep.control.executors.local import Process, environment
+from sweep.core.events import Exited
 
 THREADS = 8
 """What a berth does at once: two workers, each waited for and listened to, while one relieves the other, and orders."""
@@ -111,9 +111,9 @@ class Berth:
         if hold is not None:
             hold.receive(pieces, anew=anew)
 
-    def wait(self, worker: str) -> Ending:
+    def wait(self, worker: str) -> Exited:
         """Wait until a worker has ended."""
-        return self._aboard[worker].process.wait()
+        return self._aboard[worker].process.wait(worker)
 
     def kill(self, worker: str) -> None:
         """End a worker at once, with everything it started."""

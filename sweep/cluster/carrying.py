@@ -18,7 +18,7 @@ PLACES = ("directory", "log")
 RETRY_SECONDS = 1.0
 
 
-class Told(Protocol):
+class Listener(Protocol):
     """Who is told of what happens to workers."""
 
     def tell(self, news: str, **content: Any) -> None: ...
@@ -51,7 +51,7 @@ class Carrier:
         told: is told where files cannot be laid into it.
     """
 
-    def __init__(self, worker: str, berth: Any, address: str, logdir: Path, folder: str | None, told: Told) -> None:
+    def __init__(self, worker: str, berth: Any, address: str, logdir: Path, folder: str | None, told: Listener) -> None:
         self._worker = worker
         self._berth = berth
         self._address = address
@@ -102,7 +102,7 @@ class Carrier:
         if self._folder is None:
             return answer
         said, content = json.loads(message), json.loads(answer)
-        if said["op"] == "ask":
+        if said["is"] == "Ask":
             self._give(content.get("directory"))
         for name in PLACES:
             path = content.get(name)

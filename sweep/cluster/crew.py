@@ -9,15 +9,15 @@ import ray
 from ray.exceptions import RayActorError, RayError
 
 from sweep.cluster.berth import THREADS, Berth
-from sweep.cluster.carrying import Carrier, Told, ask
+from sweep.cluster.carrying import Carrier, Listener, ask
 from sweep.cluster.probe import Probe
-from sweep.control.executor import Ending
+from sweep.core.events import Exited
 
 LEAVE_SECONDS = 2.0
 KILL_SECONDS = 5.0  # for a worker to end that was killed; then its berth, which does not answer, is given up
 
 
-class Crew:
+class Berths:
     """Obeys the orders `launch` and `kill`.
 
     Args:
@@ -38,7 +38,7 @@ class Crew:
         logdir: Path,
         taken: Mapping[str, float],
         probe: Probe,
-        told: Told,
+        told: Listener,
     ) -> None:
         self._address = address
         self._logdir = logdir
@@ -107,22 +107,22 @@ class Crew:
             threading.Thread(target=carrier.carry, name=f"carrier {worker}", daemon=True).start()
             ending = ask(berth.wait, worker)
         except RayError as error:
-            ending = self._lost(slot, berth, error)
+            ending = self._lost(worker, slot, berth, error)
         with self._lock:
             self._begun.discard(worker)
             del self._where[worker]
             self._ended.pop(worker).set()
         self._told.tell("ended", worker=worker, how=ending.how, killed=ending.killed, output=ending.output)
 
-    def _lost(self, slot: int, berth: Any, error: RayError) -> Ending:
+    def _lost(self, worker: str, slot: int, berth: Any, error: RayError) -> Exited:
         """How a worker ended whose berth is gone, or failed; its successor has a new berth, perhaps on another node."""
         with self._lock:
             if self._berths.get(slot) is berth:
                 del self._berths[slot]
         ray.kill(berth)
         if isinstance(error, RayActorError) and not error.actor_init_failed:
-            return Ending("lost with its node or its Ray actor", True, " ".join(str(error).split()))
-        return Ending("unable to begin on its node", True, str(error))
+            return Exited(worker, "lost with its node or its Ray actor", True, " ".join(str(error).split()))
+        return Exited(worker, "unable to begin on its node", True, str(error))
 
     def _give_up(self, worker: str, berth: Any) -> None:
         """Have Ray kill a berth that does not obey."""

@@ -1,4 +1,6 @@
-"""Ray's driver, a process of its own: `python -m sweep.cluster.driver DESCRIPTOR`, as `sweep.control.ray` starts it.
+"""Ray's driver, a process of its own, which `sweep.control.executors.ray` starts.
+
+    python -m sweep.cluster.driver DESCRIPTOR
 
 It obeys orders that come through the descriptor, and tells of what happens; when its coordinator is gone it ends, and
 Ray ends its actors.
@@ -19,7 +21,7 @@ from typing import Any
 import ray
 
 from sweep.cluster.connecting import connect, needs, nodes, room
-from sweep.cluster.crew import Crew
+from sweep.cluster.crew import Berths
 from sweep.cluster.probe import Probe, probing, sees
 from sweep.cluster.shipping import pack
 from sweep.errors import SweepError
@@ -47,7 +49,7 @@ class Line:
 
     def refuse(self, error: SweepError) -> None:
         """Tell why the study cannot be, or go on."""
-        self.tell("refused", message=error.message, hint=error.hint)
+        self.tell("refused", **error.as_dict())
 
     def orders(self) -> Iterator[dict[str, Any]]:
         """What the coordinator wants, until it says that it was all, or is gone."""
@@ -76,7 +78,7 @@ def main() -> None:
 
 
 @contextmanager
-def _connected(settings: dict[str, Any], line: Line) -> Iterator[Crew]:
+def _connected(settings: dict[str, Any], line: Line) -> Iterator[Berths]:
     """A crew on a cluster, whose nodes are looked at as long as the context lasts.
 
     Raises:
@@ -92,7 +94,7 @@ def _connected(settings: dict[str, Any], line: Line) -> Iterator[Crew]:
             if cluster.shared:
                 _check_seen(probe, logdir)
             taken = needs(cluster)
-            crew = Crew(file.name, packed, settings["address"], logdir, taken, probe, line)
+            crew = Berths(file.name, packed, settings["address"], logdir, taken, probe, line)
             threading.Thread(target=_look, args=(line, taken, closed), name="look", daemon=True).start()
             yield crew
             crew.close()

@@ -6,7 +6,7 @@ reads them.
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -83,6 +83,10 @@ class TrialWriter:
     def knows(self, number: int) -> bool:
         """Whether a trial of this number has been written or read."""
         return number in self._ids
+
+    def ids(self, numbers: Iterable[int]) -> dict[int, int]:
+        """The numbers of trials that have been written or read, by their ids."""
+        return {self._ids[number]: number for number in numbers if number in self._ids}
 
     def begins(self, trial: FrozenTrial) -> bool:
         """Whether writing a snapshot says that a trial runs which is not known to run."""

@@ -4,17 +4,17 @@ A worker runs `train` up to `sweep.fit` a few times, with parameters drawn at ra
 """
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from optuna.distributions import json_to_distribution
 
-from sweep.control.coordinator import Coordinator
 from sweep.control.domains import coerce, describe, known_parameter
-from sweep.control.executor import Executor
-from sweep.control.local import Local
+from sweep.control.executors.local import Local
+from sweep.control.loop import Loop
 from sweep.control.progress import Opening, Silent
-from sweep.control.start import Engaged, running, work_here
+from sweep.control.start import running, work_here
+from sweep.core.events import Refused
 from sweep.declaration import Value
 from sweep.errors import StudyError
 from sweep.names import KeyTable, decode
@@ -104,19 +104,19 @@ def preview(file: str, *, examples: int = EXAMPLES, seconds: float | None = None
         SweepError: the file or the study is not as it must be, or takes too long.
     """
     path = check_file(file)
-
-    def train(engaged: Engaged) -> None:
-        executor = Executor(Local(str(path), engaged.server.address), 1, engaged.when_ended())
-        executor.start()
+    with _previewing(examples) as (loop, seen):
+        executor = Local(str(path), loop.address, loop.post)
+        loop.use(executor)
         try:
-            if not engaged.coordinator.finished.wait(seconds):
-                engaged.coordinator.refuse(
-                    StudyError(f"The study's train function did not reach sweep.fit within {seconds:g} s.")
-                )
+            if not loop.wait(seconds):
+                late = f"The study's train function did not reach sweep.fit within {seconds:g} s."
+                loop.post(Refused(StudyError(late)))
+                loop.signal("Ctrl-C", 1)
+                loop.signal("Ctrl-C", 2)  # its workers end at once
+                loop.wait()
         finally:
-            executor.close(5.0)
-
-    return _previewed(train, examples)
+            executor.close()
+    return seen
 
 
 def preview_here(study: Study, *, examples: int = EXAMPLES) -> Preview:
@@ -125,18 +125,22 @@ def preview_here(study: Study, *, examples: int = EXAMPLES) -> Preview:
     Raises:
         SweepError: the study is not as it must be.
     """
-    return _previewed(lambda engaged: work_here(engaged, study), examples)
-
-
-def _previewed(train: Callable[[Engaged], None], examples: int) -> Preview:
-    seen = Preview()
-    coordinator = Coordinator(Settings(trials=examples, sampler="random", workers=1), seen, preview=True)
-    with running(coordinator) as engaged:
-        train(engaged)
-    coordinator.raise_error()
-    search = coordinator.opened.search
-    seen.keys, seen.space, seen.doc = search.keys.as_dict(), search.space, search.declaration.doc
+    with _previewing(examples) as (loop, seen):
+        work_here(loop, study)
+        loop.wait()
     return seen
+
+
+@contextlib.contextmanager
+def _previewing(examples: int) -> Iterator[tuple[Loop, Preview]]:
+    """A preview's loop, and what it has seen at the end of the context."""
+    seen = Preview()
+    loop = Loop(Settings(trials=examples, sampler="random", workers=1), seen, preview=True)
+    with running(loop):
+        yield loop, seen
+    loop.raise_error()
+    search = loop.opened.search
+    seen.keys, seen.space, seen.doc = search.keys.as_dict(), search.space, search.declaration.doc
 
 
 def fitting(seen: Preview, several: Sequence[Mapping[str, Value]]) -> list[dict[str, Value]]:

@@ -1,4 +1,4 @@
-"""What a running study tells those who watch it: the console, a notebook, a test."""
+"""What a running study shows to those who watch it: the console, a notebook, a test."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from sweep.store import RunRecord, counts_of
 
 
 class Watcher(Protocol):
-    """Told of everything that happens, from the threads it happens in. Calls must be quick and must not raise."""
+    """Is shown everything that happens, one thing after another, in the thread that the study has for it."""
 
     def opened(self, study: "Opening") -> None:
         """The study is known; training begins."""

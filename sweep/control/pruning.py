@@ -7,8 +7,6 @@ A step counts from 0, as Optuna counts; people see `epoch N` where N = step + 1,
 """
 
 import copy
-import math
-import threading
 from collections.abc import Mapping
 
 from optuna import Study
@@ -32,15 +30,11 @@ class Pruning:
         spec: a pruner: for example `median(n_startup_trials=5)`; see `sweep.specs`.
         objective: the name of the reported value: for example `val_loss`.
 
-    Safe to use from any thread: a lock separates verdicts and ends. Optuna's pruners write to the study's storage, so
-    nobody may call a method while holding a lock of that storage.
-
     Raises:
         StudyError: the spec is none.
     """
 
     def __init__(self, study: Study, spec: str, *, objective: str = "value") -> None:
-        self._lock = threading.Lock()
         self._study = study
         self._objective = Objective(objective, study.directions[0].name.lower())
         self._rungs: list[_RungsJudge] = []
@@ -57,35 +51,35 @@ class Pruning:
             return self._rungs[-1]
         return rule.judge(self._objective, self._judge_of)
 
-    def verdict(self, trial: FrozenTrial, step: int, value: float, finite: bool = True) -> Verdict | str | None:
-        """Why a trial stops after an epoch that it reports: a verdict or, where a value is NaN or infinite, a text.
+    @property
+    def judge(self) -> Judge | None:
+        """What judges without Optuna; None where Optuna decides."""
+        return None if self._rungs else self._judge
 
-        None lets it continue. Asking again gives the same answer and counts nothing twice.
+    def verdict(self, trial: FrozenTrial, step: int, value: float) -> Verdict | None:
+        """Why a trial stops after an epoch; None lets it continue. Asking again gives the same answer.
 
         Args:
             trial: the trial with the values reported before; it may hold this one already.
             step: the epoch, counting from 0.
-            value: the objective at this epoch.
-            finite: False if another value of the epoch, for example the loss, is NaN or infinite.
+            value: the objective at this epoch, which is finite, as is the value of the last step.
         """
-        if not (finite and math.isfinite(value)):
-            return _broken(self._objective.name, step, value)
         values = trial.intermediate_values
         if step not in values or values[step] != value:
             values = {**values, step: value}
-        last = max(values)  # rules look at the trial's last step, also where steps arrive out of order
-        if not math.isfinite(values[last]):
-            return _broken(self._objective.name, last, values[last])
-        with self._lock:
-            return self._judge.verdict(trial.number, values)
+        return self._judge.verdict(trial.number, values)
+
+    def note(self, number: int, step: int, value: float) -> None:
+        """Have the rung noted that a trial reached with a value in an earlier attempt, without judging it again."""
+        if self._rungs:
+            self._judge.verdict(number, {step: value})
 
     def ended(self, trial: FrozenTrial) -> None:
         """Count a finished trial among those that others are compared with; once, however often it is given."""
-        with self._lock:
-            for judge in self._rungs:
-                judge.forget(trial.number)
-            if trial.state == TrialState.COMPLETE:
-                self._judge.completed({trial.number: trial.intermediate_values})
+        for judge in self._rungs:
+            judge.forget(trial.number)
+        if trial.state == TrialState.COMPLETE:
+            self._judge.completed({trial.number: trial.intermediate_values})
 
 
 class _RungsJudge(Judge):
@@ -142,9 +136,3 @@ class _RungsJudge(Judge):
             details["entered"] = len(entered)
             threshold = entered[details["places"] - 1]
         return Verdict(self._rule.name, self._objective.name, value, step, threshold, rivals, details)
-
-
-def _broken(objective: str, step: int, value: float) -> str:
-    if math.isfinite(value):
-        return f"a loss or metric is NaN or infinite at epoch {step + 1}"
-    return f"{objective} is {'NaN' if math.isnan(value) else value} at epoch {step + 1}"

@@ -1,23 +1,16 @@
-"""Reviving a pruned run: whether that can be, and which run one went on from.
+"""Reviving pruned runs of a study that nobody runs, and which run one continues.
 
-Of a study that nobody runs, the new trial waits in Optuna's own queue, which a start reads.
+The new trial waits in Optuna's own queue, which a start reads.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import optuna
 
 from sweep.errors import StudyError
 from sweep.names import format_number
-from sweep.rundir import CHECKPOINTS
 from sweep.store import REVIVES, RunRecord, Store, StudyRecord
 from sweep.store.trials import read_trials
-
-
-def has_checkpoint(run: RunRecord) -> bool:
-    """Whether there is something that a new trial could go on from."""
-    return run.directory is not None and any((Path(run.directory) / CHECKPOINTS).glob("*.npz"))
 
 
 def ancestors(store: Store, study: StudyRecord, number: int) -> Iterator[int]:

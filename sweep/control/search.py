@@ -1,12 +1,11 @@
 """The search itself: Optuna's study in memory, what it suggests and why it prunes, and the keys of its run names.
 
-Nothing here knows of workers, processes or the database.
+Nothing here knows of workers, processes or the database. Not thread-safe: the sampling thread has it.
 """
 
 import contextlib
 import copy
 import logging
-import threading
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -72,9 +71,6 @@ class Search:
         self._agreed = dict(self._space) if changed and space else None
         self.same_space = self._agreed is None  # or seen since to be the same, by a trial with all its parameters
         self._widen = widen
-        self._sampling = threading.Lock()  # samplers are not made for several threads
-        self._naming = threading.Lock()  # of the key table
-        self._fitting = threading.Lock()
         self._enqueued: list[dict[str, Value]] = []  # by this start
         self._unfit: dict[int, FrozenTrial] = {}  # trials of others that the search space does not have, as they are
         self.storage = WriteBehindStorage()
@@ -203,14 +199,12 @@ class Search:
 
     def ask(self) -> optuna.Trial:
         """A new trial, or the next of the queue. Sampling may take as long as the sampler does."""
-        with self._sampling:
-            return self.study.ask()
+        return self.study.ask()
 
     def again(self, number: int) -> optuna.Trial:
         """A trial that is run again, with the parameters it has."""
         self.storage.resume(number)
-        with self._sampling:
-            return optuna.Trial(self.study, self.trials()[number]._trial_id)
+        return optuna.Trial(self.study, self.trials()[number]._trial_id)
 
     def suggest(self, trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Value:
         """The value of a parameter; its key in run names is assigned with the first suggestion.
@@ -234,49 +228,50 @@ class Search:
                     f"The trial was queued with {name} = {given[name]!r}, which is none of {describe(distribution)}."
                 ) from error
         try:
-            with self._sampling:
-                trial._suggest(name, distribution)
+            trial._suggest(name, distribution)
         except ValueError as error:
             raise StudyError(f"Optuna does not accept the domain of {name}: {error}") from error
         value: Value = self.frozen(trial).params[name]  # as the domain has it: an enqueued 1 is 1.0
-        with self._naming:
-            self.keys.assign(name)
+        self.keys.assign(name)
         text = distribution_to_json(distribution)
-        with self._sampling:
-            known = self._space.get(name, ())
-            if text not in known:
-                self._space[name] = (*known, text)
+        known = self._space.get(name, ())
         if text not in known:
+            self._space[name] = (*known, text)
             self._fit_others()
         return value
 
-    def added(self, trial: FrozenTrial) -> RunRecord:
-        """The run of a trial that another program added and that has ended."""
-        with self._naming:
-            return added_run(trial, self.declaration.name, self.keys, self.declaration.objectives[0])
+    def learn(self, numbers: Iterable[int]) -> list[tuple[RunRecord, Mapping[int, float]]]:
+        """Learn from trials of other programs.
 
-    def learn(self, trial: FrozenTrial) -> None:
-        """Have samplers and pruners learn from a trial that another program added and that has ended.
-
-        Samplers learn from it once the search space has all its parameters with these values: a value of another kind
+        Samplers learn from one once the search space has all its parameters with these values: a value of another kind
         would make them fail, and one parameter too many spoils what they infer.
+
+        Returns:
+            runs of those that have ended, each with the values that it has reported by step.
         """
-        self.pruning.ended(trial)
-        with self._fitting:
-            self._unfit[trial.number] = trial
+        found: list[tuple[RunRecord, Mapping[int, float]]] = []
+        for number in dict.fromkeys(numbers):
+            trial = self.storage.theirs(number)
+            if trial is None or not trial.state.is_finished():
+                continue
+            run = added_run(trial, self.declaration.name, self.keys, self.declaration.objectives[0])
+            found.append((run, dict(trial.intermediate_values)))
+            if self.pruning.judge is None:  # else the core has it
+                self.pruning.ended(trial)
+            self._unfit[number] = trial
         self._fit_others()
+        return found
 
     def _fit_others(self) -> None:
-        with self._fitting:
-            for number, trial in list(self._unfit.items()):
-                fitted = fit(trial, self._space)
-                if fitted is not None:
-                    del self._unfit[number]
-                    self.storage.replace(fitted)
-                elif self.storage.get_trial(number).state != TrialState.FAIL:
-                    hidden = copy.copy(trial)
-                    hidden.state = TrialState.FAIL
-                    self.storage.replace(hidden)
+        for number, trial in list(self._unfit.items()):
+            fitted = fit(trial, self._space)
+            if fitted is not None:
+                del self._unfit[number]
+                self.storage.replace(fitted)
+            elif self.storage.get_trial(number).state != TrialState.FAIL:
+                hidden = copy.copy(trial)
+                hidden.state = TrialState.FAIL
+                self.storage.replace(hidden)
 
     def _check_agreed(self, name: str, distribution: BaseDistribution, params: Mapping[str, Value]) -> None:
         """Refuse a search space that a changed study file has changed, before trials of two spaces mix.
@@ -311,8 +306,7 @@ class Search:
                 hint="To continue with the wider range, pass --yes (in Python, yes=True). "
                 + self._advise({*params, name}),
             )
-        with self._sampling:
-            self._agreed[name] = self._space[name] = (text,)
+        self._agreed[name] = self._space[name] = (text,)
         self._refit(name, before, distribution)
 
     def _has_value(self, name: str, distribution: BaseDistribution) -> bool:
@@ -376,9 +370,8 @@ class Search:
 
     def name(self, trial: FrozenTrial, family: str, architecture: str | None) -> str:
         """The run name of a trial, which becomes one of its user attributes."""
-        with self._naming:
-            name = encode(trial.params, number=trial.number, family=family, keys=self.keys, architecture=architecture)
-            self.keys.settle()
+        name = encode(trial.params, number=trial.number, family=family, keys=self.keys, architecture=architecture)
+        self.keys.settle()
         self.storage.set_trial_user_attr(trial._trial_id, RUN, name)
         return name
 
@@ -393,10 +386,8 @@ class Search:
         self.storage.set_trial_intermediate_value(trial._trial_id, step, float(value))
 
     def note_rung(self, trial: optuna.Trial, step: int, value: float) -> None:
-        """Have the rung noted that a trial reached with a value when it was trained, without judging it again."""
-        alone = copy.copy(self.frozen(trial))
-        alone.intermediate_values = {}
-        self.pruning.verdict(alone, step, value)
+        """Have the rung noted that a trial reached with a value in an earlier attempt, without judging it again."""
+        self.pruning.note(trial.number, step, value)
 
     def tell(
         self, trial: optuna.Trial, state: TrialState, values: Sequence[float] | None, *, hopeless: bool = False
@@ -413,17 +404,15 @@ class Search:
             ended.state = state
             return ended
         try:
-            with self._sampling:
-                frozen = self.study.tell(
-                    trial, list(values) if state == TrialState.COMPLETE and values else None, state
-                )
+            frozen = self.study.tell(trial, list(values) if state == TrialState.COMPLETE and values else None, state)
         except RuntimeError:
             # Grid and brute force stop the study at their last trial, which is stored by then.
             self._stopped = True
             frozen = self.frozen(trial)
             if not frozen.state.is_finished():
                 raise
-        self.pruning.ended(frozen)
+        if self.pruning.judge is None:
+            self.pruning.ended(frozen)
         return frozen
 
 

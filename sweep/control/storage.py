@@ -1,23 +1,17 @@
-"""The coordinator's memory of its study: Optuna's storage and our ledger of runs, which both mark what changed.
+"""Optuna's study in memory, which marks what has changed.
 
 Everything is read from memory. `sweep.control.writer` takes the marks every 100 ms, and before a trial's end is
-acknowledged, and writes what changed in one transaction.
+acknowledged, and writes what has changed in one transaction.
 """
 
 import copy
-import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
-
-from sweep.core.pruners import Verdict
-from sweep.store import RunRecord
-from sweep.words import counted
 
 RUNG_PREFIX = "completed_rung_"  # where Optuna's successive halving keeps a trial's value at a rung
 CONSTRAINT_PREFIX = "constraints:"  # where Optuna keeps a constraint that a trial has set
@@ -41,7 +35,7 @@ class WriteBehindStorage(InMemoryStorage):
         self._changed: set[int] = set()
         self._shown: dict[int, TrialState] = {}  # what the tables have instead of the state here
         self._attributes_changed = False
-        self._others: set[int] = set()  # trials that other programs added or run
+        self._others: dict[int, FrozenTrial] = {}  # trials that other programs added or run, as they have them
         self._marks = threading.Lock()
         self.numbering: Callable[[Callable[[], int]], int] = lambda create: create()
         self.taking: Callable[[int], bool] = lambda _: True
@@ -94,16 +88,27 @@ class WriteBehindStorage(InMemoryStorage):
             return number
 
     def disown(self, number: int, trial: FrozenTrial) -> None:
-        """Take a trial as another program has it by now, which ended it, runs it or has put it back into the queue."""
+        """Take a trial as another program has it by now, which ended it, runs it or has put it back into the queue.
+
+        One that has ended looks failed, which samplers skip, until `replace` says how they are to see it.
+        """
         with self._lock:
             theirs = copy.deepcopy(trial)
             theirs.number = theirs._trial_id = number
-            self._set_trial(number, theirs)
+            shown = copy.copy(theirs)
+            if trial.state.is_finished():
+                shown.state = TrialState.FAIL
+            self._set_trial(number, shown)
             self._update_cache(number, STUDY_ID)
             if trial.state == TrialState.WAITING:
-                self._others.discard(number)
+                self._others.pop(number, None)
             else:
-                self._others.add(number)
+                self._others[number] = theirs
+
+    def theirs(self, number: int) -> FrozenTrial | None:
+        """A trial as another program has it; None if it is ours."""
+        with self._lock:
+            return self._others.get(number)
 
     def adopt_attributes(self, user: Mapping[str, Any], system: Mapping[str, Any]) -> None:
         """Take attributes of the study as another program has set them in the tables."""
@@ -121,6 +126,11 @@ class WriteBehindStorage(InMemoryStorage):
         """Whether a trial is one that this study trains, or will."""
         with self._lock:
             return number not in self._others
+
+    def is_theirs(self, number: int) -> bool:
+        """Whether a trial is not ours to speak for: another program has it, or it waits and nobody has begun it."""
+        with self._lock:
+            return number in self._others or self.get_trial(number).state == TrialState.WAITING
 
     def begun(self) -> int:
         """How many trials of ours have begun; others may be queued."""
@@ -223,136 +233,3 @@ class WriteBehindStorage(InMemoryStorage):
     def _mark_attributes(self) -> None:
         with self._marks:
             self._attributes_changed = True
-
-
-@dataclass
-class Changes:
-    """What changed in the ledger since the last `take`; old metrics of `restarted` runs go before new ones come."""
-
-    runs: list[RunRecord] = field(default_factory=list)
-    restarted: set[int] = field(default_factory=set)
-    metrics: list[tuple[int, int, str, float]] = field(default_factory=list)  # number, epoch, metric, value
-
-    def __bool__(self) -> bool:
-        return bool(self.runs or self.restarted or self.metrics)
-
-
-class Ledger:
-    """The runs of a study, and every metric of every epoch on its way to the store. Safe to use from any thread."""
-
-    def __init__(self, runs: Sequence[RunRecord] = ()) -> None:
-        self._runs = {run.number: run for run in runs}
-        self._changed: set[int] = set()
-        self._pending = Changes()
-        self._lock = threading.Lock()
-
-    @property
-    def changed(self) -> bool:
-        """Whether `take` would return something."""
-        with self._lock:
-            return bool(self._changed or self._pending)
-
-    def runs(self) -> list[RunRecord]:
-        """Copies of all runs, by number."""
-        with self._lock:
-            return [copy.copy(self._runs[number]) for number in sorted(self._runs)]
-
-    def run(self, number: int) -> RunRecord:
-        """A copy of one run."""
-        with self._lock:
-            return copy.copy(self._runs[number])
-
-    def find(self, number: int) -> RunRecord | None:
-        """A copy of one run, or None."""
-        with self._lock:
-            return copy.copy(self._runs[number]) if number in self._runs else None
-
-    def has_trained(self) -> bool:
-        """Whether a run of ours has trained an epoch, reported a value, or ended with one."""
-        with self._lock:
-            return any(run.has_trained for run in self._runs.values() if not run.added)
-
-    def put(self, run: RunRecord) -> None:
-        """Add a run, or replace the one of its number."""
-        with self._lock:
-            self._runs[run.number] = run
-            self._changed.add(run.number)
-
-    def update(self, number: int, **values: Any) -> RunRecord:
-        """Change some fields of a run; returns a copy of it."""
-        with self._lock:
-            run = self._runs[number]
-            for name, value in values.items():
-                setattr(run, name, value)
-            self._changed.add(number)
-            return copy.copy(run)
-
-    def epoch(self, number: int, epoch: int, metrics: dict[str, float]) -> None:
-        """Record the metrics of one epoch (counted from 0) of a run."""
-        with self._lock:
-            self._pending.metrics.extend((number, epoch, metric, value) for metric, value in metrics.items())
-
-    def wait(self, number: int, reason: str | None, seconds: float | None = None) -> RunRecord:
-        """Have a run wait to be run again, after so many seconds of training; returns a copy of it."""
-        with self._lock:
-            run = self._runs[number]
-            if run.state == "RUNNING":
-                run.attempt += 1
-                run.interruptions = [
-                    *run.interruptions,
-                    f"after {counted(run.epoch, 'epoch')}: {reason or 'no reason'}",
-                ]
-            run.state, run.reason, run.verdict, run.duration = "WAITING", reason, None, seconds
-            self._changed.add(number)
-            return copy.copy(run)
-
-    def forget(self, number: int) -> None:
-        """Forget the epochs of a run that is run again."""
-        with self._lock:
-            run = self._runs[number]
-            run.epoch, run.last, run.best, run.best_epoch = 0, None, None, None
-            run.findings, run.trainings = [], []
-            self._pending.metrics = [row for row in self._pending.metrics if row[0] != number]
-            self._pending.restarted.add(number)
-            self._changed.add(number)
-
-    def end(
-        self,
-        trial: FrozenTrial,
-        reason: str | None,
-        traceback: str | None,
-        seconds: float | None,
-        verdict: Verdict | None = None,
-    ) -> RunRecord:
-        """Enter the end of a run as its trial ended; returns a copy of it. A verdict takes the place of a reason."""
-        value = trial.values[0] if trial.state == TrialState.COMPLETE and trial.values else None
-        with self._lock:
-            run = self._runs[trial.number]
-            run.state, run.traceback, run.duration = trial.state.name, traceback, seconds
-            run.verdict, run.reason = verdict, reason if verdict is None else None
-            run.params = dict(trial.params)
-            run.values = list(trial.values) if trial.state == TrialState.COMPLETE and trial.values else None
-            run.constraints = dict(trial.constraints)
-            if run.epoch == 0:
-                run.last = value
-            if run.best is None and value is not None and math.isfinite(value):
-                run.best = value
-            self._changed.add(trial.number)
-            return copy.copy(run)
-
-    def take(self) -> Changes:
-        """What changed since the last call."""
-        with self._lock:
-            taken, self._pending = self._pending, Changes()
-            taken.runs = [copy.copy(self._runs[number]) for number in sorted(self._changed)]
-            self._changed = set()
-            return taken
-
-    def give_back(self, changes: Changes) -> None:
-        """Take back changes whose writing failed; what came since is newer."""
-        with self._lock:
-            self._changed.update(run.number for run in changes.runs)
-            restarted = self._pending.restarted
-            kept = [row for row in changes.metrics if row[0] not in restarted]
-            self._pending.metrics = kept + self._pending.metrics
-            self._pending.restarted = restarted | changes.restarted

@@ -1,4 +1,4 @@
-"""Writes a study: what changed in the coordinator's memory goes to Optuna's tables and ours in one transaction.
+"""Writes a study: what has changed in memory goes to Optuna's tables and ours in one transaction.
 
 What other programs write into Optuna's tables meanwhile is read here too, so that no two trials get one number. Each
 transaction checks that the study is still there and still ours (its `owner`), and raises `LeaseLost` if not. A
@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,14 +17,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.control.lease import LeaseLost, is_ours
 from sweep.control.optuna_rows import TrialWriter, read_study_attributes, upsert, write_study_attributes
-from sweep.control.others import Others
-from sweep.control.storage import STUDY_ID, Changes, Ledger, WriteBehindStorage
-from sweep.snapshot import Snapshot
-from sweep.store import Command, Store, StudyRecord
+from sweep.control.storage import STUDY_ID, WriteBehindStorage
+from sweep.core.events import Changes
+from sweep.store import Command, RunRecord, Store, StudyRecord
 from sweep.store.database import REFUSES, writing
 from sweep.store.tables import commands, metrics, runs, split_float, studies
 from sweep.store.tables import snapshots as snapshot_table
-from sweep.store.trials import read_trials, trials
+from sweep.store.trials import read_rows, trials
 
 Attributes = tuple[Mapping[str, Any], Mapping[str, Any]]
 """A study's user attributes and its system attributes."""
@@ -36,10 +35,10 @@ class StudyWriter:
     Args:
         store: the database.
         record: the study as it stands there, owned by us.
-        storage, ledger: the memory to write from.
-        known: the trials that stand there, by number, with their ids.
-        attributes: the study's attributes that stand there.
-        others: is told of trials that other programs write; None passes them over.
+        storage: the memory to write from, which takes over what other programs write.
+        known: the trials that are there, by number, with their ids.
+        runs: the numbers of the runs that are there.
+        attributes: the study's attributes that are there.
         moved: the numbers that trials are to have instead of the one they share with another, by their ids.
     """
 
@@ -48,20 +47,18 @@ class StudyWriter:
         store: Store,
         record: StudyRecord,
         storage: WriteBehindStorage,
-        ledger: Ledger,
         known: Mapping[int, tuple[int, FrozenTrial]] | None = None,
+        runs: Collection[int] = (),
         attributes: Attributes = ({}, {}),
-        others: Others | None = None,
         moved: Mapping[int, int] | None = None,
     ) -> None:
         self.store = store
         self.record = record
         self._storage = storage
-        self._ledger = ledger
-        self._others = others
+        self._seen: list[int] = []  # trials of other programs that are new or have changed
         self._trials = TrialWriter(record.study_id, dict(known or {}))
         for number, (_, trial) in (known or {}).items():
-            if not trial.state.is_finished() and ledger.find(number) is None:
+            if not trial.state.is_finished() and number not in runs:
                 self._trials.follow(number, trial)
         for trial_id, number in (moved or {}).items():
             self._trials.move(trial_id, number)
@@ -69,11 +66,8 @@ class StudyWriter:
         self._described = self._written = _described(
             record.keys, record.space, record.declaration.as_dict(), record.directory
         )
-        self._snapshots: list[Snapshot] = []  # not written yet
-        self._latest: Snapshot | None = None
         self._file = _file_identity(store.url)
         self._lock = threading.Lock()
-        self._begun = self._done = 0  # flushes, counted: the last that has begun, and the last that has succeeded
 
     def describe(
         self,
@@ -82,7 +76,7 @@ class StudyWriter:
         declaration: Mapping[str, Any],
         directory: str,
     ) -> None:
-        """Set what stands with the study; it is written with the next flush.
+        """Set what is kept with the study; the next `write` writes it.
 
         Args:
             keys: its key table.
@@ -92,53 +86,42 @@ class StudyWriter:
         """
         self._described = _described(keys, space, declaration, directory)
 
-    def keep_snapshot(self, snapshot: Snapshot | None) -> None:
-        """Have a snapshot written with the next flush; runs refer to it from then on."""
-        if snapshot is not None and snapshot is not self._latest:
-            self._latest = snapshot
-            self._snapshots.append(snapshot)
-
-    def flush(self) -> None:
-        """Write everything that changed. Returns once it is committed; of many threads that wait, one writes for all.
+    def write(self, changes: Changes) -> None:
+        """Write changes in our tables, and everything that the storage has marked. Returns once it is committed.
 
         Raises:
             LeaseLost: the study is gone, or not ours any more.
-            sqlalchemy.exc.DBAPIError: the database refused; nothing is lost, and the next flush tries again.
+            sqlalchemy.exc.DBAPIError: the database refused; nothing is lost, and the next call tries again.
         """
-        begun = self._begun
         with self._lock:
-            if self._done > begun:  # one that began after this call has written what it is for
-                return
-            self._begun += 1
-            self._write_changed()
-            self._done = self._begun
+            self._write(changes)
 
     def claim(self, create: Callable[[], int]) -> int:
-        """Add a trial to memory and tables under a number that nobody else can take, with everything else that changed.
+        """Add a trial to memory and tables, with its run if it begins, under a number that nobody else can take.
 
         Args:
-            create: adds it to memory, with its run if it begins, and returns its number.
+            create: adds it to memory and returns its number.
 
         Raises:
             LeaseLost: the study is gone, or not ours any more.
         """
-        number: list[int] = []
+        numbers: list[int] = []
 
-        def once() -> None:
-            number.append(create())
+        def once() -> RunRecord | None:
+            numbers.append(create())
+            begins = self._storage.get_trial(numbers[0]).state == TrialState.RUNNING
+            return RunRecord(numbers[0]) if begins else None
 
         with self._lock:
             try:
-                self._begun += 1
-                self._write_changed(once)
-                self._done = self._begun
-            except REFUSES:  # the next flush writes it; if somebody has taken its number by then, theirs is changed
-                if not number:
+                self._write(Changes(), once)
+            except REFUSES:  # the next write has it; if somebody has taken its number by then, theirs is changed
+                if not numbers:
                     once()
-        return number[0]
+        return numbers[0]
 
     def take(self, number: int) -> bool:
-        """Claim a trial of the queue, which another program may have taken by now.
+        """Claim a trial of the queue, with its run; False if another program has taken it by now.
 
         Raises:
             LeaseLost: the study is gone, or not ours any more.
@@ -150,6 +133,8 @@ class StudyWriter:
                 with writing(self.store.engine) as connection:
                     self._hold(connection, self._written)
                     theirs = self._trials.take(connection, number)
+                    if theirs is None:
+                        self._write_runs(connection, [RunRecord(number)])
             except REFUSES:
                 return True
             except KeyError:
@@ -159,26 +144,26 @@ class StudyWriter:
                 self._has_changed(number, theirs)
             return theirs is None
 
-    def _write_changed(self, create: Callable[[], None] | None = None) -> None:
+    def _write(self, changes: Changes, create: Callable[[], RunRecord | None] | None = None) -> None:
         described = self._described
-        new = list(self._snapshots)
-        waiting = self._storage.changed or self._ledger.changed or new or self._trials.moves
+        waiting = changes or self._storage.changed or self._trials.moves
         if not (waiting or create) and described == self._written:
             return
-        changes, attributes = Changes(), False
+        attributes, claimed = False, set[int]()
         snapshots: list[FrozenTrial] = []
         try:
             with writing(self.store.engine) as connection:
                 self._hold(connection, described)
                 if create is not None:
                     self._see_others(connection, lock=True)
-                    create()
-                changes = self._ledger.take()  # first: a run may be behind its trial, and never before it
-                snapshots, attributes = self._storage.take()
-                snapshots = self._with_runs(snapshots, changes)
+                    begun = create()
+                    self._write_runs(connection, [begun] if begun is not None else [])
+                    claimed = {begun.number} if begun is not None else claimed
+                snapshots, attributes = self._storage.take()  # a run may be behind its trial, and never before it
+                snapshots = self._with_runs(snapshots, claimed | {run.number for run in changes.runs})
                 if create is None and not all(self._trials.knows(trial.number) for trial in snapshots):
                     self._see_others(connection, lock=True)
-                kept = [{"hash": snapshot.hash, "content": snapshot.as_text()} for snapshot in new]
+                kept = [{"hash": snapshot.hash, "content": snapshot.as_text()} for snapshot in changes.snapshots]
                 upsert(connection, snapshot_table, ["hash"], kept)
                 self._trials.write(connection, snapshots)
                 now = self._write_attributes(connection) if attributes else self._attributes
@@ -186,15 +171,12 @@ class StudyWriter:
         except BaseException:
             self._trials.failed(snapshots)
             self._storage.mark(snapshots, attributes)
-            self._ledger.give_back(changes)
             raise
         self._trials.written(snapshots)
         self._written, self._attributes = described, now
-        del self._snapshots[: len(new)]
 
-    def _with_runs(self, snapshots: list[FrozenTrial], changes: Changes) -> list[FrozenTrial]:
+    def _with_runs(self, snapshots: list[FrozenTrial], begun: Collection[int]) -> list[FrozenTrial]:
         """Put off a trial that has just begun and has no run yet: one that runs without a run is somebody else's."""
-        begun = {run.number for run in changes.runs}
         late = [trial for trial in snapshots if self._trials.begins(trial) and trial.number not in begun]
         self._storage.mark(late, attributes=False)
         numbers = {trial.number for trial in late}
@@ -206,19 +188,19 @@ class StudyWriter:
             self._trials.lock_numbers(connection)
         self._trials.look_again(connection)
         new, changed = self._trials.news(connection)
-        if self._others is None:
-            return
         for trial_id, trial in new:
-            self._trials.arrived(trial_id, self._others.arrived(trial), trial)
+            number = self._storage.adopt(trial)
+            self._trials.arrived(trial_id, number, trial)
+            self._seen.append(number)
         for number, trial in changed:
             self._has_changed(number, trial)
 
     def _has_changed(self, number: int, trial: FrozenTrial) -> None:
         """A trial that nobody or somebody else runs has another state in the tables by now."""
-        run = self._ledger.find(number)
-        if self._others is not None and (run is None or run.added):  # else we have begun it ourselves
+        if self._storage.is_theirs(number):  # else we have begun it ourselves
             self._trials.changed(number, trial)
-            self._others.changed(number, trial)
+            self._storage.disown(number, trial)
+            self._seen.append(number)
 
     def see_others(self) -> None:
         """Take over what other programs have written into Optuna's tables since the last call, without writing."""
@@ -233,6 +215,12 @@ class StudyWriter:
                 self._storage.adopt_attributes(*news)
                 user, system = ({**old, **new} for old, new in zip(self._attributes, news, strict=True))
                 self._attributes = (user, system)
+
+    def take_seen(self) -> list[int]:
+        """The trials of other programs that were new or changed since the last call."""
+        with self._lock:
+            seen, self._seen = self._seen, []
+        return seen
 
     def beat(self) -> None:
         """Show that this coordinator lives."""
@@ -256,16 +244,15 @@ class StudyWriter:
             connection.execute(sa.delete(commands).where(commands.c.command_id.in_(seen)))
         return [Command(row.verb, row.number, row.reason) for row in rows]
 
-    def ended_elsewhere(self, numbers: Collection[int]) -> list[FrozenTrial]:
-        """Those of our running trials that somebody else ended in Optuna's tables, as they stand there."""
-        if not numbers:
-            return []
-        study_id = self.record.study_id
-        unended = (TrialState.RUNNING, TrialState.WAITING)
-        ended = (trials.c.study_id == study_id) & trials.c.number.in_(numbers) & trials.c.state.not_in(unended)
+    def ended_elsewhere(self, numbers: Collection[int]) -> dict[int, FrozenTrial]:
+        """Those of our running trials that somebody else ended in Optuna's tables, as they are there, by number."""
+        ids = self._trials.ids(numbers)  # a number that we have not written yet may be another program's there
+        if not ids:
+            return {}
+        ended = trials.c.trial_id.in_(ids) & trials.c.state.not_in((TrialState.RUNNING, TrialState.WAITING))
         with self._lock, self.store.engine.connect() as connection:
-            found = connection.execute(sa.select(trials.c.number).where(ended)).scalars().all()
-            return [trial for _, trial in read_trials(connection, study_id, found).values()] if found else []
+            found = read_rows(connection, self.record.study_id, ended)
+        return {ids[trial_id]: trial for trial_id, trial in found}
 
     def _hold(self, connection: sa.Connection, described: Mapping[str, str]) -> None:
         new = {"beat": studies.c.beat + 1, **described}
@@ -288,7 +275,7 @@ class StudyWriter:
 
     def _write_changes(self, connection: sa.Connection, changes: Changes) -> None:
         study_id = self.record.study_id
-        upsert(connection, runs, ["study_id", "number"], [run.row(study_id) for run in changes.runs])
+        self._write_runs(connection, changes.runs)
         if changes.restarted:
             old = (metrics.c.study_id == study_id) & metrics.c.number.in_(changes.restarted)
             connection.execute(sa.delete(metrics).where(old))
@@ -299,6 +286,10 @@ class StudyWriter:
                 {"study_id": study_id, "number": number, "epoch": epoch, "metric": metric, "value": value, "kind": kind}
             )
         upsert(connection, metrics, ["study_id", "number", "epoch", "metric"], rows)
+
+    def _write_runs(self, connection: sa.Connection, some: Sequence[RunRecord]) -> None:
+        study_id = self.record.study_id
+        upsert(connection, runs, ["study_id", "number"], [run.row(study_id) for run in some])
 
 
 def _file_identity(url: sa.URL) -> tuple[int, int] | None:

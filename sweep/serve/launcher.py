@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sweep.control.opening import check_total
+from sweep.control.open_study import check_total
 from sweep.errors import last_words
 from sweep.options import Settings, given, of_way, words
 from sweep.serve.files import default_name

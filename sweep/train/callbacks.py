@@ -30,8 +30,9 @@ from sweep.rundir import run_directory
 from sweep.train.checks import Health, Material
 from sweep.train.fit import sample_gradients
 from sweep.train.monitor import Monitor
-from sweep.train.run import Policy, Run, Started
+from sweep.train.run import Policy, Run
 from sweep.train.training import LiveTraining
+from sweep.wire.messages import Advice, Started
 
 _tables: weakref.WeakKeyDictionary[optuna.Study, KeyTable] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()  # `optimize(n_jobs=2)` has threads
@@ -94,19 +95,19 @@ class _Alone:
     def resume(self, epoch: int, log: Sequence[Mapping[str, float]]) -> None:
         """Nothing is resumed where there is no coordinator."""
 
-    def receive_verdict(self) -> dict[str, Any]:
+    def receive_verdict(self) -> Advice:
         """Optuna's verdict on it; a loss or objective that is NaN or infinite is one already."""
         at = f"at epoch {self._training.epochs}"
         for name in dict.fromkeys((self._objective, "loss", "val_loss")):
             if not math.isfinite(self._metrics.get(name, 0.0)):
-                return {"verdict": "prune", "reason": f"{name} is {self._metrics[name]} {at}"}
+                return Advice("prune", f"{name} is {self._metrics[name]} {at}")
         if self._broken is not None:
-            return {"verdict": "prune", "reason": self._broken}
+            return Advice("prune", self._broken)
         if self._training.judged and self._trial.should_prune():
             pruner = type(self._trial.study.pruner).__name__
             reason = f"{pruner}: {self._objective} {self._metrics[self._objective]:.4g} {at}"
-            return {"verdict": "prune", "reason": reason}
-        return {"verdict": "go"}
+            return Advice("prune", reason)
+        return Advice("go")
 
 
 def _key_table(study: optuna.Study) -> KeyTable:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from sweep.rundir import CHECKPOINTS
-from sweep.train.link import plain
+from sweep.wire.messages import plain
 
 Array = np.ndarray[Any, Any]
 

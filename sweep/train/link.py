@@ -1,17 +1,20 @@
 """A worker's end of its connection to the coordinator."""
 
-import json
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from sweep.errors import SweepError
+from sweep.wire import messages as wire
+
+Expected = TypeVar("Expected", bound=wire.Answer)
+Other = TypeVar("Other", bound=wire.Answer)
 
 
 class TrialTaken(BaseException):
     """The coordinator gave this worker's trial to another, or ended it: the worker must let go of it."""
 
 
-class Refused(BaseException):
+class StudyRefused(BaseException):
     """The coordinator refused what the study does; it is ending. User code's `except Exception` does not catch it."""
 
 
@@ -20,7 +23,7 @@ class Gone(BaseException):
 
 
 class Link:
-    """Small requests, one answer each. For one thread, as an Optuna trial is.
+    """Messages, one answer each. For one thread, as an Optuna trial is.
 
     Args:
         connection: to the coordinator.
@@ -32,60 +35,60 @@ class Link:
         self._worker = worker
         self._unanswered = 0
 
-    def call(self, operation: str, **content: Any) -> dict[str, Any]:
-        """Send a request and wait for its answer.
+    @overload
+    def call(self, message: wire.Message, expected: type[Expected]) -> Expected: ...
+
+    @overload
+    def call(self, message: wire.Message, expected: tuple[type[Expected], type[Other]]) -> Expected | Other: ...
+
+    def call(self, message: wire.Message, expected: Any) -> Any:
+        """Send a message and wait for its answer.
+
+        Args:
+            expected: the class of the answer; two where it is one of them.
 
         Raises:
-            TrialTaken, Refused: the coordinator says so.
+            TrialTaken, StudyRefused: the coordinator says so.
             Gone: the coordinator is gone.
         """
         while self._unanswered:  # what was to receive it has failed
             self._receive()
-        self.send(operation, **content)
-        return self.receive()
+        self.send(message)
+        return self.receive(expected)
 
-    def send(self, operation: str, **content: Any) -> None:
-        """Send a request whose answer is received later."""
-        message = {"op": operation, "worker": self._worker, **content}
-        data = json.dumps(message, default=plain).encode()
+    def send(self, message: wire.Message) -> None:
+        """Send a message whose answer is received later."""
+        data = wire.encode(message, worker=self._worker)
         try:
             self._connection.send_bytes(data)
         except OSError as error:
             raise Gone from error
         self._unanswered += 1
 
-    def receive(self) -> dict[str, Any]:
-        """The answer to the request that was sent last.
+    def receive(self, expected: type[Expected]) -> Expected:
+        """The answer to the message that was sent last; see `call`.
 
         Raises:
-            TrialTaken, Refused: the coordinator says so.
+            TrialTaken, StudyRefused: the coordinator says so.
             Gone: the coordinator is gone.
         """
         answer = self._receive()
-        if "fenced" in answer:
-            raise TrialTaken(answer["fenced"])
-        if "error" in answer:
-            raise Refused(answer["error"]["message"])
+        if isinstance(answer, wire.Fenced):
+            raise TrialTaken(answer.reason)
+        if isinstance(answer, wire.Rejected):
+            raise StudyRefused(str(SweepError.from_dict(answer.error)))
+        if not isinstance(answer, expected):
+            raise TypeError(f"the coordinator has answered with {type(answer).__name__}")
         return answer
 
     def refuse(self, error: SweepError) -> None:
         """Tell the coordinator that the study cannot be."""
-        self.call("refused", message=error.message, hint=error.hint)
+        self.call(wire.Refuse(error.as_dict()), wire.Done)
 
-    def _receive(self) -> dict[str, Any]:
+    def _receive(self) -> wire.Answer:
         try:
             data = self._connection.recv_bytes()
         except (EOFError, OSError) as error:
             raise Gone from error
-        answer: dict[str, Any] = json.loads(data)
         self._unanswered -= 1
-        return answer
-
-
-def plain(value: Any) -> Any:
-    """Scalars and arrays of NumPy and TensorFlow as Python's numbers and lists."""
-    if hasattr(value, "numpy"):
-        value = value.numpy()
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} is no plain value")
+        return wire.decode_answer(data)

@@ -8,7 +8,7 @@ import math
 import time
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ from sweep.train.checkpoints import Checkpoint, newest, save
 from sweep.train.checkpoints import remove as remove_checkpoints
 from sweep.train.training import LiveTraining
 from sweep.train.weights import Weights, load_weights, save_weights
+from sweep.wire.messages import Advice, Started
 
 _log = logging.getLogger(__name__)
 
@@ -40,22 +41,6 @@ class Interrupted(Requeued, KeyboardInterrupt):
 
 class StartOver(BaseException):
     """A resumed trial's checkpoint does not fit its model: `train` is to run again, from the trial's beginning."""
-
-
-@dataclass(frozen=True)
-class Started:
-    """A named run.
-
-    Attributes:
-        name, directory: its name and its directory.
-        started: when it began, in Unix seconds; of its first attempt, if there were several.
-        text: what its text says beside parameters.
-    """
-
-    name: str
-    directory: str
-    started: float
-    text: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Reporter(Protocol):
@@ -77,7 +62,7 @@ class Reporter(Protocol):
         findings: Sequence[Finding] | None,
         broken: str | None,
     ) -> None: ...
-    def receive_verdict(self) -> dict[str, Any]: ...
+    def receive_verdict(self) -> Advice: ...
     def resume(self, epoch: int, log: Sequence[Mapping[str, float]]) -> None: ...
 
 
@@ -319,22 +304,22 @@ class Run:
 
     # Verdicts.
 
-    def obey(self, answer: Mapping[str, Any]) -> bool:
+    def obey(self, advice: Advice) -> bool:
         """Take the verdict on an epoch; True if the training must stop, after which `leave` raises what it means."""
-        self.verdict, self.reason = answer["verdict"], answer.get("reason")
+        self.verdict, self.reason = advice.verdict, advice.reason or None
         return self.verdict != "go"
 
-    def advise(self, answer: Mapping[str, Any]) -> bool:
+    def advise(self, advice: Advice) -> bool:
         """Take the verdict that an objective without `sweep.fit` asked for; True if it should raise `TrialPruned`.
 
         Raises:
             Requeued: it will be run again, which an objective does not ask for.
         """
-        self.reason = answer.get("reason")
-        if answer["verdict"] == "requeue":
+        self.reason = advice.reason or None
+        if advice.verdict == "requeue":
             self.final = "WAITING"
             raise Requeued(self.reason)
-        return bool(answer["verdict"] == "prune")
+        return advice.verdict == "prune"
 
     def leave(self, *, finished: bool = False) -> None:
         """Raise what the verdict means, if it was not to continue.

@@ -22,8 +22,10 @@ from sweep.finding import Finding
 from sweep.names import check_choices, is_same
 from sweep.objective import Objective
 from sweep.train.link import Link
-from sweep.train.run import Policy, Run, Started
+from sweep.train.run import Policy, Run
 from sweep.train.training import LiveTraining
+from sweep.wire import messages as wire
+from sweep.wire.messages import Assignment
 
 
 class Previewed(BaseException):
@@ -35,7 +37,7 @@ class WorkerTrial(optuna.trial.BaseTrial):
 
     Args:
         link: to the coordinator.
-        assignment: the coordinator's answer to `ask`.
+        assignment: the coordinator's answer to `Ask`.
         preview: end the trial as soon as it is named.
         begun: called when the run has its name, for there is something to keep from then on.
     """
@@ -43,13 +45,13 @@ class WorkerTrial(optuna.trial.BaseTrial):
     def __init__(
         self,
         link: Link,
-        assignment: dict[str, Any],
+        assignment: Assignment,
         *,
         preview: bool = False,
         begun: Callable[[], None] | None = None,
     ) -> None:
         self._link = link
-        self._number: int = assignment["number"]
+        self._number = assignment.number
         self._begun = begun
         self._params: dict[str, Value] = {}
         self._distributions: dict[str, BaseDistribution] = {}
@@ -60,19 +62,19 @@ class WorkerTrial(optuna.trial.BaseTrial):
         self.preview = preview
         self.previewed = False
         self.failed = False  # its objective has raised, before the run had a name
-        self.seed: int = assignment["seed"]
-        self.attempt: int = assignment["attempt"]
-        pairs = zip(assignment["objective"], assignment["direction"], strict=True)
+        self.seed = assignment.seed
+        self.attempt = assignment.attempt
+        pairs = zip(assignment.objective, assignment.direction, strict=True)
         self._policy = Policy(
             objectives=[Objective(name, direction) for name, direction in pairs],
-            result=assignment["value"],
-            epochs=assignment["epochs"],
-            force_epochs=assignment["force_epochs"],
-            keep=assignment["keep"],
-            broken=assignment["broken"],
-            judged=assignment["judged"],
+            result=assignment.result,
+            epochs=assignment.epochs,
+            force_epochs=assignment.force_epochs,
+            keep=assignment.keep,
+            broken=assignment.broken,
+            judged=assignment.judged,
         )
-        earlier = Path(assignment["directory"]) if assignment["directory"] is not None else None
+        earlier = Path(assignment.directory) if assignment.directory is not None else None
         self.run = Run(self, self._policy, earlier=earlier)
 
     def start_over(self) -> None:
@@ -108,10 +110,10 @@ class WorkerTrial(optuna.trial.BaseTrial):
             check_distribution_compatibility(self._distributions[name], distribution)
             return self._params[name]
         text = distribution_to_json(distribution)
-        answer = self._link.call("suggest", number=self._number, name=name, distribution=text)
-        if "unfit" in answer:
-            raise ValueError(answer["unfit"])
-        value: Value = answer["value"]
+        answer = self._link.call(wire.Suggest(self._number, name, text), (wire.Suggestion, wire.NoValue))
+        if isinstance(answer, wire.NoValue):
+            raise ValueError(answer.reason)
+        value = answer.value
         if isinstance(distribution, CategoricalDistribution):
             value = next(choice for choice in distribution.choices if is_same(choice, value))
         self._distributions[name] = distribution
@@ -135,21 +137,21 @@ class WorkerTrial(optuna.trial.BaseTrial):
         if at in self.run.reported:
             warnings.warn(f"step {at} has a value already, and keeps it", stacklevel=2)
             return
-        self._link.call("report", number=self._number, step=at, value=number)
+        self._link.call(wire.Report(self._number, at, number), wire.Done)
         self.run.record_plain(at, number)
 
     def should_prune(self) -> bool:
         self._check_single("should_prune")
         if self.run.fitting:
             return False  # sweep.fit obeys the verdict itself
-        return self.run.advise(self._link.call("should_prune", number=self._number))
+        return self.run.advise(self._link.call(wire.ShouldPrune(self._number), wire.Advice))
 
     def _check_single(self, what: str) -> None:
         if len(self._policy.objectives) > 1:
             raise NotImplementedError(f"trial.{what} is for studies with one objective")
 
     def set_user_attr(self, key: str, value: Any) -> None:
-        self._link.call("attribute", number=self._number, kind="user", key=key, value=value)
+        self._link.call(wire.Attribute(self._number, "user", key, value), wire.Done)
         self._user_attrs[key] = value
 
     def set_constraint(self, key: str, value: float) -> None:
@@ -160,7 +162,7 @@ class WorkerTrial(optuna.trial.BaseTrial):
         if key in self._constraints:
             warnings.warn(f"the constraint {key} has a value already, and keeps it", stacklevel=2)
             return
-        self._link.call("attribute", number=self._number, kind="constraint", key=key, value=number)
+        self._link.call(wire.Attribute(self._number, "constraint", key, number), wire.Done)
         self._constraints[key] = number
 
     @property
@@ -189,17 +191,15 @@ class WorkerTrial(optuna.trial.BaseTrial):
 
     # What its run asks for (`sweep.train.run.Reporter`).
 
-    def start(self, family: str | None, architecture: str | None, epochs: int | None) -> Started:
+    def start(self, family: str | None, architecture: str | None, epochs: int | None) -> wire.Started:
         """Have the run named."""
-        about = {"family": family, "architecture": architecture, "epochs": epochs, "failed": self.failed}
-        answer = self._link.call("start", number=self._number, **about)
+        started = self._link.call(wire.Begin(self._number, family, architecture, epochs, self.failed), wire.Started)
         if self.preview:
             self.previewed = True
             raise Previewed
-        started = Started(answer["name"], answer["directory"], answer["started"], answer["text"])
-        if answer["stop"] is not None:
+        if started.stop is not None:
             self.run.started = started
-            self.run.obey({"verdict": "prune", "reason": answer["stop"]})
+            self.run.obey(wire.Advice("prune", started.stop))
             self.run.leave()
         if self._begun is not None:
             self._begun()
@@ -207,7 +207,7 @@ class WorkerTrial(optuna.trial.BaseTrial):
 
     def begin_training(self, training: LiveTraining) -> None:
         """Announce that a training begins or continues, and whether pruners see it."""
-        self._link.call("training", number=self._number, training=training.record_of().as_dict())
+        self._link.call(wire.BeginTraining(self._number, training.record_of().as_dict()), wire.Done)
 
     def send_epoch(
         self,
@@ -219,15 +219,15 @@ class WorkerTrial(optuna.trial.BaseTrial):
     ) -> None:
         """Send an epoch's metrics and findings; the verdict is received afterwards."""
         plain = None if findings is None else [found.as_dict() for found in findings]
-        self._link.send("epoch", number=self._number, epoch=epoch, metrics=metrics, findings=plain, broken=broken)
+        self._link.send(wire.Epoch(self._number, epoch, metrics, plain, broken))
 
-    def receive_verdict(self) -> dict[str, Any]:
-        """The verdict on the epoch that was sent."""
-        return self._link.receive()
+    def receive_verdict(self) -> wire.Advice:
+        """What the coordinator says of the epoch that was sent."""
+        return self._link.receive(wire.Advice)
 
     def resume(self, epoch: int, log: Sequence[Mapping[str, float]]) -> None:
         """Report epochs of the present training, from this one of the run on, that an earlier attempt has trained."""
-        self._link.call("resume", number=self._number, epoch=epoch, log=log)
+        self._link.call(wire.Resume(self._number, epoch, log), wire.Done)
 
     @property
     def feasible(self) -> bool:
@@ -238,13 +238,6 @@ class WorkerTrial(optuna.trial.BaseTrial):
         self, state: str, values: list[float] | None, reason: str | None, traceback: str | None
     ) -> tuple[str, str, float | None]:
         """End the trial; the state, the reason and the duration (in seconds) that the coordinator gives it."""
-        answer = self._link.call(
-            "end",
-            number=self._number,
-            state=state,
-            values=values,
-            reason=reason,
-            traceback=traceback,
-            trainings=[training.record_of().as_dict() for training in self.run.trainings],
-        )
-        return answer["state"], answer["reason"] or "", answer["duration"]
+        trainings = [training.record_of().as_dict() for training in self.run.trainings]
+        ended = self._link.call(wire.End(self._number, state, values, reason, traceback, trainings), wire.Ended)
+        return ended.state, ended.reason or "", ended.duration

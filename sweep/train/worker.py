@@ -26,14 +26,14 @@ from typing import Any
 import optuna
 
 from sweep.errors import DISK_FULL, SweepError
-from sweep.protocol import PROTOCOL
 from sweep.snapshot import Imports
 from sweep.store.records import OUT_OF_MEMORY
 from sweep.study import Study, load
 from sweep.train.beginning import Growth, begin, forget_settings, remember_settings
-from sweep.train.link import Gone, Link, Refused, TrialTaken
+from sweep.train.link import Gone, Link, StudyRefused, TrialTaken
 from sweep.train.run import Interrupted, Requeued, StartOver
 from sweep.train.trial import Previewed, WorkerTrial
+from sweep.wire import messages as wire
 from sweep.words import plain
 
 __all__ = ["Interrupted", "work"]
@@ -62,25 +62,30 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
             return
         imports = Imports(study.file)
         snapshot = imports.snapshot.as_text() if imports.snapshot is not None else None
-        welcome = link.call("hello", protocol=PROTOCOL, declaration=declaration, snapshot=snapshot)
+        welcome = link.call(wire.Hello(declaration, snapshot, wire.PROTOCOL), wire.Welcome)
         if _speaks_of_keras(study.file):
             import keras  # noqa: F401  # before the first trial, which is seeded and previewed as the others are
         remember_settings()
         growth, trained = Growth(), 0
-        begun = cache(lambda: _redirect(Path(welcome["log"]))) if own_process else None
-        with _training_nothing() if welcome["preview"] else nullcontext():
-            while "end" not in (assignment := link.call("ask", outgrown=own_process and growth.outgrown())):
-                trial = WorkerTrial(link, assignment, preview=welcome["preview"], begun=begun)
+        begun = cache(lambda: _redirect(Path(welcome.log))) if own_process else None
+        with _training_nothing() if welcome.preview else nullcontext():
+            while isinstance(assignment := _asked(link, own_process and growth.outgrown()), wire.Assignment):
+                trial = WorkerTrial(link, assignment, preview=welcome.preview, begun=begun)
                 try:
                     # Not in the first one: a study may load Keras only then.
                     _train(link, study, trial, imports, settled=own_process and trained > 0)
                 except TrialTaken:
                     trial.run.abandon()  # somebody else has ended it; there may be others
                 trained += 1
-    except (TrialTaken, Refused, Gone):
+    except (TrialTaken, StudyRefused, Gone):
         return
     finally:
         forget_settings()
+
+
+def _asked(link: Link, outgrown: bool) -> wire.Assignment | wire.NoMore:
+    """What there is to do next."""
+    return link.call(wire.Ask(outgrown), (wire.Assignment, wire.NoMore))
 
 
 def _train(link: Link, study: Study, trial: WorkerTrial, imports: Imports, *, settled: bool) -> None:
@@ -90,7 +95,7 @@ def _train(link: Link, study: Study, trial: WorkerTrial, imports: Imports, *, se
         settled: see `sweep.train.beginning.begin`.
 
     Raises:
-        TrialTaken, Refused, Gone: the coordinator has ended it, or the study, or is gone.
+        TrialTaken, StudyRefused, Gone: the coordinator has ended it, or the study, or is gone.
     """
     begin(trial.seed, settled=settled)
     state, values, reason, trace = "FAIL", None, None, None
@@ -106,8 +111,8 @@ def _train(link: Link, study: Study, trial: WorkerTrial, imports: Imports, *, se
     except SweepError as error:
         trial.run.abandon()
         link.refuse(error)
-        raise Refused(str(error)) from None
-    except (TrialTaken, Refused, Gone):
+        raise StudyRefused(str(error)) from None
+    except (TrialTaken, StudyRefused, Gone):
         trial.run.abandon()
         raise
     except BaseException as error:  # an exception, sys.exit, KeyboardInterrupt: the study's own
@@ -125,7 +130,7 @@ def _train(link: Link, study: Study, trial: WorkerTrial, imports: Imports, *, se
     if state in ("COMPLETE", "PRUNED"):
         trial.run.save_weights()  # before its end is told: from then on a better run may have them removed
     if files := imports.new():  # inside train: before the trial's end, so that its run has them too
-        link.call("imported", number=trial.number, files=files)
+        link.call(wire.Imported(trial.number, files), wire.Done)
     state, reason, duration = trial.end(state, values, reason, trace)
     if state == "WAITING":
         trial.run.abandon()
@@ -152,7 +157,7 @@ def _refuse_full_disk(link: Link, trial: WorkerTrial, error: OSError) -> None:
     link.refuse(
         SweepError(f"No room is left on the disk at {where}.", "Make room, then start the study again to continue.")
     )
-    raise Refused(str(error)) from None
+    raise StudyRefused(str(error)) from None
 
 
 def _name_late(trial: WorkerTrial) -> None:

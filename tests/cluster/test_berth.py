@@ -10,7 +10,7 @@ import pytest
 from sweep.cluster.berth import Berth
 from sweep.cluster.probe import probing, sees
 from sweep.cluster.shipping import pack
-from sweep.protocol import PROTOCOL
+from sweep.wire.messages import PROTOCOL, NoMore, Welcome, encode
 from tests.control.started import ONE_EPOCH, ROOT, Folder, wait_for
 
 
@@ -30,14 +30,14 @@ def blind(study, tmp_path):
     yield berth
     berth.kill("0")
     for aboard in berth._aboard.values():
-        aboard.process.wait()
+        aboard.process.wait("0")
         aboard.connection.close()
     berth.leave()
 
 
-def say(berth, turn, **answer):
+def say(berth, turn, answer):
     """Answer a worker; what it says next."""
-    parcel = berth.exchange("0", turn, json.dumps(answer).encode())
+    parcel = berth.exchange("0", turn, encode(answer))
     return None if parcel.message is None else json.loads(parcel.message), parcel
 
 
@@ -47,18 +47,18 @@ def test_a_worker_says_hello_with_its_protocol_and_a_call_that_comes_twice_has_t
     assert begun.folder is not None
     first = blind.exchange("0", 0, None)
     hello = json.loads(first.message)
-    assert (hello["op"], hello["worker"], hello["protocol"]) == ("hello", "0", PROTOCOL)
+    assert (hello["is"], hello["worker"], hello["protocol"]) == ("Hello", "0", PROTOCOL)
     assert blind.exchange("0", 0, None) is first
-    asks, parcel = say(blind, 1, log=os.devnull, preview=False)
-    assert asks["op"] == "ask"
-    assert say(blind, 1, log=os.devnull, preview=False)[1] is parcel, "the worker is not answered twice"
+    asks, parcel = say(blind, 1, Welcome(os.devnull, preview=False))
+    assert asks["is"] == "Ask"
+    assert say(blind, 1, Welcome(os.devnull, preview=False))[1] is parcel, "the worker is not answered twice"
 
 
 def test_a_worker_that_is_sent_home_ends_and_leaves_nothing(blind):
     folder = blind.begin("0").folder
     blind.exchange("0", 0, None)
-    say(blind, 1, log=os.devnull, preview=False)
-    message, parcel = say(blind, 2, end=True)
+    say(blind, 1, Welcome(os.devnull, preview=False))
+    message, parcel = say(blind, 2, NoMore())
     assert (message, parcel.more) == (None, False)
     ending = blind.wait("0")
     assert (ending.how, ending.killed) == ("left with exit status 0", False)

@@ -10,8 +10,9 @@ from optuna.trial import FrozenTrial
 
 from sweep.control.lease import create_study
 from sweep.control.search import Search
-from sweep.control.storage import Ledger
 from sweep.control.writer import StudyWriter
+from sweep.core.events import Changes
+from sweep.core.trial import forget, requeue
 from sweep.declaration import Declaration
 from sweep.store import RunRecord, Store
 from sweep.store.lease import new_owner
@@ -31,8 +32,47 @@ def declare(**values: Any) -> Declaration:
     return Declaration(**{**usual, **values})
 
 
+class Ledger:
+    """Runs and metrics on their way to the database, as the core has them."""
+
+    def __init__(self) -> None:
+        self.runs: dict[int, RunRecord] = {}
+        self.changes = Changes()
+
+    def put(self, run: RunRecord) -> None:
+        """Add a run."""
+        self.runs[run.number] = run
+        self._changed(run.number)
+
+    def update(self, number: int, **values: Any) -> None:
+        """Change some fields of a run."""
+        for name, value in values.items():
+            setattr(self.runs[number], name, value)
+        self._changed(number)
+
+    def epoch(self, number: int, epoch: int, metrics: dict[str, float]) -> None:
+        """Record the metrics of an epoch."""
+        self.changes.metrics += [(number, epoch, name, value) for name, value in metrics.items()]
+
+    def wait(self, number: int, reason: str | None) -> None:
+        """Have a run wait to be run again."""
+        requeue(self.runs[number], reason)
+        self._changed(number)
+
+    def forget(self, number: int) -> None:
+        """Forget the epochs of a run that is run again."""
+        forget(self.runs[number])
+        self.changes.metrics = [row for row in self.changes.metrics if row[0] != number]
+        self.changes.restarted.add(number)
+        self._changed(number)
+
+    def _changed(self, number: int) -> None:
+        others = [run for run in self.changes.runs if run.number != number]
+        self.changes.runs = [*others, self.runs[number]]
+
+
 class Memory:
-    """A study's search, ledger and writer, as a coordinator has them."""
+    """A study's search, runs and writer."""
 
     def __init__(self, store: Store, **declaration: Any) -> None:
         declared = declare(**declaration)
@@ -42,7 +82,12 @@ class Memory:
         self.record = create_study(
             store, declared.name, declared.direction, "/runs/study", declared.as_dict(), new_owner()
         )
-        self.writer = StudyWriter(store, self.record, self.search.storage, self.ledger)
+        self.writer = StudyWriter(store, self.record, self.search.storage)
+
+    def flush(self) -> None:
+        """Write what has changed; what could not be written is written the next time."""
+        self.writer.write(self.ledger.changes)
+        self.ledger.changes = Changes()
 
     def ask(self) -> optuna.Trial:
         """A new trial with its run."""

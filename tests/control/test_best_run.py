@@ -21,13 +21,13 @@ def test_a_constraint_is_with_the_run_as_soon_as_it_is_set_and_anew_when_the_tri
     with a_house(tmp_path) as house:
         worker = house.worker("0")
         worker.begin()
-        worker.desk.attribute("0", 0, "constraint", "size", 2.0)
-        worker.desk.attribute("0", 0, "user", "note", "constraints:no")
+        worker.attribute("constraint", "size", 2.0)
+        worker.attribute("user", "note", "constraints:no")
         assert house.run(0).constraints == {"size": 2.0}
         worker.end("WAITING", None, "its worker was killed")
         worker.begin()
         assert house.run(0).constraints == {}
-        worker.desk.attribute("0", 0, "constraint", "size", -2.0)
+        worker.attribute("constraint", "size", -2.0)
         worker.end(value=1.0)
         assert (house.stored(0).constraints, house.stored(0).feasible) == ({"size": -2.0}, True)
     store = Store(f"sqlite:///{tmp_path}/sweep.db")
@@ -50,7 +50,7 @@ def train(worker, trial):
     """One trial, whose run has weights."""
     directory = Path(worker.begin()["directory"])
     for name, bound in trial["constraints"].items():
-        worker.desk.attribute(worker.name, worker.number, "constraint", name, bound)
+        worker.attribute("constraint", name, bound)
     for epoch, loss in enumerate(trial["epochs"]):
         worker.epoch(epoch, loss)
     directory.mkdir(parents=True, exist_ok=True)

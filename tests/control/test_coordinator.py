@@ -1,10 +1,9 @@
-"""A coordinator and its desk, over a real database and without processes."""
+"""A running study over a real database, without processes."""
 
 import itertools
 import math
 import os
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,14 +11,16 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from sweep.control.live import Fenced
-from sweep.control.obeying import obey
 from sweep.control.revival import queue_revival
+from sweep.core import events as ev
 from sweep.errors import StudyError
 from sweep.finding import Finding
 from sweep.snapshot import Snapshot
 from sweep.store import Command, Store
+from sweep.train.link import TrialTaken
+from sweep.wire import messages as wire
 from tests.control.memory import optunas_trials
+from tests.control.started import wait_for
 from tests.control.workers import SPACE, Worker, a_house
 from tests.databases import optunas_own
 
@@ -88,8 +89,9 @@ def test_a_step_that_was_reported_stays_as_it_is(house):
     worker = house.worker("0")
     worker.begin()
     for value in (1.0, 2.0):
-        house.desk.report("0", 0, 7, value)
-    assert house.coordinator.opened.search.trials()[0].intermediate_values == {7: 1.0}
+        house.say("0", wire.Report(0, 7, value))
+    house.settle()
+    assert house.search.trials()[0].intermediate_values == {7: 1.0}
     assert house.run(0).last == 1.0
 
 
@@ -97,7 +99,7 @@ def test_a_step_that_was_reported_stays_as_it_is(house):
 def test_a_step_that_no_table_holds_is_refused(house, step):
     house.worker("0").begin()
     with pytest.raises(StudyError, match="A step must be a whole number from 0"):
-        house.desk.report("0", 0, step, 1.0)
+        house.say("0", wire.Report(0, step, 1.0))
 
 
 def test_a_parameter_after_the_run_is_named_is_refused_by_its_name(house):
@@ -112,10 +114,10 @@ def test_a_worker_without_the_trial_is_fenced(house):
     worker.begin()
     other.number = worker.number
     for message in (lambda: other.epoch(0, 1.0), other.end, lambda: other.suggest("y", SPACE["x"])):
-        with pytest.raises(Fenced):
+        with pytest.raises(TrialTaken):
             message()
     worker.end()
-    with pytest.raises(Fenced):
+    with pytest.raises(TrialTaken):
         worker.end()
 
 
@@ -124,7 +126,7 @@ def test_trials_end_when_the_budget_is_used_up(tmp_path):
         worker = house.worker("0")
         assert [worker.train() for _ in range(3)] == [0, 1, 2]
         assert worker.ask() == {"end": True}
-        assert house.coordinator.finished.is_set()
+        assert house.study.over
 
 
 def test_an_idle_worker_waits_for_the_last_trial_and_leaves_when_it_has_ended(tmp_path):
@@ -153,27 +155,7 @@ def test_many_workers_share_a_budget(tmp_path):
 
         assert sorted(itertools.chain(*threads.map(work, range(8)))) == list(range(40))
         assert len({house.stored(number).name for number in range(40)}) == 40
-        assert house.coordinator.finished.is_set()
-
-
-def test_of_many_workers_that_ask_at_once_each_wakes_the_next(tmp_path, monkeypatch):
-    looks = []
-    with a_house(tmp_path, trials=40) as house, ThreadPoolExecutor(40) as threads:
-        workers, coordinator = [house.worker(str(name)) for name in range(40)], house.coordinator
-        may_begin, ask = coordinator._may_begin, coordinator.opened.search.ask
-
-        def slowly() -> optuna.Trial:
-            time.sleep(0.01)
-            return ask()
-
-        monkeypatch.setattr(coordinator, "_may_begin", lambda: looks.append(None) or may_begin())
-        monkeypatch.setattr(coordinator.opened.search, "ask", slowly)
-        with coordinator.opened.search._sampling:  # the first is being sampled, and the others wait
-            answers = [threads.submit(worker.ask) for worker in workers]
-            while len(looks) < 40:
-                time.sleep(0.001)
-        assert sorted(answer.result(30)["number"] for answer in answers) == list(range(40))
-    assert len(looks) < 400  # were all woken whenever one has its trial, they would look 800 times
+        assert house.study.over
 
 
 def test_a_grid_ends_the_study_with_each_point_once(tmp_path):
@@ -190,9 +172,9 @@ def test_a_grid_ends_the_study_with_each_point_once(tmp_path):
                     worker.end()
 
             list(threads.map(work, ["0", "1"]))
-        points = [tuple(trial.params.values()) for trial in house.coordinator.opened.search.trials()]
+        points = [tuple(trial.params.values()) for trial in house.search.trials()]
         assert sorted(points) == [(letter, number) for letter in "pq" for number in (1, 2, 3)]
-        assert house.coordinator.finished.is_set()
+        assert house.study.over
     with a_house(tmp_path, sampler="grid(a=['p', 'q'], b=[1, 2, 3])", trials=50) as house:
         assert house.worker("0").ask() == {"end": True}
 
@@ -207,7 +189,7 @@ def test_the_last_point_of_a_grid_that_runs_elsewhere_is_not_given_out_again(tmp
         first.end()
         second.end()
         assert third.result(30) == {"end": True}
-        assert len(house.coordinator.opened.search.trials()) == 2
+        assert len(house.search.trials()) == 2
 
 
 def test_the_timeout_begins_no_more_trials_and_says_so(tmp_path):
@@ -217,8 +199,8 @@ def test_the_timeout_begins_no_more_trials_and_says_so(tmp_path):
         threading.Event().wait(0.25)
         worker.end()
         assert worker.ask() == {"end": True}
-        assert house.coordinator.finished.is_set()
-        assert house.coordinator.stopped == "its timeout of 0.2 s is over"
+        assert house.study.over
+        assert house.study.stopped == "its timeout of 0.2 s is over"
 
 
 def test_enqueued_parameters_come_first(tmp_path):
@@ -244,7 +226,7 @@ def test_a_fixed_parameter_keeps_its_value(tmp_path):
         worker = house.worker("0")
         for _ in range(3):
             worker.train()
-        assert {trial.params["x"] for trial in house.coordinator.opened.search.trials()} == {0.25}
+        assert {trial.params["x"] for trial in house.search.trials()} == {0.25}
 
 
 def test_one_parameter_with_two_kinds_of_domain_is_refused(house):
@@ -267,13 +249,13 @@ def test_attributes_go_to_optuna(house, tmp_path):
     worker = house.worker("0")
     worker.begin()
     for kind, key, value in (("user", "note", [1, "\x00"]), ("system", "mark", 2), ("constraint", "memory", 0.5)):
-        house.desk.attribute("0", 0, kind, key, value)
+        worker.attribute(kind, key, value)
     worker.end()
     trial = optunas_trials(f"sqlite:///{tmp_path}/sweep.db")[0]
     assert (trial.user_attrs, trial.system_attrs["mark"]) == ({"note": [1, "\x00"], "run": house.run(0).name}, 2)
     assert trial.constraints == {"memory": 0.5}
-    with pytest.raises(Fenced):
-        house.desk.attribute("0", 0, "user", "late", 1)
+    with pytest.raises(TrialTaken):
+        worker.attribute("user", "late", 1)
 
 
 @pytest.mark.parametrize(("state", "value"), [("COMPLETE", None), ("COMPLETE", math.nan)])
@@ -290,7 +272,7 @@ def test_a_killed_workers_trial_is_run_again_under_its_name_and_has_its_epochs_u
     worker = house.worker("0")
     first = worker.begin()
     worker.epoch(0, 1.0)
-    house.recovery.gone("0", "killed by SIGKILL", killed=True)
+    house.gone("0", "killed by SIGKILL", killed=True)
     run = house.stored(0)
     assert (run.state, run.attempt, run.epoch, run.best) == ("WAITING", 1, 1, 1.0)
     waiting = optunas_trials(f"sqlite:///{tmp_path}/sweep.db")[0]
@@ -298,7 +280,7 @@ def test_a_killed_workers_trial_is_run_again_under_its_name_and_has_its_epochs_u
     again = house.worker("1").begin()
     assert (house.run(0).epoch, house.run(0).best) == (0, None)
     assert (again["number"], again["name"], again["seed"], again["attempt"]) == (0, first["name"], first["seed"], 1)
-    with pytest.raises(Fenced):
+    with pytest.raises(TrialTaken):
         worker.epoch(1, 1.0)
 
 
@@ -307,7 +289,7 @@ def test_a_resumed_trial_has_the_epochs_of_its_checkpoint_and_then_its_own(house
     worker.begin()
     for epoch, loss in enumerate([1.0, 0.5, 0.25, 0.125]):
         worker.epoch(epoch, loss)
-    house.recovery.gone("0", "killed by SIGKILL", killed=True)
+    house.gone("0", "killed by SIGKILL", killed=True)
     again = house.worker("1")
     answer = again.ask()
     assert answer["directory"] == house.run(0).directory
@@ -319,7 +301,7 @@ def test_a_resumed_trial_has_the_epochs_of_its_checkpoint_and_then_its_own(house
     again.end(value=0.5)
     (trial,) = optunas_trials(f"sqlite:///{tmp_path}/sweep.db")
     assert trial.intermediate_values == {0: 1.0, 1: 0.5, 2: 0.75}
-    writer = house.coordinator.opened.writer
+    writer = house.writer
     assert writer.store.metrics(writer.record.study_id)[0] == {0: {"loss": 1.0}, 1: {"loss": 0.5}, 2: {"loss": 0.75}}
 
 
@@ -330,60 +312,60 @@ def test_a_resumed_trial_stands_at_the_rungs_that_it_had_reached_with_its_values
         losses = [1.0, 0.5, 0.25, 0.125, 0.1]
         for epoch, loss in enumerate(losses):
             worker.epoch(epoch, loss)
-        rungs = house.coordinator.opened.search.trials()[0].system_attrs
+        rungs = house.search.trials()[0].system_attrs
         assert len([key for key in rungs if key.startswith("completed_rung_")]) == 3
-        house.recovery.gone("0", "killed by SIGKILL", killed=True)
+        house.gone("0", "killed by SIGKILL", killed=True)
         again = house.worker("1")
         again.begin()
-        assert not any(
-            key.startswith("completed_rung_") for key in house.coordinator.opened.search.trials()[0].system_attrs
-        )
+        assert not any(key.startswith("completed_rung_") for key in house.search.trials()[0].system_attrs)
         again.resume(0, *losses)
-        assert house.coordinator.opened.search.trials()[0].system_attrs == rungs
+        house.settle()
+        assert house.search.trials()[0].system_attrs == rungs
 
 
 def test_a_trial_whose_worker_is_killed_three_times_has_failed(house):
     for name in "012":
         house.worker(name).begin()
-        house.recovery.gone(name, "killed by SIGKILL", killed=True)
+        house.gone(name, "killed by SIGKILL", killed=True)
     assert house.stored(0).state == "FAIL"
     assert house.worker("3").begin()["number"] == 1
 
 
 def test_a_trial_whose_worker_died_by_what_it_ran_has_failed(house):
     house.worker("0").begin()
-    house.recovery.gone("0", "died by SIGSEGV", killed=False)
+    house.gone("0", "died by SIGSEGV", killed=False)
     assert (house.stored(0).state, house.stored(0).reason) == ("FAIL", "its worker died by SIGSEGV")
 
 
 def test_a_worker_that_is_gone_twice_is_gone_once(house):
     house.worker("0").begin()
     for _ in range(2):
-        house.recovery.gone("0", "died by SIGSEGV", killed=False)
+        house.gone("0", "died by SIGSEGV", killed=False)
     assert house.heard.ends == [(0, "FAIL")]
 
 
 def test_a_worker_that_is_gone_while_it_waits_is_given_no_trial(tmp_path):
-    with a_house(tmp_path, trials=1) as house, ThreadPoolExecutor() as threads:
+    with a_house(tmp_path, trials=1) as house:
         busy = house.worker("0")
         busy.begin()
-        idle = threads.submit(house.worker("1").ask)
-        house.recovery.gone("1", "killed by SIGKILL", killed=True)
-        assert idle.result(30) == {"end": True}
-        house.recovery.gone("0", "killed by SIGKILL", killed=True)
+        house.worker("1")
+        idle = house.send("1", wire.Ask())
+        house.gone("1", "killed by SIGKILL", killed=True)
+        house.gone("0", "killed by SIGKILL", killed=True)
         assert house.worker("2").ask()["number"] == 0
+        assert idle.answers.empty()
 
 
 def test_an_end_that_is_under_way_is_ended_by_nobody_else(house, monkeypatch):
     worker = house.worker("0")
     worker.begin()
-    tell = house.coordinator.opened.search.tell
+    tell = house.search.tell
 
     def tell_while_the_worker_dies(*arguments, **settings):
-        house.recovery.gone("0", "killed by SIGKILL", killed=True)
-        return tell(*arguments)
+        house.loop.post(ev.Exited("0", "killed by SIGKILL", killed=True))
+        return tell(*arguments, **settings)
 
-    monkeypatch.setattr(house.coordinator.opened.search, "tell", tell_while_the_worker_dies)
+    monkeypatch.setattr(house.search, "tell", tell_while_the_worker_dies)
     assert worker.end()["state"] == "COMPLETE"
     assert house.heard.ends == [(0, "COMPLETE")]
 
@@ -395,22 +377,21 @@ def test_a_fault_of_ours_at_a_trials_end_is_not_waited_for(house, monkeypatch):
     worker = house.worker("0")
     worker.begin()
     with monkeypatch.context() as patched:
-        patched.setattr(house.coordinator.opened.search, "tell", lambda *_, **__: 1 / 0)
-        with pytest.raises(ZeroDivisionError) as fault:
+        patched.setattr(house.search, "tell", lambda *_, **__: 1 / 0)
+        with pytest.raises(TrialTaken):
             worker.end()
-    house.coordinator.crashed(fault.value)
-    assert house.coordinator.finished.is_set()
+    assert house.study.over
     with pytest.raises(ZeroDivisionError):
-        house.coordinator.raise_error()
+        house.loop.raise_error()
 
 
 def test_a_stopped_study_requeues_at_the_next_epoch(house):
     worker = house.worker("0")
     worker.begin()
-    obey(house.coordinator, Command("stop", None, "by hand"))
+    house.obey(Command("stop", None, "by hand"))
     assert worker.epoch(0, 1.0) == {"verdict": "requeue", "reason": "by hand"}
     worker.end("WAITING", None, "by hand")
-    assert house.coordinator.finished.is_set()
+    assert house.study.over
     assert worker.ask() == {"end": True}
     assert house.stored(0).state == "WAITING"
 
@@ -418,8 +399,8 @@ def test_a_stopped_study_requeues_at_the_next_epoch(house):
 def test_a_run_that_is_pruned_by_hand_ends_at_its_next_epoch(house):
     worker = house.worker("0")
     worker.begin()
-    obey(house.coordinator, Command("prune", 0, "by hand"))
-    obey(house.coordinator, Command("prune", 99, "by hand"))
+    house.obey(Command("prune", 0, "by hand"))
+    house.obey(Command("prune", 99, "by hand"))
     assert worker.epoch(0, 1.0) == {"verdict": "prune", "reason": "by hand"}
 
 
@@ -428,7 +409,7 @@ def test_five_failures_in_a_row_with_one_error_stop_the_study(house):
     for number in range(5):
         worker.begin()
         worker.end("FAIL", None, f"ValueError: bad at epoch {number}")
-    assert "5 trials in a row failed in the same way" in str(house.coordinator.error)
+    assert "5 trials in a row failed in the same way" in str(house.study.error)
     assert worker.ask() == {"end": True}
 
 
@@ -442,7 +423,7 @@ def test_failures_that_differ_or_are_not_in_a_row_stop_nothing(house):
     worker.end("FAIL", None, "ValueError: bad")
     worker.begin()
     worker.end("FAIL", None, "TypeError: worse")
-    assert house.coordinator.error is None
+    assert house.study.error is None
 
 
 # Going on with a study.
@@ -454,7 +435,7 @@ def test_a_study_goes_on_where_it_was(tmp_path):
         worker.train(0.5)
         first = worker.begin()
         worker.epoch(0, 1.0)
-        house.coordinator.stop("Ctrl-C", requeue=True)
+        house.stop("Ctrl-C")
         worker.end("WAITING", None, "Ctrl-C")
     with a_house(tmp_path) as house:
         worker = house.worker("0")
@@ -470,10 +451,7 @@ def test_a_study_goes_on_after_its_coordinator_died(tmp_path):
         worker.train(0.5)
         worker.begin()
         worker.epoch(0, 1.0)
-        opened = house.coordinator.opened
-        opened.keep()
-        opened.writer.release()  # a dead process is no owner
-        opened.writer.store.close()
+        house.abandon()
         house.close = lambda: None
     with a_house(tmp_path) as house:
         worker = house.worker("0")
@@ -489,7 +467,7 @@ def test_a_trial_that_ended_while_nobody_coordinated_stays_ended(tmp_path):
     with a_house(tmp_path) as house:
         worker = house.worker("0")
         worker.begin()
-        house.coordinator.stop("Ctrl-C", requeue=True)
+        house.stop("Ctrl-C")
         worker.end("WAITING", None, "Ctrl-C")
     with optunas_own(f"sqlite:///{tmp_path}/sweep.db") as storage:
         study = optuna.load_study(study_name="study", storage=storage)
@@ -510,7 +488,7 @@ def test_a_finished_study_ends_at_once_and_more_trials_go_on(tmp_path):
         worker.train()
     with a_house(tmp_path, trials=2) as house:
         assert house.worker("0").ask() == {"end": True}
-        assert house.coordinator.finished.is_set()
+        assert house.study.over
     with a_house(tmp_path, trials=2, options={"trials": 3}) as house:
         assert house.worker("0").train() == 2
 
@@ -522,7 +500,7 @@ def test_what_the_first_start_enqueued_is_not_enqueued_again_but_what_is_asked_f
             worker.train()
             if start == 0:
                 worker.train()
-            trials = house.coordinator.opened.search.trials()
+            trials = house.search.trials()
     assert [trial.params["x"] for trial in trials] == [0.125, -0.5, -0.5]
 
 
@@ -544,7 +522,7 @@ def another_space(tmp_path, space, **declaration):
     with a_house(tmp_path, **{"hash": "2" * 64, **declaration}) as house:
         with pytest.raises(StudyError) as refusal:
             house.worker("0").begin(space)
-        house.coordinator.refuse(refusal.value)
+        house.refuse(refusal.value)
     assert [trial.number for trial in optunas_trials(f"sqlite:///{tmp_path}/sweep.db")] == [0] == [len(before) - 1]
     return str(refusal.value)
 
@@ -573,18 +551,18 @@ def test_a_trial_that_fails_before_its_parameters_says_so_and_the_space_is_compa
     with a_house(tmp_path, hash="2" * 64) as house:
         worker = house.worker("0")
         worker.ask()
-        house.desk.start("0", worker.number, None, None, None, failed=True)
+        worker.say(wire.Begin(worker.number, None, None, None, failed=True))
         assert worker.end("FAIL", reason="NameError: X")["reason"] == "NameError: X"
     with a_house(tmp_path, hash="2" * 64) as house:
         with pytest.raises(StudyError, match="have no parameter y"):
             house.worker("0").begin({"y": SPACE["x"]})
-        house.coordinator.refuse(StudyError("it cannot be"))
+        house.refuse(StudyError("it cannot be"))
     with a_house(tmp_path, hash="2" * 64, trials=4) as house:
         house.worker("0").train()
-        assert house.coordinator.error is None
+        assert house.study.error is None
     with a_house(tmp_path, hash="2" * 64, trials=5) as house:
         house.worker("0")
-        assert house.coordinator.opened.search.same_space
+        assert house.search.same_space
 
 
 def another_space_again(tmp_path, space):
@@ -592,7 +570,7 @@ def another_space_again(tmp_path, space):
     with a_house(tmp_path, hash="2" * 64) as house:
         with pytest.raises(StudyError) as refusal:
             house.worker("0").begin(space)
-        house.coordinator.refuse(refusal.value)
+        house.refuse(refusal.value)
     return str(refusal.value)
 
 
@@ -619,8 +597,8 @@ def test_a_refused_study_leaves_no_folder_behind(tmp_path):
         (tmp_path / "runs" / "study" / "workers").mkdir(parents=True)
         (tmp_path / "runs" / "study" / "workers" / "worker-0.log").write_text("loading\n")
         worker.ask()
-        house.coordinator.refuse(StudyError("it cannot be"))
-        house.recovery.gone("0", "left with exit status 0", killed=False)
+        house.refuse(StudyError("it cannot be"))
+        house.gone("0", "left with exit status 0", killed=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -632,10 +610,10 @@ def test_a_protected_trial_is_not_pruned_unless_it_breaks_or_by_hand(tmp_path, v
             one.begin()
         assert third.epoch(0, 2.0)["verdict"] == "prune"
         for number in (0, 1, 99):
-            obey(house.coordinator, Command(verb, number, "by hand"))
+            house.obey(Command(verb, number, "by hand"))
         assert worker.epoch(0, 2.0)["verdict"] == "go"
         assert worker.epoch(1, math.nan)["verdict"] == "prune"
-        obey(house.coordinator, Command("prune", 1, "by hand"))
+        house.obey(Command("prune", 1, "by hand"))
         assert other.epoch(0, 2.0) == {"verdict": "prune", "reason": "by hand"}
 
 
@@ -643,9 +621,7 @@ def test_a_verdict_is_stored_in_numbers_and_answered_as_text(tmp_path):
     with a_house(tmp_path, pruner="threshold(upper=1.0)", trials=3) as house:
         worker = house.worker("0")
         worker.begin()
-        said = (
-            f"threshold: {house.coordinator.opened.declaration.objective[0]} 2.00 at epoch 1 is above the upper bound 1"
-        )
+        said = f"threshold: {house.study.declaration.objective[0]} 2.00 at epoch 1 is above the upper bound 1"
         assert worker.epoch(0, 2.0) == {"verdict": "prune", "reason": said}
         ended = worker.end("PRUNED", reason=said)
         assert (ended["state"], ended["reason"]) == ("PRUNED", said)
@@ -661,7 +637,7 @@ def test_a_verdict_that_a_person_or_a_later_epoch_overrules_is_not_stored(tmp_pa
         for one in (worker, other, third):
             one.begin()
             assert one.epoch(0, 2.0)["verdict"] == "prune"
-        obey(house.coordinator, Command("prune", 0, "by hand"))
+        house.obey(Command("prune", 0, "by hand"))
         worker.end("PRUNED", reason=worker.epoch(1, 2.0)["reason"])
         assert other.epoch(1, 0.5)["verdict"] == "go"
         other.end("PRUNED", reason="its own")
@@ -676,15 +652,15 @@ def test_a_pruned_run_is_revived_once_as_a_trial_more_that_starts_where_it_stopp
         first = worker.begin()
         assert worker.epoch(0, 2.0)["verdict"] == "prune"
         worker.end("PRUNED", reason="threshold")
-        obey(house.coordinator, Command("revive", 0, "by hand"))
-        assert house.heard.messages == [f"{first['name']} is not revived: its checkpoint is gone"]
-        assert house.coordinator.opened.budget == 2
+        house.obey(Command("revive", 0, "by hand"))
+        wait_for(lambda: house.heard.messages == [f"{first['name']} is not revived: its checkpoint is gone"])
+        assert house.study.budget == 2
         checkpoints = Path(first["directory"]) / "checkpoints"
         checkpoints.mkdir(parents=True)
         (checkpoints / "0-00000001.npz").touch()
         for _ in range(2):
-            obey(house.coordinator, Command("revive", 0, "by hand"))
-        assert house.coordinator.opened.budget == 3
+            house.obey(Command("revive", 0, "by hand"))
+        wait_for(lambda: house.study.budget == 3)
         answer = worker.ask()
         assert (answer["number"], answer["directory"]) == (1, first["directory"])
         assert worker.suggest("x", SPACE["x"]) == house.run(0).params["x"]
@@ -696,8 +672,8 @@ def test_a_pruned_run_is_revived_once_as_a_trial_more_that_starts_where_it_stopp
         worker.end(value=2.0)
         worker.train()
         assert "end" in worker.ask()
-        obey(house.coordinator, Command("revive", 2, "by hand"))  # complete
-        assert house.coordinator.opened.budget == 3
+        house.obey(Command("revive", 2, "by hand"))  # complete
+        assert house.study.budget == 3
 
 
 def test_a_run_of_a_study_that_has_ended_is_revived_when_it_goes_on(tmp_path):
@@ -738,7 +714,7 @@ def test_a_run_that_is_broken_is_pruned_for_it_unless_it_is_kept(house):
         "reason": "dead-relu: all",
     }
     other.begin()
-    house.coordinator.running()[other.number].shielded = True
+    house.study.live[other.number].shielded = True
     assert other.epoch(0, 1.0, findings=[DEAD], broken="dead-relu: all")["verdict"] == "go"
     assert other.epoch(1, math.nan)["verdict"] == "prune"
 
@@ -759,20 +735,20 @@ def test_what_a_trial_imports_is_in_its_snapshot_and_in_those_of_later_runs(tmp_
     with a_house(tmp_path) as house:
         snapshot = Snapshot("tiny.py", {"tiny.py": "x = 1"})
         for name in "01":
-            house.desk.hello(name, dict(house.declaration), snapshot.as_text())
-        first, second = (Worker(house.desk, name) for name in "01")
+            house.say(name, wire.Hello(dict(house.declaration), snapshot.as_text(), wire.PROTOCOL))
+        first, second = (Worker(house, name) for name in "01")
         first.begin()
         second.begin()
-        house.desk.imported("0", 0, {"a.py": "a = 1"})
-        house.desk.imported("1", 1, {"b.py": "b = 1"})
+        house.say("0", wire.Imported(0, {"a.py": "a = 1"}))
+        house.say("1", wire.Imported(1, {"b.py": "b = 1"}))
         first.end()
         second.end()
         assert house.heard.messages == []
         first.begin()
-        house.desk.imported("0", 2, {"c.py": "c = 1" * 10})
+        house.say("0", wire.Imported(2, {"c.py": "c = 1" * 10}))
         first.end()
         assert ["it alone is kept" in message for message in house.heard.messages] == [True]
-        store = house.coordinator.opened.writer.store
+        store = house.writer.store
         kept = [Snapshot.from_text(store.snapshot(house.stored(number).snapshot)) for number in range(3)]
     assert [sorted(each.files) for each in kept] == [["a.py", "tiny.py"], ["a.py", "b.py", "tiny.py"], ["tiny.py"]]
     assert kept[2].left_out == ["a.py", "b.py", "c.py"]

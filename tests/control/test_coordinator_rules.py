@@ -9,8 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from sweep.control.live import Fenced
+from sweep.core.trial import State
 from sweep.store import FINISHED
+from sweep.train.link import TrialTaken
 from tests.control.memory import optunas_trials
 from tests.control.workers import Worker, a_house
 
@@ -46,7 +47,7 @@ class Sweep(RuleBasedStateMachine):
 
     @rule()
     def begin(self) -> None:
-        if len(self.busy) < 3 and (self.house.coordinator.finished.is_set() or self.house.coordinator._may_begin()):
+        if len(self.busy) < 3 and (self.house.study.over or self.house.study._again or self.house.study.left > 0):
             worker = self.new_worker()
             if "end" not in worker.ask():
                 self.busy.append(worker)
@@ -54,7 +55,7 @@ class Sweep(RuleBasedStateMachine):
     @rule(index=st.integers(0, 2))
     def name(self, index: int) -> None:
         worker = self.pick(index)
-        if worker is not None and not self.house.coordinator.running()[worker.number].named:
+        if worker is not None and self.house.study.live[worker.number].state is not State.TRAINING:
             name = worker.start(3)["name"]
             assert self.names.setdefault(worker.number, name) == name
 
@@ -69,7 +70,7 @@ class Sweep(RuleBasedStateMachine):
         if worker := self.pick(index):
             self.busy.remove(worker)
             worker.end(state, 0.5, None if state != "FAIL" else f"failure of {worker.number}")
-            with contextlib.suppress(Fenced):
+            with contextlib.suppress(TrialTaken):
                 worker.end(state)
                 raise AssertionError("a trial ended twice")
 
@@ -77,20 +78,19 @@ class Sweep(RuleBasedStateMachine):
     def die(self, index: int, killed: bool) -> None:
         if worker := self.pick(index):
             self.busy.remove(worker)
-            self.house.recovery.gone(worker.name, f"gone with {worker.number}", killed=killed)
+            self.house.gone(worker.name, f"gone with {worker.number}", killed=killed)
 
     @rule()
     def start_again(self) -> None:
         for worker in self.busy:
-            self.house.recovery.gone(worker.name, "killed by SIGKILL", killed=True)
+            self.house.gone(worker.name, "killed by SIGKILL", killed=True)
         self.stack.close()
         self.open()
 
     @invariant()
     def each_trial_is_with_one_worker_and_the_budget_is_kept(self) -> None:
-        opened = self.house.coordinator.opened
-        assert sorted(self.house.coordinator.running()) == sorted(worker.number for worker in self.busy)
-        trials = opened.search.trials()
+        assert sorted(self.house.study.live) == sorted(worker.number for worker in self.busy)
+        trials = self.house.search.trials()
         assert [trial.number for trial in trials] == list(range(len(trials)))
         assert len(trials) <= BUDGET
         ends = Counter(number for number, state in self.house.heard.ends if state in FINISHED)
@@ -98,12 +98,11 @@ class Sweep(RuleBasedStateMachine):
 
     @invariant()
     def a_finished_study_has_ended_all_its_trials(self) -> None:
-        opened = self.house.coordinator.opened
-        if self.house.coordinator.finished.is_set() and opened.kept:
+        if self.house.study.over and self.house.study.kept:
             states = [trial.state.name for trial in optunas_trials(f"sqlite:///{self.folder.name}/sweep.db")]
             assert len(states) == BUDGET
             assert set(states) <= FINISHED
-            assert [run.state for run in opened.ledger.runs()] == states
+            assert [run.state for _, run in sorted(self.house.study.runs.items())] == states
 
 
 def test_whatever_workers_do_each_trial_ends_once_and_the_budget_is_kept():

@@ -33,11 +33,11 @@ def source(tmp_path):
             state = "PRUNED" if worker.number else "COMPLETE"
             worker.end(state, 0.5 if state == "COMPLETE" else None, "why" if worker.number else None)
         worker.begin()
-        worker.desk.attribute("0", worker.number, "user", "notes", {"a": [1, None]})
+        worker.attribute("user", "notes", {"a": [1, None]})
         worker.end("FAIL", None, "ValueError: no")
         worker.begin({"x": FloatDistribution(-1.0, 1.0), "late": FloatDistribution(1e-5, 1.0, log=True)})
         worker.epoch(0, 0.125)
-        house.recovery.gone("0", "killed by SIGKILL", killed=True)
+        house.gone("0", "killed by SIGKILL", killed=True)
     with a_house(folder, name="other") as house:
         house.worker("0").train()
     return f"sqlite:///{folder}/sweep.db"

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import shutil
+import signal
+import sqlite3
 import subprocess
 import tempfile
 import threading
@@ -65,19 +67,17 @@ def test_a_clock_that_is_set_expires_nothing_and_lengthens_no_run(tmp_path, monk
     with a_house(tmp_path, options={"trial_timeout": 60.0, "timeout": 600.0}) as house:
         worker = house.worker("0")
         worker.begin()
-        house.keeper.start()
         monkeypatch.setattr(time, "time", lambda: really() + 3600 * hours)
         monkeypatch.setenv("TZ", "Pacific/Auckland" if hours > 0 else "America/Los_Angeles")
         time.tzset()
-        beat = house.coordinator.opened.writer.store.owner(1)[1]
-        wait_for(lambda: house.coordinator.opened.writer.store.owner(1)[1] > beat)
+        beat = house.writer.store.owner(1)[1]
+        wait_for(lambda: house.writer.store.owner(1)[1] > beat)
         worker.epoch(0, 0.5)
         worker.end()
         worker.begin()
         assert (house.stored(0).state, house.stored(1).state) == ("COMPLETE", "RUNNING")
         assert house.stored(0).duration < 60
         worker.end()
-        house.keeper.close()
     monkeypatch.undo()
     time.tzset()
     assert datetime.now().astimezone().tzinfo is not None
@@ -175,3 +175,22 @@ def test_a_study_whose_database_has_no_room_waits_for_it(tmp_path, small_disk):
     store = Store(study.url)
     assert check_database(store) == []
     store.close()
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_a_study_whose_database_does_not_answer_and_the_next_start_finishes_it(tmp_path):
+    study = journalled(tmp_path, "trials=12, workers=2, seed=7")
+    with study.started() as started:
+        started.reporting()
+        other = sqlite3.connect(tmp_path / "sweep.db", isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        started.send(signal.SIGINT)
+        wait_for(lambda: "Ctrl-C again" in started.said())
+        started.send(signal.SIGINT)
+        status, said = started.end()
+        other.close()
+    assert status == 130
+    assert "stopped while the database does not answer" in said.splitlines()[-1]
+    assert not started.workers()
+    assert study.start().returncode == 0
+    Oracle(tmp_path, study.url).check(12)

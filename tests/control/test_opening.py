@@ -1,14 +1,14 @@
 """Opening a study: what the command line says instead, what is refused, and what stands from before."""
 
 import dataclasses
-import os
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sweep.control.opening import check_writable, open_study, overridden
-from sweep.control.standing import Standing
+from sweep.control.open_study import check_writable, open_study, overridden
+from sweep.control.stored import Stored
+from sweep.core.events import Changes, Finish
 from sweep.errors import StudyError
 from sweep.options import Settings
 from sweep.store import RunRecord
@@ -21,25 +21,25 @@ def test_what_the_command_line_says_stands_instead_of_the_files_word():
     assert (said.trials, said.epochs, said.sampler, said.seed, said.name) == (20, 5, "tpe", 3, "other")
 
 
+def closed(study, *, changes=None, refused=False):
+    """Close an open study, with everything written that has changed, as its journal does at the end."""
+    study.journal._close(Finish(changes or Changes(), list(study.opened.runs), refused))
+    return study.opened
+
+
 def test_a_seed_is_drawn_once_and_kept(tmp_path):
     settings = Settings(storage=f"sqlite:///{tmp_path}/sweep.db", logdir=str(tmp_path / "runs"))
     first = open_study(declare(seed=None), settings)
-    first.keep()
-    first.close(refused=False)
-    second = open_study(declare(seed=None), settings)
-    assert second.declaration.seed == first.declaration.seed is not None
-    second.close(refused=False)
-    third = open_study(declare(seed=11), settings)
-    assert third.declaration.seed == 11
-    third.close(refused=False)
+    first.journal._write(Changes())
+    seed = closed(first).declaration.seed
+    assert closed(open_study(declare(seed=None), settings)).declaration.seed == seed is not None
+    assert closed(open_study(declare(seed=11), settings)).declaration.seed == 11
 
 
 def test_a_preview_opens_nothing(tmp_path):
-    opened = open_study(declare(), Settings(storage="sqlite:////nowhere/x.db", logdir="/nowhere"), preview=True)
-    opened.keep()
-    opened.close(refused=False)
-    assert opened.writer is None
-    assert opened.worker_log("0") == os.devnull
+    study = open_study(declare(), Settings(storage="sqlite:////nowhere/x.db", logdir="/nowhere"), preview=True)
+    assert study.journal is None
+    assert not study.opened.kept
 
 
 def test_a_folder_that_does_not_exist_is_checked_and_not_made(tmp_path):
@@ -58,13 +58,12 @@ def test_a_study_that_is_opened_is_given_up_when_it_cannot_be(tmp_path):
     """In a notebook the process lives on, and would keep the study from everybody."""
     settings = Settings(storage=f"sqlite:///{tmp_path}/sweep.db", logdir=str(tmp_path / "runs"))
     first = open_study(declare(), settings)
-    first.keep()
-    first.close(refused=False)
+    first.journal._write(Changes())
+    closed(first)
     with pytest.raises(StudyError):
         open_study(declare(direction=["maximize"]), settings)
-    second = open_study(declare(), settings)
-    second.close(refused=True)
-    open_study(declare(), settings).close(refused=False)
+    closed(open_study(declare(), settings), refused=True)
+    closed(open_study(declare(), settings))
 
 
 def test_a_total_below_the_trials_that_are_done_is_refused_and_a_files_is_raised(tmp_path, storage_url):
@@ -73,27 +72,26 @@ def test_a_total_below_the_trials_that_are_done_is_refused_and_a_files_is_raised
             trial = study.ask()
             study.ledger.update(trial.number, state="COMPLETE")
             study.search.tell(trial, TrialState.COMPLETE, [1.0])
-        study.writer.flush()
+        study.flush()
         study.writer.release()
     settings = Settings(storage=storage_url, logdir=str(tmp_path / "runs"), trials=2)
     with pytest.raises(StudyError, match=r"study already has 3 of its trials, and 2 is fewer: .* Give more than 3"):
         open_study(declare(), settings)
     opened = open_study(declare(trials=2), dataclasses.replace(settings, trials=None))
-    assert (opened.budget, opened.declaration.trials) == (3, 3)
-    opened.close(refused=True)
+    assert closed(opened, refused=True).declaration.trials == 3
 
 
 def test_trials_stand_without_a_gap_in_their_numbers():
     known = {number: (number, optuna.trial.create_trial(value=1.0)) for number in (0, 2)}
-    states = [trial.state for trial in Standing(known).trials()]
+    states = [trial.state for trial in Stored(known).trials()]
     assert states == [TrialState.COMPLETE, TrialState.RUNNING, TrialState.COMPLETE]
 
 
 def test_a_trial_that_was_to_be_run_again_runs_and_one_in_optunas_queue_waits():
     waiting = optuna.trial.create_trial(state=TrialState.WAITING)
     known = {number: (number, waiting) for number in (0, 1)}
-    standing = Standing(known, [RunRecord(0, state="WAITING")])
-    assert [trial.state for trial in standing.trials()] == [TrialState.RUNNING, TrialState.WAITING]
+    stored = Stored(known, [RunRecord(0, state="WAITING")])
+    assert [trial.state for trial in stored.trials()] == [TrialState.RUNNING, TrialState.WAITING]
     assert waiting.state == TrialState.WAITING
 
 
@@ -105,10 +103,10 @@ def test_a_study_with_many_trials_goes_on_with_the_next_number(tmp_path, storage
                 study.search.report(trial, step, 1.0)
             study.ledger.update(trial.number, name=f"t{trial.number}", state="COMPLETE")
             study.search.tell(trial, TrialState.COMPLETE, [1.0])
-        study.writer.flush()
+        study.flush()
         study.writer.release()
     opened = open_study(declare(trials=400), Settings(storage=storage_url, logdir=str(tmp_path / "runs")))
     assert len(opened.search.trials()) == 300
-    assert opened.unfinished == []
+    assert opened.opened.again == []
     assert opened.search.ask().number == 300
-    opened.close(refused=True)
+    closed(opened, refused=True)

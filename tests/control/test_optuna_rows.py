@@ -91,7 +91,7 @@ class Study(RuleBasedStateMachine):
         if self.waiting:
             trial = self.memory.search.again(self.waiting.pop())
             self.running.append(trial)
-            self.memory.ledger.update(trial.number, state="RUNNING")  # without it, the tables wait for its run to begin
+            self.memory.ledger.update(trial.number, state="RUNNING")
             self.written = False
             if forget:
                 self.memory.search.storage.forget(trial._trial_id)
@@ -108,11 +108,11 @@ class Study(RuleBasedStateMachine):
     @rule(fault=st.sampled_from(["refused", "unanswered"]))
     def flush_fails(self, fault: str) -> None:
         with getattr(self.commits, fault)(), contextlib.suppress(sa.exc.OperationalError):
-            self.memory.writer.flush()
+            self.memory.flush()
 
     @rule()
     def flush(self) -> None:
-        self.memory.writer.flush()
+        self.memory.flush()
         self.written = True
 
     @invariant()

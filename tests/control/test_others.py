@@ -10,9 +10,11 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState, create_trial
 
 from sweep.control.checking import check_database
+from sweep.core import events as ev
 from sweep.store import ADDED, Store
 from sweep.store.database import parse_url
 from sweep.store.trials import trials
+from sweep.wire import messages as wire
 from tests.control.memory import optunas_trials
 from tests.control.started import wait_for
 from tests.control.workers import SPACE, a_house
@@ -55,14 +57,21 @@ def house(tmp_path, storage_url):
     """A study of three trials, of which one has ended."""
     with a_house(tmp_path, storage_url, trials=3) as house:
         house.worker("0").train(0.5)
-        house.keeper.start()
         yield house
-        house.keeper.close()
 
 
 def seen(house, count):
-    """Wait until the coordinator has seen so many trials."""
-    wait_for(lambda: len(house.coordinator.opened.search.trials()) >= count)
+    """Wait until the coordinator has seen so many trials, and learned from those that have ended."""
+    wait_for(lambda: len(house.search.trials()) >= count)
+    theirs = house.search.storage._others
+    ended = [number for number, trial in list(theirs.items()) if trial.state.is_finished()]
+    wait_for(lambda: all(number in house.study.runs for number in ended))
+
+
+def see(house):
+    """Have the coordinator see what others have written, and learn from it."""
+    house.writer.see_others()
+    house.post(ev.Looked(added=house.writer.take_seen()))
 
 
 def test_a_trial_that_is_added_while_a_study_runs_is_a_run_of_the_study_and_does_not_count(house, storage_url):
@@ -70,7 +79,7 @@ def test_a_trial_that_is_added_while_a_study_runs_is_a_run_of_the_study_and_does
     wait_for(lambda: len(stored(storage_url)) == 2 and house.heard.messages)
     assert [house.worker("0").train() for _ in range(2)] == [2, 3]
     assert house.worker("0").ask() == {"end": True}
-    assert house.coordinator.finished.is_set()
+    assert house.study.over
     run = stored(storage_url)[1]
     assert (run.number, run.state, run.params, run.value, run.reason) == (1, "COMPLETE", {"x": 0.25}, 0.125, ADDED)
     assert (run.name, run.directory, run.seed) == ("study-x=0.25-t0001", None, None)
@@ -96,7 +105,7 @@ def test_added_trials_of_every_state_are_runs(house, storage_url, state):
     wait_for(lambda: len(stored(storage_url)) == 2)
     run = stored(storage_url)[1]
     assert (run.state, run.value, run.last, run.best, run.best_epoch) == (state.name, None, 2.0, 1.0, 2)
-    store = house.coordinator.opened.writer.store
+    store = house.writer.store
     wait_for(lambda: 1 in store.metrics(1))
     assert store.metrics(1)[1] == {0: {"loss": 3.0}, 2: {"loss": 1.0}, 5: {"loss": 2.0}}
     assert wrong(storage_url) == []
@@ -120,13 +129,13 @@ def test_a_trial_that_others_queue_with_a_value_outside_the_domain_fails_alone(h
     seen(house, 2)
     worker = house.worker("0")
     worker.ask()
-    answer = house.desk.suggest("0", worker.number, "x", distribution_to_json(X))
-    assert answer == {"unfit": "The trial was queued with x = 99.0, which is none of [-1.0, 1.0]."}
+    answer = worker.say(wire.Suggest(worker.number, "x", distribution_to_json(X)))
+    assert answer == {"reason": "The trial was queued with x = 99.0, which is none of [-1.0, 1.0]."}
     worker.start()
-    worker.end("FAIL", reason=answer["unfit"])
+    worker.end("FAIL", reason=answer["reason"])
     assert worker.train() == 2
     assert worker.ask() == {"end": True}
-    assert house.coordinator.error is None
+    assert house.study.error is None
     assert wrong(storage_url) == []
 
 
@@ -152,7 +161,7 @@ def test_a_trial_that_others_run_does_not_keep_a_study_from_its_end(house, stora
     worker = house.worker("0")
     assert [worker.train(), worker.train()] == [2, 3]
     assert worker.ask() == {"end": True}
-    assert house.coordinator.finished.is_set()
+    assert house.study.over
     assert wrong(storage_url) == []
 
 
@@ -162,7 +171,7 @@ def test_a_trial_that_others_run_is_left_to_them_by_the_next_start(tmp_path, sto
     with_optuna(storage_url, lambda study: study.ask())
     with a_house(tmp_path, storage_url, trials=2) as house:
         worker = house.worker("0")
-        assert house.coordinator.opened.unfinished == []
+        assert not house.study.trials
         assert worker.train() == 2
         assert worker.ask() == {"end": True}
     assert [trial.state.name for trial in optunas_trials(storage_url)] == ["COMPLETE", "RUNNING", "COMPLETE"]
@@ -209,7 +218,6 @@ def test_many_trials_of_many_programs_have_a_number_each(tmp_path, storage_url):
     """While three workers train, two others add and enqueue, each as fast as it can."""
     with a_house(tmp_path, storage_url, trials=30) as house:
         house.worker("0").train()
-        house.keeper.start()
 
         def add():
             with optunas_own(storage_url) as storage:
@@ -230,8 +238,6 @@ def test_many_trials_of_many_programs_have_a_number_each(tmp_path, storage_url):
             thread.start()
         for thread in threads:
             thread.join()
-        seen(house, 61)
-        house.keeper.close()
     found = optunas_trials(storage_url)
     assert sorted(trial.number for trial in found) == list(range(len(found)))
     assert sum(run.added for run in stored(storage_url)) == 30
@@ -248,7 +254,7 @@ def test_a_number_that_others_take_before_anything_is_kept_is_ours_and_theirs_is
         with_optuna(storage_url, lambda study: study.add_trial(added(0.375, 0.125)))
         worker.suggest("x", X)
         assert worker.start()["name"].endswith("-t0001")
-        assert house.coordinator.opened.search.trials()[2].params == {"x": 0.375}
+        assert house.search.trials()[2].params == {"x": 0.375}
         worker.end()
         assert worker.train() == 3
     found = {trial.number: trial for trial in optunas_trials(storage_url)}
@@ -303,7 +309,7 @@ def test_a_trial_of_another_search_space_does_no_harm(tmp_path, sampler, odd):
         domains = {name: domain for name, (_, domain) in ODD[odd].items()}
         trial = create_trial(params=params, distributions=domains, value=-1.0)
         with_optuna(url, lambda study: study.add_trials([trial] * 3))
-        house.coordinator.opened.writer.see_others()
+        see(house)
         worker.train()
         worker.train()
         assert worker.ask() == {"end": True}
@@ -321,7 +327,7 @@ def test_a_sampler_learns_from_added_trials_also_in_a_wider_range_of_theirs(tmp_
         near = [create_trial(params={"x": 0.5 + i / 1000}, distributions={"x": wide}, value=0.0) for i in range(10)]
         far = [create_trial(params={"x": -1.0 + i / 20}, distributions={"x": wide}, value=9.0) for i in range(30)]
         with_optuna(url, lambda study: study.add_trials(near + far))
-        house.coordinator.opened.writer.see_others()
+        see(house)
         proposed = []
         for _ in range(10):
             worker.train(0.0)
@@ -335,7 +341,7 @@ def test_a_pruner_holds_runs_against_added_trials(tmp_path):
         house.worker("0").train(1.0)
         trials = [added(value=0.0, intermediate_values={0: 0.0}) for _ in range(5)]
         with_optuna(url, lambda study: study.add_trials(trials))
-        house.coordinator.opened.writer.see_others()
+        see(house)
         worker = house.worker("0")
         worker.begin()
         assert worker.epoch(0, 0.5)["verdict"] == "prune"
@@ -349,14 +355,14 @@ def test_a_choice_that_no_run_name_holds_is_a_run_without_a_name(tmp_path):
             domain = CategoricalDistribution([[1, 2], None])
         odd = create_trial(params={"y": [1, 2]}, distributions={"y": domain}, value=1.0)
         with_optuna(url, lambda study: study.add_trial(odd))
-        house.coordinator.opened.writer.see_others()
+        see(house)
         house.worker("0").train()
     assert [run.name is None for run in stored(url)] == [False, True, False]
 
 
 def test_attributes_of_the_study_that_others_set_are_seen_and_not_written_over(house, storage_url):
     with_optuna(storage_url, lambda study: study.set_user_attr("note", "theirs"))
-    search = house.coordinator.opened.search
+    search = house.search
     wait_for(lambda: search.study.user_attrs == {"note": "theirs"})
     search.study.set_user_attr("ours", 1)
     house.worker("0").train()
@@ -388,7 +394,7 @@ def test_a_commit_whose_answer_is_lost_does_not_take_a_trial_of_others_for_ours(
     with a_house(tmp_path, storage_url, trials=9) as house:
         worker = house.worker("0")
         worker.train()
-        writer = house.coordinator.opened.writer
+        writer = house.writer
         for lost, x in itertools.product(("refused", "unanswered"), (0.1, 0.2)):
             with getattr(Commits(writer.store.engine), lost)():
                 worker.ask()

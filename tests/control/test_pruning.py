@@ -321,25 +321,6 @@ def test_hyperband_gives_its_brackets_to_the_sampler_through_the_study() -> None
     assert isinstance(study.pruner, optuna.pruners.HyperbandPruner)
 
 
-@pytest.mark.parametrize("spec", ["nop", "median", "halving", "patient(threshold(upper=1), 5)"])
-@pytest.mark.parametrize(
-    ("value", "finite", "reason"),
-    [
-        (math.nan, True, "val_loss is NaN at epoch 3"),
-        (math.inf, True, "val_loss is inf at epoch 3"),
-        (-math.inf, False, "val_loss is -inf at epoch 3"),
-        (0.5, False, "a loss or metric is NaN or infinite at epoch 3"),
-    ],
-)
-def test_what_is_not_finite_stops_at_once_whatever_the_pruner(
-    spec: str, value: float, finite: bool, reason: str
-) -> None:
-    study = new_study("minimize")
-    trial = study.ask()
-    trial.report(0.5, 0)
-    assert Pruning(study, spec, objective="val_loss").verdict(frozen(study, trial), 2, value, finite) == reason
-
-
 def test_nop_needs_no_single_objective() -> None:
     study = optuna.create_study(directions=["minimize", "maximize"])
     trial = study.ask()

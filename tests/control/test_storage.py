@@ -1,6 +1,5 @@
 """The coordinator's memory: what changed since it was last taken, and what is given back when writing failed."""
 
-import math
 import threading
 
 import optuna
@@ -8,9 +7,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from sweep.control.storage import Changes, Ledger, WriteBehindStorage
-from sweep.finding import Finding
-from sweep.store import RunRecord
+from sweep.control.storage import WriteBehindStorage
 
 DOMAIN = FloatDistribution(0.0, 1.0)
 
@@ -144,74 +141,3 @@ def test_threads_lose_no_mark(storage, study):
     taker.join()
     note()
     assert seen == {trial.number: 300 for trial in trials}
-
-
-# The ledger.
-
-
-@pytest.fixture
-def ledger():
-    return Ledger([RunRecord(0, state="COMPLETE")])
-
-
-def test_a_run_is_handed_out_as_a_copy(ledger):
-    ledger.run(0).state = "FAIL"
-    ledger.runs()[0].state = "FAIL"
-    assert ledger.run(0).state == "COMPLETE"
-    assert ledger.find(1) is None
-
-
-def test_changes_are_taken_once(ledger):
-    assert not ledger.take()
-    ledger.put(RunRecord(1))
-    ledger.update(1, name="a")
-    ledger.epoch(1, 0, {"loss": 0.5, "acc": 1.0})
-    taken = ledger.take()
-    assert [(run.number, run.name) for run in taken.runs] == [(1, "a")]
-    assert taken.metrics == [(1, 0, "loss", 0.5), (1, 0, "acc", 1.0)]
-    assert not ledger.take()
-
-
-def test_changes_that_are_given_back_stand_before_newer_ones(ledger):
-    ledger.epoch(0, 0, {"loss": 1.0})
-    taken = ledger.take()
-    ledger.epoch(0, 0, {"loss": 2.0})
-    ledger.give_back(taken)
-    assert ledger.take().metrics == [(0, 0, "loss", 1.0), (0, 0, "loss", 2.0)]
-
-
-def test_a_run_forgets_epochs_on_their_way_also_those_that_are_given_back(ledger):
-    ledger.put(RunRecord(1, epoch=3, last=1.0, best=1.0, best_epoch=0, findings=[Finding("dead-relu", "", "")]))
-    ledger.epoch(1, 0, {"loss": 1.0})
-    taken = ledger.take()
-    ledger.epoch(1, 1, {"loss": 1.0})
-    ledger.forget(1)
-    ledger.give_back(taken)
-    run = ledger.run(1)
-    assert ledger.take() == Changes([run], {1}, [])
-    assert (run.epoch, run.last, run.best, run.best_epoch, run.findings) == (0, None, None, None, [])
-
-
-def test_a_run_that_waits_keeps_its_epochs_and_says_why_and_how_long_it_has_trained(ledger):
-    ledger.put(RunRecord(1, epoch=3, best=1.0))
-    run = ledger.wait(1, "why", 2.5)
-    assert (run.state, run.attempt, run.reason, run.duration) == ("WAITING", 1, "why", 2.5)
-    assert (run.epoch, run.best) == (3, 1.0)
-    assert run.interruptions == ["after 3 epochs: why"]
-
-
-def test_an_attempt_counts_once_however_often_the_run_is_put_back(ledger):
-    ledger.put(RunRecord(1))
-    assert [ledger.wait(1, None).attempt for _ in range(3)] == [1, 1, 1]
-
-
-@pytest.mark.parametrize(
-    ("value", "best"),
-    [(0.5, 0.5), (math.inf, None)],
-)
-def test_the_end_of_a_run_without_epochs_has_the_value_it_returned(ledger, value, best):
-    ledger.put(RunRecord(1))
-    trial = create_trial(value=value, params={"x": 0.5}, distributions={"x": DOMAIN})
-    trial.number = 1
-    run = ledger.end(trial, "why", None, 2.0)
-    assert (run.state, run.last, run.best, run.params, run.duration) == ("COMPLETE", value, best, {"x": 0.5}, 2.0)

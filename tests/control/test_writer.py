@@ -1,10 +1,6 @@
 """What a coordinator writes stands in Optuna's tables and ours once, whatever becomes of its transactions."""
 
-import itertools
 import math
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 
 import optuna
 import pytest
@@ -54,7 +50,7 @@ def test_optuna_reads_what_was_written(storage_url, study):
     study.search.tell(train(study), TrialState.COMPLETE, [math.inf])
     train(study)
     study.search.enqueue([{"rate": 0.01}])
-    study.writer.flush()
+    study.flush()
     assert comparable(optunas_trials(storage_url)) == comparable(study.trials())
     states = ["COMPLETE", "FAIL", "PRUNED", "COMPLETE", "RUNNING", "WAITING"]
     assert [trial.state.name for trial in study.trials()] == states
@@ -64,7 +60,7 @@ def test_several_objectives_are_written_in_their_order(storage_url):
     directions = {"objective": ["loss", "size"], "direction": ["minimize", "maximize"]}
     with a_study(storage_url, **directions) as study:
         study.search.tell(study.ask(), TrialState.COMPLETE, [1.0, -math.inf])
-        study.writer.flush()
+        study.flush()
         assert optunas_trials(storage_url)[0].values == [1.0, -math.inf]
         with optunas_own(storage_url) as storage:
             read = optuna.load_study(study_name="study", storage=storage)
@@ -73,7 +69,7 @@ def test_several_objectives_are_written_in_their_order(storage_url):
 
 def test_the_store_reads_every_metric_of_every_epoch(study):
     train(study)
-    study.writer.flush()
+    study.flush()
     epochs = study.store.metrics(study.record.study_id)[0]
     for name, sign in (("loss", 1), ("val loss", -1)):
         assert [exact(epochs[step][name]) for step in epochs] == [exact(sign * value) for value in FLOATS]
@@ -83,7 +79,7 @@ def test_a_message_with_characters_that_no_database_holds_is_written_escaped(stu
     trial = train(study)
     reason = "ValueError: \x00 and \ud800 " + "long " * 50_000
     study.ledger.update(trial.number, reason=reason, traceback="\x00", family="\udfff")
-    study.writer.flush()
+    study.flush()
     run = study.store.runs(study.record.study_id)[0]
     assert run.reason == reason.replace("\x00", "\\x00").replace("\ud800", "\\ud800")
     assert (run.traceback, run.family) == ("\\x00", "\\udfff")
@@ -91,89 +87,21 @@ def test_a_message_with_characters_that_no_database_holds_is_written_escaped(stu
 
 def test_what_is_written_again_changes_what_stands_there(storage_url, study):
     trial = train(study)
-    study.writer.flush()
+    study.flush()
     trial.set_user_attr("note", "another")
     study.search.report(trial, 100, 0.5)
-    study.writer.flush()
+    study.flush()
     study.search.tell(trial, TrialState.COMPLETE, [0.5])
-    study.writer.flush()
+    study.flush()
     assert comparable(optunas_trials(storage_url)) == comparable(study.trials())
 
 
 def test_a_flush_without_changes_writes_nothing(study):
     train(study)
-    study.writer.flush()
+    study.flush()
     beat = study.store.owner(study.record.study_id)[1]
-    study.writer.flush()
+    study.flush()
     assert study.store.owner(study.record.study_id)[1] == beat
-
-
-class Watched:
-    """A lock that says how many wait for it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: list[int] = []
-
-    def __enter__(self) -> None:
-        self._waiting.append(threading.get_ident())
-        self._lock.acquire()
-        self._waiting.remove(threading.get_ident())
-
-    def __exit__(self, *exception: object) -> None:
-        self._lock.release()
-
-    def wait_for(self, waiting: int) -> None:
-        while len(self._waiting) < waiting:
-            time.sleep(0.001)
-
-
-def flushed_at_once(study: Memory, monkeypatch: pytest.MonkeyPatch) -> list[BaseException | None]:
-    """Eight threads end a trial each and flush, all while another one holds the writer; what each has raised.
-
-    A ninth trial reports an epoch whenever what changed was taken.
-    """
-    ending, ninth, steps, lock = [train(study) for _ in range(8)], study.ask(), itertools.count(), Watched()
-    study.writer.flush()
-    take = study.search.storage.take
-
-    def take_and_report() -> object:
-        taken = take()
-        study.search.report(ninth, next(steps), 0.5)
-        return taken
-
-    def end(trial: optuna.Trial) -> None:
-        study.search.tell(trial, TrialState.COMPLETE, [0.5])
-        study.writer.flush()
-
-    monkeypatch.setattr(study.search.storage, "take", take_and_report)
-    monkeypatch.setattr(study.writer, "_lock", lock)
-    with ThreadPoolExecutor(8) as threads:
-        with lock:
-            ends = [threads.submit(end, trial) for trial in ending]
-            lock.wait_for(8)
-        return [end.exception() for end in ends]
-
-
-def test_of_many_threads_that_flush_at_once_one_writes_for_all(storage_url, study, monkeypatch):
-    before = study.store.owner(study.record.study_id)[1]
-    assert flushed_at_once(study, monkeypatch) == [None] * 8
-    assert study.store.owner(study.record.study_id)[1] == before + 2  # the trials' beginnings, and their ends
-    assert [trial.state.name for trial in optunas_trials(storage_url)] == ["COMPLETE"] * 8 + ["RUNNING"]
-
-
-def test_a_flush_that_fails_is_nobody_elses(storage_url, study, monkeypatch):
-    write, failures = study.writer._write_changed, iter([sa.exc.OperationalError("", {}, Exception())])
-
-    def refused_once() -> None:
-        if study.search.study.trials[0].state.is_finished() and (failure := next(failures, None)):
-            raise failure
-        write()
-
-    monkeypatch.setattr(study.writer, "_write_changed", refused_once)
-    raised = flushed_at_once(study, monkeypatch)
-    assert [type(error) for error in raised if error is not None] == [sa.exc.OperationalError]
-    assert [trial.state.name for trial in optunas_trials(storage_url)] == ["COMPLETE"] * 8 + ["RUNNING"]
 
 
 @pytest.mark.parametrize("how", ["refused", "unanswered"])
@@ -181,12 +109,12 @@ def test_a_commit_that_fails_or_whose_answer_is_lost_leaves_nothing_doubled_or_l
     fault = getattr(Commits(study.store.engine), how)
     running = train(study)
     with fault(), pytest.raises(sa.exc.OperationalError):
-        study.writer.flush()
+        study.flush()
     study.search.tell(train(study), TrialState.COMPLETE, [0.5])
     study.search.report(running, 100, 0.5)
     with fault(), pytest.raises(sa.exc.OperationalError):
-        study.writer.flush()
-    study.writer.flush()
+        study.flush()
+    study.flush()
     assert comparable(optunas_trials(storage_url)) == comparable(study.trials())
     assert [len(epochs) for epochs in study.store.metrics(study.record.study_id).values()] == [len(FLOATS)] * 2
     assert [run.number for run in study.store.runs(study.record.study_id)] == [0, 1]
@@ -196,13 +124,13 @@ def test_a_commit_that_fails_or_whose_answer_is_lost_leaves_nothing_doubled_or_l
 def test_a_trial_that_is_run_again_loses_its_epochs_in_optunas_rows_and_in_ours(storage_url, study, how):
     trial = train(study)
     if how == "done":
-        study.writer.flush()
+        study.flush()
     else:
         with getattr(Commits(study.store.engine), how)(), pytest.raises(sa.exc.OperationalError):
-            study.writer.flush()
+            study.flush()
     study.search.storage.wait(trial._trial_id)
     study.ledger.wait(trial.number, None)
-    study.writer.flush()
+    study.flush()
     waiting = optunas_trials(storage_url)[0]
     assert (waiting.state, len(waiting.intermediate_values)) == (TrialState.WAITING, len(FLOATS))
     assert waiting.params == study.trials()[0].params
@@ -210,7 +138,7 @@ def test_a_trial_that_is_run_again_loses_its_epochs_in_optunas_rows_and_in_ours(
     assert (run.state, run.attempt) == ("WAITING", 1)
     study.search.storage.forget(study.search.again(0)._trial_id)
     study.ledger.forget(0)
-    study.writer.flush()
+    study.flush()
     assert optunas_trials(storage_url)[0].intermediate_values == {}
     assert study.store.metrics(study.record.study_id) == {}
     assert study.store.runs(study.record.study_id)[0].epoch == 0
@@ -218,7 +146,7 @@ def test_a_trial_that_is_run_again_loses_its_epochs_in_optunas_rows_and_in_ours(
 
 def test_a_trial_that_is_run_again_before_anything_was_written_has_its_new_epochs_only(storage_url, study):
     trial = train(study)
-    study.writer.flush()
+    study.flush()
     study.search.storage.wait(trial._trial_id)
     study.ledger.wait(trial.number, None)
     again = study.search.again(trial.number)
@@ -226,7 +154,7 @@ def test_a_trial_that_is_run_again_before_anything_was_written_has_its_new_epoch
     study.ledger.forget(again.number)
     study.search.report(again, 0, 42.0)
     study.ledger.epoch(again.number, 0, {"loss": 42.0})
-    study.writer.flush()
+    study.flush()
     assert comparable(optunas_trials(storage_url)) == comparable(study.trials())
     assert optunas_trials(storage_url)[0].intermediate_values == {0: 42.0}
     assert study.store.metrics(study.record.study_id) == {0: {0: {"loss": 42.0}}}
@@ -234,13 +162,13 @@ def test_a_trial_that_is_run_again_before_anything_was_written_has_its_new_epoch
 
 def test_attributes_of_the_study_are_written_over_nobody_elses(storage_url, study):
     study.search.study.set_user_attr("ours", 1)
-    study.writer.flush()
+    study.flush()
     with optunas_own(storage_url) as storage:
         theirs = optuna.load_study(study_name="study", storage=storage)
         theirs.set_user_attr("ours", 2)
         theirs.set_user_attr("theirs", 3)
         study.search.study.set_user_attr("more", 4)
-        study.writer.flush()
+        study.flush()
         read = optuna.load_study(study_name="study", storage=storage).user_attrs
     assert read == {"ours": 2, "theirs": 3, "more": 4}
 
@@ -257,12 +185,12 @@ def test_commands_are_taken_once_and_in_their_order(study):
 
 def test_a_study_that_was_deleted_is_not_written_to(storage_url, study):
     train(study)
-    study.writer.flush()
+    study.flush()
     with optunas_own(storage_url) as storage:
         optuna.delete_study(study_name="study", storage=storage)
     study.ask()
     with pytest.raises(LeaseLost, match="deleted"):
-        study.writer.flush()
+        study.flush()
     with pytest.raises(LeaseLost):
         study.writer.beat()
     with optunas_own(storage_url) as storage:
@@ -272,12 +200,12 @@ def test_a_study_that_was_deleted_is_not_written_to(storage_url, study):
 def test_a_study_of_the_name_of_a_deleted_one_begins_anew(storage_url, study):
     train(study)
     study.store.command(study.record.study_id, "stop", reason="of the old one")
-    study.writer.flush()
+    study.flush()
     with optunas_own(storage_url) as storage:
         optuna.delete_study(study_name="study", storage=storage)
     new = Memory(study.store)
     new.ask()
-    new.writer.flush()
+    new.flush()
     assert len(study.store.runs(new.record.study_id)) == 1
     assert study.store.metrics(new.record.study_id) == {}
     assert new.writer.take_commands() == []
@@ -285,30 +213,30 @@ def test_a_study_of_the_name_of_a_deleted_one_begins_anew(storage_url, study):
 
 def test_a_coordinator_whose_study_another_has_taken_writes_nothing(storage_url, study):
     train(study)
-    study.writer.flush()
+    study.flush()
     study.writer.release()
     record = study.store.study("study")
     claim(study.store, record, new_owner())
     study.ask()
     with pytest.raises(LeaseLost, match="another coordinator"):
-        study.writer.flush()
+        study.flush()
     assert len(optunas_trials(storage_url)) == 1
 
 
 def test_a_trial_that_somebody_else_ends_is_noticed(storage_url, study):
     for _ in range(3):
         train(study)
-    study.writer.flush()
+    study.flush()
     with optunas_own(storage_url) as storage:
         theirs = optuna.load_study(study_name="study", storage=storage)
         theirs.tell(1, 0.125)
         theirs.tell(2, state=TrialState.FAIL)
     ended = study.writer.ended_elsewhere([0, 1, 2])
-    assert [(trial.number, trial.state.name, trial.values) for trial in ended] == [
+    assert [(number, trial.state.name, trial.values) for number, trial in ended.items()] == [
         (1, "COMPLETE", [0.125]),
         (2, "FAIL", None),
     ]
-    assert study.writer.ended_elsewhere([]) == []
+    assert study.writer.ended_elsewhere([]) == {}
 
 
 def test_a_released_study_has_no_owner(study):
@@ -321,12 +249,12 @@ def test_tables_hold_no_rows_of_other_studies(storage_url):
         two = Memory(one.store, name="two")
         for study in (one, two):
             train(study)
-            study.writer.flush()
+            study.flush()
         with one.store.engine.connect() as connection:
             for table in (metrics, studies, commands):
                 connection.execute(sa.select(table)).all()
         one.ledger.forget(0)
-        one.writer.flush()
+        one.flush()
         assert one.store.metrics(one.record.study_id) == {}
         assert len(two.store.metrics(two.record.study_id)[0]) == len(FLOATS)
 
@@ -341,4 +269,4 @@ def test_a_database_file_that_was_removed_is_not_written_to(tmp_path, replaced):
             build_store(tmp_path).close()
         study.ask()
         with pytest.raises(LeaseLost):
-            study.writer.flush()
+            study.flush()

@@ -1,26 +1,36 @@
-"""A coordinator and its desk in this process, and workers that are no processes: tests say their messages."""
+"""A study's loop in this process, and workers that are no processes: tests say their messages."""
 
-from collections.abc import Iterator, Mapping
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, distribution_to_json
 
-from sweep.control.coordinator import Coordinator
-from sweep.control.desk import Desk
-from sweep.control.keeper import Keeper
+from sweep.control.loop import Loop
 from sweep.control.progress import Silent
-from sweep.control.recovery import Recovery
+from sweep.control.sampling_thread import _ACTIONS
+from sweep.control.search import Search
+from sweep.control.writer import StudyWriter
+from sweep.core import events as ev
+from sweep.core.study import StudyMachine
+from sweep.core.trial import State
+from sweep.errors import StudyError, SweepError
 from sweep.options import Settings
-from sweep.store import RunRecord, Training
+from sweep.store import Command, RunRecord, Training
+from sweep.train.link import TrialTaken
+from sweep.wire import messages as wire
 from tests.control.memory import declare
+from tests.control.started import PATIENCE, wait_for
 
 SPACE: dict[str, BaseDistribution] = {"x": FloatDistribution(-1.0, 1.0)}
 
 
 class Heard(Silent):
-    """A watcher that remembers what it was told."""
+    """A watcher that remembers what it was shown."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -33,55 +43,181 @@ class Heard(Silent):
         self.messages.append(text)
 
 
+@dataclass(frozen=True)
+class Barrier:
+    """Asks the sampling thread to call something."""
+
+    done: Callable[[], None]
+
+
+_ACTIONS[Barrier] = lambda _thread, barrier: barrier.done()
+
+
+class Pipe:
+    """Stands for a worker's connection in the loop; the answers wait in a queue."""
+
+    def __init__(self) -> None:
+        self.answers: queue.SimpleQueue[wire.Answer] = queue.SimpleQueue()
+
+    def send(self, data: bytes) -> None:
+        self.answers.put(wire.decode_answer(data))
+
+    def close(self) -> None:
+        pass
+
+
 class House:
-    """A coordinator, its desk, what recovers from deaths, and the keeper, which runs only where a test starts it."""
+    """A study's loop with its threads, without an executor."""
 
     def __init__(self, settings: Settings, declaration: Mapping[str, Any]) -> None:
-        self.heard = Heard()
-        self.coordinator = Coordinator(settings, self.heard)
-        self.desk = Desk(self.coordinator)
-        self.recovery = Recovery(self.coordinator)
-        self.keeper = Keeper(self.coordinator, self.recovery)
+        self._heard = Heard()
+        self.loop = Loop(settings, self._heard)
+        self.loop.start()
         self.declaration = declaration
+        self._pipes: dict[str, Pipe] = {}
+
+    @property
+    def study(self) -> StudyMachine:
+        """The core."""
+        return self.loop.study
+
+    @property
+    def search(self) -> Search:
+        """Optuna's part of the study."""
+        return self.loop.opened.search
+
+    @property
+    def writer(self) -> StudyWriter:
+        """Its place in the database."""
+        assert self.loop.opened.journal is not None
+        writer = self.loop.opened.journal.writer
+        assert writer is not None
+        return writer
+
+    @property
+    def heard(self) -> Heard:
+        """What people were shown by now."""
+        self.settle()
+        shown = threading.Event()
+        self.loop._display.put(shown.set)
+        assert shown.wait(PATIENCE)
+        return self._heard
+
+    def post(self, event: ev.Event) -> None:
+        """Have an event applied, and wait until it is."""
+        self.loop.post(event)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until no trial is between two states, and everything is on the disk."""
+
+        def settled() -> bool:
+            for barrier in (self.loop._loop.call_soon_threadsafe, self._sampled, self.loop._loop.call_soon_threadsafe):
+                applied = threading.Event()
+                barrier(applied.set)
+                assert applied.wait(PATIENCE)
+            study = self.study
+            between = any(trial.state in (State.ENDING, State.SAMPLING) for trial in list(study.trials.values()))
+            writing = study._acknowledged is not None or study._write_due
+            return study.crash is not None or not (between or study._sampling or writing)
+
+        if self.loop._thread.is_alive():
+            wait_for(settled)
+
+    def _sampled(self, done: Callable[[], None]) -> None:
+        """Have something called when the sampling thread has done all that it was asked for."""
+        self.loop.sampling.put(Barrier(done))  # type: ignore[arg-type]
+
+    def send(self, worker: str, message: wire.Message) -> Pipe:
+        """Send a message; the answer comes through the pipe."""
+        pipe = self._pipes.setdefault(worker, Pipe())
+        self.loop._connections[worker] = pipe  # type: ignore[assignment]
+        self.loop.post(ev.Said(worker, message))
+        return pipe
+
+    def say(self, worker: str, message: wire.Message) -> dict[str, Any]:
+        """Say something for a worker; the answer as a dict, {"end": True} where there is no more to do.
+
+        Raises:
+            TrialTaken, StudyError: as the worker would be told.
+        """
+        answer = self.send(worker, message).answers.get(timeout=PATIENCE)
+        if isinstance(answer, wire.Fenced):
+            raise TrialTaken(answer.reason)
+        if isinstance(answer, wire.Rejected):
+            raise StudyError(answer.error["message"], answer.error["hint"])
+        return {"end": True} if isinstance(answer, wire.NoMore) else dict(vars(answer))
 
     def worker(self, name: str) -> "Worker":
         """A worker that has declared the study."""
-        self.desk.hello(name, dict(self.declaration))
-        return Worker(self.desk, name)
+        self.say(name, wire.Hello(dict(self.declaration), None, wire.PROTOCOL))
+        return Worker(self, name)
+
+    def gone(self, worker: str, how: str, *, killed: bool) -> None:
+        """A worker's process has ended."""
+        self.loop.post(ev.Exited(worker, how, killed))
+        self.post(ev.HungUp(worker))
+
+    def obey(self, command: Command) -> None:
+        """Do what a person wants."""
+        self.post(ev.Looked([command]))
+
+    def stop(self, why: str) -> None:
+        """Stop the study, as a person does."""
+        self.obey(Command("stop", None, why))
+
+    def refuse(self, error: SweepError) -> None:
+        """Refuse the study."""
+        self.post(ev.Refused(error))
 
     def run(self, number: int) -> RunRecord:
-        """A run as the coordinator has it."""
-        return self.coordinator.opened.ledger.run(number)
+        """A run as the core has it."""
+        return self.study.runs[number]
 
     def stored(self, number: int) -> RunRecord:
-        """A run as it stands in the database."""
-        writer = self.coordinator.opened.writer
-        assert writer is not None
-        return writer.store.runs(writer.record.study_id, [number])[0]
+        """A run as it is in the database."""
+        self.settle()
+        return self.writer.store.runs(self.writer.record.study_id, [number])[0]
 
     def close(self) -> None:
         """Give the study up, as at the end of `sweep start`."""
-        if self.coordinator.is_open:
-            self.coordinator.opened.close(refused=self.coordinator.error is not None)
+        if self.study.stopped is None and not self.study.over:
+            self.loop.post(ev.Signal("the end of the test"))
+        for worker in self._pipes:
+            self.loop.post(ev.HungUp(worker))
+        assert self.loop.wait(PATIENCE)
+        self.loop.stop()
+
+    def abandon(self) -> None:
+        """Leave everything as a process that is killed leaves it, but for its lease: a dead process is no owner."""
+        self.settle()
+        self.loop.opened.journal._queue.put(None)  # type: ignore[union-attr, arg-type]
+        self.loop.stop()
+        self.writer.release()
+        self.writer.store.close()
 
 
 class Worker:
     """One worker's side of the conversation."""
 
-    def __init__(self, desk: Desk, name: str) -> None:
-        self.desk = desk
+    def __init__(self, house: House, name: str) -> None:
+        self.house = house
         self.name = name
         self.number = -1
 
+    def say(self, message: wire.Message) -> dict[str, Any]:
+        """Say something; see `House.say`."""
+        return self.house.say(self.name, message)
+
     def ask(self) -> dict[str, Any]:
         """Ask for a trial, which is the worker's from now on."""
-        answer = self.desk.ask(self.name)
+        answer = self.say(wire.Ask())
         self.number = answer.get("number", -1)
         return answer
 
     def suggest(self, name: str, distribution: BaseDistribution) -> Any:
         """The value of a parameter."""
-        return self.desk.suggest(self.name, self.number, name, distribution_to_json(distribution))["value"]
+        return self.say(wire.Suggest(self.number, name, distribution_to_json(distribution)))["value"]
 
     def begin(self, space: Mapping[str, BaseDistribution] = SPACE, epochs: int | None = None) -> dict[str, Any]:
         """Ask for a trial, have its parameters, have it named, and begin its training, if there is another trial."""
@@ -94,9 +230,9 @@ class Worker:
 
     def start(self, epochs: int | None = None) -> dict[str, Any]:
         """Have the trial named, and begin its training."""
-        answer = self.desk.start(self.name, self.number, "mlp", "32", epochs)
+        answer = self.say(wire.Begin(self.number, "mlp", "32", epochs))
         training = Training(0, judged=True, monitor="loss", planned=epochs)
-        self.desk.training(self.name, self.number, training.as_dict())
+        self.say(wire.BeginTraining(self.number, training.as_dict()))
         return answer
 
     def epoch(
@@ -104,17 +240,31 @@ class Worker:
     ) -> dict[str, Any]:
         """Report an epoch."""
         told = None if findings is None else [found.as_dict() for found in findings]
-        return self.desk.epoch(self.name, self.number, epoch, {"loss": loss, **metrics}, told, broken)
+        return self.say(wire.Epoch(self.number, epoch, {"loss": loss, **metrics}, told, broken))
+
+    def report(self, step: int, value: float) -> None:
+        """Report a value, as an objective of plain Optuna does."""
+        self.say(wire.Report(self.number, step, value))
 
     def resume(self, epoch: int, *losses: float) -> None:
         """Tell of epochs that an earlier attempt has trained."""
-        self.desk.resume(self.name, self.number, epoch, [{"loss": loss} for loss in losses])
+        self.say(wire.Resume(self.number, epoch, [{"loss": loss} for loss in losses]))
 
-    def end(self, state: str = "COMPLETE", value: float | None = 0.5, reason: str | None = None) -> dict[str, Any]:
+    def attribute(self, kind: str, key: str, value: Any) -> None:
+        """Set an attribute."""
+        self.say(wire.Attribute(self.number, kind, key, value))
+
+    def end(
+        self,
+        state: str = "COMPLETE",
+        value: float | None = 0.5,
+        reason: str | None = None,
+        traceback: str | None = None,
+    ) -> dict[str, Any]:
         """End the trial."""
         values = [value] if state == "COMPLETE" and value is not None else None
-        known = self.desk._coordinator.opened.ledger.run(self.number).trainings
-        return self.desk.end(self.name, self.number, state, values, reason, None, [each.as_dict() for each in known])
+        known = self.house.run(self.number).trainings if self.number in self.house.study.runs else []
+        return self.say(wire.End(self.number, state, values, reason, traceback, [each.as_dict() for each in known]))
 
     def train(self, loss: float = 0.5, space: Mapping[str, BaseDistribution] = SPACE) -> int:
         """A trial from start to finish; its number."""

@@ -63,11 +63,11 @@ def test_an_error_of_the_training_keeps_its_traceback_and_says_what_was_found():
 
 def test_a_model_that_is_not_compiled_is_refused():
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
-    with pytest.raises(StudyError, match=r"call model.compile\(...\) first"):
+    with pytest.raises(StudyError, match=r"Call model.compile\(...\) first"):
         sweep.check(model, X, Y)
 
 
 @pytest.mark.parametrize("epochs", [0, -1, 1.5, True, "3"])
 def test_epochs_are_a_whole_number(epochs):
-    with pytest.raises(StudyError, match="epochs is a whole number of at least 1"):
+    with pytest.raises(StudyError, match="epochs must be a whole number of at least 1"):
         sweep.check(network(), X, Y, epochs=epochs)

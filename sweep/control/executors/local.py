@@ -7,14 +7,19 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sweep.control.executor import Ending
 from sweep.control.gpus import visible
+from sweep.core.events import Exited, Room
 
 KILLED = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT})
 """Signals that come from outside: a person, a scheduler, the kernel short of memory. Others are faults of what ran."""
+
+
+POLL_SECONDS = 0.02
 
 
 def cores() -> int:
@@ -59,11 +64,19 @@ class Process:
                 cwd=folder,
             )
 
-    def wait(self) -> Ending:
+    def wait(self, worker: str) -> Exited:
         """Wait until it has ended, and end what it started and left behind."""
-        code = self._process.wait()
+        self._process.wait()
+        return self._exited(worker)
+
+    def poll(self, worker: str) -> Exited | None:
+        """How it ended; what it started and left behind is ended too. None while it runs."""
+        return None if self._process.poll() is None else self._exited(worker)
+
+    def _exited(self, worker: str) -> Exited:
+        code = self._process.returncode
         self.kill()
-        return Ending(how(code), code < 0 and -code in KILLED, self._tail())
+        return Exited(worker, how(code), code < 0 and -code in KILLED, self._tail())
 
     def kill(self) -> None:
         """End it with everything it started."""
@@ -82,32 +95,74 @@ class Local:
     Args:
         file: the study file that they load.
         address: where the coordinator listens.
+        post: takes `Room` and `Exited`.
         devices: the GPUs they share, one each in turn; by default all that may be seen.
         per_gpu: how many share one.
     """
 
-    def __init__(self, file: str, address: str, devices: Sequence[str] | None = None, per_gpu: int = 1) -> None:
+    def __init__(
+        self,
+        file: str,
+        address: str,
+        post: Callable[[Room | Exited], None],
+        devices: Sequence[str] | None = None,
+        per_gpu: int = 1,
+    ) -> None:
         self._file = file
         self._address = address
+        self._post = post
         self._devices = visible() if devices is None else list(devices)
-        self.most = len(self._devices) * per_gpu or cores()
-        self.when_room: Callable[[], None] = lambda: None  # it does not change
         self._outputs = Path(tempfile.mkdtemp(prefix="sweep-"))  # what workers print and compile, for the others
+        self._processes: dict[str, Process] = {}
+        self._started = threading.Event()
+        self._closed = False
+        self._most = len(self._devices) * per_gpu or cores()
 
-    def launch(self, worker: str, slot: int, count: int) -> Process:
+    def start(self) -> None:
+        """Watch for workers that end, in a thread of its own."""
+        threading.Thread(target=self._watch, name="local workers", daemon=True).start()
+        self._post(Room(self._most))
+
+    def submit(self, worker: str, slot: int, slots: int) -> None:
         """Start a worker."""
         output = self._outputs / f"worker-{worker}.log"
-        return Process(self._file, self._address, worker, output, self._environment(slot, count))
+        try:
+            process = Process(self._file, self._address, worker, output, self._environment(slot, slots))
+        except OSError as error:  # no memory, or no descriptors
+            self._post(Exited(worker, f"not started: {error.strerror or error}", killed=True))
+            return
+        self._processes[worker] = process
+        self._started.set()
+
+    def kill(self, worker: str) -> None:
+        """End a worker at once, with everything that it started."""
+        process = self._processes.get(worker)
+        if process is not None:
+            process.kill()
 
     def close(self) -> None:
         """Remove what workers have printed and compiled."""
+        self._closed = True
+        self._started.set()
         shutil.rmtree(self._outputs, ignore_errors=True)
 
-    def _environment(self, slot: int, count: int) -> dict[str, str]:
+    def _watch(self) -> None:
+        """Post how workers end."""
+        while not self._closed:
+            self._started.wait(None if not self._processes else 0.0)
+            self._started.clear()
+            for worker, process in list(self._processes.items()):
+                exited = process.poll(worker)
+                if exited is not None:
+                    del self._processes[worker]
+                    self._post(exited)
+            time.sleep(POLL_SECONDS)
+
+    def _environment(self, slot: int, slots: int) -> dict[str, str]:
         if self._devices:
             own = {"CUDA_VISIBLE_DEVICES": self._devices[slot % len(self._devices)]}
-            return {**environment(max(1, cores() // count), None), **own}
-        return environment(1 if count > 1 else None, self._outputs / "xla")
+            return {**environment(max(1, cores() // slots), None), **own}
+        return environment(1 if slots > 1 else None, self._outputs / "xla")
 
 
 def environment(threads: int | None, programs: Path | None) -> dict[str, str]:
@@ -115,8 +170,8 @@ def environment(threads: int | None, programs: Path | None) -> dict[str, str]:
 
     Args:
         threads: how many it has; None leaves it to TensorFlow.
-        programs: the folder of XLA's programs for the CPU: what a worker has compiled the others, and its successors,
-            only load. None is for a worker that has a GPU.
+        programs: the folder of XLA's programs for the CPU: a program that one worker has compiled is loaded by
+            the others. None is for a worker that has a GPU.
     """
     chosen = {
         "KERAS_BACKEND": "tensorflow",

@@ -1,4 +1,4 @@
-"""A study as it stands in the database, and what becomes of its trials that have not ended."""
+"""A study as the database has it."""
 
 import copy
 from collections import defaultdict
@@ -8,18 +8,14 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweep.control.ending import failed_untrained, ran_out
 from sweep.control.optuna_rows import read_study_attributes
-from sweep.control.search import Search
-from sweep.control.storage import Ledger
+from sweep.core.policy import failed_untrained, ran_out
 from sweep.store import FINISHED, RUN, RunRecord, Store, StudyRecord, counts_of
 from sweep.store.trials import read_rows
 
-ENDED_ELSEWHERE = "ended by another process in Optuna's tables"
-
 
 @dataclass(frozen=True)
-class Standing:
+class Stored:
     """A study's trials by number with their ids in the database, its runs, its user and its system attributes.
 
     `moved` are the trials that shared their number with another one, by id, with the number that they have here.
@@ -80,7 +76,7 @@ class Standing:
             yield trial
 
 
-def read_standing(store: Store, record: StudyRecord) -> Standing:
+def read_stored(store: Store, record: StudyRecord) -> Stored:
     """Read a study whole."""
     with store.engine.connect() as connection:
         rows = read_rows(connection, record.study_id)
@@ -88,7 +84,7 @@ def read_standing(store: Store, record: StudyRecord) -> Standing:
     numbers = {trial.number for _, trial in rows}
     runs = [run for run in store.runs(record.study_id) if not run.added or run.number in numbers]
     known, moved = number_trials(rows, runs)
-    return Standing(known, runs, attributes, moved)
+    return Stored(known, runs, attributes, moved)
 
 
 def number_trials(
@@ -129,32 +125,3 @@ def _likeness(trial: FrozenTrial, run: RunRecord | None) -> int:
         return 0
     named = run.name is not None and trial.user_attrs.get(RUN) == run.name
     return 4 * named + 2 * (trial.params == run.params) + (trial.state.name == run.state)
-
-
-def begin_again(search: Search, ledger: Ledger) -> list[int]:
-    """Make the trials that have not ended ready to be run again; returns their numbers.
-
-    A run whose trial has ended without it, while no coordinator saw to it, ends as its trial did.
-    """
-    unended = []
-    for trial in search.trials():
-        run = ledger.find(trial.number)
-        if not search.storage.is_ours(trial.number):
-            continue
-        if trial.state == TrialState.RUNNING:
-            search.storage.wait(trial._trial_id)
-            if run is not None and run.state in FINISHED:  # its trial was deleted
-                ledger.put(RunRecord(trial.number, state="WAITING"))
-            elif run is not None:
-                ledger.wait(trial.number, run.reason)
-            unended.append(trial.number)
-        elif run is not None and trial.state.is_finished() and run.state not in FINISHED:
-            values = trial.values if trial.state == TrialState.COMPLETE else None
-            ledger.update(
-                trial.number,
-                state=trial.state.name,
-                reason=ENDED_ELSEWHERE,
-                values=values,
-                constraints=dict(trial.constraints),
-            )
-    return unended

@@ -4,13 +4,31 @@ import math
 
 import pytest
 
-from sweep.control.keeping import Keeping
+from sweep.control.run_files import remove_surplus_weights
+from sweep.core.study import StudyMachine
 from sweep.errors import StudyError
 from sweep.objective import Objective
+from sweep.options import Settings
 from sweep.rundir import CHECKPOINTS, WEIGHTS
 from sweep.store import RunRecord
 
 LOSS, SCORE = Objective("loss"), Objective("score", "maximize")
+
+
+class Keeping:
+    """A study that keeps some weights, and the thread that removes the others."""
+
+    def __init__(self, keep: str) -> None:
+        self._study = StudyMachine(Settings(keep=keep))
+
+    def ended(self, runs, objective) -> None:
+        """A run of these has ended."""
+        self._study.runs = {run.number: run for run in runs}
+        self._study._objective = objective
+        self._study._effects = []
+        self._study._keep_best()
+        for effect in self._study._effects:
+            remove_surplus_weights(effect.runs)
 
 
 def runs_in(folder, values, states=None, **more):
@@ -92,5 +110,5 @@ def test_a_better_one_takes_the_place_of_the_worst(tmp_path):
 
 @pytest.mark.parametrize("wrong", ["best", "best:0", "best:01", "BEST:1", "some", ""])
 def test_anything_else_is_refused(wrong):
-    with pytest.raises(StudyError, match="best:N, all or none"):
+    with pytest.raises(StudyError, match="all, none or best:N"):
         Keeping(wrong)

@@ -19,7 +19,7 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
-from sweep.control.executor import Ending
+from sweep.core.events import Exited, Refused, Room, Troubled
 from sweep.errors import SweepError
 from sweep.options import Cluster
 
@@ -32,56 +32,27 @@ DEFAULTS = {
 CLOSE_SECONDS = 30.0  # for the driver to leave its cluster
 
 
-class Remote:
-    """A worker on the cluster."""
-
-    def __init__(self, kill: Callable[[], None]) -> None:
-        self._kill = kill
-        self._ended = threading.Event()
-        self._ending = Ending("lost", True, "")
-
-    def wait(self) -> Ending:
-        """Wait until it is said to have ended."""
-        self._ended.wait()
-        return self._ending
-
-    def kill(self) -> None:
-        """Have it ended at once."""
-        self._kill()
-
-    def end(self, ending: Ending) -> None:
-        """It has ended."""
-        self._ending = ending
-        self._ended.set()
-
-
 class OnRay:
-    """A Ray cluster as a place for workers.
+    """A Ray cluster.
 
     Args:
         file: the study file; its folder is sent to the nodes.
         address: the coordinator's socket.
+        post: takes `Room` and `Exited`, `Troubled` and `Refused`.
         logdir: where run directories are, here.
         cluster: which cluster, and what a worker takes.
-        say: is told what a person should know.
-        refuse: is told why the study cannot begin, or go on.
     """
 
     def __init__(
         self,
         file: str,
         address: str,
+        post: Callable[[Room | Exited | Troubled | Refused], None],
         logdir: str,
         cluster: Cluster,
-        *,
-        say: Callable[[str], None],
-        refuse: Callable[[SweepError], None],
     ) -> None:
-        self.most = 1  # until the cluster is reached
-        self.when_room: Callable[[], None] = lambda: None
-        self._say = say
-        self._refuse = refuse
-        self._remotes: dict[str, Remote] = {}
+        self._post = post
+        self._workers: set[str] = set()
         self._lock = threading.Lock()
         self._closed = False
         self._gone = False  # the driver
@@ -99,35 +70,41 @@ class OnRay:
                 pass_fds=[theirs.fileno()],
             )
         theirs.close()
-        self._tell(file=file, address=address, logdir=str(Path(logdir).resolve()), cluster=dataclasses.asdict(cluster))
+        self._order(file=file, address=address, logdir=str(Path(logdir).resolve()), cluster=dataclasses.asdict(cluster))
         self._listener = threading.Thread(target=self._listen, name="Ray's driver", daemon=True)
+
+    def start(self) -> None:
+        """Listen to the driver, in a thread of its own."""
         self._listener.start()
 
-    def launch(self, worker: str, slot: int, count: int) -> Remote:  # noqa: ARG002  # a Place's
+    def submit(self, worker: str, slot: int, slots: int) -> None:  # noqa: ARG002  # an Executor's
         """Have a worker started, as soon as a node has room for it."""
-        remote = Remote(lambda: self._tell(order="kill", worker=worker))
         with self._lock:
-            self._remotes[worker] = remote
+            self._workers.add(worker)
             gone = self._gone
         if gone:
             self._all_lost()
         else:
-            self._tell(order="launch", worker=worker, slot=slot)
-        return remote
+            self._order(order="launch", worker=worker, slot=slot)
+
+    def kill(self, worker: str) -> None:
+        """Have a worker ended at once."""
+        self._order(order="kill", worker=worker)
 
     def close(self) -> None:
         """Leave the cluster; a Ray that was started here ends."""
         self._closed = True
-        self._tell(order="close")
+        self._order(order="close")
         try:
             self._driver.wait(CLOSE_SECONDS)
         except subprocess.TimeoutExpired:
             self._driver.kill()
-        self._listener.join()
+        if self._listener.is_alive():
+            self._listener.join()
         self._line.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _tell(self, **order: Any) -> None:
+    def _order(self, **order: Any) -> None:
         with self._lock, contextlib.suppress(OSError):  # a driver that is gone is noticed where it is listened to
             self._line.send_bytes(json.dumps(order).encode())
 
@@ -139,34 +116,33 @@ class OnRay:
                 news = json.loads(self._line.recv_bytes())
                 kind = news.pop("news")
                 if kind == "ended":
-                    self._end(news.pop("worker"), Ending(**news))
+                    self._end(**news)
                 elif kind == "room":
-                    self.most = news["most"]
-                    self.when_room()
+                    self._post(Room(news["most"]))
                 elif kind == "say":
-                    self._say(news["text"])
+                    self._post(Troubled(news["text"]))
                 else:
                     refused = True
-                    self._refuse(SweepError(news["message"], news["hint"]))
+                    self._post(Refused(SweepError.from_dict(news)))
         if not (self._closed or refused):
             last = (self._folder / "driver.log").read_text(errors="replace").strip().rpartition("\n")[2]
-            self._refuse(
-                SweepError(
-                    f"Lost the Ray cluster: {last.rstrip('.') or 'its driver ended'}.",
-                    "Start the study again to continue. Nothing is lost.",
-                )
+            error = SweepError(
+                f"Lost the Ray cluster: {last.rstrip('.') or 'its driver ended'}.",
+                "Start the study again to continue. Nothing is lost.",
             )
+            self._post(Refused(error))
         self._all_lost()
 
-    def _end(self, worker: str, ending: Ending) -> None:
+    def _end(self, worker: str, how: str, *, killed: bool, output: str = "") -> None:
         with self._lock:
-            remote = self._remotes.pop(worker, None)
-        if remote is not None:
-            remote.end(ending)
+            known = worker in self._workers
+            self._workers.discard(worker)
+        if known:
+            self._post(Exited(worker, how, killed, output))
 
     def _all_lost(self) -> None:
         with self._lock:
             self._gone = True
-            workers = list(self._remotes)
+            workers = sorted(self._workers)
         for worker in workers:
-            self._end(worker, Ending("lost with its cluster", True, ""))
+            self._end(worker, "lost with its cluster", killed=True)

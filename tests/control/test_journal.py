@@ -1,4 +1,4 @@
-"""The thread that writes, beats and obeys beside a coordinator."""
+"""What a running study writes by itself, and takes from the database."""
 
 import logging
 import re
@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from sweep.store.database import parse_url
+from sweep.wire import messages as wire
 from tests.control.memory import optunas_trials
 from tests.control.started import wait_for
 from tests.control.workers import a_house
@@ -18,17 +19,15 @@ from tests.databases import Commits, optunas_own
 def house(tmp_path, storage_url):
     with a_house(tmp_path, storage_url) as house:
         house.worker("0").begin()
-        house.keeper.start()
         yield house
-        house.keeper.close()
 
 
 def writer(house):
-    return house.coordinator.opened.writer
+    return house.writer
 
 
 def test_epochs_are_written_behind(house, storage_url):
-    house.desk.epoch("0", 0, 0, {"loss": 1.0}, None, None)
+    house.say("0", wire.Epoch(0, 0, {"loss": 1.0}, None, None))
     wait_for(lambda: house.stored(0).epoch == 1)
     assert optunas_trials(storage_url)[0].intermediate_values == {0: 1.0}
 
@@ -41,9 +40,9 @@ def test_the_beat_counts_up(house):
 def test_commands_are_obeyed(house):
     store, study_id = writer(house).store, writer(house).record.study_id
     store.command(study_id, "prune", numbers=[0], reason="by hand")
-    wait_for(lambda: house.coordinator.running()[0].condemned == "by hand")
+    wait_for(lambda: house.study.live[0].condemned == "by hand")
     store.command(study_id, "stop", reason="enough")
-    wait_for(lambda: house.coordinator.stopped == "enough")
+    wait_for(lambda: house.study.stopped == "enough")
 
 
 def test_a_trial_that_somebody_else_ends_is_taken_from_its_worker(house, storage_url):
@@ -57,7 +56,7 @@ def test_a_trial_that_somebody_else_ends_is_taken_from_its_worker(house, storage
 def test_a_database_that_refuses_is_said_once_and_tried_again(house):
     commits = Commits(writer(house).store.engine)
     with commits.refused():
-        house.desk.epoch("0", 0, 0, {"loss": 1.0}, None, None)
+        house.say("0", wire.Epoch(0, 0, {"loss": 1.0}, None, None))
         wait_for(lambda: commits.refusals >= 4)
     (said,) = house.heard.messages
     assert re.fullmatch(r"the database at \S+ refuses, trying again: disk full", said)
@@ -69,37 +68,34 @@ def test_connections_that_the_server_ends_are_made_again(tmp_path, postgresql):
     url = postgresql.create_with_schema()
     with a_house(tmp_path, url) as house:
         house.worker("0").begin()
-        house.keeper.start()
         engine = sa.create_engine(parse_url(url), poolclass=sa.NullPool)
         for epoch in range(3):
-            house.desk.epoch("0", 0, epoch, {"loss": 1.0}, None, None)
+            house.say("0", wire.Epoch(0, epoch, {"loss": 1.0}, None, None))
             with engine.connect() as connection:
                 connection.execute(sa.text(f"{others} AND pid <> pg_backend_pid()"))
-        house.desk.end("0", 0, "COMPLETE", [1.0], None, None, [])
-        assert house.coordinator.error is None
+        house.say("0", wire.End(0, "COMPLETE", [1.0], None, None, []))
+        assert house.study.error is None
         assert (house.stored(0).state, house.stored(0).epoch) == ("COMPLETE", 3)
         assert len(optunas_trials(url)[0].intermediate_values) == 3
-        house.keeper.close()
 
 
 def test_a_study_that_is_deleted_is_refused(house, storage_url):
     with optunas_own(storage_url) as storage:
         optuna.delete_study(study_name="study", storage=storage)
-    wait_for(lambda: house.coordinator.error is not None)
-    assert "deleted" in str(house.coordinator.error)
+    wait_for(lambda: house.study.error is not None)
+    assert "deleted" in str(house.study.error)
 
 
 def test_a_fault_of_ours_ends_the_study_with_its_traceback(house, monkeypatch, caplog):
-    def fail(coordinator, command):
+    def fail(study, command):
         raise ZeroDivisionError("of ours")
 
-    monkeypatch.setattr("sweep.control.keeper.obey", fail)
+    monkeypatch.setattr("sweep.core.study.StudyMachine._obey", fail)
     with caplog.at_level(logging.CRITICAL):
         writer(house).store.command(writer(house).record.study_id, "stop", reason="enough")
-        wait_for(lambda: house.coordinator.crash is not None)
+        wait_for(lambda: house.study.crash is not None)
     with pytest.raises(ZeroDivisionError):
-        house.coordinator.raise_error()
-    house.coordinator.error = None
+        house.loop.raise_error()
 
 
 def test_before_a_run_is_kept_nothing_but_the_beat_is_written(tmp_path):
@@ -107,9 +103,16 @@ def test_before_a_run_is_kept_nothing_but_the_beat_is_written(tmp_path):
         house.worker("0").train()
     with a_house(tmp_path) as house:
         worker = house.worker("0")
-        house.keeper.start()
         worker.ask()
         record = writer(house).record
         wait_for(lambda: writer(house).store.owner(record.study_id)[1] > record.beat)
         assert len(optunas_trials(f"sqlite:///{tmp_path}/sweep.db")) == 1
-        house.keeper.close()
+
+
+def test_a_command_is_obeyed_although_the_database_refuses_right_after_it_was_read(house, monkeypatch):
+    def refuse(self):
+        raise sa.exc.OperationalError("", {}, Exception("away"))
+
+    monkeypatch.setattr("sweep.control.writer.StudyWriter.beat", refuse)
+    writer(house).store.command(writer(house).record.study_id, "prune", numbers=[0], reason="by hand")
+    wait_for(lambda: house.study.live[0].condemned == "by hand")

@@ -1,0 +1,369 @@
+"""The event loop of a running study: it feeds events to the core, and hands its effects to those who carry them out.
+
+The loop runs in a thread of its own, so that it works beside another event loop, in any thread, and twice in one
+process. It owns the study: nothing else changes it. What takes time happens in other threads, each of which does one
+thing after another: sampling, the journal, the hands (processes and files) and the display.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import queue
+import shutil
+import socket
+import struct
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from sweep.control.executors import Executor
+from sweep.control.open_study import OpenStudy, open_study
+from sweep.control.progress import Silent, Watcher
+from sweep.control.run_files import remove_surplus_weights, write_end
+from sweep.control.sampling_thread import SamplingThread
+from sweep.core import events as ev
+from sweep.core.study import StudyMachine
+from sweep.declaration import Declaration
+from sweep.errors import SweepError
+from sweep.options import Settings
+from sweep.snapshot import Snapshot
+from sweep.wire.messages import Fenced, Rejected, decode_message, encode
+
+TICK_SECONDS = 0.1
+ABANDON_SECONDS = 2.0  # for the database to answer after a second Ctrl-C
+BACKLOG = 4096
+
+_LENGTH = struct.Struct("!i")
+_LONG_LENGTH = struct.Struct("!Q")  # follows a length of -1; both as in `multiprocessing.connection`
+_FAILED = Fenced("the coordinator failed")
+
+_log = logging.getLogger(__name__)
+
+
+class Hands(threading.Thread):
+    """Does one thing after another.
+
+    Args:
+        name: of the thread.
+        failed: called with what something raises.
+    """
+
+    def __init__(self, name: str, failed: Callable[[BaseException], None]) -> None:
+        super().__init__(name=name, daemon=True)
+        self._failed = failed
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+
+    def put(self, action: Callable[[], None]) -> None:
+        """Have something done."""
+        self._queue.put(action)
+
+    def stop(self, seconds: float | None = None) -> None:
+        """Stop after what is to be done by now, and wait for it."""
+        self._queue.put(None)
+        self.join(seconds)
+
+    def run(self) -> None:
+        """Do what comes until stopped."""
+        while (action := self._queue.get()) is not None:
+            try:
+                action()
+            except Exception as error:
+                _log.exception("the %s thread failed", self.name)
+                self._failed(error)
+
+
+class Connection(asyncio.Protocol):
+    """A worker's connection, with the frames of `multiprocessing.connection`: a length, then so many bytes."""
+
+    def __init__(self, loop: "Loop") -> None:
+        self.worker: str | None = None
+        self._owner = loop
+        self._transport: asyncio.Transport | None = None
+        self._received = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The worker has connected."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come, of one message or of several."""
+        self._received += data
+        while (frame := self._frame()) is not None:
+            self._owner.heard(self, frame)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's
+        """The worker has gone."""
+        self._owner.lost(self)
+
+    def send(self, data: bytes) -> None:
+        """Send a message; nothing happens where the worker has gone."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(_LENGTH.pack(len(data)) + data)
+
+    def close(self) -> None:
+        """End the connection, when what was sent has gone out."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _frame(self) -> bytes | None:
+        """The next message that is there whole."""
+        received, begin = self._received, _LENGTH.size
+        if len(received) < begin:
+            return None
+        (length,) = _LENGTH.unpack_from(received)
+        if length == -1:
+            begin += _LONG_LENGTH.size
+            if len(received) < begin:
+                return None
+            (length,) = _LONG_LENGTH.unpack_from(received, _LENGTH.size)
+        if len(received) < begin + length:
+            return None
+        frame = bytes(received[begin : begin + length])
+        del received[: begin + length]
+        return frame
+
+
+class Loop:
+    """Runs one study.
+
+    Args:
+        settings: the start options.
+        watcher: is shown everything that happens.
+        preview: name trials, but train and keep nothing.
+        file: the study file, where workers load a copy of it.
+
+    Attributes:
+        address: the Unix socket where workers connect.
+        finished: set when nothing runs, no worker lives, and the rest is on the disk.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        watcher: Watcher | None = None,
+        *,
+        preview: bool = False,
+        file: Path | None = None,
+    ) -> None:
+        self.study = StudyMachine(settings, wall=time.time() - time.monotonic(), preview=preview)
+        self.finished = threading.Event()
+        self.executor: Executor | None = None
+        self._watcher = watcher if watcher is not None else Silent()
+        self._folder = tempfile.mkdtemp(prefix="sweep-")
+        self.address = os.path.join(self._folder, "coordinator")
+        self._connections: dict[str, Connection] = {}
+        self._hands = Hands("hands", self._crashed)
+        self._display = Hands("display", self._crashed)
+        self._file = file
+        self.sampling = SamplingThread(self._open, self.post)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="coordinator", daemon=True)
+        self._listens = threading.Event()
+        self._deaf: OSError | None = None
+        self._signalled = 0.0
+        self._actions: dict[type, Callable[[Any], None]] = {
+            ev.Reply: self._reply,
+            ev.Launch: lambda effect: self._hands.put(lambda: self._launch(effect)),
+            ev.Kill: lambda effect: self._hands.put(lambda: self._kill(effect)),
+            ev.EndFiles: lambda effect: self._hands.put(lambda: write_end(effect.run)),
+            ev.RemoveWeights: lambda effect: self._hands.put(lambda: remove_surplus_weights(effect.runs)),
+            ev.Show: self._show,
+            ev.Write: self._journal,
+            ev.ReadNews: self._journal,
+            ev.Finish: self._finish,
+        }
+
+    @property
+    def opened(self) -> OpenStudy:
+        """The study; only after a worker has declared it."""
+        if self.sampling.opened is None:
+            raise RuntimeError("no worker has declared the study yet")
+        return self.sampling.opened
+
+    def start(self) -> None:
+        """Begin, in threads; workers may connect from now on."""
+        for thread in (self._hands, self._display, self.sampling, self._thread):
+            thread.start()
+        self._listens.wait()
+        if self._deaf is not None:
+            raise SweepError(f"Cannot make a socket at {self.address}: {self._deaf}", "Set TMPDIR to a shorter path.")
+
+    def post(self, event: ev.Event) -> None:
+        """Have an event applied. Safe to call from any thread and from a signal handler."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            self._loop.call_soon_threadsafe(self._apply, event)
+
+    def use(self, executor: Executor) -> None:
+        """Have workers run there from now on."""
+        self.executor = executor
+        executor.start()
+
+    def adopt(self, connection: socket.socket) -> None:
+        """Serve a worker over a socket that is connected already."""
+        asyncio.run_coroutine_threadsafe(
+            self._loop.connect_accepted_socket(lambda: Connection(self), connection), self._loop
+        ).result()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for the end, in steps, so that signals are handled; False where it has not come in time.
+
+        After a second Ctrl-C the database has two seconds to answer.
+        """
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while not self.finished.wait(0.05):
+            if deadline is not None and time.monotonic() > deadline:
+                return False
+            if self._signalled and time.monotonic() > self._signalled + ABANDON_SECONDS and self.study.crew.is_empty:
+                return False
+        opened = self.sampling.opened
+        return opened is None or opened.journal is None or not opened.journal.abandoned
+
+    def signal(self, name: str, count: int) -> None:
+        """Ctrl-C or SIGTERM has come, so many times. For a signal handler."""
+        self.post(ev.Signal(name))
+        if count > 1:
+            self._signalled = self._signalled or time.monotonic()
+            if self.sampling.opened is not None and self.sampling.opened.journal is not None:
+                self.sampling.opened.journal.abandon()
+
+    def stop(self) -> None:
+        """Stop everything, once the study has ended; what is shown is shown."""
+        gone = self.finished.is_set()
+        self.sampling.stop(5.0 if gone else 0.0)
+        self._hands.stop(None if gone else 1.0)
+        opened = self.sampling.opened
+        if not gone and opened is not None and opened.journal is not None:  # give the study up, if that can be
+            opened.journal.abandon()
+            opened.journal.put(ev.Finish(ev.Changes(), [], refused=False))
+            self.finished.wait(ABANDON_SECONDS)
+        self._display.stop(5.0)
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def raise_error(self) -> None:
+        """Raise what ended the study, if it was an error: a fault of ours with its traceback, or the refusal."""
+        if self.study.crash is not None:
+            raise self.study.crash
+        if self.study.error is not None:
+            raise self.study.error
+
+    # In the loop's thread.
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        listening = self._loop.create_unix_server(lambda: Connection(self), self.address, backlog=BACKLOG)
+        try:
+            server = self._loop.run_until_complete(listening)
+        except OSError as error:
+            self._deaf = error
+            return
+        finally:
+            self._listens.set()
+        self._loop.call_later(TICK_SECONDS, self._tick)
+        try:
+            self._loop.run_forever()
+        finally:
+            server.close()
+            for connection in list(self._connections.values()):
+                connection.close()
+            self._loop.run_until_complete(asyncio.sleep(0))
+            self._loop.close()
+
+    def _tick(self) -> None:
+        self._loop.call_later(TICK_SECONDS, self._tick)
+        self._apply(ev.Tick())
+
+    def _apply(self, event: ev.Event) -> None:
+        try:
+            for effect in self.study.apply(event, time.monotonic()):
+                self._actions.get(type(effect), self.sampling.put)(effect)
+        except Exception as error:
+            _log.exception("the coordinator failed")
+            if isinstance(event, ev.Crashed):
+                raise
+            self._apply(ev.Crashed(error))
+
+    def _crashed(self, error: BaseException) -> None:
+        self.post(ev.Crashed(error))
+
+    def heard(self, connection: "Connection", data: bytes) -> None:
+        """A worker has sent a message; bytes that are no message only end their connection."""
+        try:
+            worker, message = decode_message(data)
+        except SweepError as error:
+            connection.send(encode(Rejected(error.as_dict())))
+            self._apply(ev.Refused(error))
+            return
+        except (ValueError, AttributeError):  # no JSON, or none that a worker of sweep sends
+            connection.close()
+            return
+        except (KeyError, TypeError) as error:
+            _log.error("a worker's message cannot be understood: %r", data[:200], exc_info=error)
+            connection.send(encode(_FAILED))
+            self._apply(ev.Crashed(error))
+            return
+        connection.worker = worker
+        self._connections[worker] = connection
+        self._apply(ev.Said(worker, message))
+
+    def lost(self, connection: "Connection") -> None:
+        """A connection has ended."""
+        if connection.worker is not None and self._connections.get(connection.worker) is connection:
+            del self._connections[connection.worker]
+            self._apply(ev.HungUp(connection.worker))
+
+    def _reply(self, reply: ev.Reply) -> None:
+        connection = self._connections.get(reply.worker)
+        if connection is not None:
+            connection.send(encode(reply.answer))
+
+    def _show(self, effect: ev.Show) -> None:
+        self._display.put(lambda: getattr(self._watcher, effect.method)(*effect.arguments))
+
+    def _journal(self, effect: ev.Write | ev.ReadNews | ev.Finish) -> None:
+        journal = self.opened.journal
+        if journal is not None:  # which a preview has not
+            journal.put(effect)
+
+    def _finish(self, effect: ev.Finish) -> None:
+        for connection in list(self._connections.values()):
+            connection.close()  # a worker in this process may still wait for an answer
+        opened = self.sampling.opened
+        if opened is None or opened.journal is None:
+            self.finished.set()
+        else:
+            opened.journal.put(effect)  # which sets `finished`
+
+    # In the sampling thread.
+
+    def _open(self, declaration: Declaration, snapshot: Snapshot | None) -> OpenStudy:
+        study = self.study
+        opened = open_study(declaration.at(self._file), study.settings, snapshot, preview=study.preview)
+        if opened.journal is not None:
+            opened.journal.start(self.post, self.finished.set)
+            if self.finished.is_set():  # the study was stopped meanwhile
+                opened.journal.put(ev.Finish(ev.Changes(), [], refused=True))
+        return opened
+
+    # In the hands' thread.
+
+    def _launch(self, launch: ev.Launch) -> None:
+        try:
+            self._executor().submit(launch.worker, launch.slot, launch.slots)
+        except BaseException:
+            self.post(ev.Exited(launch.worker, "unable to start", killed=True))
+            raise
+
+    def _kill(self, kill: ev.Kill) -> None:
+        self._executor().kill(kill.worker)
+
+    def _executor(self) -> Executor:
+        if self.executor is None:
+            raise RuntimeError("there is no place for workers")
+        return self.executor

@@ -1,0 +1,256 @@
+"""Opening a study: a new one, or one that continues; every refusal comes before anything is written."""
+
+import secrets
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from optuna.trial import TrialState
+
+from sweep.control.advice import advise, new_study
+from sweep.control.journal import Journal
+from sweep.control.lease import claim, find_study
+from sweep.control.progress import Opening
+from sweep.control.search import Search
+from sweep.control.stored import Stored, read_stored
+from sweep.control.writer import StudyWriter
+from sweep.core.events import Opened
+from sweep.core.study import ENDED_ELSEWHERE
+from sweep.core.trial import requeue
+from sweep.declaration import Declaration
+from sweep.errors import StudyError
+from sweep.names import Value
+from sweep.options import Settings
+from sweep.snapshot import Snapshot
+from sweep.store import FINISHED, RunRecord, Store, StudyRecord
+from sweep.store.database import has_schema, parse_url
+from sweep.store.lease import new_owner
+
+
+@dataclass(frozen=True)
+class OpenStudy:
+    """An open study: Optuna's part of it, its journal (None in a preview), and what the core begins with."""
+
+    search: Search
+    journal: Journal | None
+    opened: Opened
+
+
+def open_study(
+    declaration: Declaration, settings: Settings, snapshot: Snapshot | None = None, *, preview: bool = False
+) -> OpenStudy:
+    """Open the study that a worker has declared.
+
+    Raises:
+        StudyError: it cannot continue as declared, another coordinator runs it, or its log directory is read-only.
+        StoreError: the database cannot be opened.
+    """
+    declaration = overridden(declaration, settings)
+    if preview:
+        declaration = _seeded(declaration, None)
+        search = Search(declaration)
+        return OpenStudy(search, None, _opened(declaration, settings, search, Stored(), None, kept=False))
+    if len(declaration.objective) > 1 and settings.kept_best is not None:
+        raise StudyError(f"--keep {settings.keep} needs a study with one objective.", "Use --keep all or --keep none.")
+    check_writable(Path(settings.logdir))
+    store, record = _find(settings.storage, declaration.name)
+    try:
+        return _open(_seeded(declaration, record), settings, snapshot, store, record)
+    except BaseException:
+        if store is not None:
+            store.close()
+        raise
+
+
+def overridden(declaration: Declaration, settings: Settings) -> Declaration:
+    """The declaration with what a start was given instead; epochs that were given hold whatever `sweep.fit` says."""
+    return declaration.replaced(**settings.declared(), force_epochs=settings.epochs is not None)
+
+
+def _open(
+    declaration: Declaration,
+    settings: Settings,
+    snapshot: Snapshot | None,
+    store: Store | None,
+    record: StudyRecord | None,
+) -> OpenStudy:
+    stored = Stored()
+    if store and record:
+        _check_same(record, declaration, settings)
+        stored = read_stored(store, record)
+    declaration = _counting(declaration, settings, stored)
+    search = Search(
+        declaration,
+        fixed=settings.fixed,
+        trials=stored.trials(),
+        attributes=stored.attributes,
+        keys=record.keys if record else None,
+        space=record.space if record else None,
+        changed=record is not None and record.declaration.hash != declaration.hash,
+        trial_seed=settings.trial_seed,
+        widen=settings.yes,
+        advise=lambda params: advise(declaration, settings, stored.runs, params),
+    )
+    for number in stored.hopeless:
+        search.teach(number)
+    for number in stored.theirs:
+        search.storage.disown(number, search.storage.get_trial(number))
+    writer = None
+    if store and record:
+        taken = claim(store, record, new_owner())
+        runs = {run.number for run in stored.runs}
+        writer = StudyWriter(store, taken, search.storage, stored.known, runs, stored.attributes, stored.moved)
+    journal = Journal(declaration, settings, search, writer)
+    try:
+        if writer is not None:
+            journal.hold(writer.store)
+        opened = _opened(declaration, settings, search, stored, snapshot, kept=writer is not None)
+        search.enqueue(declaration.enqueue)
+        # A start that names runs has looked up their parameters by now: see `sweep.cli.parameters`.
+        search.enqueue(cast("Sequence[Mapping[str, Value]]", settings.enqueue), again=True)
+    except BaseException:
+        journal.let_go()
+        if writer is not None:
+            writer.release()
+        raise
+    return OpenStudy(search, journal, opened)
+
+
+def _opened(
+    declaration: Declaration,
+    settings: Settings,
+    search: Search,
+    stored: Stored,
+    snapshot: Snapshot | None,
+    *,
+    kept: bool,
+) -> Opened:
+    """What the core begins with. Trials that have not ended will be run again.
+
+    A run whose trial has ended without it, while no coordinator saw to it, ends as its trial did.
+    """
+    runs, changed, again = {run.number: run for run in stored.runs}, set(), []
+    for trial in search.trials():
+        number, run = trial.number, runs.get(trial.number)
+        if not search.storage.is_ours(number):
+            continue
+        if trial.state == TrialState.RUNNING:
+            search.storage.wait(trial._trial_id)
+            if run is not None and run.state in FINISHED:  # its trial was deleted
+                runs[number] = RunRecord(number, state="WAITING")
+            elif run is not None:
+                requeue(run, run.reason)
+            if run is not None:
+                changed.add(number)
+            again.append(number)
+        elif run is not None and trial.state.is_finished() and run.state not in FINISHED:
+            run.state, run.reason = trial.state.name, ENDED_ELSEWHERE
+            run.values = trial.values if trial.state == TrialState.COMPLETE else None
+            run.constraints = dict(trial.constraints)
+            changed.add(number)
+    logdir = Path(settings.logdir).resolve()
+    ended = [run for run in runs.values() if run.state in FINISHED]
+    directory = str(logdir / declaration.name)
+    trainings = [item for run in runs.values() for item in run.trainings]
+    return Opened(
+        declaration=declaration,
+        runs=list(runs.values()),
+        again=again,
+        changed=frozenset(changed),
+        begun=search.storage.begun(),
+        exhausted=search.exhausted,
+        marked=max((item.number for item in trainings if item.marked), default=0),
+        judge=search.pruning.judge,
+        logdir=str(logdir),
+        added=stored.theirs,
+        snapshot=snapshot,
+        opening=Opening(
+            name=declaration.name,
+            objectives=declaration.objectives,
+            trials=declaration.trials,
+            epochs=declaration.epochs,
+            workers=declaration.workers,
+            directory=directory,
+            keys=search.keys,
+            ended=ended,
+        ),
+        kept=kept,
+    )
+
+
+def _find(storage: str, name: str) -> tuple[Store | None, StudyRecord | None]:
+    """The store and the study in it, where they are there; nothing is created."""
+    if not has_schema(parse_url(storage)):
+        return None, None
+    store = Store(storage)
+    try:
+        record = find_study(store, name)
+    except BaseException:
+        store.close()
+        raise
+    if record is None:
+        store.close()
+        return None, None
+    return store, record
+
+
+def _check_same(record: StudyRecord, declaration: Declaration, settings: Settings) -> None:
+    for part in ("objective", "direction"):
+        before, now = getattr(record.declaration, part), getattr(declaration, part)
+        if before != now:
+            raise StudyError(
+                f"Study {record.name} has the {part} {', '.join(before)}, and the study file now says "
+                f"{', '.join(now)}.",
+                hint=new_study(declaration, settings, seeds=False),
+            )
+
+
+def check_total(name: str, trials: int | None, done: int) -> None:
+    """Refuse a total of trials below those that a study has: it would only take trials that are done out of its budget.
+
+    Raises:
+        StudyError: `trials` are given and fewer than `done`.
+    """
+    if trials is not None and trials < done:
+        raise StudyError(
+            f"{name} already has {done} of its trials, and {trials} is fewer: the total counts earlier ones.",
+            hint=f"Give more than {done} to train more, or another --name to begin anew.",
+        )
+
+
+def _counting(declaration: Declaration, settings: Settings, stored: Stored) -> Declaration:
+    """The declaration with a total of no less than is done, as where it was raised once and the file still has less.
+
+    Raises:
+        StudyError: the settings themselves ask for less.
+    """
+    check_total(declaration.name, settings.trials, stored.done)
+    return declaration.replaced(trials=max(declaration.trials, stored.done))
+
+
+def _seeded(declaration: Declaration, record: StudyRecord | None) -> Declaration:
+    if declaration.seed is not None:
+        return declaration
+    kept = record.declaration.seed if record else None
+    return declaration.replaced(seed=kept if kept is not None else secrets.randbelow(2**31))
+
+
+def check_writable(directory: Path) -> None:
+    """See that a directory can be written, or made; what does not exist is not made.
+
+    Raises:
+        StudyError: it cannot.
+    """
+    nearest = directory.resolve()
+    while not nearest.exists():
+        nearest = nearest.parent
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            return
+    except OSError as error:
+        got = error.strerror or type(error).__name__
+        raise StudyError(
+            f"Cannot write to the log directory {directory}: {got}.", "Choose another with --logdir."
+        ) from None

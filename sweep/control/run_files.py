@@ -1,0 +1,41 @@
+"""What a coordinator does with the files of runs: their last event, their weights, and what they can continue from."""
+
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from sweep.events import end_run
+from sweep.rundir import CHECKPOINTS, remove_weights
+from sweep.store import RunRecord
+
+_log = logging.getLogger(__name__)
+
+
+def has_checkpoint(directory: str | None) -> bool:
+    """Whether a run directory has a checkpoint that a trial could continue from."""
+    return directory is not None and any((Path(directory) / CHECKPOINTS).glob("*.npz"))
+
+
+def write_end(run: RunRecord) -> None:
+    """Write the end of a run whose worker is gone into its directory, if it has one."""
+    if run.directory is None or not Path(run.directory).is_dir():
+        return
+    try:
+        end_run(run)
+        shutil.rmtree(Path(run.directory) / CHECKPOINTS, ignore_errors=True)
+    except OSError:
+        _log.exception("the end of run %s could not be written to %s", run.name, run.directory)
+
+
+def remove_surplus_weights(runs: Sequence[RunRecord]) -> None:
+    """Remove the weights of runs that are not among the best.
+
+    A pruned run that can still be continued keeps its own, since it may become the best.
+    """
+    for run in runs:
+        if run.directory is not None and not (run.state == "PRUNED" and has_checkpoint(run.directory)):
+            try:
+                remove_weights(Path(run.directory))
+            except OSError:
+                _log.exception("the weights of run %s could not be removed", run.name)

@@ -1,0 +1,200 @@
+"""The thread that has Optuna's study: it samples, names and ends trials in the order in which the core asks for it."""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+from optuna.distributions import json_to_distribution
+from optuna.trial import TrialState
+
+from sweep.control.domains import check_text
+from sweep.control.open_study import OpenStudy
+from sweep.control.run_files import has_checkpoint
+from sweep.control.search import Search, UnfitValue
+from sweep.core import events as ev
+from sweep.declaration import Declaration
+from sweep.errors import SweepError
+from sweep.rundir import CHECKPOINTS
+from sweep.snapshot import Snapshot
+from sweep.wire.messages import Done, NoValue, Suggestion
+
+_log = logging.getLogger(__name__)
+
+Asked = (
+    ev.Open
+    | ev.Sample
+    | ev.Propose
+    | ev.Name
+    | ev.Forget
+    | ev.Enter
+    | ev.Judgement
+    | ev.SetAttribute
+    | ev.Tell
+    | ev.Requeue
+    | ev.Teach
+    | ev.Revive
+    | ev.Learn
+)
+
+
+class SamplingThread:
+    """Does what the core asks of Optuna's study. A slow sampler delays nothing but what is asked for after it.
+
+    Args:
+        open_study: opens the study that a worker declares.
+        post: takes the events.
+    """
+
+    def __init__(
+        self,
+        open_study: Callable[[Declaration, Snapshot | None], OpenStudy],
+        post: Callable[[ev.Event], None],
+    ) -> None:
+        self.opened: OpenStudy | None = None
+        self._open_study = open_study
+        self._post = post
+        self._trials: dict[int, optuna.Trial] = {}  # those that are with a worker
+        self._queue: queue.SimpleQueue[Asked | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="sampling", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def put(self, effect: Asked) -> None:
+        """Have something done."""
+        self._queue.put(effect)
+
+    def stop(self, seconds: float | None = None) -> None:
+        """Stop after what was asked for by now, and wait for it."""
+        self._queue.put(None)
+        self._thread.join(seconds)
+
+    @property
+    def _search(self) -> Search:
+        if self.opened is None:
+            raise RuntimeError("no worker has declared the study yet")
+        return self.opened.search
+
+    def _run(self) -> None:
+        while (effect := self._queue.get()) is not None:
+            try:
+                _ACTIONS[type(effect)](self, effect)
+            except SweepError as error:
+                self._post(ev.Refused(error, getattr(effect, "worker", None)))
+            except Exception as error:
+                _log.exception("the coordinator failed")
+                self._post(ev.Crashed(error))
+
+    def _open(self, effect: ev.Open) -> None:
+        self.opened = self._open_study(effect.declaration, effect.snapshot)
+        self._post(self.opened.opened)
+
+    def _sample(self, effect: ev.Sample) -> None:
+        search, fresh = self._search, effect.number is None
+        try:
+            trial = search.ask() if effect.number is None else search.again(effect.number)
+        except BaseException:
+            self._post(ev.Sampled(None, exhausted=search.exhausted))
+            raise
+        self._trials[trial.number] = trial
+        own = effect.directory is not None and (Path(effect.directory) / CHECKPOINTS).is_dir()
+        seed, revives = search.seed(trial.number), search.revives(trial)
+        self._post(ev.Sampled(trial.number, seed, fresh, revives, own, search.exhausted))
+
+    def _propose(self, effect: ev.Propose) -> None:
+        trial = self._trials[effect.number]
+        try:
+            value = self._search.suggest(trial, effect.name, json_to_distribution(effect.distribution))
+        except UnfitValue as error:
+            self._post(ev.Answered(effect.worker, NoValue(str(error))))
+        else:
+            self._post(ev.Answered(effect.worker, Suggestion(value)))
+
+    def _name(self, effect: ev.Name) -> None:
+        search = self._search
+        frozen = search.frozen(self._trials[effect.number])
+        if effect.complete:
+            search.check_complete(frozen.params)
+        name = effect.name or search.name(frozen, effect.family, effect.architecture)
+        hopeless = search.hopeless(frozen)
+        self._post(ev.Named(effect.worker, effect.number, name, effect.family, dict(frozen.params), hopeless))
+
+    def _forget(self, effect: ev.Forget) -> None:
+        self._search.storage.forget(self._trials[effect.number]._trial_id)
+
+    def _enter(self, effect: ev.Enter) -> None:
+        trial = self._trials[effect.number]
+        self._search.report(trial, effect.step, effect.value)
+        if effect.judged:
+            self._search.note_rung(trial, effect.step, effect.value)
+
+    def _judge(self, effect: ev.Judgement) -> None:
+        search = self._search
+        verdict = search.pruning.verdict(search.frozen(self._trials[effect.number]), effect.step, effect.value)
+        self._post(ev.Judged(effect.worker, effect.number, verdict))
+
+    def _set_attribute(self, effect: ev.SetAttribute) -> None:
+        check_text("An attribute's key", effect.key)
+        trial, storage = self._trials[effect.number], self._search.storage
+        if effect.kind == "constraint":
+            trial.set_constraint(effect.key, effect.value)
+        elif effect.kind == "user":
+            storage.set_trial_user_attr(trial._trial_id, effect.key, effect.value)
+        else:
+            storage.set_trial_system_attr(trial._trial_id, effect.key, effect.value)
+        if effect.kind != "user":
+            self._post(ev.Constrained(effect.number, dict(storage.get_trial(trial._trial_id).constraints)))
+        self._post(ev.Answered(effect.worker, Done()))
+
+    def _tell(self, effect: ev.Tell) -> None:
+        search, trial = self._search, self._trials.pop(effect.number)
+        frozen = search.tell(trial, TrialState[effect.state], effect.values, hopeless=effect.hopeless)
+        ended = ev.Told(
+            number=frozen.number,
+            state=frozen.state.name,
+            values=frozen.values,
+            params=dict(frozen.params),
+            constraints=dict(frozen.constraints),
+            exhausted=search.exhausted,
+        )
+        self._post(ended)
+
+    def _requeue(self, effect: ev.Requeue) -> None:
+        self._search.storage.wait(self._trials.pop(effect.number)._trial_id)
+        self._post(ev.PutBack(effect.number))
+
+    def _teach(self, effect: ev.Teach) -> None:
+        self._search.teach(effect.number)
+
+    def _revive(self, effect: ev.Revive) -> None:
+        if self._search.revived(effect.number):
+            return
+        if not has_checkpoint(effect.directory):
+            self._post(ev.Revived(effect.number, "its checkpoint is gone"))
+            return
+        self._search.revive(effect.number)
+        self._post(ev.Revived(effect.number))
+
+    def _learn(self, effect: ev.Learn) -> None:
+        self._post(ev.Added(self._search.learn(effect.numbers)))
+
+
+_ACTIONS: dict[type, Callable[..., None]] = {
+    ev.Open: SamplingThread._open,
+    ev.Sample: SamplingThread._sample,
+    ev.Propose: SamplingThread._propose,
+    ev.Name: SamplingThread._name,
+    ev.Forget: SamplingThread._forget,
+    ev.Enter: SamplingThread._enter,
+    ev.Judgement: SamplingThread._judge,
+    ev.SetAttribute: SamplingThread._set_attribute,
+    ev.Tell: SamplingThread._tell,
+    ev.Requeue: SamplingThread._requeue,
+    ev.Teach: SamplingThread._teach,
+    ev.Revive: SamplingThread._revive,
+    ev.Learn: SamplingThread._learn,
+}

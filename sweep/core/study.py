@@ -1,0 +1,1022 @@
+"""A running study as a state machine: events come in, effects go out, and nothing else changes the study.
+
+    effects = study.apply(event, now)
+
+`apply` is a function of the state, the event and the time. It waits for nothing and starts nothing: whoever calls it
+carries out the effects and returns with further events (see `sweep.core.events`).
+"""
+
+import copy
+import math
+import os
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sweep.core import events as ev
+from sweep.core.crew import Crew, Worker
+from sweep.core.policy import FailurePolicy, ran_out, same_parameters
+from sweep.core.pruners import Judge, Verdict, sentence
+from sweep.core.trial import Ending, State, Trial, forget, requeue
+from sweep.declaration import Declaration
+from sweep.errors import StudyError, SweepError
+from sweep.finding import Finding
+from sweep.names import format_number
+from sweep.objective import Objective
+from sweep.options import Settings
+from sweep.rundir import run_directory
+from sweep.snapshot import Snapshot
+from sweep.store.records import FINISHED, RunRecord, Training
+from sweep.store.store import Command
+from sweep.wire import messages as wire
+from sweep.words import counted, listed
+
+STEPS = 2**31
+"""One more than the largest step, since the database has 32 bits for it."""
+
+LEAVE_SECONDS = 10.0
+"""For workers to end by themselves when the study has ended."""
+
+BEAT_SECONDS = 1.0
+UNANSWERED_SECONDS = 60.0  # how long to wait for the connection of a worker that has exited
+
+ENDED_ELSEWHERE = "ended by another process in Optuna's tables"
+
+
+class StudyMachine:
+    """One study with its workers and trials.
+
+    Args:
+        settings: the start options.
+        wall: what to add to the monotonic clock's seconds to get Unix seconds.
+        preview: name trials, but train and keep nothing.
+
+    Attributes:
+        runs: every run by its number.
+        error: what ends the study, if it cannot go on; `crash` if that is a fault of ours.
+        stopped: why no new trial begins, if so.
+        kept: whether anything of this start is in the database.
+    """
+
+    def __init__(self, settings: Settings, *, wall: float = 0.0, preview: bool = False) -> None:
+        self.settings = settings
+        self.preview = preview
+        self._declaration: Declaration | None = None
+        self.runs: dict[int, RunRecord] = {}
+        self.error: SweepError | None = None
+        self.crash: BaseException | None = None
+        self.stopped: str | None = None
+        self.kept = False
+        self.budget = 0
+        self.exhausted = False
+        self.crew = Crew()
+        self.trials: dict[int, Trial] = {}
+        """Those that have not ended, by number."""
+        self._wall = wall
+        self._now = 0.0
+        self._effects: list[ev.Effect] = []
+        self._policy = FailurePolicy(settings.retries)
+        self._judge: Judge | None = None
+        self._objective = Objective("value")
+        self._snapshot: Snapshot | None = None
+        self._logdir = ""
+        self._marked = 0
+        # Opening.
+        self._opening: str | None = None  # the hash of the file that the study is opened with
+        self._greeted: list[tuple[str, wire.Hello]] = []  # workers that wait until the study is open
+        self._most: int | None = None
+        # Which trials begin.
+        self._again: deque[int] = deque()
+        self._idle: dict[str, None] = {}  # workers that wait for a trial, in the order in which they asked
+        self._sampling = False
+        self._busy = 0  # trials that are with a worker
+        self._begun = 0
+        self._deadline = math.inf
+        self._requeues = False  # running trials end at their next epoch, to be run again
+        self._trained = False  # whether a trial of ours has trained
+        # What is on its way to the database.
+        self._in_store = False
+        self._changed: set[int] = set()
+        self._changes = ev.Changes()
+        self._write_due = False
+        self._unacknowledged: list[ev.Reply] = []  # until the next write
+        self._acknowledged: list[ev.Reply] | None = None  # by the write that is under way
+        self._looking = False
+        self._beaten = -math.inf
+        self._removed: set[int] = set()  # runs whose weights are gone
+        # The end.
+        self._signals = 0
+        self._end_by = math.inf  # for running trials, where the study is refused
+        self._leave_by = math.inf  # for workers, when the study has ended
+        self._killed = False  # workers that had not left in time
+        self._over = False
+        self._finished = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the study is open."""
+        return self._declaration is not None
+
+    @property
+    def declaration(self) -> Declaration:
+        """The study; only when it is open."""
+        if self._declaration is None:
+            raise RuntimeError("no worker has declared the study yet")
+        return self._declaration
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing runs and nothing will."""
+        return self._over
+
+    @property
+    def left(self) -> int:
+        """How many new trials may still begin."""
+        return 0 if self.exhausted else self.budget - self._begun
+
+    @property
+    def live(self) -> dict[int, Trial]:
+        """The trials that are with a worker, by number; also those whose end is being entered."""
+        return {number: trial for number, trial in self.trials.items() if trial.worker is not None}
+
+    def apply(self, event: ev.Event, now: float) -> list[ev.Effect]:
+        """Change the study as an event demands.
+
+        Args:
+            event: what has happened.
+            now: seconds of the monotonic clock.
+
+        Returns:
+            what is to be done now, in this order.
+        """
+        self._now = max(self._now, now)
+        self._effects = []
+        try:
+            _HANDLERS[type(event)](self, event)
+        except SweepError as error:
+            self._refused(ev.Refused(error, getattr(event, "worker", None)))
+        self._proceed()
+        for effect in self._effects:
+            if isinstance(effect, ev.Reply):
+                self._has_answered(effect.worker)
+        return self._effects
+
+    def _has_answered(self, name: str) -> None:
+        worker = self.crew.workers.get(name)
+        if worker is not None:
+            worker.owed = False
+            trial = self.trials.get(worker.trial)
+            if trial is not None and trial.worker == name:
+                trial.heard = self._now  # its silence begins now
+
+    def _do(self, effect: ev.Effect) -> None:
+        self._effects.append(effect)
+
+    def _show(self, method: str, *arguments: Any) -> None:
+        self._do(ev.Show(method, arguments))
+
+    # Workers: how they come and go.
+
+    def _said(self, event: ev.Said) -> None:
+        worker = self.crew.join(event.worker)
+        worker.connected = worker.owed = True
+        if not worker.heard:
+            worker.heard = True
+            self._policy.heard()
+        _MESSAGES[type(event.message)](self, event.worker, event.message)
+
+    def _hung_up(self, event: ev.HungUp) -> None:
+        worker = self.crew.workers.get(event.worker)
+        if worker is not None:
+            worker.connected = False
+            self._idle.pop(event.worker, None)
+            if worker.slot is None:  # no executor will say how it ended
+                worker.exit = worker.exit or ev.Exited(worker.name, "interrupted", killed=True)
+            if worker.exit is not None:
+                self._gone(worker)
+
+    def _exited(self, event: ev.Exited) -> None:
+        worker = self.crew.workers.get(event.worker)
+        if worker is None:
+            return
+        worker.exit, worker.exited = event, self._now
+        if not worker.connected:  # else it may have sent something that is not answered yet
+            self._gone(worker)
+
+    def _gone(self, worker: Worker) -> None:
+        """A worker is gone for good."""
+        exit = worker.exit or ev.Exited(worker.name, "lost", killed=True)
+        successor = self.crew.successor(worker.name)
+        self._idle.pop(worker.name, None)
+        slot = self.crew.remove(worker.name)
+        trial = self.trials.get(worker.trial)
+        if trial is not None and trial.worker == worker.name and trial.is_live:
+            self._lose(trial, exit)
+        if not (worker.heard or worker.killed) and self.error is None and not self._over:
+            problem = self._policy.unheard(exit, loaded=self.is_open)
+            if problem is not None:
+                self._refuse(problem)
+        if slot is not None and self.error is None and self.stopped is None and not self._over:
+            launch = self.crew.fill(slot)
+            if launch is not None:
+                self._do(launch)
+        if successor is not None and successor.asks:
+            self._idle[successor.name] = None
+
+    def _lose(self, trial: Trial, exit: ev.Exited) -> None:
+        """A trial's worker is gone."""
+        if self.error is not None:  # all of them end
+            self._requeue(trial, None)
+            return
+        again, reason = self._policy.lost(trial.run.number, exit, stopping=self.stopped is not None)
+        if again:
+            self._requeue(trial, reason)
+        else:
+            self._end(trial, "FAIL", None, Ending(reason, abandoned=True))
+
+    def _room(self, event: ev.Room) -> None:
+        if self._most is None or self.settings.workers is None:
+            self._most = event.most
+            self._resize(max(self.crew.wanted, self._wanted()))
+
+    def _wanted(self) -> int:
+        """How many workers the study wants and can use."""
+        most = self.settings.workers or self._most or 1
+        if not self.is_open:
+            return most
+        return min(self.declaration.workers or most, max(0, self.budget - self._begun) + len(self._again))
+
+    def _resize(self, wanted: int) -> None:
+        if self._over:
+            return
+        launched, surplus = self.crew.resize(wanted)
+        for name in surplus:
+            self._kill(name)
+        self._effects += launched
+
+    # Opening.
+
+    def _hello(self, worker: str, hello: wire.Hello) -> None:
+        if self.error is not None:
+            self._do(ev.Reply(worker, wire.Rejected(self.error.as_dict())))
+        elif self.is_open:
+            self._welcome(worker, hello)
+        else:
+            self._greeted.append((worker, hello))
+            if self._opening is None:
+                self._opening = hello.declaration.get("hash") or ""
+                snapshot = Snapshot.from_text(hello.snapshot) if hello.snapshot is not None else None
+                self._do(ev.Open(Declaration.from_dict(hello.declaration), snapshot))
+
+    def _welcome(self, worker: str, hello: wire.Hello) -> None:
+        if (hello.declaration.get("hash") or "") != self._opening:
+            raise StudyError("The study file changed while its study was running.", "Start the study again.")
+        log = Path(self._logdir, self.declaration.name, "workers", f"worker-{worker}.log")
+        self._do(ev.Reply(worker, wire.Welcome(os.devnull if self.preview else str(log), self.preview)))
+
+    def _opened(self, event: ev.Opened) -> None:
+        declaration = self._declaration = event.declaration
+        self._objective = declaration.objectives[0]
+        self.runs = {run.number: run for run in event.runs}
+        self._in_store = event.kept
+        self._changed.update(event.changed)
+        self.budget, self._begun, self.exhausted = declaration.trials, event.begun, event.exhausted
+        self._marked, self._judge, self._logdir = event.marked, event.judge, event.logdir
+        self._snapshot = event.snapshot
+        self._keep_snapshot()
+        ours = [run for run in self.runs.values() if not run.added]
+        self._trained = any(run.has_trained for run in ours)
+        for number in event.again:
+            trial = self.trials[number] = Trial(self.runs.setdefault(number, RunRecord(number, state="WAITING")))
+            trial.move(State.QUEUED)
+            self._again.append(number)
+        if declaration.timeout is not None:
+            self._deadline = self._now + declaration.timeout
+        if event.added:
+            self._do(ev.Learn(tuple(event.added)))
+        self._show("opened", event.opening)
+        if event.snapshot is not None and event.snapshot.warning is not None:
+            self._show("message", event.snapshot.warning)
+        if self._most is not None:
+            self._resize(self._wanted())
+        greeted, self._greeted = self._greeted, []
+        for worker, hello in greeted:
+            try:
+                self._welcome(worker, hello)
+            except StudyError as error:
+                self._refused(ev.Refused(error, worker))
+
+    # Which trials begin.
+
+    def _ask(self, name: str, ask: wire.Ask) -> None:
+        worker = self.crew.workers[name]
+        worker.asks = True
+        left = self.trials.get(worker.trial)
+        if left is not None and left.worker == name and left.is_live:
+            self._requeue(left, "its worker asked for another trial")
+        successor = self.crew.successor(name)
+        if successor is not None and successor.asks:  # it is relieved
+            self._answer_ask(name, wire.NoMore())
+            return
+        if successor is None and ask.outgrown and self.stopped is None and self.left > 0:
+            launch = self.crew.relieve(name)
+            if launch is not None:
+                self._do(launch)
+        if self.crew.relieved_by(name) is None:  # else it begins when that one has left
+            self._idle[name] = None
+
+    def _assign(self) -> None:
+        """Give trials to idle workers."""
+        if not self.is_open or not self._idle:
+            return
+        if self._now >= self._deadline and (self._again or self.left > 0):
+            self.stopped = self.stopped or f"its timeout of {self.declaration.timeout:g} s is over"
+        if self._nothing_begins():
+            for worker in list(self._idle):
+                self._answer_ask(worker, wire.NoMore())
+        elif not self._sampling and self.stopped is None and (self._again or self.left > 0):
+            number = self._again.popleft() if self._again else None
+            directory = None
+            if number is not None:
+                self.trials[number].move(State.SAMPLING)
+                directory = self.trials[number].run.directory
+            self._sampling = True
+            self._do(ev.Sample(number, directory))
+
+    def _answer_ask(self, worker: str, answer: wire.Answer) -> None:
+        self._idle.pop(worker, None)
+        self.crew.workers[worker].asks = False
+        self._do(ev.Reply(worker, answer))
+
+    def _nothing_begins(self) -> bool:
+        """Whether a worker that asks now is not needed any more."""
+        if self.stopped is not None:
+            return True
+        # A running trial may come back into the queue, so idle workers wait until the last one has ended.
+        return not self.trials and not self._sampling and self.left <= 0
+
+    def _sampled(self, event: ev.Sampled) -> None:
+        self._sampling = False
+        self.exhausted = event.exhausted
+        number = event.number
+        if number is None:
+            return
+        if event.fresh:
+            self._begun += 1
+        trial = self.trials.get(number)
+        if trial is None:
+            trial = self.trials[number] = Trial(self.runs.setdefault(number, RunRecord(number)))
+        worker = next(iter(self._idle), None)
+        if worker is None or self.stopped is not None:
+            trial.run.state = "WAITING"
+            trial.move(State.ENDING)
+            self._changed.add(number)
+            self._do(ev.Requeue(number))
+            return
+        self._begin(trial, worker, event)
+
+    def _begin(self, trial: Trial, worker: str, event: ev.Sampled) -> None:
+        declaration, run = self.declaration, trial.run
+        trial.move(State.BUILDING)
+        self._busy += 1
+        self.crew.workers[worker].trial = run.number
+        trial.worker, trial.began, trial.heard = worker, self._now, self._now
+        trial.earlier, trial.revives, trial.values = run.duration or 0.0, event.revives, {}
+        trial.shielded = trial.revives is not None  # it would be pruned at once, as the other was
+        run.state, run.worker, run.seed = "RUNNING", worker, event.seed
+        run.started, run.duration, run.reason, run.verdict = run.started or self._wall + self._now, None, None, None
+        run.constraints, run.revives = {}, event.revives
+        run.snapshot = self._snapshot.hash if self._snapshot is not None else None
+        self._changed.add(run.number)
+        directory = run.directory
+        if event.revives is not None and not event.has_checkpoints:
+            directory = self.runs[event.revives].directory
+        assignment = wire.Assignment(
+            number=run.number,
+            seed=event.seed,
+            attempt=run.attempt,
+            directory=directory,
+            keep=self.settings.keep != "none",
+            broken=declaration.broken,
+            epochs=declaration.epochs,
+            force_epochs=declaration.force_epochs,
+            objective=declaration.objective,
+            direction=declaration.direction,
+            result=declaration.value,
+            judged=self._marked,
+        )
+        self._answer_ask(worker, assignment)
+
+    # What a worker says of its trial.
+
+    def _mine(self, worker: str, number: int) -> Trial | None:
+        """A worker's trial; None, and the worker is told so, if the worker has it no longer."""
+        trial = self.trials.get(number)
+        if trial is None or trial.worker != worker or not trial.is_live or self.crash is not None:
+            self._fence(worker, number)
+            return None
+        trial.heard = self._now
+        return trial
+
+    def _fence(self, worker: str, number: int) -> None:
+        self._do(ev.Reply(worker, wire.Fenced(f"trial {number} is no longer with worker {worker}")))
+
+    def _suggest(self, worker: str, message: wire.Suggest) -> None:
+        trial = self._mine(worker, message.number)
+        if trial is None:
+            return
+        if trial.state is not State.BUILDING:
+            raise StudyError(
+                f"Parameter {message.name!r} was suggested after sweep.fit began, too late for the run's name.",
+                "Suggest every parameter before sweep.fit.",
+            )
+        self._do(ev.Propose(worker, message.number, message.name, message.distribution))
+
+    def _start(self, worker: str, message: wire.Begin) -> None:
+        trial = self._mine(worker, message.number)
+        if trial is None:
+            return
+        run = trial.run
+        if run.attempt:
+            self._forget(trial)
+        run.architecture, run.epochs = message.architecture, message.epochs
+        family = message.family or self.declaration.name
+        self._do(ev.Name(worker, run.number, family, message.architecture, run.name, not message.failed))
+
+    def _named(self, event: ev.Named) -> None:
+        trial = self.trials.get(event.number)
+        if trial is None or trial.worker != event.worker or not trial.is_live:
+            self._fence(event.worker, event.number)  # it has ended, or its worker has
+            return
+        run = trial.run
+        directory = run_directory(Path(self._logdir), self.declaration.name, event.name)
+        run.name, run.directory, run.family, run.params = event.name, str(directory), event.family, dict(event.params)
+        if trial.state is State.BUILDING:  # else it starts over, under its name
+            trial.move(State.TRAINING)
+        self._changed.add(run.number)
+        self._show("started", copy.copy(run))
+        stop = same_parameters(self.runs[event.hopeless]) if event.hopeless is not None else None
+        started = wire.Started(event.name, str(directory), run.started or 0.0, self._text(run), stop)
+        self._acknowledge(ev.Reply(event.worker, started))
+
+    def _text(self, run: RunRecord) -> dict[str, Any]:
+        """What TensorBoard shows about a run beside its parameters."""
+        known = ("hash", "commit")
+        about = {name: getattr(self.declaration, name) for name in known if getattr(self.declaration, name)}
+        return {"study": self.declaration.name, "seed": run.seed, "attempt": run.attempt, **about}
+
+    def _begin_training(self, worker: str, message: wire.BeginTraining) -> None:
+        """A training begins. Where pruners have seen an earlier one until now, its values are forgotten."""
+        trial = self._mine(worker, message.number)
+        if trial is None:
+            return
+        run, begun = trial.run, Training.from_dict(message.training)
+        if begun.marked:
+            self._marked = max(self._marked, begun.number)
+        known = {other.number: other for other in run.trainings}
+        if begun.judged and any(other.judged and other.number != begun.number for other in known.values()):
+            known = {number: replace(other, judged=False) for number, other in known.items()}
+            trial.values = {}
+            self._do(ev.Forget(run.number))
+            run.last = run.best = run.best_epoch = None
+        known[begun.number] = begun
+        run.epochs = None if begun.planned is None else begun.first + begun.planned
+        run.trainings = [known[place] for place in sorted(known)]
+        self._changed.add(run.number)
+        self._do(ev.Reply(worker, wire.Done()))
+
+    def _resume(self, worker: str, message: wire.Resume) -> None:
+        """A run continues from a checkpoint: these epochs had their verdicts when they were trained."""
+        trial = self._mine(worker, message.number)
+        if trial is None:
+            return
+        for epoch, metrics in enumerate(message.log, start=message.epoch):
+            training = self._record(trial, epoch, metrics)
+            value = metrics.get(training.monitor or "")
+            if training.judged and value is not None and len(self.declaration.objective) == 1:
+                trial.values[epoch - training.first] = value
+                self._do(ev.Enter(message.number, epoch - training.first, value, judged=True))
+        self._do(ev.Reply(worker, wire.Done()))
+
+    def _epoch(self, worker: str, message: wire.Epoch) -> None:
+        trial = self._mine(worker, message.number)
+        if trial is None:
+            return
+        declaration, metrics = self.declaration, message.metrics
+        training = self._record(trial, message.epoch, metrics, message.findings)
+        several = len(declaration.objective) > 1
+        watched = ["loss", "val_loss"] if declaration.broken == "prune" else []
+        watched += declaration.objective if several else [training.monitor or ""]
+        finite = all(math.isfinite(metrics[name]) for name in watched if name in metrics)
+        value = metrics.get(training.monitor or "")
+        if several or not training.judged or value is None:
+            why = message.broken if finite else _broken(None, message.epoch)
+            self._advise(trial, why, broken=not finite)
+            return
+        step = message.epoch - training.first
+        trial.values[step] = value
+        self._do(ev.Enter(message.number, step, value))
+        if message.broken is not None and finite:
+            self._advise(trial, message.broken)
+        else:
+            self._consider(trial, step, value, finite=finite)
+
+    def _report(self, worker: str, message: wire.Report) -> None:
+        """A value of plain Optuna. As in Optuna, a step that was reported before keeps its value."""
+        trial = self._mine(worker, message.number)
+        if trial is None:
+            return
+        step, value, run = message.step, message.value, trial.run
+        if not 0 <= step < STEPS:
+            raise StudyError(f"A step must be a whole number from 0 to {STEPS - 1}, not {step!r}.")
+        if step not in trial.values:
+            trial.values[step] = value
+            metrics = {self._objective.name: value}
+            if not run.trainings:  # beside sweep.fit, whose epochs have the metrics, it is a value for pruners alone
+                self._changes.metrics.append((run.number, step, self._objective.name, value))
+                run.epoch = max(run.epoch, step + 1)
+            self._see(run, step, value)
+            self._changed.add(run.number)
+            self._show("epoch", copy.copy(run), metrics)
+            self._do(ev.Enter(run.number, step, value))
+        self._do(ev.Reply(worker, wire.Done()))
+
+    def _should_prune(self, worker: str, message: wire.ShouldPrune) -> None:
+        trial = self._mine(worker, message.number)
+        if trial is None:
+            return
+        if not trial.values:
+            self._advise(trial, None)
+        else:
+            step = max(trial.values)
+            self._consider(trial, step, trial.values[step])
+
+    def _attribute(self, worker: str, message: wire.Attribute) -> None:
+        if self._mine(worker, message.number) is not None:
+            self._do(ev.SetAttribute(worker, message.number, message.kind, message.key, message.value))
+
+    def _constrained(self, event: ev.Constrained) -> None:
+        if event.number in self.trials:
+            self.runs[event.number].constraints = dict(event.constraints)
+            self._changed.add(event.number)
+
+    def _answered(self, event: ev.Answered) -> None:
+        self._do(ev.Reply(event.worker, event.answer))
+
+    def _imported(self, worker: str, message: wire.Imported) -> None:
+        """A trial has imported more files from beside the study file: its snapshot has them, and later ones."""
+        trial = self._mine(worker, message.number)
+        if trial is None:
+            return
+        before = self._snapshot
+        if before is not None:
+            self._snapshot = before.with_more(message.files)
+            self._keep_snapshot()
+            trial.run.snapshot = self._snapshot.hash
+            self._changed.add(message.number)
+            if self._snapshot.warning is not None and before.warning is None:
+                self._show("message", self._snapshot.warning)
+        self._do(ev.Reply(worker, wire.Done()))
+
+    def _keep_snapshot(self) -> None:
+        if self._snapshot is not None:
+            self._changes.snapshots.append(self._snapshot)
+
+    def _record(self, trial: Trial, epoch: int, metrics: Any, findings: list[dict[str, Any]] | None = None) -> Training:
+        """Enter an epoch; the training it belongs to. Without findings, the run keeps those it has."""
+        run = trial.run
+        training = replace(run.trainings[-1], epochs=epoch + 1 - run.trainings[-1].first)
+        run.trainings = [*run.trainings[:-1], training]
+        run.epoch = max(run.epoch, epoch + 1)
+        if findings is not None:
+            run.findings = [Finding.from_dict(found) for found in findings]
+        value = metrics.get(training.monitor or "") if training.judged else None
+        if value is not None:
+            self._see(run, epoch, value)
+        self._trained = True
+        self._changes.metrics += [(run.number, epoch, name, number) for name, number in metrics.items()]
+        self._changed.add(run.number)
+        self._show("epoch", copy.copy(run), metrics)
+        return training
+
+    def _see(self, run: RunRecord, epoch: int, value: float) -> None:
+        """A run has a value that pruners see."""
+        self._trained = True
+        run.last = value
+        if math.isfinite(value) and self._objective.better(value, run.best):
+            run.best, run.best_epoch = value, epoch
+
+    def _forget(self, trial: Trial) -> None:
+        """Forget what an earlier attempt has reported; `Resume` brings back the epochs of its checkpoint."""
+        number = trial.run.number
+        forget(trial.run)
+        trial.values = {}
+        self._changes.metrics = [row for row in self._changes.metrics if row[0] != number]
+        self._changes.restarted.add(number)
+        self._changed.add(number)
+        self._do(ev.Forget(number))
+
+    # Verdicts.
+
+    def _consider(self, trial: Trial, step: int, value: float, *, finite: bool = True) -> None:
+        """Have a trial judged that has reported a value. NaN and infinite ones stop it whatever the pruner."""
+        if not (finite and math.isfinite(value)):
+            name = self._objective.name
+            self._advise(trial, _broken(None if math.isfinite(value) else name, step, value), broken=True)
+            return
+        last = max(trial.values)  # pruners look at the last step, also where steps arrive out of order
+        if not math.isfinite(trial.values[last]):
+            self._advise(trial, _broken(self._objective.name, last, trial.values[last]))
+        elif self._judge is None:
+            self._do(ev.Judgement(trial.worker or "", trial.run.number, step, value))
+        else:
+            self._advise(trial, self._judge.verdict(trial.run.number, trial.values))
+
+    def _judged(self, event: ev.Judged) -> None:
+        trial = self.trials.get(event.number)
+        if trial is not None and trial.worker == event.worker and trial.is_live:
+            self._advise(trial, event.verdict)
+        else:
+            self._fence(event.worker, event.number)
+
+    def _advise(self, trial: Trial, why: Verdict | str | None, *, broken: bool = False) -> None:
+        """Tell a trial's worker whether it continues; `why` says why it should not.
+
+        Args:
+            broken: it cannot continue, even if a person protects it.
+        """
+        trial.verdict = None
+        if trial.condemned is not None:
+            advice = wire.Advice("prune", trial.condemned)
+        elif why is not None and (broken or not trial.shielded):
+            trial.verdict = why if isinstance(why, Verdict) else None
+            advice = wire.Advice("prune", sentence(why) if isinstance(why, Verdict) else why)
+        elif self._requeues:
+            advice = wire.Advice("requeue", self.stopped or "")
+        else:
+            advice = wire.Advice("go")
+        self._do(ev.Reply(trial.worker or "", advice))
+
+    # How trials end.
+
+    def _end_said(self, worker: str, message: wire.End) -> None:
+        trial = self._mine(worker, message.number)
+        if trial is None:
+            return
+        trial.run.trainings = [Training.from_dict(item) for item in message.trainings]
+        reason = message.reason
+        if message.state == "WAITING":
+            self._requeue(trial, reason, by=worker)
+            return
+        if message.state == "FAIL":
+            reason = reason or "it failed"
+            if self.stopped is None and self._policy.tries_again(message.number, reason):
+                self._requeue(trial, f"tried again: {reason}", by=worker)
+                return
+        verdict = trial.verdict if message.state == "PRUNED" else None
+        self._end(trial, message.state, message.values, Ending(reason, message.traceback, verdict, worker))
+
+    def _end(self, trial: Trial, state: str, values: list[float] | None, end: Ending) -> None:
+        """Have a trial's end entered in Optuna's study."""
+        state, reason = self._policy.settle(state, values, end.reason, len(self.declaration.objective))
+        trial.end = replace(end, reason=reason)
+        trial.move(State.ENDING)
+        self._do(ev.Tell(trial.run.number, state, values, ran_out(reason)))
+
+    def _told(self, event: ev.Told) -> None:
+        trial = self.trials.pop(event.number)
+        self._busy -= 1
+        self.exhausted = event.exhausted
+        trial.move(State[event.state])
+        end, run = trial.end or Ending(None), trial.run
+        run.state, run.traceback, run.duration = event.state, end.traceback, trial.seconds(self._now)
+        run.verdict, run.reason = end.verdict, end.reason if end.verdict is None else None
+        run.params, run.constraints = dict(event.params), dict(event.constraints)
+        run.values = list(event.values) if event.state == "COMPLETE" and event.values else None
+        if run.epoch == 0:
+            run.last = run.value
+        if run.best is None and run.value is not None and math.isfinite(run.value):
+            run.best = run.value
+        self._changed.add(run.number)
+        self._trained = self._trained or run.has_trained
+        if self._judge is not None and event.state == "COMPLETE":
+            self._judge.completed({run.number: trial.values})
+        blamed = self._policy.failed_for_parameters(run, trained=self._trained)
+        self._effects += map(ev.Teach, blamed)
+        repeated = None if run.number in blamed else self._policy.repeated(run)
+        if repeated is not None:
+            self._refuse(repeated)
+        self._settled(run, end.by)
+        if end.abandoned:
+            self._do(ev.EndFiles(copy.copy(run)))
+        self._keep_best()
+
+    def _requeue(self, trial: Trial, reason: str | None, by: str | None = None) -> None:
+        """Put a trial back into the queue; it will be run again under its name, from its checkpoint."""
+        trial.end = Ending(reason, by=by)
+        trial.move(State.ENDING)
+        self._do(ev.Requeue(trial.run.number))
+
+    def _requeued(self, event: ev.PutBack) -> None:
+        trial = self.trials[event.number]
+        trial.move(State.QUEUED)
+        if trial.end is None:  # no worker has had it
+            self._again.appendleft(event.number)
+            return
+        end, trial.end = trial.end, None
+        requeue(trial.run, end.reason, trial.seconds(self._now))
+        self._busy -= 1
+        trial.worker, trial.condemned, trial.verdict = None, None, None
+        self._again.append(event.number)
+        self._changed.add(event.number)
+        self._settled(trial.run, end.by)
+
+    def _settled(self, run: RunRecord, by: str | None) -> None:
+        """A trial's end, or its return to the queue, is decided: it is answered when it is on the disk."""
+        ended = wire.Ended(run.state, run.why, run.duration)
+        self._acknowledge(ev.Reply(by, ended) if by is not None else None)
+        self._show("ended", copy.copy(run))
+
+    def _keep_best(self) -> None:
+        """Remove the weights of runs that are not among the best any more."""
+        number = self.settings.kept_best
+        if number is None:
+            return
+        spared = {run.number for run in self._objective.rank(self.runs.values())[:number]} | self._removed
+        ended = [run for run in self.runs.values() if run.state in FINISHED and run.directory is not None]
+        surplus = [copy.copy(run) for run in ended if run.number not in spared]
+        # A pruned run that can still be continued keeps them, which the file system alone knows.
+        self._removed |= {run.number for run in surplus if run.state != "PRUNED"}
+        if surplus:
+            self._do(ev.RemoveWeights(surplus))
+
+    # What other programs and people do.
+
+    def _looked(self, event: ev.Looked) -> None:
+        self._looking = False
+        if event.added:
+            self._do(ev.Learn(tuple(event.added)))
+        for command in event.commands:
+            self._obey(command)
+        for number, (state, values) in event.ended.items():
+            trial = self.trials.get(number)
+            if trial is not None and trial.is_live:
+                self._end(trial, state, values, Ending(ENDED_ELSEWHERE, abandoned=True))
+
+    def _added(self, event: ev.Added) -> None:
+        """Trials of other programs have ended: they have runs of ours, and rivals are compared with them."""
+        news = []
+        for run, values in event.runs:
+            before = self.runs.get(run.number)
+            if before is None or not before.added:
+                news.append(run.name or format_number(run.number))
+                self.runs[run.number] = run
+                self._changed.add(run.number)
+                if self.is_open:
+                    self._changes.add(run, values, self.declaration.objective)
+            if self._judge is not None and run.state == "COMPLETE":
+                self._judge.completed({run.number: values})
+        if news:
+            self._show("message", f"{counted(len(news), 'trial')} added through Optuna: {listed(news)}")
+
+    def _obey(self, command: Command) -> None:
+        """Do what a person wants; a command about a run that has ended meanwhile does nothing."""
+        if command.verb == "stop":
+            self._show("message", f"stopping after the running epochs: {command.reason}")
+            self._stop(command.reason, requeue=True)
+        elif command.number is None:
+            return
+        elif command.verb == "revive":
+            run = self.runs.get(command.number)
+            if run is not None and run.state == "PRUNED":
+                self._do(ev.Revive(run.number, run.directory))
+        else:
+            trial = self.trials.get(command.number)
+            if trial is not None and trial.worker is not None and command.verb == "prune":
+                trial.condemned = command.reason
+            elif trial is not None and trial.worker is not None and command.verb in ("protect", "keep"):
+                trial.shielded = True
+
+    def _revived(self, event: ev.Revived) -> None:
+        run = self.runs[event.number]
+        if event.problem is not None:
+            self._show("message", f"{run.name} is not revived: {event.problem}")
+            return
+        self.budget += 1
+        self._declaration = self.declaration.replaced(trials=self.budget)
+        self._show("message", f"{run.name} will continue in a new trial")
+
+    def _troubled(self, event: ev.Troubled) -> None:
+        self._show("message", event.text)
+
+    # The database.
+
+    def _acknowledge(self, reply: ev.Reply | None) -> None:
+        """Have everything written, and answer a worker when it is on the disk."""
+        refused = self.error is not None and not self.kept  # of such a study nothing is kept
+        if self.preview or refused:
+            if reply is not None:
+                self._do(reply)
+            return
+        self.kept = self._write_due = True
+        if reply is not None:
+            self._unacknowledged.append(reply)
+
+    def _write(self) -> None:
+        """Write what has changed, if nothing is being written."""
+        if self._acknowledged is not None or not self.kept:
+            return
+        self._acknowledged, self._unacknowledged = self._unacknowledged, []
+        self._in_store, self._write_due = True, False
+        self._do(ev.Write(self._take_changes()))
+
+    def _take_changes(self) -> ev.Changes:
+        changes, self._changes = self._changes, ev.Changes()
+        changes.runs = [copy.copy(self.runs[number]) for number in sorted(self._changed)]
+        changes.declaration = self._declaration
+        self._changed.clear()
+        return changes
+
+    def _written(self, _event: ev.Written) -> None:
+        self._effects += self._acknowledged or ()
+        self._acknowledged = None
+
+    def _tick(self, _event: ev.Tick) -> None:
+        if self._changed or self._changes:
+            self._write()
+        if self._in_store and not self._looking and not self._over:
+            beat = self._now - self._beaten >= BEAT_SECONDS
+            if beat:
+                self._beaten = self._now
+            self._looking = True
+            running = [number for number, trial in self.trials.items() if trial.is_live] if beat else []
+            self._do(ev.ReadNews(frozenset(running), beat))
+        self._end_silent()
+        for worker in list(self.crew.workers.values()):
+            if worker.exit is not None and self._now - worker.exited > UNANSWERED_SECONDS:
+                self._gone(worker)
+        if self._now >= self._end_by:
+            self._end_by = math.inf
+            for trial in self.trials.values():
+                self._kill(trial.worker)
+        if self._now >= self._leave_by:
+            self._leave_by = self._now + LEAVE_SECONDS
+            if self._killed:  # an executor that cannot even end its workers is not waited for
+                for worker in list(self.crew.workers.values()):
+                    self._exited(ev.Exited(worker.name, "lost", killed=True))
+                    self.crew.remove(worker.name)
+            self._kill_all()
+            self._killed = True
+
+    def _end_silent(self) -> None:
+        """End the trials whose workers have said nothing for as long as the study allows, and these workers."""
+        allowed = self.settings.trial_timeout
+        if allowed is None:
+            return
+        for trial in list(self.trials.values()):
+            worker = self.crew.workers.get(trial.worker or "")
+            waits = worker is not None and worker.owed  # for us, so that it cannot speak
+            if trial.is_live and not waits and self._now - trial.heard > allowed:
+                reason = f"its worker reported nothing for {allowed:g} s, its --trial-timeout"
+                self._kill(trial.worker)
+                self._end(trial, "FAIL", None, Ending(reason, abandoned=True))
+
+    # How the study ends.
+
+    def _signal(self, event: ev.Signal) -> None:
+        self._signals += 1
+        if self._signals == 1 and not self._over:
+            self._show("message", "stopping after the running epochs; Ctrl-C again stops at once")
+            self._stop(event.name, requeue=True)
+        else:
+            self._kill_all()
+
+    def _kill(self, name: str | None) -> None:
+        """Kill a worker, unless it is the process of the study itself."""
+        worker = self.crew.workers.get(name or "")
+        if worker is not None and worker.slot is not None:
+            worker.killed = True
+            self._do(ev.Kill(worker.name))
+
+    def _kill_all(self) -> None:
+        for name in list(self.crew.workers):
+            self._kill(name)
+
+    def _stop(self, why: str, *, requeue: bool) -> None:
+        """Begin no new trial; `requeue`: end the running ones at their next epoch, to be run again."""
+        self.stopped = self.stopped or why
+        self._requeues = self._requeues or requeue
+        for worker in self.crew.workers.values():
+            if worker.asks:
+                self._idle[worker.name] = None  # also one that waits for the worker that it relieves
+
+    def _refuse(self, error: SweepError) -> None:
+        """The study cannot be, or go on: it ends with this error, and nothing that runs is lost."""
+        if self.error is None:
+            self.error = error
+            self._end_by = self._now + LEAVE_SECONDS
+        self._stop("refused", requeue=True)
+
+    def _refused(self, event: ev.Refused) -> None:
+        self._refuse(event.error)
+        rejected = wire.Rejected(event.error.as_dict())
+        waiting = {worker for worker, _ in self._greeted}
+        if event.worker is not None:
+            waiting.add(event.worker)
+        if event.unwritten and self._acknowledged is not None:
+            waiting |= {reply.worker for reply in self._acknowledged}
+            self._acknowledged = []
+        self._greeted = []
+        self._effects += [ev.Reply(worker, rejected) for worker in sorted(waiting)]
+
+    def _refuse_said(self, worker: str, message: wire.Refuse) -> None:
+        self._refuse(SweepError.from_dict(message.error))
+        self._do(ev.Reply(worker, wire.Done()))
+
+    def _crashed(self, event: ev.Crashed) -> None:
+        self.crash = self.crash or event.error
+        self._refuse(SweepError(f"The coordinator failed: {type(event.error).__name__}: {event.error}"))
+        self._greeted = []
+        fenced = wire.Fenced("the coordinator failed")
+        self._effects += [ev.Reply(worker.name, fenced) for worker in self.crew.workers.values() if worker.owed]
+
+    def _proceed(self) -> None:
+        """Do what is due after any event."""
+        self._assign()
+        if self._write_due:
+            self._write()
+        if not self._over and self._has_ended():
+            self._over = True
+            self._leave_by = self._now + LEAVE_SECONDS
+            for name in [worker.name for worker in self.crew.workers.values() if not worker.heard]:
+                self._kill(name)
+        if self._finished:
+            return
+        writing = self._acknowledged is not None or self._write_due
+        if self._over and self.crew.is_empty and (not writing or self.crash is not None):
+            self._finished = True
+            changes = self._take_changes()
+            if self.exhausted and self.is_open and not self.trials and self._begun:
+                changes.declaration = self.declaration.replaced(trials=self._begun)  # there is nothing more to try
+            refused = self.error is not None and self.crash is None
+            self._do(ev.Finish(changes, list(self.runs.values()), refused))
+
+    def _has_ended(self) -> bool:
+        """Whether nothing runs and nothing will."""
+        if self.crash is not None:
+            return True
+        if not self.is_open:  # no worker has loaded the study: nothing runs that could be waited for
+            return self.stopped is not None
+        if self._sampling or self._busy or not self._nothing_begins():
+            return False
+        return not any(trial.state is State.ENDING for trial in self.trials.values())
+
+
+def _broken(objective: str | None, step: int, value: float = math.nan) -> str:
+    """Why a run stops that has reported NaN or infinity: the objective, or another loss or metric."""
+    if objective is None:
+        return f"a loss or metric is NaN or infinite at epoch {step + 1}"
+    return f"{objective} is {'NaN' if math.isnan(value) else value} at epoch {step + 1}"
+
+
+_HANDLERS: dict[type, Callable[[StudyMachine, Any], None]] = {
+    ev.Said: StudyMachine._said,
+    ev.HungUp: StudyMachine._hung_up,
+    ev.Exited: StudyMachine._exited,
+    ev.Room: StudyMachine._room,
+    ev.Signal: StudyMachine._signal,
+    ev.Tick: StudyMachine._tick,
+    ev.Opened: StudyMachine._opened,
+    ev.Refused: StudyMachine._refused,
+    ev.Crashed: StudyMachine._crashed,
+    ev.Sampled: StudyMachine._sampled,
+    ev.Answered: StudyMachine._answered,
+    ev.Named: StudyMachine._named,
+    ev.Constrained: StudyMachine._constrained,
+    ev.Judged: StudyMachine._judged,
+    ev.Told: StudyMachine._told,
+    ev.PutBack: StudyMachine._requeued,
+    ev.Added: StudyMachine._added,
+    ev.Revived: StudyMachine._revived,
+    ev.Written: StudyMachine._written,
+    ev.Looked: StudyMachine._looked,
+    ev.Troubled: StudyMachine._troubled,
+}
+
+_MESSAGES: dict[type, Callable[[StudyMachine, str, Any], None]] = {
+    wire.Hello: StudyMachine._hello,
+    wire.Ask: StudyMachine._ask,
+    wire.Suggest: StudyMachine._suggest,
+    wire.Begin: StudyMachine._start,
+    wire.BeginTraining: StudyMachine._begin_training,
+    wire.Resume: StudyMachine._resume,
+    wire.Epoch: StudyMachine._epoch,
+    wire.Report: StudyMachine._report,
+    wire.ShouldPrune: StudyMachine._should_prune,
+    wire.Attribute: StudyMachine._attribute,
+    wire.Imported: StudyMachine._imported,
+    wire.End: StudyMachine._end_said,
+    wire.Refuse: StudyMachine._refuse_said,
+}

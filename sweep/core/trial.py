@@ -1,0 +1,116 @@
+"""One trial of a running study: its state, and the run that records it."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from sweep.core.pruners import Verdict
+from sweep.store.records import RunRecord
+from sweep.words import counted
+
+
+class State(Enum):
+    """Where a trial is. The last three are final, and Optuna's."""
+
+    QUEUED = "waits to be run again"
+    SAMPLING = "is taken from the queue for the next worker"
+    BUILDING = "is with a worker, which asks for its parameters"
+    TRAINING = "is with a worker, and its run has a name"
+    ENDING = "its end, or its return to the queue, is being entered in Optuna's study"
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAIL = "failed"
+
+
+MOVES = {
+    None: {State.QUEUED, State.BUILDING, State.ENDING},
+    State.QUEUED: {State.SAMPLING},
+    State.SAMPLING: {State.BUILDING, State.ENDING},
+    State.BUILDING: {State.TRAINING, State.ENDING},
+    State.TRAINING: {State.ENDING},
+    State.ENDING: {State.QUEUED, State.COMPLETE, State.PRUNED, State.FAIL},
+}
+"""The states that may follow each state; None is that of a trial that is not there yet."""
+
+
+@dataclass
+class Trial:
+    """A trial that has not ended.
+
+    Attributes:
+        run: its record.
+        worker: who trains it.
+        began: when this attempt began; `heard`: when its worker last sent a message; both by the monotonic clock.
+        earlier: seconds of training in earlier attempts.
+        values: the objective by step, as pruners see it.
+        shielded: pruners do not stop it; `condemned`: why a person prunes it at its next epoch.
+        verdict: the one that its worker was told last; None where it continues.
+        end: what is being entered.
+    """
+
+    run: RunRecord
+    worker: str | None = None
+    began: float = 0.0
+    heard: float = 0.0
+    earlier: float = 0.0
+    revives: int | None = None
+    values: dict[int, float] = field(default_factory=dict)
+    shielded: bool = False
+    condemned: str | None = None
+    verdict: Verdict | None = None
+    end: "Ending | None" = None
+    _state: State | None = None
+
+    @property
+    def state(self) -> State | None:
+        """Where the trial is."""
+        return self._state
+
+    def move(self, state: State) -> None:
+        """Move to another state.
+
+        Raises:
+            ValueError: no trial goes from the present state to that one.
+        """
+        if state not in MOVES.get(self._state, ()):
+            raise ValueError(f"trial {self.run.number} cannot go from {self._state} to {state}")
+        self._state = state
+
+    @property
+    def is_live(self) -> bool:
+        """Whether its worker may speak for it."""
+        return self._state in (State.BUILDING, State.TRAINING)
+
+    def seconds(self, now: float) -> float:
+        """How long it has been with workers, in all."""
+        return self.earlier + now - self.began
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The end of a trial.
+
+    Attributes:
+        verdict: the one that stopped it, which says more than the reason.
+        by: the worker that reported it and waits for the answer; None where its worker is gone.
+        abandoned: its event files have no end yet.
+    """
+
+    reason: str | None
+    traceback: str | None = None
+    verdict: Verdict | None = None
+    by: str | None = None
+    abandoned: bool = False
+
+
+def requeue(run: RunRecord, reason: str | None, seconds: float | None = None) -> None:
+    """Have a run wait to be run again, after so many seconds of training."""
+    if run.state == "RUNNING":
+        run.attempt += 1
+        run.interruptions = [*run.interruptions, f"after {counted(run.epoch, 'epoch')}: {reason or 'no reason'}"]
+    run.state, run.reason, run.verdict, run.duration = "WAITING", reason, None, seconds
+
+
+def forget(run: RunRecord) -> None:
+    """Forget what an earlier attempt of a run has reported."""
+    run.epoch, run.last, run.best, run.best_epoch = 0, None, None, None
+    run.findings, run.trainings = [], []

@@ -1,0 +1,1 @@
+"""What workers and their coordinator send each other."""

@@ -1,0 +1,277 @@
+"""What the core decides about a study, event by event, without a thread or a file."""
+
+import math
+
+import pytest
+
+from sweep.core import events as ev
+from sweep.core.pruners import Verdict
+from sweep.core.study import LEAVE_SECONDS, StudyMachine
+from sweep.core.trial import MOVES, State, Trial
+from sweep.declaration import Declaration
+from sweep.errors import StudyError
+from sweep.options import Settings
+from sweep.store import RunRecord, Training
+from sweep.wire import messages as wire
+
+DECLARATION = Declaration("study", ["val_loss"], ["minimize"], 3, pruner="nop", seed=7)
+
+
+class Played:
+    """A study that is open, with what it wants done."""
+
+    def __init__(self, *, judge=None, **settings):
+        self.study = StudyMachine(Settings(**settings))
+        self.now = 0.0
+        self.apply(ev.Said("a", wire.Hello(DECLARATION.as_dict())))
+        opened = ev.Opened(
+            declaration=DECLARATION,
+            runs=[],
+            again=[],
+            changed=frozenset(),
+            begun=0,
+            exhausted=False,
+            marked=0,
+            judge=judge,
+            logdir="/runs",
+        )
+        self.apply(opened)
+
+    def apply(self, event, seconds=0.0):
+        self.now += seconds
+        self.effects = self.study.apply(event, self.now)
+        return self.effects
+
+    def say(self, message, worker="a"):
+        """Say something for a worker; the answers that come at once."""
+        return self.answers(self.apply(ev.Said(worker, message)))
+
+    def answers(self, effects):
+        return [effect.answer for effect in effects if isinstance(effect, ev.Reply)]
+
+    def begin(self, worker="a", number=0):
+        """Have a worker train a trial."""
+        self.say(wire.Ask(), worker)
+        self.apply(ev.Sampled(number))
+        self.say(wire.Begin(number, "mlp", None, None), worker)
+        self.apply(ev.Named(worker, number, f"mlp-t{number:04}", "mlp", {}, None))
+        self.apply(ev.Written())
+        self.say(wire.BeginTraining(number, Training(0, judged=True, monitor="val_loss").as_dict()), worker)
+
+
+class Stops:
+    """A judge that stops every run."""
+
+    def verdict(self, number, values):
+        step = max(values)
+        return Verdict("threshold", "val_loss", values[step], step, 0.0)
+
+    def completed(self, trials):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("metrics", "reason"),
+    [
+        ({"val_loss": math.nan}, "a loss or metric is NaN or infinite at epoch 1"),
+        ({"val_loss": -math.inf}, "a loss or metric is NaN or infinite at epoch 1"),
+        ({"val_loss": 0.5, "loss": math.inf}, "a loss or metric is NaN or infinite at epoch 1"),
+    ],
+)
+@pytest.mark.parametrize("judge", [None, Stops()])
+def test_a_loss_that_is_not_finite_stops_a_run_at_once_whatever_the_pruner_and_whoever_protects_it(
+    metrics, reason, judge
+):
+    played = Played(judge=judge)
+    played.begin()
+    played.study.trials[0].shielded = True
+    (advice,) = played.say(wire.Epoch(0, 0, metrics, None, None))
+    assert advice.verdict == "prune"
+    assert advice.reason.endswith("at epoch 1")
+    assert played.study.trials[0].verdict is None
+
+
+@pytest.mark.parametrize(("value", "said"), [(math.nan, "NaN"), (math.inf, "inf")])
+def test_a_reported_value_that_is_not_finite_says_which(value, said):
+    played = Played()
+    played.begin()
+    played.say(wire.Report(0, 2, value))
+    (advice,) = played.say(wire.ShouldPrune(0))
+    assert advice == wire.Advice("prune", f"val_loss is {said} at epoch 3")
+
+
+def test_a_verdict_goes_to_the_worker_as_text_and_to_the_run_as_numbers():
+    played = Played(judge=Stops())
+    played.begin()
+    (advice,) = played.say(wire.Epoch(0, 0, {"val_loss": 0.5}, None, None))
+    assert advice == wire.Advice("prune", "threshold: val_loss 0.500 at epoch 1 is above the upper bound 0")
+    played.say(wire.End(0, "PRUNED", None, advice.reason, None, []))
+    played.apply(ev.Told(0, "PRUNED", None, {}, {}, exhausted=False))
+    run = played.study.runs[0]
+    assert (run.state, run.reason, run.verdict.threshold) == ("PRUNED", None, 0.0)
+
+
+def test_optunas_pruner_is_asked_and_its_verdict_answers_the_epoch():
+    played = Played()
+    played.begin()
+    assert played.say(wire.Epoch(0, 0, {"val_loss": 0.5}, None, None)) == []
+    assert ev.Judgement("a", 0, 0, 0.5) in played.effects
+    assert played.answers(played.apply(ev.Judged("a", 0, None))) == [wire.Advice("go")]
+
+
+def test_an_end_is_answered_when_it_is_written_and_not_before():
+    played = Played(judge=Stops())
+    played.begin()
+    assert played.say(wire.End(0, "COMPLETE", [0.5], None, None, [])) == []
+    effects = played.apply(ev.Told(0, "COMPLETE", [0.5], {}, {}, exhausted=False))
+    assert played.answers(effects) == []
+    assert any(isinstance(effect, ev.Write) for effect in effects)
+    (ended,) = played.answers(played.apply(ev.Written()))
+    assert ended.state == "COMPLETE"
+
+
+def test_ends_that_come_while_one_is_written_are_written_together():
+    played = Played(judge=Stops(), trials=3)
+    for worker in "bc":
+        played.say(wire.Hello(DECLARATION.as_dict()), worker)
+    for number, worker in enumerate("abc"):
+        played.begin(worker, number)
+    writes = []
+    for number, worker in enumerate("abc"):
+        played.say(wire.End(number, "COMPLETE", [0.5], None, None, []), worker)
+        effects = played.apply(ev.Told(number, "COMPLETE", [0.5], {}, {}, exhausted=False))
+        writes += [effect for effect in effects if isinstance(effect, ev.Write)]
+    assert len(writes) == 1
+    effects = played.apply(ev.Written())
+    (second,) = [effect for effect in effects if isinstance(effect, ev.Write)]
+    assert [run.number for run in second.changes.runs] == [1, 2]
+    assert len(played.answers(played.apply(ev.Written()))) == 2
+
+
+def test_a_study_that_loses_its_lease_ends_although_its_trial_reports_nothing():
+    played = Played(workers=1)
+    played.apply(ev.Room(1))
+    played.say(wire.Hello(DECLARATION.as_dict()), "0")
+    played.begin("0")
+    played.apply(ev.Refused(StudyError("the lease is lost")))
+    assert not any(isinstance(effect, ev.Kill) for effect in played.effects)
+    assert ev.Kill("0") in played.apply(ev.Tick(), LEAVE_SECONDS)
+    played.apply(ev.HungUp("0"))
+    played.apply(ev.Exited("0", "killed by SIGKILL", killed=True))
+    played.apply(ev.Written())
+    played.apply(ev.PutBack(0))
+    played.apply(ev.Written())
+    assert any(isinstance(effect, ev.Finish) for effect in played.effects)
+
+
+def test_a_start_that_is_refused_opens_nothing_for_its_second_worker():
+    study = StudyMachine(Settings())
+    study.apply(ev.Said("0", wire.Hello(DECLARATION.as_dict())), 0.0)
+    study.apply(ev.Refused(StudyError("another coordinator has it")), 0.0)
+    effects = study.apply(ev.Said("1", wire.Hello(DECLARATION.as_dict())), 0.0)
+    assert [type(effect.answer) for effect in effects if isinstance(effect, ev.Reply)] == [wire.Rejected]
+    assert not any(isinstance(effect, ev.Open) for effect in effects)
+
+
+def test_a_trial_moves_only_as_the_table_says():
+    trial = Trial(RunRecord(0))
+    for state in (State.QUEUED, State.SAMPLING, State.BUILDING):
+        trial.move(state)
+    with pytest.raises(ValueError, match="cannot go from"):
+        trial.move(State.COMPLETE)
+    assert all(not MOVES.get(state) for state in (State.COMPLETE, State.PRUNED, State.FAIL))
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_however_often_ctrl_c_comes_the_study_ends(times):
+    played = Played(workers=1)
+    played.apply(ev.Room(1))
+    played.say(wire.Hello(DECLARATION.as_dict()), "0")
+    played.begin("0")
+    for _ in range(times):
+        effects = played.apply(ev.Signal("Ctrl-C"))
+    assert (ev.Kill("0") in effects) == (times > 1)
+    assert played.study.stopped == "Ctrl-C"
+
+
+@pytest.mark.parametrize(("value", "best"), [(0.25, 0.25), (math.inf, None)])
+def test_the_end_of_a_run_without_epochs_has_the_value_that_it_returned(value, best):
+    played = Played()
+    played.begin()
+    played.say(wire.End(0, "COMPLETE", [value], None, None, []))
+    played.apply(ev.Told(0, "COMPLETE", [value], {"x": 0.5}, {}, exhausted=False), seconds=2.0)
+    run = played.study.runs[0]
+    assert (run.state, run.last, run.best, run.best_epoch) == ("COMPLETE", value, best, None)
+    assert (run.params, run.duration) == ({"x": 0.5}, 2.0)
+
+
+def test_epochs_of_an_earlier_attempt_are_not_written_after_those_of_the_next():
+    played = Played()
+    played.begin()
+    played.say(wire.Epoch(0, 0, {"val_loss": 0.5}, None, None))
+    played.study.runs[0].attempt = 1
+    played.study._forget(played.study.trials[0])
+    changes = played.study._take_changes()
+    assert (changes.metrics, changes.restarted, [run.epoch for run in changes.runs]) == ([], {0}, [0])
+
+
+def opened(**values):
+    """The event that opens a study of three trials."""
+    usual = {"runs": [], "again": [], "changed": frozenset(), "begun": 0, "exhausted": False, "marked": 0}
+    return ev.Opened(declaration=DECLARATION, judge=None, logdir="/runs", **{**usual, **values})
+
+
+def test_workers_that_are_ended_because_nobody_needs_them_are_no_failures_to_load():
+    study = StudyMachine(Settings())
+    study.apply(ev.Room(64), 0.0)
+    study.apply(ev.Said("0", wire.Hello(DECLARATION.as_dict())), 0.0)
+    killed = [effect.worker for effect in study.apply(opened(), 0.0) if isinstance(effect, ev.Kill)]
+    assert len(killed) == 61
+    for worker in killed:
+        study.apply(ev.Exited(worker, "killed by SIGKILL", killed=True), 0.0)
+    assert study.error is None
+
+
+def test_after_a_crash_whoever_waits_is_answered_once_and_everything_else_is_fenced():
+    study = StudyMachine(Settings(workers=2))
+    study.apply(ev.Said("a", wire.Hello(DECLARATION.as_dict())), 0.0)
+    effects = study.apply(ev.Crashed(ZeroDivisionError()), 0.0)
+    assert [effect for effect in effects if isinstance(effect, ev.Reply)] == [
+        ev.Reply("a", wire.Fenced("the coordinator failed"))
+    ]
+    played = Played()
+    played.begin()
+    assert played.answers(played.apply(ev.Crashed(ZeroDivisionError()))) == []
+    (answer,) = played.say(wire.Epoch(0, 0, {"val_loss": 0.5}, None, None))
+    assert isinstance(answer, wire.Fenced)
+
+
+def test_a_trial_is_not_silent_while_its_worker_waits_for_us():
+    played = Played(trial_timeout=60.0)
+    played.say(wire.Ask())
+    played.apply(ev.Sampled(0))
+    played.say(wire.Begin(0, "mlp", None, None))
+    played.apply(ev.Named("a", 0, "mlp-t0000", "mlp", {}, None))
+    assert not any(isinstance(effect, ev.Tell) for effect in played.apply(ev.Tick(), 70.0)), "the database is away"
+    played.apply(ev.Written())
+    assert not any(isinstance(effect, ev.Tell) for effect in played.apply(ev.Tick(), 50.0))
+    assert any(isinstance(effect, ev.Tell) for effect in played.apply(ev.Tick(), 20.0))
+
+
+def test_of_the_workers_that_wait_for_the_study_only_the_one_with_another_file_is_rejected():
+    study = StudyMachine(Settings(workers=3))
+    for worker, code in zip("abc", ["1", "2", "1"], strict=True):
+        hello = DECLARATION.as_dict() | {"hash": code * 64}
+        study.apply(ev.Said(worker, wire.Hello(hello)), 0.0)
+    effects = study.apply(opened(), 0.0)
+    answers = {effect.worker: type(effect.answer) for effect in effects if isinstance(effect, ev.Reply)}
+    assert answers == {"a": wire.Welcome, "b": wire.Rejected, "c": wire.Welcome}
+
+
+def test_changes_that_could_not_be_written_are_written_before_later_ones():
+    first = ev.Changes([RunRecord(0, epoch=1), RunRecord(1)], metrics=[(0, 0, "loss", 1.0), (1, 0, "loss", 2.0)])
+    second = ev.Changes([RunRecord(0, epoch=2)], restarted={1}, metrics=[(0, 1, "loss", 0.5)])
+    both = first.then(second)
+    assert [(run.number, run.epoch) for run in both.runs] == [(0, 2), (1, 0)]
+    assert both.metrics == [(0, 0, "loss", 1.0), (0, 1, "loss", 0.5)]
+    assert both.restarted == {1}
