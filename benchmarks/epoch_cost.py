@@ -19,8 +19,8 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import sweep  # noqa: E402
-from sweep.control.opening import Settings  # noqa: E402
 from sweep.control.start import start_file  # noqa: E402
+from sweep.options import Settings  # noqa: E402
 
 taken: dict[str, list[float]] = {"all": [], "waiting": []}
 

@@ -22,13 +22,14 @@ import optuna
 from optuna.distributions import FloatDistribution, distribution_to_json
 from optuna.trial import TrialState, create_trial
 
-from sweep.control.coordinator import Coordinator
+from sweep.control.loop import Loop
 from sweep.control.start import running
+from sweep.core.events import Changes, Signal
 from sweep.declaration import Declaration
 from sweep.options import Settings
-from sweep.protocol import PROTOCOL
-from sweep.store import RunRecord
+from sweep.store import RunRecord, Training
 from sweep.train.link import Link
+from sweep.wire import messages as wire
 
 SPACE = FloatDistribution(0.0, 1.0)
 
@@ -39,9 +40,9 @@ def declaration() -> Declaration:
     )
 
 
-def fill(coordinator: Coordinator, trials: int, steps: int = 60) -> None:
-    """Give a study trials that have ended, as a long sweep leaves them in memory and in the database."""
-    chance, opened = random.Random(7), coordinator.opened
+def fill(loop: Loop, trials: int, steps: int = 60) -> None:
+    """Give an idle study trials that have ended, as a long sweep leaves them in memory and in the database."""
+    chance, opened, study = random.Random(7), loop.opened, loop.study
     for number in range(trials):
         values = {step: chance.random() + 1 for step in range(steps)}
         x = round(chance.random(), 3)
@@ -53,9 +54,13 @@ def fill(coordinator: Coordinator, trials: int, steps: int = 60) -> None:
             intermediate_values=values,
         )
         opened.search.storage.create_new_trial(0, frozen)
-        opened.search.pruning.ended(opened.search.storage.get_trial(number))
-        opened.ledger.put(RunRecord(number, name=f"x={x}-t{number:04}", state="COMPLETE", params={"x": x}, epoch=steps))
-    opened.keep()
+        if study._judge is not None:
+            study._judge.completed({number: values})
+        run = RunRecord(number, name=f"x={x}-t{number:04}", state="COMPLETE", params={"x": x}, epoch=steps)
+        study.runs[number] = run
+    study._begun += trials
+    if opened.journal is not None:
+        opened.journal._write(Changes(list(study.runs.values())))
 
 
 @contextlib.contextmanager
@@ -88,23 +93,26 @@ def measure(create: Callable[[str], str], trials: int, epochs: int) -> list[floa
     """Seconds from sending an epoch to having its verdict, with `trials` that have ended."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(storage=create(folder), logdir=f"{folder}/runs")
-        with running(Coordinator(settings)) as engaged, Client(engaged.server.address, family="AF_UNIX") as connection:
+        with running(Loop(settings)) as loop, Client(loop.address, family="AF_UNIX") as connection:
             link = Link(connection, "0")
-            link.call("hello", protocol=PROTOCOL, declaration=declaration().as_dict())
-            fill(engaged.coordinator, trials)
-            number = link.call("ask")["number"]
-            link.call("suggest", number=number, name="x", distribution=distribution_to_json(SPACE))
-            link.call("start", number=number, family="mlp", architecture="32", epochs=epochs)
+            link.call(wire.Hello(declaration().as_dict(), None, wire.PROTOCOL), wire.Welcome)
+            fill(loop, trials)
+            number = link.call(wire.Ask(), wire.Assignment).number
+            link.call(wire.Suggest(number, "x", distribution_to_json(SPACE)), wire.Suggestion)
+            link.call(wire.Begin(number, "mlp", "32", epochs), wire.Started)
+            training = Training(0, judged=True, monitor="val_loss", planned=epochs).as_dict()
+            link.call(wire.BeginTraining(number, training), wire.Done)
             Path(folder, "runs").mkdir(exist_ok=True)
             waited = []
             for epoch in range(epochs):
                 metrics = {"loss": 0.5, "val_loss": 0.5, "val_mae": 0.25, "learning_rate": 0.001}
                 began = time.perf_counter()
-                link.call("epoch", number=number, epoch=epoch, metrics=metrics, findings=None, broken=None)
+                link.call(wire.Epoch(number, epoch, metrics, None, None), wire.Advice)
                 waited.append(time.perf_counter() - began)
                 time.sleep(0.002)  # an epoch takes its time
-            link.call("end", number=number, state="COMPLETE", values=[0.5], reason=None, traceback=None)
-            engaged.coordinator.stop("measured", requeue=True)
+            link.call(wire.End(number, "COMPLETE", [0.5], None, None, [training]), wire.Ended)
+            loop.post(Signal("measured"))
+            loop.wait()
             return waited
 
 

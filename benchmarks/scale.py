@@ -28,17 +28,20 @@ import psutil
 from optuna.distributions import FloatDistribution, distribution_to_json
 from report_latency import databases, fill
 
-from sweep.control.coordinator import Coordinator
+from sweep.control.loop import Loop
 from sweep.control.start import running
+from sweep.core.events import Signal
 from sweep.declaration import Declaration
 from sweep.options import Settings
-from sweep.protocol import PROTOCOL
-from sweep.train.link import Fenced, Gone, Link, Refused
+from sweep.store import Training
+from sweep.train.link import Fenced, Gone, Link, StudyRefused
+from sweep.wire import messages as wire
 
 PROCESSES = 2
 EPOCHS = 30  # of a trial that is not pruned
 LATEST_SECONDS = 120.0  # for all workers to have begun
 SPACE = distribution_to_json(FloatDistribution(0.0, 1.0))
+TRAINING = Training(0, judged=True, monitor="val_loss", planned=EPOCHS).as_dict()
 STATES = {"go": "COMPLETE", "prune": "PRUNED", "requeue": "WAITING"}
 COLUMNS = (
     *("database", "workers", "epoch, s", "messages/s", "trials/s", "verdict, median, ms", "99th percentile"),
@@ -57,30 +60,31 @@ class Simulated:
         self.seen: list[Seen] = []
         self._chance = random.Random(number)
         self._link = Link(connection, str(number))
-        self._answer: asyncio.Future[dict[str, Any]] = asyncio.Future()
+        self._answer: asyncio.Future[Any] = asyncio.Future()
         asyncio.get_running_loop().add_reader(connection.fileno(), self._receive)
 
     def _receive(self) -> None:
         try:
-            self._answer.set_result(self._link.receive())
-        except (Fenced, Refused, Gone) as refusal:
+            self._answer.set_result(self._link.receive(wire.Answer.__args__))
+        except (Fenced, StudyRefused, Gone) as refusal:
             self._answer.set_exception(refusal)
 
-    async def call(self, operation: str, **content: Any) -> dict[str, Any]:
+    async def call(self, message: wire.Message) -> Any:
         self._answer, began = asyncio.Future(), time.monotonic()
-        self._link.send(operation, **content)
+        self._link.send(message)
         answer = await self._answer
-        self.seen.append((operation, began, time.monotonic() - began))
+        self.seen.append((type(message).__name__, began, time.monotonic() - began))
         return answer
 
     async def work(self, declaration: Declaration, seconds: float) -> list[Seen]:
-        await self.call("hello", protocol=PROTOCOL, declaration=declaration.as_dict())
+        await self.call(wire.Hello(declaration.as_dict(), None, wire.PROTOCOL))
         asked = time.monotonic()
-        while "end" not in (assignment := await self.call("ask")):
-            number = assignment["number"]
+        while isinstance(assignment := await self.call(wire.Ask()), wire.Assignment):
+            number = assignment.number
             for name in "xy":
-                await self.call("suggest", number=number, name=name, distribution=SPACE)
-            await self.call("start", number=number, family="mlp", architecture="32", epochs=EPOCHS)
+                await self.call(wire.Suggest(number, name, SPACE))
+            await self.call(wire.Begin(number, "mlp", "32", EPOCHS))
+            await self.call(wire.BeginTraining(number, TRAINING))
             self.seen.append(("begin", asked, time.monotonic() - asked))
             await self.train(number, seconds)
             asked = time.monotonic()
@@ -92,12 +96,11 @@ class Simulated:
             await asyncio.sleep(seconds * self._chance.uniform(0.5, 1.5))
             loss = quality + 0.9**epoch + 0.1 * self._chance.random()
             metrics = {"loss": loss, "val_loss": loss, "val_mae": loss, "learning_rate": 0.001}
-            answer = await self.call("epoch", number=number, epoch=epoch, metrics=metrics, findings=None, broken=None)
-            verdict = answer["verdict"]
+            verdict = (await self.call(wire.Epoch(number, epoch, metrics, None, None))).verdict
             if verdict != "go":
                 break
         values = [loss] if verdict == "go" else None
-        await self.call("end", number=number, state=STATES[verdict], values=values, reason=None, traceback=None)
+        await self.call(wire.End(number, STATES[verdict], values, None, None, [TRAINING]))
 
 
 def simulate(address: str, numbers: range, declaration: Declaration, seconds: float) -> list[Seen]:
@@ -124,25 +127,25 @@ def measure(url: str, workers: int, epoch: float, options: argparse.Namespace) -
     here, spawn = psutil.Process(), multiprocessing.get_context("spawn")
     with (
         tempfile.TemporaryDirectory() as folder,
-        running(Coordinator(Settings(storage=url, logdir=folder))) as engaged,
+        running(Loop(Settings(storage=url, logdir=folder))) as loop,
         ProcessPoolExecutor(PROCESSES, mp_context=spawn) as pool,
     ):
-        coordinator = engaged.coordinator
-        coordinator.open(declaration)
-        fill(coordinator, options.ended)
+        with Client(loop.address, family="AF_UNIX") as connection:
+            Link(connection, "first").call(wire.Hello(declaration.as_dict(), None, wire.PROTOCOL), wire.Welcome)
+        fill(loop, options.ended)
         numbers = [range(place, workers, PROCESSES) for place in range(PROCESSES)]
-        parts = [pool.submit(simulate, engaged.server.address, part, declaration, epoch) for part in numbers]
+        parts = [pool.submit(simulate, loop.address, part, declaration, epoch) for part in numbers]
         latest = time.monotonic() + LATEST_SECONDS
-        while len(coordinator.opened.search.trials()) < options.ended + workers and time.monotonic() < latest:
+        while len(loop.study.runs) < options.ended + workers and time.monotonic() < latest:
             time.sleep(0.1)
         time.sleep(2 + epoch)  # they began at once, and their first epochs end alike
         here.cpu_percent()
         began = time.monotonic()
         time.sleep(options.seconds)
         share, memory, threads = here.cpu_percent(), here.memory_info().rss / 2**20, here.num_threads()
-        coordinator.stop("measured", requeue=True)
+        loop.post(Signal("measured"))
         seen = [one for part in parts for one in part.result() if 0 <= one[1] - began < options.seconds]
-    waits = {kind: [1e3 * wait for what, _, wait in seen if what == kind] for kind in ("epoch", "begin")}
+    waits = {kind: [1e3 * wait for what, _, wait in seen if what == kind] for kind in ("Epoch", "begin")}
     messages = (len(seen) - len(waits["begin"])) / options.seconds
     return [
         *(f"{rate:,.0f}" for rate in (messages, len(waits["begin"]) / options.seconds)),
