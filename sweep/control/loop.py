@@ -44,6 +44,11 @@ _FAILED = Fenced("the coordinator failed")
 _log = logging.getLogger(__name__)
 
 
+def _comes_later(effect: ev.Effect) -> bool:
+    """Workers are answered first: whatever wakes another thread may delay the loop."""
+    return not isinstance(effect, ev.Reply)
+
+
 class Hands(threading.Thread):
     """Does one thing after another.
 
@@ -281,7 +286,8 @@ class Loop:
 
     def _apply(self, event: ev.Event) -> None:
         try:
-            for effect in self.study.apply(event, time.monotonic()):
+            effects = self.study.apply(event, time.monotonic())
+            for effect in sorted(effects, key=_comes_later):
                 self._actions.get(type(effect), self.sampling.put)(effect)
         except Exception as error:
             _log.exception("the coordinator failed")

@@ -80,8 +80,11 @@ class Crew:
         return next((self.workers[old] for old, new in self._successors.items() if new == name), None)
 
     def join(self, name: str) -> Worker:
-        """A worker that no executor has started, such as the process of the study itself, has sent a message."""
-        return self.workers.setdefault(name, Worker(name, None))
+        """The worker that has sent a message: a new one where no executor has started it, as in the study's process."""
+        worker = self.workers.get(name)
+        if worker is None:
+            worker = self.workers[name] = Worker(name, None)
+        return worker
 
     def remove(self, name: str) -> int | None:
         """Forget a worker that is gone; returns its slot if that is free now."""

@@ -110,6 +110,7 @@ def test_a_message_that_is_none_ends_the_study_with_its_traceback(loop, link, ca
     link._unanswered += 1
     with caplog.at_level(logging.CRITICAL), pytest.raises(TrialTaken):
         link.receive(wire.Done)
+    wait_for(lambda: loop.study.crash)
     with pytest.raises((KeyError, TypeError)):
         loop.raise_error()
 
