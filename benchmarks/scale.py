@@ -34,7 +34,7 @@ from sweep.core.events import Signal
 from sweep.declaration import Declaration
 from sweep.options import Settings
 from sweep.store import Training
-from sweep.train.link import Fenced, Gone, Link, StudyRefused
+from sweep.train.link import Gone, Link, StudyRefused, TrialTaken
 from sweep.wire import messages as wire
 
 PROCESSES = 2
@@ -60,14 +60,23 @@ class Simulated:
         self.seen: list[Seen] = []
         self._chance = random.Random(number)
         self._link = Link(connection, str(number))
+        self._connection = connection
         self._answer: asyncio.Future[Any] = asyncio.Future()
         asyncio.get_running_loop().add_reader(connection.fileno(), self._receive)
 
     def _receive(self) -> None:
         try:
-            self._answer.set_result(self._link.receive(wire.Answer.__args__))
-        except (Fenced, StudyRefused, Gone) as refusal:
-            self._answer.set_exception(refusal)
+            answer, failure = self._link.receive(wire.Answer.__args__), None
+        except (TrialTaken, StudyRefused, Gone) as refusal:
+            answer, failure = None, refusal
+        if isinstance(failure, Gone):
+            asyncio.get_running_loop().remove_reader(self._connection.fileno())
+        if self._answer.done():
+            return
+        if failure is not None:
+            self._answer.set_exception(failure)
+        else:
+            self._answer.set_result(answer)
 
     async def call(self, message: wire.Message) -> Any:
         self._answer, began = asyncio.Future(), time.monotonic()
@@ -76,10 +85,17 @@ class Simulated:
         self.seen.append((type(message).__name__, began, time.monotonic() - began))
         return answer
 
+    async def asked(self) -> wire.Assignment | wire.NoMore:
+        try:
+            answer: wire.Assignment | wire.NoMore = await self.call(wire.Ask())
+        except Gone:  # the study has ended
+            return wire.NoMore()
+        return answer
+
     async def work(self, declaration: Declaration, seconds: float) -> list[Seen]:
         await self.call(wire.Hello(declaration.as_dict(), None, wire.PROTOCOL))
         asked = time.monotonic()
-        while isinstance(assignment := await self.call(wire.Ask()), wire.Assignment):
+        while isinstance(assignment := await self.asked(), wire.Assignment):
             number = assignment.number
             for name in "xy":
                 await self.call(wire.Suggest(number, name, SPACE))
