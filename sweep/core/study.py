@@ -312,6 +312,8 @@ class StudyMachine:
 
     def _ask(self, name: str, ask: wire.Ask) -> None:
         worker = self.crew.workers[name]
+        if worker.killed:  # it would only lose a trial
+            return
         worker.asks = True
         left = self.trials.get(worker.trial)
         if left is not None and left.worker == name and left.is_live:
@@ -897,7 +899,8 @@ class StudyMachine:
         """Kill a worker, unless it is the process of the study itself."""
         worker = self.crew.workers.get(name or "")
         if worker is not None and worker.slot is not None:
-            worker.killed = True
+            worker.killed, worker.asks = True, False
+            self._idle.pop(worker.name, None)
             self._do(ev.Kill(worker.name))
 
     def _kill_all(self) -> None:

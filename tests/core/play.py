@@ -93,7 +93,7 @@ class World:
         self.here = self.chance.random() < 0.2  # no executor: the process itself trains
         self.settings = Settings(
             trials=DECLARATION.trials,
-            workers=None if self.here else self.chance.randint(1, 3),
+            workers=None if self.here else self.chance.choice([None, 1, 2, 3]),
             retries=self.chance.choice([0, 0, 1]),
             trial_timeout=self.chance.choice([None, 60.0]),
             keep=self.chance.choice(["all", "best:1"]),

@@ -275,3 +275,13 @@ def test_changes_that_could_not_be_written_are_written_before_later_ones():
     assert [(run.number, run.epoch) for run in both.runs] == [(0, 2), (1, 0)]
     assert both.metrics == [(0, 0, "loss", 1.0), (0, 1, "loss", 0.5)]
     assert both.restarted == {1}
+
+
+def test_a_worker_that_is_one_too_many_is_given_no_trial_before_it_ends():
+    study = StudyMachine(Settings())
+    study.apply(ev.Room(64), 0.0)
+    study.apply(ev.Said("63", wire.Hello(DECLARATION.as_dict())), 0.0)  # it is the first to have loaded the file
+    assert ev.Kill("63") in study.apply(opened(), 0.0)
+    assert not any(isinstance(effect, ev.Sample) for effect in study.apply(ev.Said("63", wire.Ask()), 0.0))
+    study.apply(ev.Said("0", wire.Hello(DECLARATION.as_dict())), 0.0)
+    assert any(isinstance(effect, ev.Sample) for effect in study.apply(ev.Said("0", wire.Ask()), 0.0))
