@@ -31,7 +31,7 @@ from sweep.declaration import Declaration
 from sweep.errors import SweepError
 from sweep.options import Settings
 from sweep.snapshot import Snapshot
-from sweep.wire.messages import Fenced, Rejected, decode_message, encode
+from sweep.wire.messages import FAILED, Rejected, decode_message, encode
 
 TICK_SECONDS = 0.1
 ABANDON_SECONDS = 2.0  # for the database to answer after a second Ctrl-C
@@ -39,7 +39,6 @@ BACKLOG = 4096
 
 _LENGTH = struct.Struct("!i")
 _LONG_LENGTH = struct.Struct("!Q")  # follows a length of -1; both as in `multiprocessing.connection`
-_FAILED = Fenced("the coordinator failed")
 
 _log = logging.getLogger(__name__)
 
@@ -311,7 +310,7 @@ class Loop:
             return
         except (KeyError, TypeError) as error:
             _log.error("a worker's message cannot be understood: %r", data[:200], exc_info=error)
-            connection.send(encode(_FAILED))
+            connection.send(encode(FAILED))
             self._apply(ev.Crashed(error))
             return
         connection.worker = worker

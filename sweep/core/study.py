@@ -167,8 +167,8 @@ class StudyMachine:
         worker = self.crew.workers.get(name)
         if worker is not None:
             worker.owed = False
-            trial = self.trials.get(worker.trial)
-            if trial is not None and trial.worker == name:
+            trial = self._held(name, worker.trial)
+            if trial is not None:
                 trial.heard = self._now  # its silence begins now
 
     def _do(self, effect: ev.Effect) -> None:
@@ -185,7 +185,13 @@ class StudyMachine:
         if not worker.heard:
             worker.heard = True
             self._policy.heard()
-        _MESSAGES[type(event.message)](self, event.worker, event.message)
+        message = event.message
+        if isinstance(message, wire.Hello | wire.Ask | wire.Refuse):
+            _FROM_WORKERS[type(message)](self, event.worker, message)
+            return
+        trial = self._mine(event.worker, message.number)
+        if trial is not None:
+            _FROM_TRIALS[type(message)](self, trial, message)
 
     def _hung_up(self, event: ev.HungUp) -> None:
         worker = self.crew.workers.get(event.worker)
@@ -211,8 +217,8 @@ class StudyMachine:
         successor = self.crew.successor(worker.name)
         self._idle.pop(worker.name, None)
         slot = self.crew.remove(worker.name)
-        trial = self.trials.get(worker.trial)
-        if trial is not None and trial.worker == worker.name and trial.is_live:
+        trial = self._held(worker.name, worker.trial)
+        if trial is not None:
             self._lose(trial, exit)
         if not (worker.heard or worker.killed) and self.error is None and not self._over:
             problem = self._policy.unheard(exit, loaded=self.is_open)
@@ -315,8 +321,8 @@ class StudyMachine:
         if worker.killed:  # it would only lose a trial
             return
         worker.asks = True
-        left = self.trials.get(worker.trial)
-        if left is not None and left.worker == name and left.is_live:
+        left = self._held(name, worker.trial)
+        if left is not None:
             self._requeue(left, "its worker asked for another trial")
         successor = self.crew.successor(name)
         if successor is not None and successor.asks:  # it is relieved
@@ -385,8 +391,8 @@ class StudyMachine:
         self._busy += 1
         self.crew.workers[worker].trial = run.number
         trial.worker, trial.began, trial.heard = worker, self._now, self._now
-        trial.earlier, trial.revives, trial.values = run.duration or 0.0, event.revives, {}
-        trial.shielded = trial.revives is not None  # it would be pruned at once, as the other was
+        trial.earlier, trial.values = run.duration or 0.0, {}
+        trial.shielded = event.revives is not None  # it would be pruned at once, as the other was
         run.state, run.worker, run.seed = "RUNNING", worker, event.seed
         run.started, run.duration, run.reason, run.verdict = run.started or self._wall + self._now, None, None, None
         run.constraints, run.revives = {}, event.revives
@@ -413,10 +419,15 @@ class StudyMachine:
 
     # What a worker says of its trial.
 
-    def _mine(self, worker: str, number: int) -> Trial | None:
-        """A worker's trial; None, and the worker is told so, if the worker has it no longer."""
+    def _held(self, worker: str, number: int) -> Trial | None:
+        """A worker's trial; None if the worker has it no longer."""
         trial = self.trials.get(number)
-        if trial is None or trial.worker != worker or not trial.is_live or self.crash is not None:
+        return trial if trial is not None and trial.worker == worker and trial.is_live else None
+
+    def _mine(self, worker: str, number: int) -> Trial | None:
+        """The trial of which a worker speaks; None, and the worker is told so, if the worker has it no longer."""
+        trial = self._held(worker, number)
+        if trial is None or self.crash is not None:
             self._fence(worker, number)
             return None
         trial.heard = self._now
@@ -425,31 +436,28 @@ class StudyMachine:
     def _fence(self, worker: str, number: int) -> None:
         self._do(ev.Reply(worker, wire.Fenced(f"trial {number} is no longer with worker {worker}")))
 
-    def _suggest(self, worker: str, message: wire.Suggest) -> None:
-        trial = self._mine(worker, message.number)
-        if trial is None:
-            return
+    def _reply(self, trial: Trial, answer: wire.Answer) -> None:
+        self._do(ev.Reply(trial.held_by, answer))
+
+    def _suggest(self, trial: Trial, message: wire.Suggest) -> None:
         if trial.state is not State.BUILDING:
             raise StudyError(
                 f"Parameter {message.name!r} was suggested after sweep.fit began, too late for the run's name.",
                 "Suggest every parameter before sweep.fit.",
             )
-        self._do(ev.Propose(worker, message.number, message.name, message.distribution))
+        self._do(ev.Propose(trial.held_by, message.number, message.name, message.distribution))
 
-    def _start(self, worker: str, message: wire.Begin) -> None:
-        trial = self._mine(worker, message.number)
-        if trial is None:
-            return
+    def _start(self, trial: Trial, message: wire.Begin) -> None:
         run = trial.run
         if run.attempt:
             self._forget(trial)
         run.architecture, run.epochs = message.architecture, message.epochs
         family = message.family or self.declaration.name
-        self._do(ev.Name(worker, run.number, family, message.architecture, run.name, not message.failed))
+        self._do(ev.Name(trial.held_by, run.number, family, message.architecture, run.name, not message.failed))
 
     def _named(self, event: ev.Named) -> None:
-        trial = self.trials.get(event.number)
-        if trial is None or trial.worker != event.worker or not trial.is_live:
+        trial = self._held(event.worker, event.number)
+        if trial is None:
             self._fence(event.worker, event.number)  # it has ended, or its worker has
             return
         run = trial.run
@@ -469,11 +477,8 @@ class StudyMachine:
         about = {name: getattr(self.declaration, name) for name in known if getattr(self.declaration, name)}
         return {"study": self.declaration.name, "seed": run.seed, "attempt": run.attempt, **about}
 
-    def _begin_training(self, worker: str, message: wire.BeginTraining) -> None:
+    def _begin_training(self, trial: Trial, message: wire.BeginTraining) -> None:
         """A training begins. Where pruners have seen an earlier one until now, its values are forgotten."""
-        trial = self._mine(worker, message.number)
-        if trial is None:
-            return
         run, begun = trial.run, Training.from_dict(message.training)
         if begun.marked:
             self._marked = max(self._marked, begun.number)
@@ -487,25 +492,19 @@ class StudyMachine:
         run.epochs = None if begun.planned is None else begun.first + begun.planned
         run.trainings = [known[place] for place in sorted(known)]
         self._changed.add(run.number)
-        self._do(ev.Reply(worker, wire.Done()))
+        self._reply(trial, wire.Done())
 
-    def _resume(self, worker: str, message: wire.Resume) -> None:
+    def _resume(self, trial: Trial, message: wire.Resume) -> None:
         """A run continues from a checkpoint: these epochs had their verdicts when they were trained."""
-        trial = self._mine(worker, message.number)
-        if trial is None:
-            return
         for epoch, metrics in enumerate(message.log, start=message.epoch):
             training = self._record(trial, epoch, metrics)
             value = metrics.get(training.monitor or "")
             if training.judged and value is not None and len(self.declaration.objective) == 1:
                 trial.values[epoch - training.first] = value
                 self._do(ev.Enter(message.number, epoch - training.first, value, judged=True))
-        self._do(ev.Reply(worker, wire.Done()))
+        self._reply(trial, wire.Done())
 
-    def _epoch(self, worker: str, message: wire.Epoch) -> None:
-        trial = self._mine(worker, message.number)
-        if trial is None:
-            return
+    def _epoch(self, trial: Trial, message: wire.Epoch) -> None:
         declaration, metrics = self.declaration, message.metrics
         training = self._record(trial, message.epoch, metrics, message.findings)
         several = len(declaration.objective) > 1
@@ -525,11 +524,8 @@ class StudyMachine:
         else:
             self._consider(trial, step, value, finite=finite)
 
-    def _report(self, worker: str, message: wire.Report) -> None:
+    def _report(self, trial: Trial, message: wire.Report) -> None:
         """A value of plain Optuna. As in Optuna, a step that was reported before keeps its value."""
-        trial = self._mine(worker, message.number)
-        if trial is None:
-            return
         step, value, run = message.step, message.value, trial.run
         if not 0 <= step < STEPS:
             raise StudyError(f"A step must be a whole number from 0 to {STEPS - 1}, not {step!r}.")
@@ -540,24 +536,21 @@ class StudyMachine:
                 self._changes.metrics.append((run.number, step, self._objective.name, value))
                 run.epoch = max(run.epoch, step + 1)
             self._see(run, step, value)
+            self._trained = True
             self._changed.add(run.number)
             self._show("epoch", copy.copy(run), metrics)
             self._do(ev.Enter(run.number, step, value))
-        self._do(ev.Reply(worker, wire.Done()))
+        self._reply(trial, wire.Done())
 
-    def _should_prune(self, worker: str, message: wire.ShouldPrune) -> None:
-        trial = self._mine(worker, message.number)
-        if trial is None:
-            return
+    def _should_prune(self, trial: Trial, _message: wire.ShouldPrune) -> None:
         if not trial.values:
             self._advise(trial, None)
         else:
             step = max(trial.values)
             self._consider(trial, step, trial.values[step])
 
-    def _attribute(self, worker: str, message: wire.Attribute) -> None:
-        if self._mine(worker, message.number) is not None:
-            self._do(ev.SetAttribute(worker, message.number, message.kind, message.key, message.value))
+    def _attribute(self, trial: Trial, message: wire.Attribute) -> None:
+        self._do(ev.SetAttribute(trial.held_by, message.number, message.kind, message.key, message.value))
 
     def _constrained(self, event: ev.Constrained) -> None:
         if event.number in self.trials:
@@ -567,11 +560,8 @@ class StudyMachine:
     def _answered(self, event: ev.Answered) -> None:
         self._do(ev.Reply(event.worker, event.answer))
 
-    def _imported(self, worker: str, message: wire.Imported) -> None:
+    def _imported(self, trial: Trial, message: wire.Imported) -> None:
         """A trial has imported more files from beside the study file: its snapshot has them, and later ones."""
-        trial = self._mine(worker, message.number)
-        if trial is None:
-            return
         before = self._snapshot
         if before is not None:
             self._snapshot = before.with_more(message.files)
@@ -580,7 +570,7 @@ class StudyMachine:
             self._changed.add(message.number)
             if self._snapshot.warning is not None and before.warning is None:
                 self._show("message", self._snapshot.warning)
-        self._do(ev.Reply(worker, wire.Done()))
+        self._reply(trial, wire.Done())
 
     def _keep_snapshot(self) -> None:
         if self._snapshot is not None:
@@ -605,7 +595,6 @@ class StudyMachine:
 
     def _see(self, run: RunRecord, epoch: int, value: float) -> None:
         """A run has a value that pruners see."""
-        self._trained = True
         run.last = value
         if math.isfinite(value) and self._objective.better(value, run.best):
             run.best, run.best_epoch = value, epoch
@@ -632,13 +621,13 @@ class StudyMachine:
         if not math.isfinite(trial.values[last]):
             self._advise(trial, _broken(self._objective.name, last, trial.values[last]))
         elif self._judge is None:
-            self._do(ev.Judgement(trial.worker or "", trial.run.number, step, value))
+            self._do(ev.Judgement(trial.held_by, trial.run.number, step, value))
         else:
             self._advise(trial, self._judge.verdict(trial.run.number, trial.values))
 
     def _judged(self, event: ev.Judged) -> None:
-        trial = self.trials.get(event.number)
-        if trial is not None and trial.worker == event.worker and trial.is_live:
+        trial = self._held(event.worker, event.number)
+        if trial is not None:
             self._advise(trial, event.verdict)
         else:
             self._fence(event.worker, event.number)
@@ -659,26 +648,23 @@ class StudyMachine:
             advice = wire.Advice("requeue", self.stopped or "")
         else:
             advice = wire.Advice("go")
-        self._do(ev.Reply(trial.worker or "", advice))
+        self._reply(trial, advice)
 
     # How trials end.
 
-    def _end_said(self, worker: str, message: wire.End) -> None:
-        trial = self._mine(worker, message.number)
-        if trial is None:
-            return
+    def _end_said(self, trial: Trial, message: wire.End) -> None:
         trial.run.trainings = [Training.from_dict(item) for item in message.trainings]
         reason = message.reason
         if message.state == "WAITING":
-            self._requeue(trial, reason, by=worker)
+            self._requeue(trial, reason, by=trial.worker)
             return
         if message.state == "FAIL":
             reason = reason or "it failed"
             if self.stopped is None and self._policy.tries_again(message.number, reason):
-                self._requeue(trial, f"tried again: {reason}", by=worker)
+                self._requeue(trial, f"tried again: {reason}", by=trial.worker)
                 return
         verdict = trial.verdict if message.state == "PRUNED" else None
-        self._end(trial, message.state, message.values, Ending(reason, message.traceback, verdict, worker))
+        self._end(trial, message.state, message.values, Ending(reason, message.traceback, verdict, trial.worker))
 
     def _end(self, trial: Trial, state: str, values: list[float] | None, end: Ending) -> None:
         """Have a trial's end entered in Optuna's study."""
@@ -942,8 +928,7 @@ class StudyMachine:
         self.crash = self.crash or event.error
         self._refuse(SweepError(f"The coordinator failed: {type(event.error).__name__}: {event.error}"))
         self._greeted = []
-        fenced = wire.Fenced("the coordinator failed")
-        self._effects += [ev.Reply(worker.name, fenced) for worker in self.crew.workers.values() if worker.owed]
+        self._effects += [ev.Reply(worker.name, wire.FAILED) for worker in self.crew.workers.values() if worker.owed]
 
     def _proceed(self) -> None:
         """Do what is due after any event."""
@@ -1008,9 +993,13 @@ _HANDLERS: dict[type, Callable[[StudyMachine, Any], None]] = {
     ev.Troubled: StudyMachine._troubled,
 }
 
-_MESSAGES: dict[type, Callable[[StudyMachine, str, Any], None]] = {
+_FROM_WORKERS: dict[type, Callable[[StudyMachine, str, Any], None]] = {
     wire.Hello: StudyMachine._hello,
     wire.Ask: StudyMachine._ask,
+    wire.Refuse: StudyMachine._refuse_said,
+}
+
+_FROM_TRIALS: dict[type, Callable[[StudyMachine, Trial, Any], None]] = {
     wire.Suggest: StudyMachine._suggest,
     wire.Begin: StudyMachine._start,
     wire.BeginTraining: StudyMachine._begin_training,
@@ -1021,5 +1010,4 @@ _MESSAGES: dict[type, Callable[[StudyMachine, str, Any], None]] = {
     wire.Attribute: StudyMachine._attribute,
     wire.Imported: StudyMachine._imported,
     wire.End: StudyMachine._end_said,
-    wire.Refuse: StudyMachine._refuse_said,
 }

@@ -52,7 +52,6 @@ class Trial:
     began: float = 0.0
     heard: float = 0.0
     earlier: float = 0.0
-    revives: int | None = None
     values: dict[int, float] = field(default_factory=dict)
     shielded: bool = False
     condemned: str | None = None
@@ -74,6 +73,13 @@ class Trial:
         if state not in MOVES.get(self._state, ()):
             raise ValueError(f"trial {self.run.number} cannot go from {self._state} to {state}")
         self._state = state
+
+    @property
+    def held_by(self) -> str:
+        """The worker that has it; only while one has."""
+        if self.worker is None:
+            raise RuntimeError(f"trial {self.run.number} is with no worker")
+        return self.worker
 
     @property
     def is_live(self) -> bool:

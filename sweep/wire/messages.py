@@ -265,6 +265,10 @@ class Fenced:
     reason: str
 
 
+FAILED = Fenced("the coordinator failed")
+"""What workers are told when there is no coordinator any more that could answer them."""
+
+
 @dataclass(frozen=True)
 class Rejected:
     """The study ends with this error, since what the worker's message asks for cannot be."""
