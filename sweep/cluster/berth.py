@@ -113,7 +113,7 @@ class Berth:
 
     def wait(self, worker: str) -> Exited:
         """Wait until a worker has ended."""
-        return self._aboard[worker].process.wait(worker)
+        return self._aboard[worker].process.wait()
 
     def kill(self, worker: str) -> None:
         """End a worker at once, with everything it started."""

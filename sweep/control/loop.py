@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import queue
 import shutil
 import socket
 import struct
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from sweep.control.executors import Executor
+from sweep.control.hands import Hands
+from sweep.control.journal import Journal
 from sweep.control.open_study import OpenStudy, open_study
 from sweep.control.progress import Silent, Watcher
 from sweep.control.run_files import remove_surplus_weights, write_end
@@ -46,38 +47,6 @@ _log = logging.getLogger(__name__)
 def _comes_later(effect: ev.Effect) -> bool:
     """Workers are answered first: whatever wakes another thread may delay the loop."""
     return not isinstance(effect, ev.Reply)
-
-
-class Hands(threading.Thread):
-    """Does one thing after another.
-
-    Args:
-        name: of the thread.
-        failed: called with what something raises.
-    """
-
-    def __init__(self, name: str, failed: Callable[[BaseException], None]) -> None:
-        super().__init__(name=name, daemon=True)
-        self._failed = failed
-        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-
-    def put(self, action: Callable[[], None]) -> None:
-        """Have something done."""
-        self._queue.put(action)
-
-    def stop(self, seconds: float | None = None) -> None:
-        """Stop after what is to be done by now, and wait for it."""
-        self._queue.put(None)
-        self.join(seconds)
-
-    def run(self) -> None:
-        """Do what comes until stopped."""
-        while (action := self._queue.get()) is not None:
-            try:
-                action()
-            except Exception as error:
-                _log.exception("the %s thread failed", self.name)
-                self._failed(error)
 
 
 class Connection(asyncio.Protocol):
@@ -176,8 +145,8 @@ class Loop:
             ev.EndFiles: lambda effect: self._hands.put(lambda: write_end(effect.run)),
             ev.RemoveWeights: lambda effect: self._hands.put(lambda: remove_surplus_weights(effect.runs)),
             ev.Show: self._show,
-            ev.Write: self._journal,
-            ev.ReadNews: self._journal,
+            ev.Write: self._record,
+            ev.ReadNews: self._record,
             ev.Finish: self._finish,
         }
 
@@ -187,6 +156,11 @@ class Loop:
         if self.sampling.opened is None:
             raise RuntimeError("no worker has declared the study yet")
         return self.sampling.opened
+
+    @property
+    def journal(self) -> Journal | None:
+        """Of the study; None before a worker has declared it, and in a preview."""
+        return self.sampling.opened.journal if self.sampling.opened is not None else None
 
     def start(self) -> None:
         """Begin, in threads; workers may connect from now on."""
@@ -223,26 +197,24 @@ class Loop:
                 return False
             if self._signalled and time.monotonic() > self._signalled + ABANDON_SECONDS and self.study.crew.is_empty:
                 return False
-        opened = self.sampling.opened
-        return opened is None or opened.journal is None or not opened.journal.abandoned
+        return self.journal is None or not self.journal.abandoned
 
     def signal(self, name: str, count: int) -> None:
         """Ctrl-C or SIGTERM has come, so many times. For a signal handler."""
         self.post(ev.Signal(name))
         if count > 1:
             self._signalled = self._signalled or time.monotonic()
-            if self.sampling.opened is not None and self.sampling.opened.journal is not None:
-                self.sampling.opened.journal.abandon()
+            if self.journal is not None:
+                self.journal.abandon()
 
     def stop(self) -> None:
         """Stop everything, once the study has ended; what is shown is shown."""
         gone = self.finished.is_set()
         self.sampling.stop(5.0 if gone else 0.0)
         self._hands.stop(None if gone else 1.0)
-        opened = self.sampling.opened
-        if not gone and opened is not None and opened.journal is not None:  # give the study up, if that can be
-            opened.journal.abandon()
-            opened.journal.put(ev.Finish(ev.Changes(), [], refused=False))
+        if not gone and self.journal is not None:  # give the study up, if that can be
+            self.journal.abandon()
+            self.journal.put(ev.Finish(ev.Changes(), [], refused=False))
             self.finished.wait(ABANDON_SECONDS)
         self._display.stop(5.0)
         with contextlib.suppress(RuntimeError):
@@ -331,19 +303,17 @@ class Loop:
     def _show(self, effect: ev.Show) -> None:
         self._display.put(lambda: getattr(self._watcher, effect.method)(*effect.arguments))
 
-    def _journal(self, effect: ev.Write | ev.ReadNews | ev.Finish) -> None:
-        journal = self.opened.journal
-        if journal is not None:  # which a preview has not
-            journal.put(effect)
+    def _record(self, effect: ev.Write | ev.ReadNews) -> None:
+        if self.journal is not None:
+            self.journal.put(effect)
 
     def _finish(self, effect: ev.Finish) -> None:
         for connection in list(self._connections.values()):
             connection.close()  # a worker in this process may still wait for an answer
-        opened = self.sampling.opened
-        if opened is None or opened.journal is None:
+        if self.journal is None:
             self.finished.set()
         else:
-            opened.journal.put(effect)  # which sets `finished`
+            self.journal.put(effect)  # which sets `finished`
 
     # In the sampling thread.
 

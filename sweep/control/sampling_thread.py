@@ -1,8 +1,5 @@
 """The thread that has Optuna's study: it samples, names and ends trials in the order in which the core asks for it."""
 
-import logging
-import queue
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +8,7 @@ from optuna.distributions import json_to_distribution
 from optuna.trial import TrialState
 
 from sweep.control.domains import check_text
+from sweep.control.hands import Hands
 from sweep.control.open_study import OpenStudy
 from sweep.control.run_files import has_checkpoint
 from sweep.control.search import Search, UnfitValue
@@ -20,8 +18,6 @@ from sweep.errors import SweepError
 from sweep.rundir import CHECKPOINTS
 from sweep.snapshot import Snapshot
 from sweep.wire.messages import Done, NoValue, Suggestion
-
-_log = logging.getLogger(__name__)
 
 Asked = (
     ev.Open
@@ -57,21 +53,19 @@ class SamplingThread:
         self._open_study = open_study
         self._post = post
         self._trials: dict[int, optuna.Trial] = {}  # those that are with a worker
-        self._queue: queue.SimpleQueue[Asked | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="sampling", daemon=True)
+        self._hands = Hands("sampling", lambda error: post(ev.Crashed(error)))
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self._hands.start()
 
     def put(self, effect: Asked) -> None:
         """Have something done."""
-        self._queue.put(effect)
+        self._hands.put(lambda: self._perform(effect))
 
     def stop(self, seconds: float | None = None) -> None:
         """Stop after what was asked for by now, and wait for it."""
-        self._queue.put(None)
-        self._thread.join(seconds)
+        self._hands.stop(seconds)
 
     @property
     def _search(self) -> Search:
@@ -79,15 +73,11 @@ class SamplingThread:
             raise RuntimeError("no worker has declared the study yet")
         return self.opened.search
 
-    def _run(self) -> None:
-        while (effect := self._queue.get()) is not None:
-            try:
-                _ACTIONS[type(effect)](self, effect)
-            except SweepError as error:
-                self._post(ev.Refused(error, getattr(effect, "worker", None)))
-            except Exception as error:
-                _log.exception("the coordinator failed")
-                self._post(ev.Crashed(error))
+    def _perform(self, effect: Asked) -> None:
+        try:
+            _ACTIONS[type(effect)](self, effect)
+        except SweepError as error:
+            self._post(ev.Refused(error, getattr(effect, "worker", None)))
 
     def _open(self, effect: ev.Open) -> None:
         self.opened = self._open_study(effect.declaration, effect.snapshot)

@@ -143,8 +143,8 @@ def _outcome(loop: Loop, received: list[int]) -> Outcome:
     if not study.is_open:
         raise KeyboardInterrupt("stopped before the study was loaded; nothing was trained")
     runs = [study.runs[number] for number in sorted(study.runs)]
-    number, journal = received[0] if received else None, loop.opened.journal
-    writer = journal.writer if journal is not None else None
+    number = received[0] if received else None
+    writer = loop.journal.writer if loop.journal is not None else None
     url = writer.store.url.render_as_string(hide_password=False) if writer is not None else None
     return Outcome(study.declaration, loop.opened, runs, study.stopped, number, url)
 

@@ -30,7 +30,7 @@ def blind(study, tmp_path):
     yield berth
     berth.kill("0")
     for aboard in berth._aboard.values():
-        aboard.process.wait("0")
+        aboard.process.wait()
         aboard.connection.close()
     berth.leave()
 

@@ -50,6 +50,7 @@ class Process:
         descriptors: Sequence[int] = (),
         folder: Path | None = None,
     ) -> None:
+        self._worker = worker
         self._output = output
         command = [sys.executable, "-m", "sweep.train.worker", file, "--connect", address, "--worker", worker]
         with output.open("wb") as log:
@@ -64,19 +65,19 @@ class Process:
                 cwd=folder,
             )
 
-    def wait(self, worker: str) -> Exited:
+    def wait(self) -> Exited:
         """Wait until it has ended, and end what it started and left behind."""
         self._process.wait()
-        return self._exited(worker)
+        return self._exited()
 
-    def poll(self, worker: str) -> Exited | None:
+    def poll(self) -> Exited | None:
         """How it ended; what it started and left behind is ended too. None while it runs."""
-        return None if self._process.poll() is None else self._exited(worker)
+        return None if self._process.poll() is None else self._exited()
 
-    def _exited(self, worker: str) -> Exited:
+    def _exited(self) -> Exited:
         code = self._process.returncode
         self.kill()
-        return Exited(worker, how(code), code < 0 and -code in KILLED, self._tail())
+        return Exited(self._worker, how(code), code < 0 and -code in KILLED, self._tail())
 
     def kill(self) -> None:
         """End it with everything it started."""
@@ -152,7 +153,7 @@ class Local:
             self._started.wait(None if not self._processes else 0.0)
             self._started.clear()
             for worker, process in list(self._processes.items()):
-                exited = process.poll(worker)
+                exited = process.poll()
                 if exited is not None:
                     del self._processes[worker]
                     self._post(exited)
