@@ -29,6 +29,7 @@ from sweep.errors import RunNameError
 from sweep.names import Value, format_value, parse_value
 from sweep.rundir import EVENTS
 from sweep.store.records import RunRecord
+from sweep.words import one_line
 
 RUN_TAG = "run"
 BEST_TAG = "best/"
@@ -295,5 +296,4 @@ def _reads_as_text(value: str) -> bool:
 
 def _plain(text: str) -> str:
     """Text that Markdown shows as it is, in one line; an underscore within a word means nothing to it."""
-    one_line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    return _MARKUP.sub(r"\\\g<0>", one_line)
+    return _MARKUP.sub(r"\\\g<0>", one_line(text).replace("&", "&amp;").replace("<", "&lt;"))

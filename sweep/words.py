@@ -31,6 +31,11 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names) if left_out <= 0 else f"{', '.join(names[:most])} and {left_out} more"
 
 
+def one_line(text: str) -> str:
+    """A text with every run of white space as one blank."""
+    return " ".join(text.split())
+
+
 def shown_path(path: str) -> str:
     """A path as short as it can be typed here: relative where it is below the working directory."""
     try:

@@ -21,7 +21,7 @@ COMMANDS = {
     "show": "Show one run.",
     "best": "List a study's best runs.",
     "watch": "Watch a running study.",
-    "studies": "List studies and how they stand.",
+    "studies": "List studies with their state.",
     "names": "Show the run names a study gives.",
     "export": "Write all trials as CSV or JSON.",
     "tensorboard": "Start TensorBoard, its filter set.",

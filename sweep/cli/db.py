@@ -123,7 +123,7 @@ def copy_studies(source: str, target: str, names: Sequence[str], *, dry_run: boo
     """Copy studies, all of them if none is named, each whole or not at all; a dry run refuses what a real one does.
 
     Raises:
-        StoreError: one is not there, runs, or stands in the target already; none is copied.
+        StoreError: one does not exist, is running, or is in the target already; none is copied.
     """
     if database.parse_url(source) == database.parse_url(target):
         raise StoreError(f"Cannot copy {source} to itself.", "Name another database to copy to.")

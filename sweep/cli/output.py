@@ -87,7 +87,7 @@ def say(text: str) -> None:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask before what cannot be undone, unless told not to; "no" ends the command.
+    """Ask before what cannot be undone, unless `yes` is set; "no" ends the command.
 
     Raises:
         SweepError: nobody can be asked.

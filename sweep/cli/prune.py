@@ -40,7 +40,7 @@ def prune(
 def prune_runs(
     store: Store, target: Target, where: str | None, *, yes: bool, dry_run: bool, names: bool = False
 ) -> None:
-    """Show which running trials match and, unless told otherwise, ask whether to prune them.
+    """Show which running trials match, and prune them after a confirmation.
 
     Args:
         where: a condition that they must fulfil, if there is one.

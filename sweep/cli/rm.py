@@ -67,7 +67,7 @@ def remove_one(store: Store, name: str, logdir: str, *, keep_files: bool, yes: b
 
 
 def _remove_there(store: RemoteStore, study: StudyRecord, *, keep_files: bool, yes: bool, dry_run: bool) -> None:
-    """Have a service remove a study, with its folder where that stands in the service's log directory."""
+    """Have a service remove a study, with its folder if that is in the service's log directory."""
     if keep_files:
         raise SweepError(f"--keep-files does not work at a service, {store.server}.", "Use it with --storage.")
     runs = counted(sum(store.counts(study.study_id, added=True).values()), "run")

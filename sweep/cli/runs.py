@@ -54,7 +54,7 @@ Limit = Annotated[
         min=1,
         metavar="N",
         show_default=False,
-        help=f"At most so many runs; {LIMIT} in a table, all in JSON.",
+        help=f"Show at most N runs; default: {LIMIT} in a table, all in JSON.",
     ),
 ]
 

@@ -9,7 +9,7 @@ import typer
 from sweep.cli import options
 from sweep.cli.grid import Column, Grid
 from sweep.cli.output import on_terminal, print_whole, print_wrapped, say, show_grid, show_json
-from sweep.cli.tables import STATE_STYLES, one_line
+from sweep.cli.tables import STATE_STYLES
 from sweep.cli.target import named_run
 from sweep.commands import command, rerun_command, run_again
 from sweep.names import format_number, format_value, short_number
@@ -27,7 +27,7 @@ from sweep.view.runs import (
     training_name,
     trial_object,
 )
-from sweep.words import shown_path
+from sweep.words import one_line, shown_path
 
 LAST_EPOCHS = 5
 _LABEL = 12

@@ -16,7 +16,7 @@ from sweep.view.studies import StudyView, view_studies
 def studies(
     json: options.Json = False, storage: options.Storage = options.DEFAULT_STORAGE, server: options.Server = None
 ) -> None:
-    """List studies and how they stand.
+    """List studies with their state.
 
     A study is running while its coordinator lives, finished when its trials are used up, and stopped otherwise.
 

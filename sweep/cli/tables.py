@@ -12,6 +12,7 @@ from sweep.view.cells import duration, number_cells, value_cells
 from sweep.view.comparisons import split_parameters
 from sweep.view.quantities import OF_RUN
 from sweep.view.runs import epochs_text, key_table, objectives, run_object, value_columns
+from sweep.words import one_line
 
 BEST_MARK = "★"
 STATE_STYLES = {
@@ -94,16 +95,9 @@ def _parameter_columns(study: StudyRecord, runs: Sequence[RunRecord]) -> list[Co
 def constants_line(study: StudyRecord, runs: Sequence[RunRecord]) -> str | None:
     """The parameters that are the same in all runs, as a line; None if there are none."""
     constant = split_parameters(key_table(study), [run.params for run in runs]).constant
-    return (
-        "the same in all: " + " ".join(f"{key}={format_value(value)}" for key, value in constant.items())
-        if (constant)
-        else None
-    )
-
-
-def one_line(text: str) -> str:
-    """A text with every run of white space as one blank."""
-    return " ".join(text.split())
+    if not constant:
+        return None
+    return "the same in all: " + " ".join(f"{key}={format_value(value)}" for key, value in constant.items())
 
 
 def _epoch(run: RunRecord) -> str:

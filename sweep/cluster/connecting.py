@@ -9,6 +9,7 @@ import ray
 
 from sweep.errors import SweepError
 from sweep.options import Cluster
+from sweep.words import one_line
 
 PATIENCE = 5.0  # seconds for an address to answer
 
@@ -56,7 +57,7 @@ def _knock(address: str) -> None:
 
 def _refusal(error: Exception, cluster: Cluster) -> SweepError:
     """The error that says why Ray cannot be used."""
-    said = " ".join(f"{error} {error.__cause__ or ''}".split())
+    said = one_line(f"{error} {error.__cause__ or ''}")
     kind = type(error).__name__
     where = cluster.address or "this machine"
     if kind == "AuthenticationError":

@@ -12,6 +12,7 @@ from sweep.cluster.berth import THREADS, Berth
 from sweep.cluster.carrying import Carrier, Listener, ask
 from sweep.cluster.probe import Probe
 from sweep.core.events import Exited
+from sweep.words import one_line
 
 LEAVE_SECONDS = 2.0
 KILL_SECONDS = 5.0  # for a worker to end that was killed; then its berth, which does not answer, is given up
@@ -121,7 +122,7 @@ class Berths:
                 del self._berths[slot]
         ray.kill(berth)
         if isinstance(error, RayActorError) and not error.actor_init_failed:
-            return Exited(worker, "lost with its node or its Ray actor", True, " ".join(str(error).split()))
+            return Exited(worker, "lost with its node or its Ray actor", True, one_line(str(error)))
         return Exited(worker, "unable to begin on its node", True, str(error))
 
     def _give_up(self, worker: str, berth: Any) -> None:

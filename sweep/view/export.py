@@ -5,8 +5,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
-from sweep.names import Value, format_value
+from sweep.names import format_value
 from sweep.store import RunRecord, Store, StudyRecord
+from sweep.view.cells import value
 from sweep.view.runs import objectives, trial_object
 
 FORMATS = ("csv", "json", "jsonl")
@@ -86,12 +87,8 @@ def _csv_cells(
     shown: list[Any] = [getattr(run.verdict, name, None) for name in _VERDICT_FIELDS]  # infinite ones too
     shown += [run.values[place] if run.values else "" for place in range(len(goals))]
     shown += [run.constraints.get(name, "") for name in constraints]
-    shown += [_csv_value(run.params[name]) if name in run.params else "" for name in parameters]
+    shown += [value(run.params[name]) if name in run.params else "" for name in parameters]
     return [*(values[name] for name in _CSV_FIELDS), *shown]
-
-
-def _csv_value(value: Value) -> str:
-    return value if isinstance(value, str) else format_value(value)
 
 
 def _write_json(store: Store, study: StudyRecord, runs: Sequence[RunRecord], file: TextIO, *, lines: bool) -> None:

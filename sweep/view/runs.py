@@ -11,7 +11,7 @@ from sweep.finding import Finding
 from sweep.names import KeyTable, Value, decode, format_number
 from sweep.objective import Objective
 from sweep.store import RunRecord, Store, StudyRecord, Training
-from sweep.words import counted, listed
+from sweep.words import counted, listed, one_line
 
 STATES = ("WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL")
 
@@ -177,7 +177,7 @@ def epoch_share(run: RunRecord) -> float:
 
 def reason_text(run: RunRecord) -> str:
     """Why a run ended, in a line; of one that waits, that it is run again, and why."""
-    said = " ".join((run.why or "").split())
+    said = one_line(run.why or "")
     if run.state != "WAITING":
         return said
     return f"to be run again: {said}" if said else "to be run again"

@@ -14,7 +14,7 @@ import pytest
 from sweep.cli import app
 from sweep.cli import run as sweep
 from tests.refusals import refusal_of
-from tests.store_builder import add_example, add_study, build_store, run
+from tests.store_builder import add_example, add_study, run
 
 ROOT = Path(__file__).parent.parent.parent
 COMMANDS = [
@@ -34,15 +34,6 @@ COMMANDS = [
     "rm",
     "clean",
 ]
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.delenv("SWEEP_STORAGE", raising=False)
-    monkeypatch.chdir(tmp_path)
-    store = build_store(tmp_path)
-    yield store
-    store.close()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

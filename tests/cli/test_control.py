@@ -9,16 +9,7 @@ import sqlalchemy as sa
 from sweep.cli import run as sweep
 from sweep.store import Owner, tables
 from sweep.store.lease import this_host
-from tests.store_builder import add_study, build_store, run
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.delenv("SWEEP_STORAGE", raising=False)
-    monkeypatch.chdir(tmp_path)
-    store = build_store(tmp_path)
-    yield store
-    store.close()
+from tests.store_builder import add_study, run
 
 
 @pytest.fixture

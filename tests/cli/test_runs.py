@@ -8,16 +8,7 @@ import pytest
 from sweep.cli import run as sweep
 from sweep.finding import Finding
 from tests.refusals import refusal_of
-from tests.store_builder import add_epochs, add_example, add_study, build_store, run
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.delenv("SWEEP_STORAGE", raising=False)
-    monkeypatch.chdir(tmp_path)
-    store = build_store(tmp_path)
-    yield store
-    store.close()
+from tests.store_builder import add_epochs, add_example, add_study, run
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Studies: how they stand; stopping one, going on with it, removing it."""
+"""Studies: their state; stopping, continuing and removing one."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -108,7 +108,7 @@ def _explained(health: Health) -> Iterator[None]:
 
 @contextmanager
 def _as_it_was(model: keras.Model) -> Iterator[None]:
-    """Give a model back its weights, and an optimizer that has not stepped yet or stands where it stood."""
+    """Give a model back its weights and its optimizer's state, or a fresh optimizer where it has not stepped yet."""
     before = [np.array(array) for array in model.get_weights()] if model.built else None
     optimizer = model.optimizer
     steps = [np.array(variable.numpy()) for variable in optimizer.variables] if optimizer.built else None

@@ -1,4 +1,4 @@
-"""Studies over HTTP: how they stand, stopping, going on, removing; exports; health; the description."""
+"""Studies over HTTP: their state, stopping, continuing, removing; exports; health; the description."""
 
 import csv
 import io
