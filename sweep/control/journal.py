@@ -77,11 +77,11 @@ class Journal:
 
     # What the sampling thread asks for.
 
-    def _number(self, create: Callable[[], int]) -> int:
-        """Add a trial under a number that no other program can take, once something of this start is kept."""
+    def _number(self, create: Callable[[], list[int]]) -> list[int]:
+        """Add trials under numbers that no other program can take, once something of this start is kept."""
         if self.writer is None:
             return create()
-        if not self._kept:  # if another program takes the number before this one is kept, theirs is changed
+        if not self._kept:  # if another program takes a number before this one is kept, theirs is changed
             with contextlib.suppress(*REFUSES):
                 self.writer.see_others()
             return create()

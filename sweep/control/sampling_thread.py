@@ -86,14 +86,15 @@ class SamplingThread:
     def _sample(self, effect: ev.Sample) -> None:
         search, fresh = self._search, effect.number is None
         try:
-            trial = search.ask() if effect.number is None else search.again(effect.number)
+            asked = search.ask_several(effect.most) if effect.number is None else [search.again(effect.number)]
         except BaseException:
             self._post(ev.Sampled(None, exhausted=search.exhausted))
             raise
-        self._trials[trial.number] = trial
         own = effect.directory is not None and (Path(effect.directory) / CHECKPOINTS).is_dir()
-        seed, revives = search.seed(trial.number), search.revives(trial)
-        self._post(ev.Sampled(trial.number, seed, fresh, revives, own, search.exhausted))
+        for trial in asked:
+            self._trials[trial.number] = trial
+            seed, revives, more = search.seed(trial.number), search.revives(trial), trial is not asked[-1]
+            self._post(ev.Sampled(trial.number, seed, fresh, revives, own, search.exhausted, more))
 
     def _propose(self, effect: ev.Propose) -> None:
         trial = self._trials[effect.number]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json, json_to_distribution
+from optuna.samplers import BruteForceSampler, GridSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.control.domains import check_text, coerce, describe, fit, has_grown
@@ -126,10 +127,10 @@ class Search:
         """Whether the sampler has nothing more to propose: every point of a grid has begun, and runs or has run."""
         return self._stopped or self._grid_has_begun()
 
-    def _grid(self) -> optuna.samplers.GridSampler | None:
+    def _grid(self) -> GridSampler | None:
         """The sampler, if it is a grid."""
         found = innermost(self.study.sampler)
-        return found if isinstance(found, optuna.samplers.GridSampler) else None
+        return found if isinstance(found, GridSampler) else None
 
     def _grid_has_begun(self) -> bool:
         grid = self._grid()
@@ -198,8 +199,19 @@ class Search:
                 self.study.enqueue_trial(dict(params))
 
     def ask(self) -> optuna.Trial:
-        """A new trial, or the next of the queue. Sampling may take as long as the sampler does."""
+        """A new trial, or the next of the queue."""
         return self.study.ask()
+
+    def ask_several(self, most: int) -> list[optuna.Trial]:
+        """Up to so many new trials, whose numbers are claimed together.
+
+        One at a time where the queue has some, and where the sampler decides at each trial whether there is another.
+        """
+        counts = isinstance(innermost(self.study.sampler), GridSampler | BruteForceSampler)
+        if most == 1 or counts or self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            return [self.ask()]
+        self.study._thread_local.cached_all_trials = None  # as Optuna's `ask` does
+        return [optuna.Trial(self.study, number) for number in self.storage.create_trials(most)]
 
     def again(self, number: int) -> optuna.Trial:
         """A trial that is run again, with the parameters it has."""

@@ -26,7 +26,7 @@ class WriteBehindStorage(InMemoryStorage):
     Safe to use from any thread. One study lives in it.
 
     Attributes:
-        numbering: adds a trial by calling the function that it is given, when no other program can take its number.
+        numbering: adds trials by calling the function that it is given, when no other program can take their numbers.
         taking: whether a waiting trial, by number, is ours to run, since another program may run it by now.
     """
 
@@ -37,7 +37,7 @@ class WriteBehindStorage(InMemoryStorage):
         self._attributes_changed = False
         self._others: dict[int, FrozenTrial] = {}  # trials that other programs added or run, as they have them
         self._marks = threading.Lock()
-        self.numbering: Callable[[Callable[[], int]], int] = lambda create: create()
+        self.numbering: Callable[[Callable[[], list[int]]], list[int]] = lambda create: create()
         self.taking: Callable[[int], bool] = lambda _: True
 
     @property
@@ -188,11 +188,17 @@ class WriteBehindStorage(InMemoryStorage):
         with self._marks:
             self._changed.add(trial_id)
 
-    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        def create() -> int:
-            trial_id = super(WriteBehindStorage, self).create_new_trial(study_id, template_trial)
-            self._mark(trial_id)
-            return trial_id
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:  # noqa: ARG002  # there is one study
+        return self.create_trials(1, template_trial)[0]
+
+    def create_trials(self, count: int, template: FrozenTrial | None = None) -> list[int]:
+        """Add so many trials, whose numbers are claimed together; running ones, or copies of a template."""
+
+        def create() -> list[int]:
+            numbers = [super(WriteBehindStorage, self).create_new_trial(STUDY_ID, template) for _ in range(count)]
+            for number in numbers:
+                self._mark(number)
+            return numbers
 
         return self.numbering(create)
 

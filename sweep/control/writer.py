@@ -96,29 +96,29 @@ class StudyWriter:
         with self._lock:
             self._write(changes)
 
-    def claim(self, create: Callable[[], int]) -> int:
-        """Add a trial to memory and tables, with its run if it begins, under a number that nobody else can take.
+    def claim(self, create: Callable[[], list[int]]) -> list[int]:
+        """Add trials to memory and tables, with their runs if they begin, under numbers that nobody else can take.
 
         Args:
-            create: adds it to memory and returns its number.
+            create: adds them to memory and returns their numbers.
 
         Raises:
             LeaseLost: the study is gone, or not ours any more.
         """
         numbers: list[int] = []
 
-        def once() -> RunRecord | None:
-            numbers.append(create())
-            begins = self._storage.get_trial(numbers[0]).state == TrialState.RUNNING
-            return RunRecord(numbers[0]) if begins else None
+        def once() -> list[RunRecord]:
+            numbers.extend(create())
+            begun = [number for number in numbers if self._storage.get_trial(number).state == TrialState.RUNNING]
+            return [RunRecord(number) for number in begun]
 
         with self._lock:
             try:
                 self._write(Changes(), once)
-            except REFUSES:  # the next write has it; if somebody has taken its number by then, theirs is changed
+            except REFUSES:  # the next write has them; if somebody has taken a number by then, theirs is changed
                 if not numbers:
                     once()
-        return numbers[0]
+        return numbers
 
     def take(self, number: int) -> bool:
         """Claim a trial of the queue, with its run; False if another program has taken it by now.
@@ -144,7 +144,7 @@ class StudyWriter:
                 self._has_changed(number, theirs)
             return theirs is None
 
-    def _write(self, changes: Changes, create: Callable[[], RunRecord | None] | None = None) -> None:
+    def _write(self, changes: Changes, create: Callable[[], list[RunRecord]] | None = None) -> None:
         described = self._described
         waiting = changes or self._storage.changed or self._trials.moves
         if not (waiting or create) and described == self._written:
@@ -157,8 +157,8 @@ class StudyWriter:
                 if create is not None:
                     self._see_others(connection, lock=True)
                     begun = create()
-                    self._write_runs(connection, [begun] if begun is not None else [])
-                    claimed = {begun.number} if begun is not None else claimed
+                    self._write_runs(connection, begun)
+                    claimed = {run.number for run in begun}
                 snapshots, attributes = self._storage.take()  # a run may be behind its trial, and never before it
                 snapshots = self._with_runs(snapshots, claimed | {run.number for run in changes.runs})
                 if create is None and not all(self._trials.knows(trial.number) for trial in snapshots):

@@ -135,6 +135,7 @@ class Sampled:
         fresh: whether it is new, rather than run again.
         revives: the number of the pruned trial that it continues.
         has_checkpoints: whether its run directory has some of its own.
+        more: whether another trial of the same `Sample` follows.
     """
 
     number: int | None
@@ -143,6 +144,7 @@ class Sampled:
     revives: int | None = None
     has_checkpoints: bool = False
     exhausted: bool = False
+    more: bool = False
 
 
 @dataclass(frozen=True)
@@ -308,10 +310,14 @@ class Open:
 
 @dataclass(frozen=True)
 class Sample:
-    """Make a trial: a new one, or the one of that number again, which has that run directory."""
+    """Make trials: up to `most` new ones, or the one of that number again, which has that run directory.
+
+    Answered with a `Sampled` for each.
+    """
 
     number: int | None
     directory: str | None = None
+    most: int = 1
 
 
 @dataclass(frozen=True)

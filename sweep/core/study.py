@@ -39,6 +39,10 @@ STEPS = 2**31
 LEAVE_SECONDS = 10.0
 """For workers to end by themselves when the study has ended."""
 
+TOGETHER = 64
+"""At most so many trials begin in one transaction: those that nobody can train any more when the study is stopped just
+then wait for its next start."""
+
 BEAT_SECONDS = 1.0
 UNANSWERED_SECONDS = 60.0  # how long to wait for the connection of a worker that has exited
 
@@ -345,13 +349,13 @@ class StudyMachine:
             for worker in list(self._idle):
                 self._answer_ask(worker, wire.NoMore())
         elif not self._sampling and self.stopped is None and (self._again or self.left > 0):
-            number = self._again.popleft() if self._again else None
-            directory = None
-            if number is not None:
-                self.trials[number].move(State.SAMPLING)
-                directory = self.trials[number].run.directory
             self._sampling = True
-            self._do(ev.Sample(number, directory))
+            if self._again:
+                number = self._again.popleft()
+                self.trials[number].move(State.SAMPLING)
+                self._do(ev.Sample(number, self.trials[number].run.directory))
+            else:
+                self._do(ev.Sample(None, most=min(len(self._idle), self.left, TOGETHER)))
 
     def _answer_ask(self, worker: str, answer: wire.Answer) -> None:
         self._idle.pop(worker, None)
@@ -366,7 +370,7 @@ class StudyMachine:
         return not self.trials and not self._sampling and self.left <= 0
 
     def _sampled(self, event: ev.Sampled) -> None:
-        self._sampling = False
+        self._sampling = event.more
         self.exhausted = event.exhausted
         number = event.number
         if number is None:

@@ -280,11 +280,16 @@ class World:
         if isinstance(effect, ev.Sample):
             if effect.number is not None:
                 return ev.Sampled(effect.number, fresh=False)
-            number, self.sampled = self.sampled, self.sampled + 1
-            if self.kept:  # it is claimed in the database
-                self.database.runs[number] = RunRecord(number)
+            count = self.chance.randint(1, effect.most)  # the queue may have some, which come one by one
+            numbers, self.sampled = range(self.sampled, self.sampled + count), self.sampled + count
+            if self.kept:  # they are claimed in the database
+                self.database.runs |= {number: RunRecord(number) for number in numbers}
                 self.database.next_number = self.sampled
-            return ev.Sampled(number, seed=number)
+            events = [ev.Sampled(number, seed=number, more=number < numbers[-1]) for number in numbers]
+            self.sampler.extendleft(reversed(events[1:]))  # other events may come between them
+            return events[0]
+        if isinstance(effect, ev.Sampled):
+            return effect
         if isinstance(effect, ev.Propose):
             if self.chance.random() < 0.02:
                 return ev.Refused(StudyError("another space"), effect.worker)
