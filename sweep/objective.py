@@ -56,11 +56,8 @@ class Objective:
 
     def best(self, values: Iterable[float | None]) -> float | None:
         """The best of some values, the first of equal ones; None if there is no number among them."""
-        found = None
-        for value in values:
-            if self.better(value, found):
-                found = value
-        return found
+        numbers = [value for value in values if value is not None and value == value]
+        return (max if self.maximize else min)(numbers, default=None)
 
     def rank(self, runs: Iterable[Run]) -> list[Run]:
         """The runs that may be called the best, best first: COMPLETE ones that are not infeasible, by their values.

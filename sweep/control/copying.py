@@ -12,12 +12,12 @@ import sqlalchemy as sa
 from optuna.storages._rdb import models
 
 from sweep.control.folder import check_folder, mark
-from sweep.control.optuna_rows import upsert
 from sweep.errors import StoreError
 from sweep.store import Store, StudyRecord
 from sweep.store.database import writing
 from sweep.store.lease import alive
 from sweep.store.tables import metrics, runs, snapshots, studies
+from sweep.store.upsert import upsert
 
 BATCH = 1000  # rows of one statement
 

@@ -15,6 +15,7 @@ import struct
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -42,11 +43,6 @@ _LENGTH = struct.Struct("!i")
 _LONG_LENGTH = struct.Struct("!Q")  # follows a length of -1; both as in `multiprocessing.connection`
 
 _log = logging.getLogger(__name__)
-
-
-def _comes_later(effect: ev.Effect) -> bool:
-    """Workers are answered first: whatever wakes another thread may delay the loop."""
-    return not isinstance(effect, ev.Reply)
 
 
 class Connection(asyncio.Protocol):
@@ -138,13 +134,15 @@ class Loop:
         self._listens = threading.Event()
         self._deaf: OSError | None = None
         self._signalled = 0.0
+        self._posted: deque[ev.Event] = deque()
+        self._woken = False  # whether the loop will see to what is posted
+        self._shown: list[ev.Show] = []  # until the next tick: each would wake the display's thread
         self._actions: dict[type, Callable[[Any], None]] = {
-            ev.Reply: self._reply,
             ev.Launch: lambda effect: self._hands.put(lambda: self._launch(effect)),
             ev.Kill: lambda effect: self._hands.put(lambda: self._kill(effect)),
             ev.EndFiles: lambda effect: self._hands.put(lambda: write_end(effect.run)),
             ev.RemoveWeights: lambda effect: self._hands.put(lambda: remove_surplus_weights(effect.runs)),
-            ev.Show: self._show,
+            ev.Show: lambda effect: self._shown.append(effect),
             ev.Write: self._record,
             ev.ReadNews: self._record,
             ev.Finish: self._finish,
@@ -172,8 +170,12 @@ class Loop:
 
     def post(self, event: ev.Event) -> None:
         """Have an event applied. Safe to call from any thread and from a signal handler."""
+        self._posted.append(event)
+        if self._woken:
+            return
+        self._woken = True
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
-            self._loop.call_soon_threadsafe(self._apply, event)
+            self._loop.call_soon_threadsafe(self._take_posted)
 
     def use(self, executor: Executor) -> None:
         """Have workers run there from now on."""
@@ -216,10 +218,10 @@ class Loop:
             self.journal.abandon()
             self.journal.put(ev.Finish(ev.Changes(), [], refused=False))
             self.finished.wait(ABANDON_SECONDS)
-        self._display.stop(5.0)
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._display.stop(5.0)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def raise_error(self) -> None:
@@ -245,6 +247,7 @@ class Loop:
         try:
             self._loop.run_forever()
         finally:
+            self._display_shown()
             server.close()
             for connection in list(self._connections.values()):
                 connection.close()
@@ -253,13 +256,24 @@ class Loop:
 
     def _tick(self) -> None:
         self._loop.call_later(TICK_SECONDS, self._tick)
+        self.sampling.flush()
         self._apply(ev.Tick())
+        self._display_shown()
+
+    def _take_posted(self) -> None:
+        self._woken = False  # from now on, whoever posts calls again
+        for _ in range(len(self._posted)):
+            self._apply(self._posted.popleft())
 
     def _apply(self, event: ev.Event) -> None:
         try:
             effects = self.study.apply(event, time.monotonic())
-            for effect in sorted(effects, key=_comes_later):
-                self._actions.get(type(effect), self.sampling.put)(effect)
+            for effect in effects:  # workers first: whatever wakes another thread may delay the loop
+                if isinstance(effect, ev.Reply):
+                    self._reply(effect)
+            for effect in effects:
+                if not isinstance(effect, ev.Reply):
+                    self._actions.get(type(effect), self.sampling.put)(effect)
         except Exception as error:
             _log.exception("the coordinator failed")
             if isinstance(event, ev.Crashed):
@@ -300,14 +314,21 @@ class Loop:
         if connection is not None:
             connection.send(encode(reply.answer))
 
-    def _show(self, effect: ev.Show) -> None:
-        self._display.put(lambda: getattr(self._watcher, effect.method)(*effect.arguments))
+    def _display_shown(self) -> None:
+        if self._shown:
+            shown, self._shown = self._shown, []
+            self._display.put(lambda: self._display_all(shown))
+
+    def _display_all(self, shown: list[ev.Show]) -> None:
+        for effect in shown:
+            getattr(self._watcher, effect.method)(*effect.arguments)
 
     def _record(self, effect: ev.Write | ev.ReadNews) -> None:
         if self.journal is not None:
             self.journal.put(effect)
 
     def _finish(self, effect: ev.Finish) -> None:
+        self._display_shown()
         for connection in list(self._connections.values()):
             connection.close()  # a worker in this process may still wait for an answer
         if self.journal is None:

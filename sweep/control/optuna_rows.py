@@ -8,14 +8,12 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.dialects import postgresql, sqlite
 
 from sweep.store.trials import (
     intermediate,
@@ -26,6 +24,7 @@ from sweep.store.trials import (
     user_attributes,
     values,
 )
+from sweep.store.upsert import upsert
 
 studies = models.StudyModel.__table__
 study_user_attributes = models.StudyUserAttributeModel.__table__
@@ -37,20 +36,6 @@ Rows = list[dict[str, Any]]
 _CREATE = sa.insert(trials).returning(trials.c.number, trials.c.trial_id, sort_by_parameter_order=True)
 _SET_STATE = sa.update(trials).where(trials.c.trial_id == sa.bindparam("written"))
 _SET_NUMBER = sa.update(trials).where(trials.c.trial_id == sa.bindparam("moved")).values(number=sa.bindparam("to"))
-
-
-def upsert(connection: sa.Connection, table: Any, keys: Sequence[str], rows: Rows) -> None:
-    """Insert rows, or overwrite those with the same `keys`; writing the same rows twice leaves them once."""
-    if rows:
-        connection.execute(_upsert(connection.dialect.name, table, tuple(keys), tuple(rows[0])), rows)
-
-
-@lru_cache(maxsize=64)  # making the statement takes longer than a few rows
-def _upsert(dialect_name: str, table: Any, keys: tuple[str, ...], columns: tuple[str, ...]) -> Any:
-    dialect: Any = postgresql if dialect_name == "postgresql" else sqlite
-    insert = dialect.insert(table)
-    rest = {name: insert.excluded[name] for name in columns if name not in keys}
-    return insert.on_conflict_do_update(index_elements=list(keys), set_=rest)
 
 
 class TrialWriter:

@@ -1,6 +1,6 @@
 """The thread that has Optuna's study: it samples, names and ends trials in the order in which the core asks for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import optuna
@@ -53,6 +53,7 @@ class SamplingThread:
         self._open_study = open_study
         self._post = post
         self._trials: dict[int, optuna.Trial] = {}  # those that are with a worker
+        self._values: list[ev.Enter] = []  # which nobody waits for, so that they do not wake the thread
         self._hands = Hands("sampling", lambda error: post(ev.Crashed(error)))
 
     def start(self) -> None:
@@ -60,8 +61,18 @@ class SamplingThread:
         self._hands.start()
 
     def put(self, effect: Asked) -> None:
-        """Have something done."""
+        """Have something done, after what was asked for before. Values are entered with what follows, or at `flush`."""
+        if isinstance(effect, ev.Enter):
+            self._values.append(effect)
+            return
+        self.flush()
         self._hands.put(lambda: self._perform(effect))
+
+    def flush(self) -> None:
+        """Have the values entered that were put by now."""
+        if self._values:
+            values, self._values = self._values, []
+            self._hands.put(lambda: self._enter(values))
 
     def stop(self, seconds: float | None = None) -> None:
         """Stop after what was asked for by now, and wait for it."""
@@ -117,11 +128,12 @@ class SamplingThread:
     def _forget(self, effect: ev.Forget) -> None:
         self._search.storage.forget(self._trials[effect.number]._trial_id)
 
-    def _enter(self, effect: ev.Enter) -> None:
-        trial = self._trials[effect.number]
-        self._search.report(trial, effect.step, effect.value)
-        if effect.judged:
-            self._search.note_rung(trial, effect.step, effect.value)
+    def _enter(self, values: Sequence[ev.Enter]) -> None:
+        for effect in values:
+            trial = self._trials[effect.number]
+            self._search.report(trial, effect.step, effect.value)
+            if effect.judged:
+                self._search.note_rung(trial, effect.step, effect.value)
 
     def _judge(self, effect: ev.Judgement) -> None:
         search = self._search
@@ -180,7 +192,6 @@ _ACTIONS: dict[type, Callable[..., None]] = {
     ev.Propose: SamplingThread._propose,
     ev.Name: SamplingThread._name,
     ev.Forget: SamplingThread._forget,
-    ev.Enter: SamplingThread._enter,
     ev.Judgement: SamplingThread._judge,
     ev.SetAttribute: SamplingThread._set_attribute,
     ev.Tell: SamplingThread._tell,

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.control.lease import LeaseLost, is_ours
-from sweep.control.optuna_rows import TrialWriter, read_study_attributes, upsert, write_study_attributes
+from sweep.control.optuna_rows import TrialWriter, read_study_attributes, write_study_attributes
 from sweep.control.storage import STUDY_ID, WriteBehindStorage
 from sweep.core.events import Changes
 from sweep.store import Command, RunRecord, Store, StudyRecord
@@ -24,6 +24,10 @@ from sweep.store.database import REFUSES, writing
 from sweep.store.tables import commands, metrics, runs, split_float, studies
 from sweep.store.tables import snapshots as snapshot_table
 from sweep.store.trials import read_rows, trials
+from sweep.store.upsert import upsert
+
+_DESCRIBED = ("keys", "space", "declaration", "directory")
+"""The columns of `sweep_studies` that change."""
 
 Attributes = tuple[Mapping[str, Any], Mapping[str, Any]]
 """A study's user attributes and its system attributes."""
@@ -66,6 +70,9 @@ class StudyWriter:
         self._described = self._written = _described(
             record.keys, record.space, record.declaration.as_dict(), record.directory
         )
+        # Made once: making a statement takes longer than running it.
+        held = sa.update(studies).where(is_ours(record)).values(beat=studies.c.beat + 1)
+        self._hold_only, self._hold_described = held, held.values({name: sa.bindparam(name) for name in _DESCRIBED})
         self._file = _file_identity(store.url)
         self._lock = threading.Lock()
 
@@ -255,9 +262,12 @@ class StudyWriter:
         return {ids[trial_id]: trial for trial_id, trial in found}
 
     def _hold(self, connection: sa.Connection, described: Mapping[str, str]) -> None:
-        new = {"beat": studies.c.beat + 1, **described}
         there = _file_identity(self.store.url) == self._file
-        if not there or connection.execute(sa.update(studies).where(is_ours(self.record)).values(new)).rowcount != 1:
+        if described == self._written:
+            held = there and connection.execute(self._hold_only).rowcount == 1
+        else:
+            held = there and connection.execute(self._hold_described, described).rowcount == 1
+        if not held:
             raise LeaseLost(
                 f"Study {self.record.name} was deleted, or another coordinator has taken it.",
                 "Its workers are stopped, and nothing was overwritten.",
@@ -305,6 +315,5 @@ def _file_identity(url: sa.URL) -> tuple[int, int] | None:
 def _described(
     keys: Mapping[str, str], space: Mapping[str, list[str]], declaration: Mapping[str, Any], directory: str
 ) -> dict[str, str]:
-    """The columns of `sweep_studies` that change."""
-    columns = {"keys": keys, "space": space, "declaration": declaration}
-    return {name: json.dumps(value) for name, value in columns.items()} | {"directory": directory}
+    values = (json.dumps(keys), json.dumps(space), json.dumps(declaration), directory)
+    return dict(zip(_DESCRIBED, values, strict=True))

@@ -583,7 +583,7 @@ class StudyMachine:
     def _record(self, trial: Trial, epoch: int, metrics: Any, findings: list[dict[str, Any]] | None = None) -> Training:
         """Enter an epoch; the training it belongs to. Without findings, the run keeps those it has."""
         run = trial.run
-        training = replace(run.trainings[-1], epochs=epoch + 1 - run.trainings[-1].first)
+        training = run.trainings[-1].trained(epoch + 1 - run.trainings[-1].first)
         run.trainings = [*run.trainings[:-1], training]
         run.epoch = max(run.epoch, epoch + 1)
         if findings is not None:
@@ -651,7 +651,7 @@ class StudyMachine:
         elif self._requeues:
             advice = wire.Advice("requeue", self.stopped or "")
         else:
-            advice = wire.Advice("go")
+            advice = wire.GO
         self._reply(trial, advice)
 
     # How trials end.

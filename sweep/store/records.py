@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from sweep.core.pruners import Verdict, sentence
@@ -60,7 +60,13 @@ class Training:
 
     def as_dict(self) -> dict[str, Any]:
         """The training as JSON can hold it."""
-        return asdict(self)
+        return dict(vars(self))
+
+    def trained(self, epochs: int) -> "Training":
+        """The training when it has finished so many epochs."""
+        later = object.__new__(Training)  # `dataclasses.replace` takes ten times as long, and an epoch needs this once
+        later.__dict__.update(self.__dict__, epochs=epochs)
+        return later
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Training":
@@ -113,6 +119,12 @@ class RunRecord:
     trainings: list[Training] = field(default_factory=list)
     verdict: Verdict | None = None
 
+    def __copy__(self) -> "RunRecord":
+        """A copy, made for every epoch: without the detour that `copy.copy` takes otherwise."""
+        other = object.__new__(RunRecord)
+        other.__dict__.update(self.__dict__)
+        return other
+
     @property
     def why(self) -> str | None:
         """Why it ended or waits, as text."""
@@ -145,8 +157,7 @@ class RunRecord:
 
     def row(self, study_id: int) -> dict[str, Any]:
         """The run as a row of `sweep_runs`."""
-        row: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
-        row["study_id"] = study_id
+        row: dict[str, Any] = {**vars(self), "study_id": study_id}
         row["params"] = json.dumps(self.params)
         row["findings"] = json.dumps([found.as_dict() for found in self.findings]) if self.findings else None
         row["interruptions"] = json.dumps(self.interruptions) if self.interruptions else None
@@ -185,6 +196,8 @@ def counts_of(runs: Iterable[RunRecord]) -> Counter[str]:
 
 def storable(text: str) -> str:
     """A text as every database can hold it: NUL and unpaired surrogates, which may come with messages, are escaped."""
+    if text.isascii() and "\x00" not in text:
+        return text
     return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 

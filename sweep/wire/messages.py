@@ -249,6 +249,9 @@ class Advice:
     reason: str = ""
 
 
+GO = Advice("go")
+
+
 @dataclass(frozen=True)
 class Ended:
     """How the trial ended: the state and reason that count, and the seconds it has trained."""
@@ -284,7 +287,9 @@ _ANSWERS = {kind.__name__: kind for kind in Answer.__args__}
 
 def encode(said: Message | Answer, **more: Any) -> bytes:
     """A message or an answer as JSON; NumPy's and TensorFlow's numbers become Python's."""
-    return json.dumps({"is": type(said).__name__, **more, **vars(said)}, default=plain).encode()
+    if said is GO:
+        return _GO
+    return _ENCODER.encode({"is": type(said).__name__, **more, **vars(said)}).encode()
 
 
 def decode_message(data: bytes) -> tuple[str, Message]:
@@ -295,7 +300,7 @@ def decode_message(data: bytes) -> tuple[str, Message]:
         ValueError: it is not JSON.
         KeyError, TypeError: it is JSON, but none of these messages.
     """
-    values = json.loads(data)
+    values = json.loads(data.decode())
     if not isinstance(values, dict):
         raise ValueError("a message is a JSON object")
     if "op" in values or values.get("is") == "Hello":  # `op` was the name of `is` up to version 3
@@ -306,7 +311,7 @@ def decode_message(data: bytes) -> tuple[str, Message]:
 
 def decode_answer(data: bytes) -> Answer:
     """The answer that `encode` has made JSON of."""
-    values = json.loads(data)
+    values = json.loads(data.decode())
     return _ANSWERS[values.pop("is")](**values)  # type: ignore[no-any-return]
 
 
@@ -317,6 +322,10 @@ def plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} cannot be sent to the coordinator")
+
+
+_ENCODER = json.JSONEncoder(default=plain)  # `json.dumps` would make one for each message
+_GO = _ENCODER.encode({"is": "Advice", **vars(GO)}).encode()  # the answer to almost every epoch
 
 
 def _check_protocol(theirs: int | None, packages: Mapping[str, str]) -> None:
