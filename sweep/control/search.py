@@ -14,6 +14,7 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json, json_to_distribution
 from optuna.samplers import BruteForceSampler, GridSampler
+from optuna.study._tell import _tell_with_warning
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.control.domains import check_text, coerce, describe, fit, has_grown
@@ -416,13 +417,16 @@ class Search:
             ended.state = state
             return ended
         try:
-            frozen = self.study.tell(trial, list(values) if state == TrialState.COMPLETE and values else None, state)
+            # As `Study.tell`, which copies all of the trial once more.
+            _tell_with_warning(
+                self.study, trial, list(values) if state == TrialState.COMPLETE and values else None, state
+            )
         except RuntimeError:
             # Grid and brute force stop the study at their last trial, which is stored by then.
             self._stopped = True
-            frozen = self.frozen(trial)
-            if not frozen.state.is_finished():
+            if not self.frozen(trial).state.is_finished():
                 raise
+        frozen = self.frozen(trial)
         if self.pruning.judge is None:
             self.pruning.ended(frozen)
         return frozen

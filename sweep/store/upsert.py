@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,20 +28,21 @@ def upsert(connection: sa.Connection, table: Any, keys: Sequence[str], rows: Seq
         return
     columns = tuple(rows[0])
     write, converters = _prepared(connection.dialect, table, tuple(keys), columns)
-    single = list({tuple(row[key] for key in keys): row for row in rows}.values())
-    for column, convert in converters:
-        single = [{**row, column: convert(row[column])} for row in single]
-    size = PARAMETERS // len(columns)
-    for begin in range(0, len(single), size):
-        some = single[begin : begin + size]
-        connection.exec_driver_sql(write(len(some)), tuple(row[name] for row in some for name in columns))
+    single = dict(zip(map(itemgetter(*keys), rows), map(itemgetter(*columns), rows), strict=True))
+    by_column: list[Sequence[Any]] = list(zip(*single.values(), strict=True))
+    for place, convert in converters:
+        by_column[place] = [convert(value) for value in by_column[place]]
+    values, size = list(zip(*by_column, strict=True)), PARAMETERS // len(columns)
+    for begin in range(0, len(values), size):
+        some = values[begin : begin + size]
+        connection.exec_driver_sql(write(len(some)), tuple(chain.from_iterable(some)))
 
 
 @lru_cache(maxsize=64)
 def _prepared(
     dialect: Any, table: Any, keys: tuple[str, ...], columns: tuple[str, ...]
-) -> tuple[Callable[[int], str], list[tuple[str, Callable[[Any], Any]]]]:
-    """What gives the statement for so many rows, and how to convert the values of some columns for the database."""
+) -> tuple[Callable[[int], str], list[tuple[int, Callable[[Any], Any]]]]:
+    """What gives the statement for so many rows, and how to convert the values of some columns, by their places."""
     names = {name: dialect.identifier_preparer.quote(name) for name in columns}
     table_name = dialect.identifier_preparer.format_table(table)
     mark = "?" if dialect.paramstyle == "qmark" else "%s"
@@ -48,8 +51,8 @@ def _prepared(
     conflict = f"ON CONFLICT ({', '.join(names[key] for key in keys)}) DO UPDATE SET {rest}"
     insert = f"INSERT INTO {table_name} ({', '.join(names.values())}) VALUES "
     converters = [
-        (name, convert)
-        for name in columns
+        (place, convert)
+        for place, name in enumerate(columns)
         if (convert := table.c[name].type.dialect_impl(dialect).bind_processor(dialect)) is not None
     ]
     return lambda count: f"{insert}{', '.join([one] * count)} {conflict}", converters
