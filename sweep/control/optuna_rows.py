@@ -98,22 +98,21 @@ class TrialWriter:
             the trials that are new, with their ids, in the order in which they were written; and by their numbers
             here those that were known and have changed their state.
         """
-        columns = sa.select(trials.c.trial_id, trials.c.state).where(trials.c.study_id == self.study_id)
         later = trials.c.trial_id > self._newest
-        there = {row.trial_id: row.state for row in connection.execute(columns.where(later))}
-        ours = set(self._ids.values()) if there else set()
-        unseen = [trial_id for trial_id in there if trial_id not in ours]
+        columns = sa.select(trials.c.trial_id, trials.c.number).where(trials.c.study_id == self.study_id)
+        there = {row.trial_id: row.number for row in connection.execute(columns.where(later))}
+        unseen = {trial_id for trial_id, number in there.items() if self._ids.get(number) != trial_id}
         self._newest = max(there, default=self._newest)
         new = []
         if unseen:
+            unseen -= set(self._ids.values())  # a number that is still to be changed there
             rows = read_rows(connection, self.study_id, later)
-            new = [(trial_id, trial) for trial_id, trial in rows if trial_id in set(unseen)]
+            new = [(trial_id, trial) for trial_id, trial in rows if trial_id in unseen]
         changed = []
         if self._others:
-            states = {
-                row.trial_id: row.state
-                for row in connection.execute(columns.where(trials.c.trial_id.in_(list(self._others))))
-            }
+            columns = sa.select(trials.c.trial_id, trials.c.state).where(trials.c.study_id == self.study_id)
+            theirs = trials.c.trial_id.in_(list(self._others))
+            states = {row.trial_id: row.state for row in connection.execute(columns.where(theirs))}
             ids = [trial_id for trial_id, state in states.items() if state != self._others[trial_id][1]]
             for trial_id, trial in read_rows(connection, self.study_id, trials.c.trial_id.in_(ids)) if ids else []:
                 changed.append((self._others[trial_id][0], trial))
