@@ -42,7 +42,7 @@ def train(trial):
     from epoch_loop import DATA, dnn
 
     from sweep.train.monitor import Monitor
-    from sweep.train.trial import WorkerTrial
+    from sweep.worker.trial import WorkerTrial
 
     trial.suggest_float("x", 0, 1)
     Monitor.on_epoch_end = timed(Monitor.on_epoch_end, "all")

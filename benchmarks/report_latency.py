@@ -28,8 +28,8 @@ from sweep.core.events import Changes, Signal
 from sweep.declaration import Declaration
 from sweep.options import Settings
 from sweep.store import RunRecord, Training
-from sweep.train.link import Link
 from sweep.wire import messages as wire
+from sweep.worker.link import Link
 
 SPACE = FloatDistribution(0.0, 1.0)
 

@@ -39,8 +39,8 @@ from sweep.core.events import Signal
 from sweep.declaration import Declaration
 from sweep.options import Settings
 from sweep.store import Training
-from sweep.train.link import Gone, Link, StudyRefused, TrialTaken
 from sweep.wire import messages as wire
+from sweep.worker.link import Gone, Link, StudyRefused, TrialTaken
 
 PROCESSES = 2
 EPOCHS = 30  # of a trial that is not pruned

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import keras
 
     from sweep.train.source import Source
-    from sweep.train.weights import Weights
+    from sweep.worker.weights import Weights
 
 _BEST = re.compile(r"(?P<study>[^:]+):best(?::(?P<count>[1-9][0-9]{0,8}))?")
 _RUN = re.compile(r"(?P<study>[^:]+):(?P<run>[^:]+)")
@@ -116,7 +116,7 @@ class Kept:
         Raises:
             StudyError: see `training`; or the file is damaged.
         """
-        from sweep.train.weights import load_weights
+        from sweep.worker.weights import load_weights
 
         number = self.training(training)
         found = load_weights(self.directory, number)
@@ -187,7 +187,7 @@ def _rebuilt(kept: Kept, number: int) -> "keras.Model":
     """The model of one of a run's trainings as the study's `train` builds it."""
     from sweep.train.retraining import Rebuilding, built_by
     from sweep.train.source import active
-    from sweep.train.weights import load_weights
+    from sweep.worker.weights import load_weights
 
     study, run = kept.recorded()
     source, train = _source_and_train(kept, study)

@@ -39,16 +39,17 @@ GROUND = {
 }
 # What each part may import besides itself, the ground floor, and what is no part of this package.
 UPSTAIRS = {
-    "train": set(),
+    "worker": set(),
+    "train": {"worker"},
     "core": set(),
-    "control": {"core"},
+    "control": {"core", "worker"},
     "cluster": {"control", "core"},
     "view": set(),
     "cli": {"control", "view", "serve"},
     "serve": {"control", "view"},
     "__main__": {"cli"},
     "running": {"cli", "control"},
-    "models": {"control", "view", "train"},
+    "models": {"control", "view", "train", "worker"},
     "keras_tuner": set(),
     "": set(),  # sweep/__init__.py, whose names are imported when they are first used
 }
@@ -57,9 +58,8 @@ BELOW = {"core.pruners": {"objective", "words"}}
 # Doors: imports inside a function, of something above, which only a run that is under way goes through.
 DOORS = {
     ("study.py", "sweep.running"),  # Study.run
-    ("control/start.py", "sweep.train.worker"),  # workers=0 trains in this process
     ("keras_tuner/__init__.py", "sweep.train.fit"),  # a trial that trains
-    ("keras_tuner/__init__.py", "sweep.train.beginning"),  # and begins again
+    ("keras_tuner/__init__.py", "sweep.train.session"),  # and begins again
 }
 MAY_LOAD = {"tensorflow": {"train"}, "keras": {"train"}, "ray": {"cluster"}}
 MAY_NOT_LOAD = {"core": {"optuna", "threading", "time", "sqlalchemy"}}

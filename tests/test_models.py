@@ -10,7 +10,8 @@ import sweep
 from sweep.errors import StoreError, StudyError
 from sweep.models import find
 from sweep.store import Store, Training
-from sweep.train.weights import Weights, complete, save_weights
+from sweep.train.model_state import complete
+from sweep.worker.weights import Weights, save_weights
 from tests.store_builder import add_study, build_store, run
 from tests.version_0_1 import unpack
 

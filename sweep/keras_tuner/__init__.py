@@ -82,8 +82,8 @@ def _train(
     objective: str,
 ) -> Any:
     """A trial's value. It begins again, before anything has trained, where names have to be found first."""
-    from sweep.train.beginning import begin
     from sweep.train.fit import fit
+    from sweep.train.session import begin
 
     def attempt() -> Any:
         hp = HyperParameters(trial, name=names[0] if names else _unexplored)

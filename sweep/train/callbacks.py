@@ -30,16 +30,16 @@ from sweep.rundir import run_directory
 from sweep.train.checks import Health, Material
 from sweep.train.fit import sample_gradients
 from sweep.train.monitor import Monitor
-from sweep.train.run import Policy, Run
-from sweep.train.training import LiveTraining
 from sweep.wire.messages import Advice, Started
+from sweep.worker.run import Policy, Run
+from sweep.worker.training import LiveTraining
 
 _tables: weakref.WeakKeyDictionary[optuna.Study, KeyTable] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()  # `optimize(n_jobs=2)` has threads
 
 
 class _Alone:
-    """Reports to a study of plain Optuna (`sweep.train.run.Reporter`). Holds the trial weakly: its run ends with it."""
+    """Reports to a study of plain Optuna, as a `Reporter` does. Holds the trial weakly: its run ends with it."""
 
     def __init__(self, trial: optuna.Trial, logdir: str, objective: str) -> None:
         self._weak_trial = weakref.ref(trial)

@@ -21,18 +21,18 @@ from sweep.errors import StudyError, SweepError
 from sweep.train import compiled as epochs_loop
 from sweep.train import suitable
 from sweep.train.batches import FirstBatch
-from sweep.train.checkpoints import Checkpoint
 from sweep.train.checks import Health, Material
 from sweep.train.data import slice_rows
 from sweep.train.gradients import gradients_of
 from sweep.train.metric_names import canonical, foresee
+from sweep.train.model_state import complete
 from sweep.train.monitor import Gradients, Monitor
 from sweep.train.optimizers import LEARNING_RATE
 from sweep.train.resuming import SECONDS, Saver
 from sweep.train.retraining import Retraining
-from sweep.train.run import Run
-from sweep.train.training import LiveTraining
-from sweep.train.weights import complete
+from sweep.worker.checkpoints import Checkpoint
+from sweep.worker.run import Run
+from sweep.worker.training import LiveTraining
 
 EPOCHS = 10  # where neither the call nor the study says how many
 GRADIENT_ROWS = 32  # where `gradients` is True

@@ -17,11 +17,8 @@ import ml_dtypes
 import numpy as np
 
 from sweep.errors import StudyError
-from sweep.train.checkpoints import Array
-from sweep.train.source import Source, active
-from sweep.train.weights import (
+from sweep.train.model_state import (
     Entry,
-    Weights,
     assign,
     device,
     difference,
@@ -33,6 +30,9 @@ from sweep.train.weights import (
     shapes,
     unchanged,
 )
+from sweep.train.source import Source, active
+from sweep.worker.checkpoints import Array
+from sweep.worker.weights import Weights
 
 _OF_ALL = ("name", "trainable", "dtype")  # what Keras writes for every layer
 

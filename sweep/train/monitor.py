@@ -16,8 +16,8 @@ from sweep.train.checks import Health
 from sweep.train.metric_names import canonical, metric_names
 from sweep.train.optimizers import learning_rates
 from sweep.train.resuming import Saver
-from sweep.train.run import Run, numbers
-from sweep.train.weights import Weights
+from sweep.worker.run import Run, numbers
+from sweep.worker.weights import Weights
 
 Gradients = Callable[[keras.Model], Mapping[str, np.ndarray[Any, Any]]]
 

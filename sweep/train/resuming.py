@@ -17,10 +17,10 @@ import keras
 import numpy as np
 
 from sweep.architecture import describe
-from sweep.train.checkpoints import Array, Checkpoint, save
+from sweep.train.model_state import assign, recurrent_states, shapes
 from sweep.train.optimizers import optimizers
-from sweep.train.run import Run, StartOver
-from sweep.train.weights import assign, recurrent_states, shapes
+from sweep.worker.checkpoints import Array, Checkpoint, save
+from sweep.worker.run import Run, StartOver
 
 SECONDS = 30.0
 """So far apart are a training's checkpoints, unless `sweep.fit` says otherwise."""

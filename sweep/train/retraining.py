@@ -20,8 +20,8 @@ from sweep.train import compiled as epochs_loop
 from sweep.train.batches import loading
 from sweep.train.data import are_arrays
 from sweep.train.loading import fill
-from sweep.train.weights import Weights
 from sweep.words import counted
+from sweep.worker.weights import Weights
 
 _OF_VALIDATION = ("validation_steps", "validation_batch_size", "validation_freq")
 

@@ -12,8 +12,9 @@ import keras
 from sweep.architecture import is_of_keras
 from sweep.errors import StudyError
 from sweep.train.loading import NotCompiled, compare, restore
+from sweep.train.model_state import layers, line
 from sweep.train.source import Source, active
-from sweep.train.weights import Weights, layers, line
+from sweep.worker.weights import Weights
 
 
 def save(weights: Weights, name: str, get_source: Callable[[], Source], file: Path) -> dict[str, Any]:

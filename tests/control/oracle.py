@@ -16,7 +16,7 @@ from sweep.store import FINISHED, RunRecord, Store
 from tests.databases import optunas_own
 
 JOURNAL = """
-from sweep.train.trial import WorkerTrial
+from sweep.worker.trial import WorkerTrial
 
 def acknowledged(**event):
     os.makedirs("acknowledged", exist_ok=True)

@@ -17,8 +17,8 @@ from sweep.errors import StudyError
 from sweep.finding import Finding
 from sweep.snapshot import Snapshot
 from sweep.store import Command, Store
-from sweep.train.link import TrialTaken
 from sweep.wire import messages as wire
+from sweep.worker.link import TrialTaken
 from tests.control.memory import optunas_trials
 from tests.control.started import wait_for
 from tests.control.workers import SPACE, Worker, a_house

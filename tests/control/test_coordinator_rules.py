@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from sweep.core.trial import State
 from sweep.store import FINISHED
-from sweep.train.link import TrialTaken
+from sweep.worker.link import TrialTaken
 from tests.control.memory import optunas_trials
 from tests.control.workers import Worker, a_house
 

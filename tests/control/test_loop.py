@@ -14,8 +14,8 @@ from sweep.control.loop import Loop
 from sweep.declaration import versions
 from sweep.errors import StudyError, SweepError
 from sweep.options import Settings
-from sweep.train.link import Link, StudyRefused, TrialTaken
 from sweep.wire import messages as wire
+from sweep.worker.link import Link, StudyRefused, TrialTaken
 from tests.control.memory import declare
 from tests.control.started import wait_for
 from tests.control.workers import SPACE, a_house

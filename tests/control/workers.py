@@ -21,8 +21,8 @@ from sweep.core.trial import State
 from sweep.errors import StudyError, SweepError
 from sweep.options import Settings
 from sweep.store import Command, RunRecord, Training
-from sweep.train.link import TrialTaken
 from sweep.wire import messages as wire
+from sweep.worker.link import TrialTaken
 from tests.control.memory import declare
 from tests.control.started import PATIENCE, wait_for
 

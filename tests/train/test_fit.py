@@ -12,7 +12,7 @@ import pytest
 import sweep
 from sweep import events, hparams
 from sweep.errors import StudyError, SweepError
-from sweep.train.run import Requeued
+from sweep.worker.run import Requeued
 from tests.train.here import VALIDATION, X, Y, network, nothing_written, run_study
 
 

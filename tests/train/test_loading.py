@@ -18,8 +18,9 @@ from sweep.models import find
 from sweep.options import Settings
 from sweep.study import load as load_study
 from sweep.train.loading import NotCompiled
+from sweep.train.model_state import complete, difference, predict
 from sweep.train.saving import save
-from sweep.train.weights import complete, difference, load_weights, predict, save_weights
+from sweep.worker.weights import load_weights, save_weights
 from tests.train.here import read
 
 MODELS = Path(__file__).parent / "models"

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from sweep.train.beginning import begin
 from sweep.train.metric_names import canonical
+from sweep.train.session import begin
 
 X = np.random.default_rng(0).normal(size=(16, 3)).astype("float32")
 Y = (X[:, :1] > 0).astype("float32")

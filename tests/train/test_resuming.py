@@ -13,7 +13,7 @@ from sweep import events
 from sweep.control.revival import queue_revival
 from sweep.errors import SweepError
 from sweep.store import Store
-from sweep.train.run import Requeued
+from sweep.worker.run import Requeued
 from tests.train.here import VALIDATION, Gan, Line, X, Y, network, run_study
 from tests.train.test_fit import scalars
 

@@ -11,7 +11,7 @@ import sweep
 from sweep.errors import StudyError
 from sweep.store import Training
 from sweep.train.retraining import Rebuilding, are_folds, best_epochs, built_by, join
-from sweep.train.weights import load_weights
+from sweep.worker.weights import load_weights
 from tests.train.here import X, Y, network, run_study
 
 TRAINED = []

@@ -12,7 +12,7 @@ import pytest
 import sweep
 from sweep.errors import SweepError
 from sweep.rundir import weights_files
-from sweep.train.run import Requeued
+from sweep.worker.run import Requeued
 from tests.train.here import X, Y, network, run_study
 from tests.train.test_fit import scalars
 

@@ -12,8 +12,8 @@ from sweep.finding import Finding
 from sweep.train import compiled
 from sweep.train.checks.health import Health, Material
 from sweep.train.graphs import weight_tags, weights
-from sweep.train.run import numbers
 from sweep.train.suitable import listed
+from sweep.worker.run import numbers
 
 EPOCHS = 3
 

@@ -11,11 +11,12 @@ import keras
 import numpy as np
 
 from sweep.finding import SEVERE_EPOCHS, Finding, by_gravity
-from sweep.train.checks import curves, data, signals
+from sweep.train.checks import data, signals
 from sweep.train.checks.data import Facts
 from sweep.train.checks.targets import Problem, problem_of
 from sweep.train.checks.weights import Moves, copied, not_a_number, not_finite, symmetric
 from sweep.train.data import count_rows, slice_rows
+from sweep.worker import curves
 
 Array = np.ndarray[Any, Any]
 

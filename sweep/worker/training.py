@@ -14,7 +14,7 @@ from sweep.objective import Objective
 from sweep.store.records import Training
 
 if TYPE_CHECKING:
-    from sweep.train.weights import Weights
+    from sweep.worker.weights import Weights
 
 
 @dataclass

@@ -9,7 +9,8 @@ import pytest
 import sweep
 from sweep.errors import StudyError
 from sweep.rundir import remove_weights, weights_file, weights_files
-from sweep.train.weights import BYTES, ROWS, Weights, complete, difference, load_weights, save_weights
+from sweep.train.model_state import BYTES, ROWS, complete, difference
+from sweep.worker.weights import Weights, load_weights, save_weights
 from tests.train.here import VALIDATION, X, Y, network, run_study
 
 

@@ -21,11 +21,11 @@ from sweep.declaration import Value
 from sweep.finding import Finding
 from sweep.names import check_choices, is_same
 from sweep.objective import Objective
-from sweep.train.link import Link
-from sweep.train.run import Policy, Run
-from sweep.train.training import LiveTraining
 from sweep.wire import messages as wire
 from sweep.wire.messages import Assignment
+from sweep.worker.link import Link
+from sweep.worker.run import Policy, Run
+from sweep.worker.training import LiveTraining
 
 
 class Previewed(BaseException):
@@ -189,7 +189,7 @@ class WorkerTrial(optuna.trial.BaseTrial):
     def number(self) -> int:
         return self._number
 
-    # What its run asks for (`sweep.train.run.Reporter`).
+    # What its run asks for (`sweep.worker.run.Reporter`).
 
     def start(self, family: str | None, architecture: str | None, epochs: int | None) -> wire.Started:
         """Have the run named."""

@@ -1,6 +1,6 @@
 """A worker process: loads the study file, then trains trials until the coordinator has no more.
 
-    python -m sweep.train.worker FILE --connect ADDRESS --worker NAME
+    python -m sweep.worker.process FILE --connect ADDRESS --worker NAME
 
 It is started by an executor, in a session of its own. Ctrl-C is for the coordinator, which tells its workers what to
 do.
@@ -10,36 +10,57 @@ import argparse
 import atexit
 import logging
 import os
-import re
 import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from functools import cache
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 
 from sweep.errors import DISK_FULL, SweepError
 from sweep.snapshot import Imports
 from sweep.store.records import OUT_OF_MEMORY
 from sweep.study import Study, load
-from sweep.train.beginning import Growth, begin, forget_settings, remember_settings
-from sweep.train.link import Gone, Link, StudyRefused, TrialTaken
-from sweep.train.run import Interrupted, Requeued, StartOver
-from sweep.train.trial import Previewed, WorkerTrial
 from sweep.wire import messages as wire
 from sweep.words import plain
-
-__all__ = ["Interrupted", "work"]
+from sweep.worker.frameworks import Frameworks
+from sweep.worker.link import Gone, Link, StudyRefused, TrialTaken
+from sweep.worker.run import Requeued, StartOver
+from sweep.worker.trial import Previewed, WorkerTrial
 
 _log = logging.getLogger(__name__)
-_IMPORT = re.compile(rb"^\s*(?:import|from)\s[^\n]*\b(?:keras|tensorflow)\b", re.MULTILINE)
+
+WARM_TRIALS = 20
+"""So many trials have a worker load what it needs: a framework's kernels, the graphs of its first networks."""
+
+GROWTH_BYTES = 330 * 1024**2
+"""A worker whose resident memory has grown by more since it was warm is to be relieved. The programs that are kept,
+which XLA compiles as they recur, take 12 MB each and up to some 250 MB in all, and then no more."""
+
+
+class Growth:
+    """How a worker's resident memory grows from trial to trial."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._trials = 0
+        self._warm = 0
+
+    def outgrown(self) -> bool:
+        """Whether it has grown by more than `GROWTH_BYTES`; to be asked once before each trial."""
+        now: int = self._process.memory_info().rss
+        self._trials += 1
+        if self._trials <= WARM_TRIALS + 1:
+            self._warm = now
+        return now - self._warm > GROWTH_BYTES
 
 
 def work(connection: Connection, worker: str, get_study: Callable[[], Study], *, own_process: bool = False) -> None:
@@ -53,6 +74,7 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
             study's folder, once that has a run.
     """
     link = Link(connection, worker)
+    frameworks: Frameworks | None = None
     try:
         try:
             study = get_study()
@@ -63,24 +85,23 @@ def work(connection: Connection, worker: str, get_study: Callable[[], Study], *,
         imports = Imports(study.file)
         snapshot = imports.snapshot.as_text() if imports.snapshot is not None else None
         welcome = link.call(wire.Hello(declaration, snapshot, wire.PROTOCOL), wire.Welcome)
-        if _speaks_of_keras(study.file):
-            import keras  # noqa: F401  # before the first trial, which is seeded and previewed as the others are
-        remember_settings()
+        frameworks = Frameworks(study.file)
         growth, trained = Growth(), 0
         begun = cache(lambda: _redirect(Path(welcome.log))) if own_process else None
-        with _training_nothing() if welcome.preview else nullcontext():
+        with frameworks.training_nothing() if welcome.preview else nullcontext():
             while isinstance(assignment := _asked(link, own_process and growth.outgrown()), wire.Assignment):
                 trial = WorkerTrial(link, assignment, preview=welcome.preview, begun=begun)
                 try:
                     # Not in the first one: a study may load Keras only then.
-                    _train(link, study, trial, imports, settled=own_process and trained > 0)
+                    _train(link, study, trial, imports, frameworks, settled=own_process and trained > 0)
                 except TrialTaken:
                     trial.run.abandon()  # somebody else has ended it; there may be others
                 trained += 1
     except (TrialTaken, StudyRefused, Gone):
         return
     finally:
-        forget_settings()
+        if frameworks is not None:
+            frameworks.end()
 
 
 def _asked(link: Link, outgrown: bool) -> wire.Assignment | wire.NoMore:
@@ -88,19 +109,21 @@ def _asked(link: Link, outgrown: bool) -> wire.Assignment | wire.NoMore:
     return link.call(wire.Ask(outgrown), (wire.Assignment, wire.NoMore))
 
 
-def _train(link: Link, study: Study, trial: WorkerTrial, imports: Imports, *, settled: bool) -> None:
+def _train(
+    link: Link, study: Study, trial: WorkerTrial, imports: Imports, frameworks: Frameworks, *, settled: bool
+) -> None:
     """One trial: whatever its objective does, it has an end.
 
     Args:
-        settled: see `sweep.train.beginning.begin`.
+        settled: see `Frameworks.begin`.
 
     Raises:
         TrialTaken, StudyRefused, Gone: the coordinator has ended it, or the study, or is gone.
     """
-    begin(trial.seed, settled=settled)
+    frameworks.begin(trial.seed, settled=settled)
     state, values, reason, trace = "FAIL", None, None, None
     try:
-        returned = _trained(study, trial, settled=settled)
+        returned = _trained(study, trial, frameworks, settled=settled)
         state, values = "COMPLETE", _values(returned)
     except optuna.TrialPruned as pruned:
         state, reason = "PRUNED", trial.run.reason or plain(str(pruned)) or "the objective raised TrialPruned"
@@ -138,14 +161,14 @@ def _train(link: Link, study: Study, trial: WorkerTrial, imports: Imports, *, se
         trial.run.close(state, reason, values=values, feasible=trial.feasible, duration=duration)
 
 
-def _trained(study: Study, trial: WorkerTrial, *, settled: bool) -> Any:
+def _trained(study: Study, trial: WorkerTrial, frameworks: Frameworks, *, settled: bool) -> Any:
     """What `train` returns; it runs once more where what an earlier attempt has left does not fit any more."""
     try:
         return study.train(trial)
     except StartOver as why:
         _log.warning("trial %d starts from its beginning, since %s", trial.number, why)
     trial.start_over()
-    begin(trial.seed, settled=settled)
+    frameworks.begin(trial.seed, settled=settled)
     return study.train(trial)
 
 
@@ -181,29 +204,6 @@ def _values(returned: Any) -> list[float]:
         raise TypeError(
             f"train returns the trial's value, a float, such as sweep.fit gives it; it returned {returned!r}"
         ) from None
-
-
-def _speaks_of_keras(file: Path | None) -> bool:
-    """Whether a study file imports Keras somewhere, perhaps only in a function."""
-    return file is not None and _IMPORT.search(file.read_bytes()) is not None
-
-
-@contextmanager
-def _training_nothing() -> Iterator[None]:
-    """In a preview an objective that trains without `sweep.fit` comes no further than to Keras' own."""
-    if "keras" not in sys.modules:
-        yield
-        return
-    import keras
-
-    def fit(*_arguments: Any, **_settings: Any) -> None:
-        raise Previewed
-
-    before, keras.Model.fit = keras.Model.fit, fit
-    try:
-        yield
-    finally:
-        keras.Model.fit = before
 
 
 def _redirect(log: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 from keras.src.saving import serialization_lib  # there is no public way to ask
 
-from sweep.train import beginning
-from sweep.train.beginning import THAWED_TRIALS, begin, forget_settings, remember_settings
+from sweep.train import session
+from sweep.train.session import THAWED_TRIALS, begin, forget_settings, remember_settings
 from tests.train.here import run_study
 
 
@@ -116,9 +116,9 @@ def set_all(policy: str = "mixed_float16") -> None:
 @pytest.fixture
 def _restored() -> Iterator[None]:
     """What a test sets leaves no trace in others."""
-    before = beginning._settings()
+    before = session._settings()
     yield
-    beginning._remembered.settings = before
+    session._remembered.settings = before
     begin(1)
     forget_settings()
 

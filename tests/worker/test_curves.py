@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sweep.train.checks.curves import exploding, overfitting, too_fast
+from sweep.worker.curves import exploding, overfitting, too_fast
 
 
 def curve(*parts):

@@ -1,26 +1,16 @@
-"""Beginning a trial anew in a worker that has trained others, and keeping the worker small while it does."""
+"""Keras in a worker that trains one trial after another: each begins as in a new process."""
 
 import contextlib
 import copy
 import dataclasses
 import gc
 import itertools
-import random
 import re
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-import psutil
-
-WARM_TRIALS = 20
-"""So many trials have a worker load what it needs: TensorFlow's kernels, the graphs of its first networks."""
-
-GROWTH_BYTES = 330 * 1024**2
-"""A worker whose resident memory has grown by more since it was warm is to be relieved. The programs that are kept,
-which XLA compiles as they recur, take 12 MB each and up to some 250 MB in all, and then no more."""
+from sweep.worker.trial import Previewed
 
 THAWED_TRIALS = 50
 """Every so many trials garbage is looked for among all objects, and programs that are no longer kept are given back."""
@@ -41,23 +31,6 @@ _collections = itertools.count()
 _remembered = threading.local()
 
 
-class Growth:
-    """How a worker's resident memory grows from trial to trial."""
-
-    def __init__(self) -> None:
-        self._process = psutil.Process()
-        self._trials = 0
-        self._warm = 0
-
-    def outgrown(self) -> bool:
-        """Whether it has grown by more than `GROWTH_BYTES`; to be asked once before each trial."""
-        now: int = self._process.memory_info().rss
-        self._trials += 1
-        if self._trials <= WARM_TRIALS + 1:
-            self._warm = now
-        return now - self._warm > GROWTH_BYTES
-
-
 def begin(seed: int, *, settled: bool = False) -> None:
     """Begin a trial: names of layers count from the start, everything random from the trial's seed, and the settings of
     Keras are those of the study file (`remember_settings`), or else stay.
@@ -70,10 +43,6 @@ def begin(seed: int, *, settled: bool = False) -> None:
             that the last has left. A collection would take 0.2 s for the some 600,000 objects of TensorFlow and Keras,
             and 20 to 50 ms for the graphs of the programs that are kept.
     """
-    if "keras" not in sys.modules:
-        random.seed(seed)
-        np.random.seed(seed)
-        return
     import keras
 
     if settled and next(_collections) % THAWED_TRIALS == 0:
@@ -91,20 +60,35 @@ def begin(seed: int, *, settled: bool = False) -> None:
     _seeds.add(seed)
 
 
-def remember_settings() -> None:
+def remember_settings(*, own: bool = False) -> None:
     """Have the present settings of Keras hold at the beginning of every trial of this thread.
 
-    To be called when a study file has been imported: what it set then holds in every trial, and what a trial sets does
-    not reach the next one. A study that has not imported Keras by then has Keras' own settings.
+    Args:
+        own: Keras' own settings instead, for it is in the middle of a trial that it was loaded.
     """
-    _remembered.settings = _settings() if "keras" in sys.modules else _Settings({}, {})
+    _remembered.settings = _Settings({}, {}) if own else _settings()
 
 
 def forget_settings() -> None:
     """Put the settings that were remembered back, and remember none."""
     settings = vars(_remembered).pop("settings", None)
-    if settings is not None and "keras" in sys.modules:
+    if settings is not None:
         settings.restore()
+
+
+@contextlib.contextmanager
+def training_nothing() -> Iterator[None]:
+    """In a preview an objective that trains without `sweep.fit` comes no further than to Keras' own `fit`."""
+    import keras
+
+    def fit(*_arguments: Any, **_settings: Any) -> None:
+        raise Previewed
+
+    before, keras.Model.fit = keras.Model.fit, fit
+    try:
+        yield
+    finally:
+        keras.Model.fit = before
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 
 from sweep import events, hparams
 from sweep.errors import SweepError
-from sweep.train.run import Requeued
+from sweep.worker.run import Requeued
 from tests.train.here import nothing_written, run_study
 from tests.train.test_fit import scalars
 

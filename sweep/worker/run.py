@@ -22,11 +22,11 @@ from sweep.events import BEST_TAG, RUN_TAG, EpochScalars, RunWriter, end_scalars
 from sweep.finding import Finding
 from sweep.objective import Objective
 from sweep.rundir import remove_weights
-from sweep.train.checkpoints import Checkpoint, newest, save
-from sweep.train.checkpoints import remove as remove_checkpoints
-from sweep.train.training import LiveTraining
-from sweep.train.weights import Weights, load_weights, save_weights
 from sweep.wire.messages import Advice, Started
+from sweep.worker.checkpoints import Checkpoint, newest, save
+from sweep.worker.checkpoints import remove as remove_checkpoints
+from sweep.worker.training import LiveTraining
+from sweep.worker.weights import Weights, load_weights, save_weights
 
 _log = logging.getLogger(__name__)
 

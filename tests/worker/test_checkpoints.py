@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from sweep.train.checkpoints import Checkpoint, load_arrays, newest, remove, save, save_arrays
+from sweep.worker.checkpoints import Checkpoint, load_arrays, newest, remove, save, save_arrays
 
 
 def checkpoint(epoch, call=0, **changes):
