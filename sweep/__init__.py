@@ -15,8 +15,20 @@ if TYPE_CHECKING:
     from sweep.train.callbacks import callbacks
     from sweep.train.checks.before import check
     from sweep.train.fit import fit
+    from sweep.worker.epochs import epochs
 
-__all__ = ["Cluster", "Study", "SweepError", "callbacks", "check", "fit", "from_keras_tuner", "load", "retrain"]
+__all__ = [
+    "Cluster",
+    "Study",
+    "SweepError",
+    "callbacks",
+    "check",
+    "epochs",
+    "fit",
+    "from_keras_tuner",
+    "load",
+    "retrain",
+]
 
 _HOMES = {
     "Cluster": "sweep.options",
@@ -24,6 +36,7 @@ _HOMES = {
     "SweepError": "sweep.errors",
     "callbacks": "sweep.train.callbacks",
     "check": "sweep.train.checks.before",
+    "epochs": "sweep.worker.epochs",
     "fit": "sweep.train.fit",
     "from_keras_tuner": "sweep.keras_tuner",
     "load": "sweep.models",

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,22 +166,37 @@ def load(
         storage: the database; by default SWEEP_STORAGE, or `sqlite:///sweep.db`.
 
     Returns:
-        The model, or a list of models for `"STUDY:best:N"`.
+        The model, or a list of models for `"STUDY:best:N"`. Of a run that trained with `sweep.epochs` it is the state
+        that was reported after that epoch, as a dict.
 
     Raises:
         StudyError: the run has kept no such model, Keras cannot build it, or it predicts something else than it did.
         StoreError: there is no such database, study or run.
     """
-    from sweep.train.loading import restore
-
     several = find(run, storage)
     if is_list(run) and model is not None:
         raise StudyError(f"model= takes the weights of one run, and {run} names several.")
     found = []
     for kept in several:
+        weights = kept.weights(training)
+        if weights.state is not None:
+            if model is not None or rebuild:
+                raise StudyError(
+                    f"{kept.name} was trained with sweep.epochs, and has kept a state, which is no model of Keras.",
+                    hint="Leave model= and rebuild= out.",
+                )
+            found.append(_state(weights))
+            continue
+        from sweep.train.loading import restore
+
         given = _rebuilt(kept, kept.training(training)) if rebuild else model
-        found.append(restore(kept.weights(training), kept.name, kept.source, model=given, check=check))
+        found.append(restore(weights, kept.name, kept.source, model=given, check=check))
     return found if is_list(run) else found[0]
+
+
+def _state(weights: "Weights") -> dict[str, Any]:
+    """What `sweep.epochs` was given after the epoch that counts."""
+    return {**(weights.state or {}), **dict(zip(weights.names, weights.arrays, strict=True))}
 
 
 def _rebuilt(kept: Kept, number: int) -> "keras.Model":
@@ -342,14 +358,50 @@ def main() -> None:
     """
     run, file = sys.argv[1:]
     try:
-        from sweep.train.saving import save
-
         (kept,) = find(run)
         number = kept.training(None)
-        saved = save(kept.weights(number), kept.name, kept.source, Path(file))
+        weights = kept.weights(number)
+        if weights.state is not None:
+            saved = _save_state(weights, kept.name, Path(file))
+        elif file.endswith(".npz"):
+            raise StudyError(f"Keras saves a model as .keras or .h5, not as {file}.", hint="Try --save model.keras.")
+        else:
+            from sweep.train.saving import save
+
+            saved = save(weights, kept.name, kept.source, Path(file))
         print(json.dumps({**saved, "notes": [*_of_several(kept, run, number), *saved["notes"]]}))
     except (SweepError, OSError) as error:
         sys.exit(printed(error) if isinstance(error, SweepError) else f"sweep: {error}")
+
+
+def _save_state(weights: "Weights", name: str, file: Path) -> dict[str, Any]:
+    """Write what `sweep.epochs` kept as a file of NumPy, and read it back; returns what `sweep.train.saving.save` does.
+
+    Raises:
+        StudyError: the file is to be one of Keras.
+        OSError: the file cannot be written.
+    """
+    import numpy as np
+
+    if file.suffix != ".npz":
+        raise StudyError(f"{name} was trained without Keras, so {file} cannot hold it.", hint="Try --save state.npz.")
+    arrays = dict(zip(weights.names, weights.arrays, strict=True))
+    beside = file.with_name(f".{file.stem}.{os.getpid()}.npz")
+    try:
+        with zipfile.ZipFile(beside, "w") as archive:  # np.savez has names that an array cannot have
+            for entry, array in arrays.items():
+                with archive.open(f"{entry}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+            if weights.state:
+                archive.writestr("state.json", json.dumps(weights.state))
+        with np.load(beside) as back:
+            same = all(np.array_equal(back[entry], array) for entry, array in arrays.items())
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)
+    rest = ", and what is no array as JSON in state.json" if weights.state else ""
+    note = f"Read it with numpy.load({str(file)!r}): it has {', '.join(arrays) or 'no arrays'}{rest}."
+    return {"epoch": weights.epoch, "checked": same, "notes": [note]}
 
 
 def _of_several(kept: Kept, run: str, number: int) -> list[str]:

@@ -11,8 +11,9 @@ import pytest
 from sweep.objective import Objective
 from tests.best_trial import by_dashboard, by_optuna, by_sweep, by_tensorboard, metrics
 from tests.tensorboard_server import tensorboard
-from tests.train.here import Kept, network, run_study
+from tests.train.here import network
 from tests.train.test_trainings import SHIFTS, fit_fold
+from tests.whole_study import Kept, run_study
 
 
 @dataclass

@@ -10,7 +10,7 @@ from sweep.errors import StudyError
 from sweep.keras_tuner import HyperParameters
 from sweep.keras_tuner.exploration import explore
 from sweep.keras_tuner.hyperparameters import Condition, scoped_name
-from tests.train.here import read
+from tests.whole_study import read
 
 
 def ask() -> optuna.Trial:

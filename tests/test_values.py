@@ -13,7 +13,8 @@ import pytest
 
 import sweep
 from sweep.rundir import weights_files
-from tests.train.here import VALIDATION, Gan, Kept, X, Y, network, run_study
+from tests.train.here import VALIDATION, Gan, X, Y, network
+from tests.whole_study import Kept, run_study
 
 TABLE = Path(__file__).parents[1] / "docs" / "values.md"
 
@@ -79,6 +80,13 @@ def fine_tuned(trial, returned):
     return fit(trial, model, epochs=2)
 
 
+def any_framework(trial, returned):
+    epochs = sweep.epochs(trial, 4)
+    for epoch in epochs:
+        epochs.report({"val_loss": [3.0, 1.0, 2.0, 4.0][epoch]}, {"weights": np.full(3, epoch)})
+    return epochs.value
+
+
 def reporting(trial, returned):
     for step, value in enumerate((3.0, 1.0, 2.0)):
         trial.report(value, step)
@@ -134,6 +142,11 @@ ROWS: dict[str, Row] = {
     "fine-tuning the same model": (
         fine_tuned,
         lambda kept, returned: Expected(min(losses(kept)[4:]), losses(kept), 1, min(losses(kept)[4:]), 6),
+        {},
+    ),
+    "another framework, with `sweep.epochs`": (
+        any_framework,
+        lambda kept, returned: Expected(1.0, losses(kept), 1, None, 4),
         {},
     ),
     "plain Optuna with reports": (reporting, lambda kept, returned: Expected(7.0, [3.0, 1.0, 2.0], 0, None, 3), {}),

@@ -26,7 +26,11 @@ def best(
     count: Annotated[int, typer.Option("-n", "--count", min=1, metavar="N", help="How many runs.")] = 5,
     save: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Save the trained model of the best one, as FILE.keras.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="Save the best one's model, as FILE.keras, or FILE.npz of sweep.epochs.",
+            show_default=False,
+        ),
     ] = None,
     names: options.Names = False,
     json: options.Json = False,
@@ -72,7 +76,7 @@ def save_best(store: Store, name: str | None, file: str) -> None:
     Raises:
         SweepError: there is no complete run, it has kept no weights, or Keras cannot save the model so.
     """
-    if not file.endswith((".keras", ".h5")):
+    if not file.endswith((".keras", ".h5", ".npz")):
         raise SweepError(f"Keras saves a model as .keras or .h5, not as {file}.", hint="Try --save model.keras.")
     study = named_study(store, name)
     ranked = rank(study, store.runs(study.study_id))
@@ -90,7 +94,10 @@ def save_best(store: Store, name: str | None, file: str) -> None:
     if done.returncode != 0:
         raise SweepError(last_words(done.stderr))
     saved = json_module.loads(done.stdout.strip().rpartition("\n")[2])
-    same = ", read back and predicting what it did in the study" if saved["checked"] else ""
-    print_whole(f"{file} is the model of {best.name}, after epoch {saved['epoch'] + 1}{same}")
+    is_model = not file.endswith(".npz")
+    same = ", read back and predicting what it did in the study" if is_model and saved["checked"] else ""
+    print_whole(
+        f"{file} is the {'model' if is_model else 'state'} of {best.name}, after epoch {saved['epoch'] + 1}{same}"
+    )
     for note in saved["notes"]:
         say(note)

@@ -28,13 +28,13 @@ from sweep.train.metric_names import canonical, foresee
 from sweep.train.model_state import complete
 from sweep.train.monitor import Gradients, Monitor
 from sweep.train.optimizers import LEARNING_RATE
-from sweep.train.resuming import SECONDS, Saver
+from sweep.train.resuming import ModelSaver
 from sweep.train.retraining import Retraining
 from sweep.worker.checkpoints import Checkpoint
 from sweep.worker.run import Run
+from sweep.worker.saver import SECONDS
 from sweep.worker.training import LiveTraining
 
-EPOCHS = 10  # where neither the call nor the study says how many
 GRADIENT_ROWS = 32  # where `gradients` is True
 
 
@@ -125,7 +125,7 @@ def fit(
         )
     run.save_pending()
     run.leave()  # an objective that caught the verdict on an earlier training trains no further
-    wanted = _epochs(run, epochs)
+    wanted = run.wanted_epochs(epochs)
     if not isinstance(histograms, Integral) or histograms < 0:
         raise StudyError(f"histograms must be a whole number of epochs, or 0 for never, not {histograms!r}.")
     if not isinstance(checkpoint, int | float) or not checkpoint >= 0:
@@ -136,7 +136,7 @@ def fit(
     call, run.calls = run.calls, run.calls + 1
     listed = suitable.listed(callbacks)
     kept = run.kept(call)
-    saver = Saver(run, call, listed, kept, checkpoint)
+    saver = ModelSaver(run, call, model, listed, kept, checkpoint)
     material = Material.of(x, y, validation_data, validation_split)
     first_batch = FirstBatch(x, validation_data, validation_split, batch_size, wanted=run.policy.keep)
     objective = training.objective
@@ -182,7 +182,7 @@ def fit(
         _prepend(model.history, kept, first)
     finished = first + training.epochs - training.call >= last
     if finished or run.verdict == "go":
-        saver.ended(model)
+        saver.ended()
     if kept is not None and kept.over and run.has_weights(training):
         training.weights = None  # they were kept when the next call began
     elif training.weights is not None:
@@ -239,14 +239,6 @@ def sample_gradients(x: Any, y: Any, wanted: bool | int) -> Gradients | None:
     if x is None:
         raise StudyError("gradients needs rows of arrays, and there are none.", "Pass x and y.")
     return gradients_of(x, y, GRADIENT_ROWS if wanted is True else int(wanted))
-
-
-def _epochs(run: Run, given: int | None) -> int:
-    wanted = run.policy.epochs if run.policy.force_epochs or given is None else given
-    wanted = EPOCHS if wanted is None else wanted
-    if isinstance(wanted, bool) or not isinstance(wanted, Integral) or wanted < 1:
-        raise StudyError(f"epochs must be a whole number of at least 1, not {wanted!r}.")
-    return int(wanted)
 
 
 def _check_validated_each_epoch(run: Run, every: Any) -> None:

@@ -15,7 +15,7 @@ from sweep.train import graphs
 from sweep.train.checks import Health
 from sweep.train.metric_names import canonical, metric_names
 from sweep.train.optimizers import learning_rates
-from sweep.train.resuming import Saver
+from sweep.train.resuming import ModelSaver
 from sweep.worker.run import Run, numbers
 from sweep.worker.weights import Weights
 
@@ -47,7 +47,7 @@ class Monitor(keras.callbacks.Callback):
         gradients: Gradients | None = None,
         graph: bool = True,
         sample: Any = None,
-        saver: Saver | None = None,
+        saver: ModelSaver | None = None,
         health: Health | None = None,
     ) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Monitor(keras.callbacks.Callback):
         self._tags, self._config = [], graphs.config(self.model) if run.policy.keep else None
         if self._health is not None:
             self._health.begin(self.model)
-        kept = self._saver.restore(self.model) if self._saver is not None else None
+        kept = self._saver.restore() if self._saver is not None else None
         if kept is not None:
             self.begin(at=run.epoch + kept.epochs)
             run.resume(kept)
@@ -112,7 +112,7 @@ class Monitor(keras.callbacks.Callback):
         if run.obey(run.reporter.receive_verdict()):
             self.model.stop_training = True
         if self._saver is not None:
-            self._saver.epoch_ended(self.model, over=over)
+            self._saver.epoch_ended(over=over)
 
     def _renamed(self, logs: Mapping[str, float]) -> dict[str, float]:
         """The logs by the names that they have in every training of the trial."""

@@ -6,10 +6,6 @@ callbacks: theirs is taken by its attributes, and a user's own callback begins a
 a graph, so that a resumed training equals an uninterrupted one up to that.
 """
 
-import logging
-import math
-import random
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,17 +15,9 @@ import numpy as np
 from sweep.architecture import describe
 from sweep.train.model_state import assign, recurrent_states, shapes
 from sweep.train.optimizers import optimizers
-from sweep.worker.checkpoints import Array, Checkpoint, save
+from sweep.worker.checkpoints import Array, Checkpoint
 from sweep.worker.run import Run, StartOver
-
-SECONDS = 30.0
-"""So far apart are a training's checkpoints, unless `sweep.fit` says otherwise."""
-
-SHORT = 1.0
-"""Less than so many seconds of a training that is stopped are sooner trained again than kept."""
-
-COST = 20
-"""Writing a checkpoint takes at most one part in so many of a training's time."""
+from sweep.worker.saver import Saver, State, set_random
 
 _COUNTED = (
     "wait",
@@ -41,15 +29,14 @@ _COUNTED = (
     "_ema_weights_in_model",  # of SwapEMAWeights: which of two sets of weights the checkpoint has in the model
 )
 
-_log = logging.getLogger(__name__)
 
-
-class Saver:
+class ModelSaver(Saver):
     """Keeps one call of `sweep.fit` resumable, from its checkpoint on if it has one.
 
     Args:
         run: the trial's run.
         call: which one of the trial, from 0.
+        model: the one that is trained.
         callbacks: the user's.
         kept: the checkpoint to continue from.
         seconds: how far apart checkpoints are; 0 for one an epoch, infinity for none.
@@ -59,20 +46,18 @@ class Saver:
         self,
         run: Run,
         call: int,
+        model: keras.Model,
         callbacks: Sequence[keras.callbacks.Callback],
         kept: Checkpoint | None,
-        seconds: float = SECONDS,
+        seconds: float,
     ) -> None:
+        super().__init__(run, call, lambda: _state(model, callbacks), seconds)
         self._kept = kept
-        self._run = run
-        self._call = call
+        self._model = model
         self._callbacks = callbacks
-        self._seconds = seconds
-        self._saved = time.monotonic()
-        self._took = 0.0
 
-    def restore(self, model: keras.Model) -> Checkpoint | None:
-        """Put a model, once built, to where the checkpoint left it; to be called when other callbacks have begun.
+    def restore(self) -> Checkpoint | None:
+        """Put the model, once built, to where the checkpoint left it; to be called when other callbacks have begun.
 
         Returns:
             The checkpoint, if there is one.
@@ -80,13 +65,13 @@ class Saver:
         Raises:
             StartOver: the model is not the checkpoint's.
         """
-        kept = self._kept
+        kept, model = self._kept, self._model
         if kept is None:
             return None
         _build_optimizers(model, kept.state.get("optimized", {}))
         variables = dict(_variables(model))
         if any(name not in kept.arrays or shapes(kept.arrays[name]) != shapes(variables[name]) for name in variables):
-            raise StartOver(self._mismatch(model, kept))
+            raise StartOver(self._mismatch(kept))
         for name, several in variables.items():
             assign(several, kept.arrays[name])
         for place, callback in enumerate(self._callbacks):
@@ -94,62 +79,27 @@ class Saver:
                 setattr(callback, name, value)
             if f"callback {place}" in kept.arrays:
                 callback.best_weights = list(kept.arrays[f"callback {place}"])
-        _set_random(kept.state["random"])
+        set_random(kept.state["random"])
         return kept
 
-    def epoch_ended(self, model: keras.Model, *, over: bool) -> None:
-        """Write a checkpoint if it is time.
-
-        Args:
-            over: the call has come to its end with this epoch.
-        """
-        if self._run.directory is None or math.isinf(self._seconds):
-            return
-        now = time.monotonic()
-        due = SHORT if self._run.verdict != "go" else max(self._seconds, COST * self._took)
-        if self._seconds > 0 and now - self._saved < due:
-            return
-        try:
-            if self._run.writer is not None:
-                self._run.writer.sync()
-            save(self._run.directory, self._checkpoint(model, over))
-        except OSError as error:  # such as a full disk: the training continues, the older checkpoint stays
-            _log.warning("no checkpoint could be written to %s: %s", self._run.directory, error)
-        self._saved = time.monotonic()
-        self._took = self._saved - now
-
-    def ended(self, model: keras.Model) -> None:
-        """The call has ended: its last state is written when the trial calls `sweep.fit` again."""
-        if not math.isinf(self._seconds):
-            self._run.pending = self._checkpoint(model, True)
-
-    def _checkpoint(self, model: keras.Model, over: bool) -> Checkpoint:
-        arrays = {name: [_value(variable) for variable in variables] for name, variables in _variables(model)}
-        counted: dict[str, dict[str, Any]] = {}
-        for place, callback in enumerate(self._callbacks):
-            counted[str(place)] = {
-                name: getattr(callback, name) for name in _COUNTED if _is_plain(getattr(callback, name, "no"))
-            }
-            weights = getattr(callback, "best_weights", None)
-            if isinstance(weights, list):
-                arrays[f"callback {place}"] = [np.asarray(value) for value in weights]
-        training = self._run.training
-        best = training.weights
-        arrays["best"] = list(best.arrays) if best is not None else []
-        state = {
-            "callbacks": counted,
-            "random": _random(),
-            "best": best.about() if best is not None else None,
-            "architecture": training.architecture,
-            "optimized": _optimized(model),
-        }
-        return Checkpoint(self._call, over, training.log[training.call :], arrays, state)
-
-    def _mismatch(self, model: keras.Model, kept: Checkpoint) -> str:
-        before, now = kept.state.get("architecture"), describe(model)
+    def _mismatch(self, kept: Checkpoint) -> str:
+        before, now = kept.state.get("architecture"), describe(self._model)
         if before == now:
             return f"the model of its sweep.fit call {self._call + 1} has other weights than when it was interrupted"
         return f"the model of its sweep.fit call {self._call + 1} was {before or 'another one'} and is now {now}"
+
+
+def _state(model: keras.Model, callbacks: Sequence[keras.callbacks.Callback]) -> State:
+    arrays = {name: [_value(variable) for variable in variables] for name, variables in _variables(model)}
+    counted: dict[str, dict[str, Any]] = {}
+    for place, callback in enumerate(callbacks):
+        counted[str(place)] = {
+            name: getattr(callback, name) for name in _COUNTED if _is_plain(getattr(callback, name, "no"))
+        }
+        weights = getattr(callback, "best_weights", None)
+        if isinstance(weights, list):
+            arrays[f"callback {place}"] = [np.asarray(value) for value in weights]
+    return arrays, {"callbacks": counted, "optimized": _optimized(model)}
 
 
 def _variables(model: keras.Model) -> Iterator[tuple[str, list[Any]]]:
@@ -193,15 +143,3 @@ def _value(variable: Any) -> Array:
 
 def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | np.number)
-
-
-def _random() -> dict[str, Any]:
-    return {"python": random.getstate(), "numpy": np.random.get_state(legacy=False)}
-
-
-def _set_random(state: dict[str, Any]) -> None:
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
-    numpy_state = dict(state["numpy"])
-    numpy_state["state"] = {**numpy_state["state"], "key": np.array(numpy_state["state"]["key"], np.uint32)}
-    np.random.set_state(numpy_state)

@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +28,9 @@ from sweep.worker.checkpoints import Checkpoint, newest, save
 from sweep.worker.checkpoints import remove as remove_checkpoints
 from sweep.worker.training import LiveTraining
 from sweep.worker.weights import Weights, load_weights, save_weights
+
+EPOCHS = 10
+"""How many epochs a training has where neither its call nor the study says it."""
 
 _log = logging.getLogger(__name__)
 
@@ -169,6 +173,18 @@ class Run:
         self.begin(None, None, None)
 
     # Trainings.
+
+    def wanted_epochs(self, given: int | None) -> int:
+        """How many epochs a training has: `given`, or the study's, or 10; `sweep start --epochs` overrides both.
+
+        Raises:
+            StudyError: it is no number of epochs.
+        """
+        wanted = self.policy.epochs if self.policy.force_epochs or given is None else given
+        wanted = EPOCHS if wanted is None else wanted
+        if isinstance(wanted, bool) or not isinstance(wanted, Integral) or wanted < 1:
+            raise StudyError(f"epochs must be a whole number of at least 1, not {wanted!r}.")
+        return int(wanted)
 
     def open_training(
         self,

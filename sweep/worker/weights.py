@@ -41,6 +41,7 @@ class Weights:
         predictions: the model's for `inputs`, with these weights.
         unchecked: why there are no predictions, where there are none.
         device: the kind of device that predicted, `CPU` or `GPU`.
+        state: what `sweep.epochs` was given beside arrays; None of a model of Keras.
     """
 
     epoch: int
@@ -54,10 +55,12 @@ class Weights:
     predictions: Any = None
     unchecked: str | None = None
     device: str | None = None
+    state: Mapping[str, Any] | None = None
 
     def about(self) -> dict[str, Any]:
         """The epoch, the names and the configuration, as plain data."""
-        return {"epoch": self.epoch, "names": list(self.names), "config": self.config}
+        about = {"epoch": self.epoch, "names": list(self.names), "config": self.config}
+        return about if self.state is None else {**about, "state": self.state}
 
 
 def save_weights(run: Path, weights: Weights, training: int = 0) -> None:

@@ -1,17 +1,9 @@
-"""Studies run whole, in this process: a test gives the `train` function, and gets what the store holds."""
+"""Small networks and data for tests that train with Keras."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-
-import sweep
-from sweep.control.start import start_here
-from sweep.options import Settings
-from sweep.store import RunRecord, Store, StudyRecord
 
 GENERATOR = np.random.default_rng(3)
 X = GENERATOR.normal(size=(60, 3)).astype("float32")
@@ -70,45 +62,3 @@ class Gan(keras.Model):
             variables = layer.trainable_variables
             optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return {"distance": tf.reduce_mean(tf.square(self.generator(noise) - real)), "g_loss": fooled, "d_loss": caught}
-
-
-@dataclass
-class Kept:
-    """What a study left in its store."""
-
-    study: StudyRecord
-    runs: list[RunRecord]
-    metrics: dict[int, dict[int, dict[str, float]]]
-    storage: str
-    folder: Path
-
-    @property
-    def run(self) -> RunRecord:
-        """The only run."""
-        (run,) = self.runs
-        return run
-
-
-def run_study(train: Callable[..., Any], folder: Path, *, settings: dict[str, Any] | None = None, **study: Any) -> Kept:
-    """Run a study of one trial, unless `study` says otherwise, and read its store."""
-    declared = {"objective": "val_loss", "direction": "minimize", "trials": 1, "name": "test", "seed": 1, **study}
-    storage = f"sqlite:///{folder / 'sweep.db'}"
-    start_here(
-        sweep.Study(train, **declared), Settings(storage=storage, logdir=str(folder / "runs"), **(settings or {}))
-    )
-    return read(storage, declared["name"], folder)
-
-
-def read(storage: str, name: str, folder: Path) -> Kept:
-    """What a store holds of a study."""
-    store = Store(storage)
-    try:
-        record = store.study(name)
-        return Kept(record, store.runs(record.study_id), store.metrics(record.study_id), storage, folder)
-    finally:
-        store.close()
-
-
-def nothing_written(folder: Path) -> bool:
-    """Whether a refused study left neither a database nor a run."""
-    return not list(folder.iterdir())

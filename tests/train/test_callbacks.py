@@ -11,7 +11,8 @@ import pytest
 import sweep
 from sweep import events, hparams
 from sweep.errors import StudyError
-from tests.train.here import VALIDATION, X, Y, network, run_study
+from tests.train.here import VALIDATION, X, Y, network
+from tests.whole_study import run_study
 
 
 def optimize(folder, *, trials=1, epochs=3, direction="minimize", pruner=None, fit=None, **settings):

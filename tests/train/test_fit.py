@@ -13,7 +13,8 @@ import sweep
 from sweep import events, hparams
 from sweep.errors import StudyError, SweepError
 from sweep.worker.run import Requeued
-from tests.train.here import VALIDATION, X, Y, network, nothing_written, run_study
+from tests.train.here import VALIDATION, X, Y, network
+from tests.whole_study import nothing_written, run_study, scalars
 
 
 def fit(trial, model=None, **settings):
@@ -28,16 +29,6 @@ def tags(directory):
         for value in event.summary.value:
             found.setdefault(value.metadata.plugin_data.plugin_name, set()).add(value.tag)
     return found
-
-
-def scalars(directory, tag):
-    """A tag's scalars by step."""
-    return {
-        event.step: value.tensor.float_val[0]
-        for event in events.read(Path(directory))
-        for value in event.summary.value
-        if value.tag == tag
-    }
 
 
 def test_fit_returns_the_objective_at_its_best_epoch(tmp_path):

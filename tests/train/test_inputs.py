@@ -12,9 +12,10 @@ import tensorflow as tf
 import sweep
 from sweep import events
 from sweep.train import compiled
-from tests.train.here import VALIDATION, X, Y, network, run_study
+from tests.train.here import VALIDATION, X, Y, network
 from tests.train.same_as_fit import seeded
 from tests.train.test_optimizers import Gan
+from tests.whole_study import run_study
 
 BATCH = 20
 

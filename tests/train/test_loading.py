@@ -21,7 +21,7 @@ from sweep.train.loading import NotCompiled
 from sweep.train.model_state import complete, difference, predict
 from sweep.train.saving import save
 from sweep.worker.weights import load_weights, save_weights
-from tests.train.here import read
+from tests.whole_study import read
 
 MODELS = Path(__file__).parent / "models"
 

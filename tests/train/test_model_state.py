@@ -11,7 +11,8 @@ from sweep.errors import StudyError
 from sweep.rundir import remove_weights, weights_file, weights_files
 from sweep.train.model_state import BYTES, ROWS, complete, difference
 from sweep.worker.weights import Weights, load_weights, save_weights
-from tests.train.here import VALIDATION, X, Y, network, run_study
+from tests.train.here import VALIDATION, X, Y, network
+from tests.whole_study import run_study
 
 
 def fit(trial, model=None, **settings):

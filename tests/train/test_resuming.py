@@ -14,8 +14,8 @@ from sweep.control.revival import queue_revival
 from sweep.errors import SweepError
 from sweep.store import Store
 from sweep.worker.run import Requeued
-from tests.train.here import VALIDATION, Gan, Line, X, Y, network, run_study
-from tests.train.test_fit import scalars
+from tests.train.here import VALIDATION, Gan, Line, X, Y, network
+from tests.whole_study import run_study, scalars
 
 
 class StopAt(keras.callbacks.Callback):

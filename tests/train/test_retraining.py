@@ -12,7 +12,8 @@ from sweep.errors import StudyError
 from sweep.store import Training
 from sweep.train.retraining import Rebuilding, are_folds, best_epochs, built_by, join
 from sweep.worker.weights import load_weights
-from tests.train.here import X, Y, network, run_study
+from tests.train.here import X, Y, network
+from tests.whole_study import run_study
 
 TRAINED = []
 """The rows and epochs of each training, as its model saw them."""

@@ -14,7 +14,7 @@ from keras.src.saving import serialization_lib  # there is no public way to ask
 
 from sweep.train import session
 from sweep.train.session import THAWED_TRIALS, begin, forget_settings, remember_settings
-from tests.train.here import run_study
+from tests.whole_study import run_study
 
 
 def draws() -> list[float]:

@@ -13,8 +13,8 @@ import sweep
 from sweep.errors import SweepError
 from sweep.rundir import weights_files
 from sweep.worker.run import Requeued
-from tests.train.here import X, Y, network, run_study
-from tests.train.test_fit import scalars
+from tests.train.here import X, Y, network
+from tests.whole_study import run_study, scalars
 
 SHIFTS = (4.0, 7.0, 3.0)  # what each fold's targets are away from what the others learn
 

@@ -8,7 +8,8 @@ import pytest
 
 from sweep.control.start import start_file
 from sweep.options import Settings
-from tests.train.here import network, read, run_study
+from tests.train.here import network
+from tests.whole_study import read, run_study
 
 RANDOM = """
     import random

@@ -11,8 +11,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from sweep import events, hparams
 from sweep.errors import SweepError
 from sweep.worker.run import Requeued
-from tests.train.here import nothing_written, run_study
-from tests.train.test_fit import scalars
+from tests.whole_study import nothing_written, run_study, scalars
 
 
 def values_of(folder, **study):
