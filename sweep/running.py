@@ -13,10 +13,10 @@ from sweep.control.preview import preview, preview_here
 from sweep.control.start import Outcome, start_file, start_here
 from sweep.errors import StudyError
 from sweep.options import Settings, from_keywords
-from sweep.study import Study
+from sweep.study_file import BaseStudy
 
 
-def run_study(study: Study, **overrides: Any) -> optuna.Study:
+def run_study(study: BaseStudy, **overrides: Any) -> optuna.Study:
     """Run a study; see `Study.run`."""
     settings = from_keywords(overrides)
     workers = settings.workers if settings.workers is not None else study.workers

@@ -24,7 +24,7 @@ GROUND = {
     "declaration",
     "option_values",
     "options",
-    "study",
+    "study_file",
     "events",
     "finding",
     "hparams",
@@ -50,23 +50,14 @@ UPSTAIRS = {
     "__main__": {"cli"},
     "running": {"cli", "control"},
     "models": {"control", "view", "train", "worker"},
-    "keras_tuner": set(),
+    "study": {"running"},
+    "keras_tuner": {"study", "train"},
     "": set(),  # sweep/__init__.py, whose names are imported when they are first used
 }
 # What a part of the ground floor may import, if that is less than all of it.
 BELOW = {"core.pruners": {"objective", "words"}}
-# Doors: imports inside a function, of something above, which only a run that is under way goes through.
-DOORS = {
-    ("study.py", "sweep.running"),  # Study.run
-    ("keras_tuner/__init__.py", "sweep.train.fit"),  # a trial that trains
-    ("keras_tuner/__init__.py", "sweep.train.session"),  # and begins again
-}
 MAY_LOAD = {"tensorflow": {"train"}, "keras": {"train"}, "ray": {"cluster"}}
 MAY_NOT_LOAD = {"core": {"optuna", "threading", "time", "sqlalchemy"}}
-
-
-WITHOUT_CYCLES = ("view", "serve", "cli")
-"""The wings in which no two files import each other, however far around."""
 
 
 def part(module: Path) -> str:
@@ -81,17 +72,16 @@ def part_named(names: Sequence[str]) -> str:
     return "" if names[0] == "__init__" else names[0]
 
 
-def imports(node: ast.AST, *, within_function: bool = False) -> Iterator[tuple[str, bool]]:
-    """Each dotted name that is imported at run time, and whether a function does it."""
+def imports(node: ast.AST) -> Iterator[str]:
+    """Each dotted name that is imported at run time, also within functions."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
             continue
         if isinstance(child, ast.Import):
-            yield from ((alias.name, within_function) for alias in child.names)
+            yield from (alias.name for alias in child.names)
         elif isinstance(child, ast.ImportFrom):
-            yield from ((f"{child.module}.{alias.name}", within_function) for alias in child.names)
-        is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        yield from imports(child, within_function=within_function or is_function)
+            yield from (f"{child.module}.{alias.name}" for alias in child.names)
+        yield from imports(child)
 
 
 def strays(module: Path) -> list[str]:
@@ -99,11 +89,9 @@ def strays(module: Path) -> list[str]:
     here = part(module)
     allowed = {here} | (UPSTAIRS[here] | GROUND if here in UPSTAIRS else BELOW.get(here, GROUND))
     found = []
-    for name, within_function in imports(ast.parse(module.read_text())):
+    for name in imports(ast.parse(module.read_text())):
         first, _, rest = name.partition(".")
-        there = part_named(rest.split("."))
-        is_door = within_function and (str(module.relative_to(PACKAGE)), name.rpartition(".")[0]) in DOORS
-        is_above = first == "sweep" and there not in allowed and not is_door
+        is_above = first == "sweep" and part_named(rest.split(".")) not in allowed
         is_impure = first in MAY_NOT_LOAD.get(here.partition(".")[0], ())
         if is_above or is_impure or here not in MAY_LOAD.get(first, {here}):
             found.append(name)
@@ -120,7 +108,7 @@ def graph(modules: dict[str, str]) -> dict[str, set[str]]:
     """Which modules each one imports, by their dotted names, from their sources."""
     found: dict[str, set[str]] = {}
     for name, source in modules.items():
-        imported = {text for text, _ in imports(ast.parse(source))}
+        imported = set(imports(ast.parse(source)))
         found[name] = {text if text in modules else text.rpartition(".")[0] for text in imported} & modules.keys()
     return found
 
@@ -139,11 +127,8 @@ def test_a_module_imports_only_what_stands_below_it(module):
     assert strays(module) == []
 
 
-@pytest.mark.parametrize("wing", WITHOUT_CYCLES)
-def test_no_files_of_a_wing_import_each_other_in_turn(wing):
-    sources = {dotted(module): module.read_text() for module in MODULES if part(module) == wing}
-    assert len(sources) > 10
-    assert cycle(graph(sources)) == []
+def test_no_files_import_each_other_in_turn():
+    assert cycle(graph({dotted(module): module.read_text() for module in MODULES})) == []
 
 
 def test_a_cycle_is_found_also_where_a_function_imports():
@@ -184,11 +169,7 @@ if TYPE_CHECKING:
 def run():
     from sweep.control import start
 """
-    assert list(imports(ast.parse(source))) == [
-        ("os.path", False),
-        ("typing.TYPE_CHECKING", False),
-        ("sweep.control.start", True),
-    ]
+    assert list(imports(ast.parse(source))) == ["os.path", "typing.TYPE_CHECKING", "sweep.control.start"]
 
 
 @pytest.mark.parametrize(

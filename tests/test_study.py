@@ -10,7 +10,8 @@ import pytest
 
 import sweep
 from sweep.errors import StudyError
-from sweep.study import Study, load
+from sweep.study import Study
+from sweep.study_file import load
 
 
 def train(trial):
@@ -150,7 +151,7 @@ def test_a_file_that_runs_its_study_when_imported_is_refused(tmp_path):
 
 def test_loading_a_plain_study_loads_no_tensorflow():
     file = Path(__file__).parent.parent / "studies" / "optuna_plain.py"
-    program = f"import sys; from sweep.study import load; load({str(file)!r}); print('tensorflow' in sys.modules)"
+    program = f"import sys; from sweep.study_file import load; load({str(file)!r}); print('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -34,7 +34,7 @@ from sweep.errors import SweepError
 from sweep.options import OPTIONS, Settings, command_line, elsewhere, from_command_line, given, groups, words
 from sweep.store import RunRecord, Store, StudyRecord, counts_of
 from sweep.store.remote import RemoteStore
-from sweep.study import check_file, load
+from sweep.study_file import check_file, load
 from sweep.view.findings import common_findings
 from sweep.view.runs import best_of, best_run, finished, rank
 from sweep.words import counted, shown_path

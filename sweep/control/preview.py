@@ -20,7 +20,7 @@ from sweep.errors import StudyError
 from sweep.names import KeyTable, decode
 from sweep.options import Settings
 from sweep.store import RunRecord
-from sweep.study import Study, check_file
+from sweep.study_file import BaseStudy, check_file
 
 EXAMPLES = 16
 
@@ -119,7 +119,7 @@ def preview(file: str, *, examples: int = EXAMPLES, seconds: float | None = None
     return seen
 
 
-def preview_here(study: Study, *, examples: int = EXAMPLES) -> Preview:
+def preview_here(study: BaseStudy, *, examples: int = EXAMPLES) -> Preview:
     """Preview a study in this process.
 
     Raises:

@@ -22,7 +22,7 @@ from sweep.declaration import Declaration
 from sweep.options import Settings
 from sweep.store import RunRecord
 from sweep.store.database import has_schema, parse_url
-from sweep.study import Study, check_file
+from sweep.study_file import BaseStudy, check_file
 
 IN_PROCESS = "here"  # the name of the worker that is this process
 
@@ -85,7 +85,7 @@ def _executor(loop: Loop, file: str) -> Executor:
     return Local(file, loop.address, loop.post, devices, settings.per_gpu)
 
 
-def start_here(study: Study, settings: Settings, watcher: Watcher | None = None) -> Outcome:
+def start_here(study: BaseStudy, settings: Settings, watcher: Watcher | None = None) -> Outcome:
     """Run a study in this process, which trains, one trial after the other; the coordinator has its threads.
 
     Raises:
@@ -100,7 +100,7 @@ def start_here(study: Study, settings: Settings, watcher: Watcher | None = None)
     return _outcome(loop, received)
 
 
-def work_here(loop: Loop, study: Study) -> None:
+def work_here(loop: Loop, study: BaseStudy) -> None:
     """Train a study's trials in this process and thread; returns when there are no more."""
     from sweep.worker.process import work  # a tenth of a second that a start with worker processes need not pay
 

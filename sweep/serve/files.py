@@ -15,7 +15,7 @@ from sweep.control.preview import Preview, preview
 from sweep.declaration import file_hash
 from sweep.option_values import STUDY_NAME
 from sweep.serve.problems import Busy, Conflict, NotFound, Refusal
-from sweep.study import syntax_problem
+from sweep.study_file import syntax_problem
 
 EXAMPLES = 8
 KEPT = 32  # previews

@@ -21,7 +21,7 @@ import numpy as np
 
 from sweep.errors import StudyError, SweepError
 from sweep.snapshot import Snapshot
-from sweep.study import Study, import_file
+from sweep.study_file import BaseStudy, import_file
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Source:
         settings: Keras' global ones as the study file has set them.
     """
 
-    study: Study | None = None
+    study: BaseStudy | None = None
     modules: Mapping[str, types.ModuleType] = field(default_factory=dict)
     registered: Mapping[str, Any] = field(default_factory=dict)
     path: str | None = None
@@ -130,7 +130,7 @@ def _import(snapshot: Snapshot, origin: str | None) -> Source:
         _give_back([name for name, module in list(sys.modules.items()) if _is_below(module, folder)], hidden)
         registry.update(registered)
     of_source[main] = of_source.pop(main)
-    return Source(study if isinstance(study, Study) else None, of_source, new, str(folder), settings)
+    return Source(study if isinstance(study, BaseStudy) else None, of_source, new, str(folder), settings)
 
 
 def _give_back(names: Iterable[str], hidden: Mapping[str, types.ModuleType]) -> None:

@@ -28,7 +28,7 @@ import psutil
 from sweep.errors import DISK_FULL, SweepError
 from sweep.snapshot import Imports
 from sweep.store.records import OUT_OF_MEMORY
-from sweep.study import Study, load
+from sweep.study_file import BaseStudy, load
 from sweep.wire import messages as wire
 from sweep.words import plain
 from sweep.worker.frameworks import Frameworks
@@ -63,7 +63,7 @@ class Growth:
         return now - self._warm > GROWTH_BYTES
 
 
-def work(connection: Connection, worker: str, get_study: Callable[[], Study], *, own_process: bool = False) -> None:
+def work(connection: Connection, worker: str, get_study: Callable[[], BaseStudy], *, own_process: bool = False) -> None:
     """Train trials until there are no more, or the coordinator is gone.
 
     Args:
@@ -110,7 +110,7 @@ def _asked(link: Link, outgrown: bool) -> wire.Assignment | wire.NoMore:
 
 
 def _train(
-    link: Link, study: Study, trial: WorkerTrial, imports: Imports, frameworks: Frameworks, *, settled: bool
+    link: Link, study: BaseStudy, trial: WorkerTrial, imports: Imports, frameworks: Frameworks, *, settled: bool
 ) -> None:
     """One trial: whatever its objective does, it has an end.
 
@@ -161,7 +161,7 @@ def _train(
         trial.run.close(state, reason, values=values, feasible=trial.feasible, duration=duration)
 
 
-def _trained(study: Study, trial: WorkerTrial, frameworks: Frameworks, *, settled: bool) -> Any:
+def _trained(study: BaseStudy, trial: WorkerTrial, frameworks: Frameworks, *, settled: bool) -> Any:
     """What `train` returns; it runs once more where what an earlier attempt has left does not fit any more."""
     try:
         return study.train(trial)

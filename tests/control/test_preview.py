@@ -6,7 +6,7 @@ import pytest
 
 from sweep.control.preview import fitting, preview, preview_here
 from sweep.errors import RunNameError, StudyError, SweepError
-from sweep.study import load
+from sweep.study_file import load
 
 HEAD = """
     import keras, numpy as np, optuna, sweep

@@ -21,7 +21,7 @@ from sweep.rundir import WEIGHTS
 from sweep.serve.app import create_app
 from sweep.serve.settings import ServeSettings
 from sweep.store import Store
-from sweep.study import load
+from sweep.study_file import load
 from tests.control.started import ROOT, wait_for
 from tests.serve.browsing import ready
 from tests.serve.serving import served

@@ -7,7 +7,7 @@ import numpy as np
 import optuna
 import pytest
 
-from sweep.study import load
+from sweep.study_file import load
 
 FILE = Path(__file__).parents[2] / "studies" / "digits.py"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import optuna
 
-from sweep.study import load
+from sweep.study_file import load
 
 FILE = Path(__file__).parents[2] / "studies" / "optuna_plain.py"
 

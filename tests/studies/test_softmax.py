@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 FILE = Path(__file__).parents[2] / "studies" / "softmax.py"
 
@@ -28,23 +29,29 @@ def test_it_imports_no_keras():
     assert imported == {"numpy", "optuna", "sweep"}
 
 
-def test_it_finds_a_good_classifier_whose_weights_are_kept(tmp_path):
-    run(tmp_path, "start", str(FILE), "--trials", "4", "--epochs", "4", "--workers", "1", "--pruner", "nop")
-    best, *others = json.loads(run(tmp_path, "best", "softmax", "--json"))
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """The folder in which four of its trials have run."""
+    folder = tmp_path_factory.mktemp("softmax")
+    run(folder, "start", str(FILE), "--trials", "4", "--epochs", "4", "--workers", "1", "--pruner", "nop")
+    return folder
+
+
+def test_it_finds_a_good_classifier_whose_weights_are_kept(swept):
+    best, *others = json.loads(run(swept, "best", "softmax", "--json"))
     assert len(others) == 3
     assert best["value"] > 0.9
     assert best["name"].startswith("softmax-64_10-lr=")
-    said = run(tmp_path, "best", "softmax", "--save", "best.npz")
+    said = run(swept, "best", "softmax", "--save", "best.npz")
     assert f"is the state of {best['name']}" in said
-    with np.load(tmp_path / "best.npz") as state:
+    with np.load(swept / "best.npz") as state:
         assert state["weights"].shape == (64, 10)
 
 
-def test_its_state_cannot_be_saved_as_a_model_of_keras(tmp_path):
-    run(tmp_path, "start", str(FILE), "--trials", "1", "--epochs", "1", "--workers", "1")
+def test_its_state_cannot_be_saved_as_a_model_of_keras(swept):
     line = [sys.executable, "-m", "sweep", "best", "softmax", "--save", "best.keras"]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(line, cwd=swept, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "was trained without Keras" in done.stderr
     assert "Try --save state.npz." in done.stderr
-    assert not (tmp_path / "best.keras").exists()
+    assert not (swept / "best.keras").exists()

@@ -8,7 +8,7 @@ import pytest
 
 from sweep.declaration import file_hash
 from sweep.errors import SweepError
-from sweep.study import load
+from sweep.study_file import load
 
 FILE = Path(__file__).parents[2] / "studies" / "wine.py"
 WHITE_WINES = FILE.parents[2] / "shared" / "data" / "winequality-white.csv"

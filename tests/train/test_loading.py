@@ -16,7 +16,7 @@ from sweep.control.start import start_here
 from sweep.errors import StudyError
 from sweep.models import find
 from sweep.options import Settings
-from sweep.study import load as load_study
+from sweep.study_file import load as load_study
 from sweep.train.loading import NotCompiled
 from sweep.train.model_state import complete, difference, predict
 from sweep.train.saving import save

@@ -1,0 +1,235 @@
+"""A study file: Python that binds a `sweep.Study` to the name `study`, and what such a study has.
+
+Only a worker imports it, since it imports Keras; everybody else has its `Declaration`.
+"""
+
+import dataclasses
+import difflib
+import importlib.machinery
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+from sweep.code import code_hash
+from sweep.declaration import Declaration, Value, commit, file_hash, versions
+from sweep.errors import StudyError, SweepError
+from sweep.words import listed
+
+if TYPE_CHECKING:
+    import optuna
+
+_loading: list[Path] = []  # study files that are being imported
+
+Train = Callable[["optuna.trial.BaseTrial"], float | Sequence[float]]
+
+
+class BaseStudy:
+    """All of a `sweep.Study` but its `run`: what those need who run one. The arguments are described there."""
+
+    def __init__(
+        self,
+        train: Train,
+        *,
+        objective: str | Sequence[str],
+        direction: str | Sequence[str],
+        trials: int = 20,
+        epochs: int | None = None,
+        timeout: float | None = None,
+        name: str | None = None,
+        sampler: str = "tpe",
+        pruner: str | None = None,
+        seed: int | None = None,
+        precision: Literal["auto"] | None = "auto",
+        short: Mapping[str, str] | None = None,
+        result: Literal["best", "last"] | None = None,
+        value: Literal["best", "last"] | None = None,
+        broken: Literal["prune", "report", "ignore"] = "prune",
+        workers: int | None = None,
+        enqueue: Sequence[Mapping[str, Value]] = (),
+    ) -> None:
+        if not callable(train):
+            raise StudyError(f"A study's first argument must be the function that trains, not {train!r}.")
+        if not isinstance(short, Mapping | None):
+            raise StudyError(f"short must be a dict from parameter names to keys for run names, not {short!r}.")
+        if result is not None and value is not None and result != value:
+            raise StudyError(f"result={result!r} and value={value!r} differ, and value is the former name of result.")
+        objectives, directions = _as_list(objective), _as_list(direction)
+        self.train = train
+        self.file = _file_of(train)
+        self.named = name is not None
+        self._declaration = Declaration(
+            name=name if name is not None else (self.file.stem if self.file else "study"),
+            objective=objectives,
+            direction=directions,
+            trials=trials,
+            epochs=epochs,
+            timeout=timeout,
+            workers=workers,
+            sampler=sampler,
+            pruner=pruner if pruner is not None else ("median" if len(objectives) == 1 else "nop"),
+            seed=seed,
+            precision=precision,
+            short=dict(short or {}),
+            value=result or value or "best",
+            broken=broken,
+            enqueue=_parameter_sets(enqueue),
+            doc=(getattr(_module_of(train), "__doc__", None) or "").strip(),
+        )
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self._declaration.name
+
+    @property
+    def workers(self) -> int | None:
+        """How many processes train, if the study says so."""
+        return self._declaration.workers
+
+    def declaration(self) -> Declaration:
+        """The study as plain data, with its file's hash, the versions it runs with and its git commit."""
+        return dataclasses.replace(
+            self._declaration,
+            file=str(self.file) if self.file else None,
+            hash=file_hash(self.file) if self.file else code_hash(self.train),
+            versions=versions(),
+            commit=commit(self.file.parent) if self.file else None,
+        )
+
+    def bind(self, file: Path | None) -> None:
+        """Take the file that workers load, and its name where the study has none."""
+        self.file = file
+        if file is not None and not self.named:
+            self._declaration = dataclasses.replace(self._declaration, name=file.stem)
+
+
+def is_loading() -> bool:
+    """Whether a study file is being imported."""
+    return bool(_loading)
+
+
+class _Uncached(importlib.machinery.SourceFileLoader):
+    """Takes no bytecode of an earlier import: Python tells it by the file's size and the second of its last change."""
+
+    def path_stats(self, _path: str) -> Mapping[str, Any]:
+        """None, so that the source is compiled."""
+        raise OSError
+
+
+def load(path: str | Path) -> BaseStudy:
+    """Import a study file and return its study. Loads TensorFlow where the file does.
+
+    Raises:
+        StudyError: the file is missing, does not import, or binds no `Study` to `study`.
+    """
+    module = import_file(path)
+    study = getattr(module, "study", None)
+    if not isinstance(study, BaseStudy):
+        got = "" if study is None else f", but a {type(study).__name__}"
+        raise StudyError(
+            f"The study file {path} does not bind a sweep.Study to the name `study`{got}.",
+            "Write: study = sweep.Study(...)",
+        )
+    study.bind(Path(str(module.__file__)))
+    return study
+
+
+def import_file(path: str | Path) -> ModuleType:
+    """Import a study file, whatever it binds.
+
+    Raises:
+        StudyError: the file is missing or does not import.
+    """
+    file = check_file(path)
+    sys.path.insert(0, str(file.parent))  # as `python FILE` does, so that a study may import its neighbours
+    name = f"sweep_study_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file, loader=_Uncached(name, str(file)))
+    if spec is None or spec.loader is None:
+        raise StudyError(f"{path} is not a Python file.", "The name of a study file ends in .py.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    _loading.append(file)
+    try:
+        spec.loader.exec_module(module)
+    except SweepError:
+        raise
+    except BaseException as error:
+        raise StudyError(f"Cannot import the study file {path}: {_where(error, file)}") from error
+    finally:
+        _loading.remove(file)
+    return module
+
+
+def check_file(path: str | Path) -> Path:
+    """The absolute path of a study file that is there and parses, without running it.
+
+    Raises:
+        StudyError: there is no such file, it is not Python, or it has a syntax error.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise StudyError(f"No such study file: {path}.", _nearest_file(file))
+    if file.suffix != ".py":
+        raise StudyError(f"{path} is not a Python file.", "The name of a study file ends in .py.")
+    try:
+        compile(file.read_bytes(), str(path), "exec")
+    except (SyntaxError, ValueError) as error:
+        raise StudyError(f"The study file {path} is not valid Python: {syntax_problem(error)}.") from None
+    return file.resolve()
+
+
+def syntax_problem(error: SyntaxError | ValueError) -> str:
+    """Why Python refuses to compile a file, with the line where it says so."""
+    return f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else str(error)
+
+
+def _nearest_file(file: Path) -> str | None:
+    folder = file.parent if any(file.parent.glob("*.py")) else Path("studies")
+    there = {path.name: str(path) for path in sorted(folder.glob("*.py"))}
+    near = difflib.get_close_matches(file.name, there, n=1) or (list(there) if len(there) == 1 else [])
+    if near:
+        return f"Did you mean {there[near[0]]}?"
+    return f"The files there are {listed(list(there.values()), 5)}." if there else None
+
+
+def _where(error: BaseException, file: Path) -> str:
+    """The error in a line, and the line of the study file it came from."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file]
+    place = f" (line {lines[-1]})" if lines else ""
+    return f"{type(error).__name__}: {str(error) or 'no message'}{place}"
+
+
+def _as_list(value: str | Sequence[str]) -> list[str]:
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+
+
+def _parameter_sets(several: Sequence[Mapping[str, Value]]) -> list[dict[str, Value]]:
+    if isinstance(several, Mapping | str) or not all(isinstance(params, Mapping) for params in several):
+        raise StudyError(f"enqueue must be a list of dicts from parameter names to values, not {several!r}.")
+    return [dict(params) for params in several]
+
+
+def _module_of(train: Train) -> ModuleType | None:
+    while isinstance(train, partial):
+        train = train.func
+    return sys.modules.get(getattr(train, "__module__", None) or "")
+
+
+def _file_of(train: Train) -> Path | None:
+    """The file that a function came from; None in a notebook or an interactive session."""
+    file = getattr(_module_of(train), "__file__", None)
+    return Path(file).resolve() if file and Path(file).is_file() else None
+
+
+def home(study: BaseStudy) -> Path | None:
+    """The file from which a worker can load a study: that of a module which binds it to the name `study`."""
+    for module in [sys.modules.get("__main__"), *sys.modules.values()]:
+        file = getattr(module, "__file__", None)
+        if file and getattr(module, "__dict__", {}).get("study") is study and Path(file).suffix == ".py":
+            return Path(file).resolve()
+    return None
