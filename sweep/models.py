@@ -187,7 +187,7 @@ def load(
                 )
             found.append(_state(weights))
             continue
-        from sweep.train.loading import restore
+        from sweep.train.restore import restore
 
         given = _rebuilt(kept, kept.training(training)) if rebuild else model
         found.append(restore(weights, kept.name, kept.source, model=given, check=check))
@@ -201,7 +201,7 @@ def _state(weights: "Weights") -> dict[str, Any]:
 
 def _rebuilt(kept: Kept, number: int) -> "keras.Model":
     """The model of one of a run's trainings as the study's `train` builds it."""
-    from sweep.train.retraining import Rebuilding, built_by
+    from sweep.train.retrain import Rebuilding, built_by
     from sweep.train.source import active
     from sweep.worker.weights import load_weights
 
@@ -253,7 +253,7 @@ def retrain(
         StudyError: the study file cannot be imported, or `train` trains otherwise than the run did.
         StoreError: there is no such database, study or run.
     """
-    from sweep.train.retraining import Retraining, built_by
+    from sweep.train.retrain import Retraining, built_by
     from sweep.train.source import active
 
     if is_list(run):
@@ -354,7 +354,7 @@ def _of_directory(directory: Path, storage: str | None) -> Kept:
 def main() -> None:
     """`python -m sweep.models RUN FILE`: save a run's model for those who load no Keras themselves.
 
-    Prints what `sweep.train.saving.save` returns as one line of JSON, which is the last one.
+    Prints what `sweep.train.model_file.save` returns as one line of JSON, which is the last one.
     """
     run, file = sys.argv[1:]
     try:
@@ -366,7 +366,7 @@ def main() -> None:
         elif file.endswith(".npz"):
             raise StudyError(f"Keras saves a model as .keras or .h5, not as {file}.", hint="Try --save model.keras.")
         else:
-            from sweep.train.saving import save
+            from sweep.train.model_file import save
 
             saved = save(weights, kept.name, kept.source, Path(file))
         print(json.dumps({**saved, "notes": [*_of_several(kept, run, number), *saved["notes"]]}))
@@ -375,7 +375,7 @@ def main() -> None:
 
 
 def _save_state(weights: "Weights", name: str, file: Path) -> dict[str, Any]:
-    """Write what `sweep.epochs` kept as a file of NumPy, and read it back; returns what `sweep.train.saving.save` does.
+    """Write what `sweep.epochs` kept as a file of NumPy, and read it back; returns what `model_file.save` does.
 
     Raises:
         StudyError: the file is to be one of Keras.
@@ -406,7 +406,7 @@ def _save_state(weights: "Weights", name: str, file: Path) -> dict[str, Any]:
 
 def _of_several(kept: Kept, run: str, number: int) -> list[str]:
     """What a reader should know of a model that is one of several."""
-    from sweep.train.retraining import are_folds
+    from sweep.train.retrain import are_folds
 
     trainings = kept.run.trainings if kept.run is not None else []
     if len(trainings) < 2:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import optuna
 import optuna_dashboard
 
-from sweep.control.checking import check_database
+from sweep.control.consistency import check_database
 from sweep.store import Store
 from sweep.view.runs import best_run
 from tests.tensorboard_server import Server

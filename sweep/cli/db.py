@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from sweep.cli import options
 from sweep.cli.output import console, print_whole, say, show_json
 from sweep.commands import command
-from sweep.control.checking import check_database
-from sweep.control.copying import check_copy, copy_study
+from sweep.control.consistency import check_database
+from sweep.control.copy import check_copy, copy_study
 from sweep.errors import StoreError
 from sweep.store import Store, StudyRecord, database
 from sweep.view.upgrades import open_upgraded

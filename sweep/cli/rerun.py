@@ -11,7 +11,7 @@ from sweep.cli.grid import Column, Grid
 from sweep.cli.output import print_whole, say, show_grid
 from sweep.cli.target import named_run
 from sweep.control.progress import Silent
-from sweep.control.revival import ancestors
+from sweep.control.revive import ancestors
 from sweep.control.start import start_file
 from sweep.declaration import versions
 from sweep.errors import SweepError

@@ -7,7 +7,7 @@ from sweep.cli import options
 from sweep.cli.output import say
 from sweep.cli.target import BY_HAND, named_run
 from sweep.commands import run_again, start_command
-from sweep.control.revival import queue_revival
+from sweep.control.revive import queue_revival
 from sweep.control.run_files import has_checkpoint
 from sweep.errors import SweepError
 from sweep.store import RunRecord, Store, StudyRecord

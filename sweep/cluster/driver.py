@@ -20,10 +20,10 @@ from typing import Any
 
 import ray
 
-from sweep.cluster.connecting import connect, needs, nodes, room
-from sweep.cluster.crew import Berths
+from sweep.cluster.actors import WorkerActors
+from sweep.cluster.archive import pack
+from sweep.cluster.connection import connect, needs, nodes, room
 from sweep.cluster.probe import Probe, probing, sees
-from sweep.cluster.shipping import pack
 from sweep.errors import SweepError
 from sweep.options import Cluster
 from sweep.words import listed
@@ -67,9 +67,9 @@ def main() -> None:
     if settings is None:
         return
     try:
-        with _connected(settings, line) as crew:
+        with _connected(settings, line) as actors:
             for order in orders:
-                getattr(crew, order.pop("order"))(**order)
+                getattr(actors, order.pop("order"))(**order)
     except SweepError as error:
         line.refuse(error)
     sys.stdout.flush()
@@ -78,8 +78,8 @@ def main() -> None:
 
 
 @contextmanager
-def _connected(settings: dict[str, Any], line: Line) -> Iterator[Berths]:
-    """A crew on a cluster, whose nodes are looked at as long as the context lasts.
+def _connected(settings: dict[str, Any], line: Line) -> Iterator[WorkerActors]:
+    """A study's actors on a cluster, whose nodes are looked at as long as the context lasts.
 
     Raises:
         SweepError: the cluster cannot be had, or a node does not see the log directory that all are to see.
@@ -94,10 +94,10 @@ def _connected(settings: dict[str, Any], line: Line) -> Iterator[Berths]:
             if cluster.shared:
                 _check_seen(probe, logdir)
             taken = needs(cluster)
-            crew = Berths(file.name, packed, settings["address"], logdir, taken, probe, line)
+            actors = WorkerActors(file.name, packed, settings["address"], logdir, taken, probe, line)
             threading.Thread(target=_look, args=(line, taken, closed), name="look", daemon=True).start()
-            yield crew
-            crew.close()
+            yield actors
+            actors.close()
     finally:
         closed.set()
         ray.shutdown()

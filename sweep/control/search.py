@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.control.domains import check_text, coerce, describe, fit, has_grown
 from sweep.control.pruning import Pruning
-from sweep.control.sampling import AvoidingSampler, RoundingSampler, innermost
+from sweep.control.sampler import AvoidingSampler, RoundingSampler, innermost
 from sweep.control.storage import WriteBehindStorage
 from sweep.declaration import Declaration, Value
 from sweep.errors import StudyError

@@ -25,11 +25,11 @@ from sweep.train.checks import Health, Material
 from sweep.train.data import slice_rows
 from sweep.train.gradients import gradients_of
 from sweep.train.metric_names import canonical, foresee
+from sweep.train.model_saver import ModelSaver
 from sweep.train.model_state import complete
 from sweep.train.monitor import Gradients, Monitor
 from sweep.train.optimizers import LEARNING_RATE
-from sweep.train.resuming import ModelSaver
-from sweep.train.retraining import Retraining
+from sweep.train.retrain import Retraining
 from sweep.worker.checkpoints import Checkpoint
 from sweep.worker.run import Run
 from sweep.worker.saver import SECONDS

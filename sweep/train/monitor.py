@@ -14,8 +14,8 @@ from sweep.finding import Finding
 from sweep.train import graphs
 from sweep.train.checks import Health
 from sweep.train.metric_names import canonical, metric_names
+from sweep.train.model_saver import ModelSaver
 from sweep.train.optimizers import learning_rates
-from sweep.train.resuming import ModelSaver
 from sweep.worker.run import Run, numbers
 from sweep.worker.weights import Weights
 

@@ -8,7 +8,7 @@ import optuna
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.control.checking import check_database
+from sweep.control.consistency import check_database
 from sweep.rundir import weights_file
 from sweep.store import Store
 from sweep.view.quantities import sort_runs

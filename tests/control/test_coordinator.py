@@ -11,7 +11,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from sweep.control.revival import queue_revival
+from sweep.control.revive import queue_revival
 from sweep.core import events as ev
 from sweep.errors import StudyError
 from sweep.finding import Finding

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from sweep.control.checking import check_database
+from sweep.control.consistency import check_database
 from sweep.control.lease import create_study
 from sweep.errors import StudyError
 from sweep.store import Store

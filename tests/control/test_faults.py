@@ -11,7 +11,7 @@ import optuna
 import psutil
 import pytest
 
-from sweep.control.checking import check_database
+from sweep.control.consistency import check_database
 from sweep.store import Store
 from tests.control.started import MANY_EPOCHS, Folder, lives, wait_for
 from tests.databases import optunas_own

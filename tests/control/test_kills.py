@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sweep.control.checking import check_database
+from sweep.control.consistency import check_database
 from sweep.store import Store
 from tests.control.oracle import JOURNAL, Oracle
 from tests.control.started import MANY_EPOCHS, Folder, Started, wait_for

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
 from optuna.trial import TrialState, create_trial
 
-from sweep.control.checking import check_database
+from sweep.control.consistency import check_database
 from sweep.core import events as ev
 from sweep.store import ADDED, Store
 from sweep.store.database import parse_url

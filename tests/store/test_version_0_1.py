@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from optuna.storages._rdb import models
 
 from sweep.cli import run as sweep
-from sweep.control.checking import check_database
+from sweep.control.consistency import check_database
 from sweep.errors import StoreError
 from sweep.serve.app import _open
 from sweep.store import Store, schema, tables

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from sweep.cluster import shipping
-from sweep.cluster.shipping import pack, unpack
+from sweep.cluster.archive import pack, unpack
 from sweep.errors import SweepError
 
 

@@ -13,7 +13,7 @@ from optuna.distributions import FloatDistribution
 from optuna.samplers import BaseSampler, GridSampler, NSGAIISampler, PartialFixedSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
-from sweep.control.sampling import DISTINCT, PRECISION, RoundingSampler, on_step, round_within
+from sweep.control.sampler import DISTINCT, PRECISION, RoundingSampler, on_step, round_within
 from tests import strategies
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

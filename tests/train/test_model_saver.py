@@ -10,7 +10,7 @@ import pytest
 
 import sweep
 from sweep import events
-from sweep.control.revival import queue_revival
+from sweep.control.revive import queue_revival
 from sweep.errors import SweepError
 from sweep.store import Store
 from sweep.worker.run import Requeued
@@ -338,7 +338,7 @@ def test_cheap_trainings_write_none(tmp_path, monkeypatch):
         return sweep.fit(trial, network(), X, Y, validation_data=VALIDATION, epochs=6, callbacks=[StopAt(4)])
 
     saved = []
-    monkeypatch.setattr("sweep.train.resuming.save", lambda run, checkpoint: saved.append(checkpoint))
+    monkeypatch.setattr("sweep.train.model_saver.save", lambda run, checkpoint: saved.append(checkpoint))
     kept = run_study(train, tmp_path)
     assert saved == []
     assert (kept.run.state, kept.run.epoch) == ("COMPLETE", 6)
@@ -349,7 +349,7 @@ def test_a_checkpoint_that_cannot_be_written_costs_no_trial(tmp_path, monkeypatc
     def full(run, checkpoint):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sweep.train.resuming.save", full)
+    monkeypatch.setattr("sweep.train.model_saver.save", full)
     kept = run_study(train_with(), tmp_path)
     assert kept.run.state == "COMPLETE"
     assert "No space left on device" in caplog.text

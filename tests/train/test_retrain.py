@@ -10,7 +10,7 @@ import tensorflow as tf
 import sweep
 from sweep.errors import StudyError
 from sweep.store import Training
-from sweep.train.retraining import Rebuilding, are_folds, best_epochs, built_by, join
+from sweep.train.retrain import Rebuilding, are_folds, best_epochs, built_by, join
 from sweep.worker.weights import load_weights
 from tests.train.here import X, Y, network
 from tests.whole_study import run_study

@@ -39,28 +39,28 @@ def ask(method: Any, *arguments: Any, **named: Any) -> Any:
             time.sleep(RETRY_SECONDS)
 
 
-class Carrier:
+class Relay:
     """Carries for one worker.
 
     Args:
         worker: its name.
-        berth: its actor.
+        actor: the one that has it.
         address: the coordinator's socket.
         logdir: the log directory here.
         folder: stands for it on the worker's node; None where the node sees it.
         told: is told where files cannot be laid into it.
     """
 
-    def __init__(self, worker: str, berth: Any, address: str, logdir: Path, folder: str | None, told: Listener) -> None:
+    def __init__(self, worker: str, actor: Any, address: str, logdir: Path, folder: str | None, told: Listener) -> None:
         self._worker = worker
-        self._berth = berth
+        self._actor = actor
         self._address = address
         self._logdir = logdir
         self._folder = folder
         self._told = told
         self._turn = -1
 
-    def carry(self) -> None:
+    def run(self) -> None:
         """Carry until the worker, or the coordinator, is gone."""
         try:
             with Client(self._address, family="AF_UNIX") as coordinator:
@@ -68,10 +68,10 @@ class Carrier:
                 while (message := self._fetch(answer)) is not None:
                     coordinator.send_bytes(message)
                     answer = self._adapted(message, coordinator.recv_bytes())
-        except RayError:  # its berth is gone, which is seen where it is waited for
+        except RayError:  # its actor is gone, which is seen where it is waited for
             return
         except (EOFError, OSError, ValueError):  # the coordinator is gone, or files cannot be laid
-            self._berth.kill.remote(self._worker)
+            self._actor.kill.remote(self._worker)
 
     def _fetch(self, answer: bytes | None) -> bytes | None:
         """What the worker says next, when all files that it has written by then are here; None at its end."""
@@ -85,7 +85,7 @@ class Carrier:
 
     def _exchange(self, answer: bytes | None) -> Any:
         self._turn += 1
-        return ask(self._berth.exchange, self._worker, self._turn, answer)
+        return ask(self._actor.exchange, self._worker, self._turn, answer)
 
     def _lay(self, pieces: Iterable[Piece]) -> None:
         try:
@@ -112,6 +112,6 @@ class Carrier:
 
     def _give(self, directory: str | None) -> None:
         """Lay before the worker what an earlier attempt has left."""
-        ask(self._berth.receive, self._worker, [], anew=True)
+        ask(self._actor.receive, self._worker, [], anew=True)
         for piece in earlier(self._logdir, Path(directory)) if directory is not None else ():
-            ask(self._berth.receive, self._worker, [piece], anew=False)
+            ask(self._actor.receive, self._worker, [piece], anew=False)

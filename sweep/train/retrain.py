@@ -19,7 +19,7 @@ from sweep.store import RunRecord, Training
 from sweep.train import compiled as epochs_loop
 from sweep.train.batches import loading
 from sweep.train.data import are_arrays
-from sweep.train.loading import fill
+from sweep.train.restore import fill
 from sweep.words import counted
 from sweep.worker.weights import Weights
 

@@ -11,8 +11,8 @@ import keras
 
 from sweep.architecture import is_of_keras
 from sweep.errors import StudyError
-from sweep.train.loading import NotCompiled, compare, restore
 from sweep.train.model_state import layers, line
+from sweep.train.restore import NotCompiled, compare, restore
 from sweep.train.source import Source, active
 from sweep.worker.weights import Weights
 

@@ -1,4 +1,4 @@
-"""A berth without Ray: it starts a real worker, and hands on what that says, each thing once."""
+"""An actor without Ray: it starts a real worker, and hands on what that says, each thing once."""
 
 import json
 import os
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sweep.cluster.berth import Berth
+from sweep.cluster.actor import WorkerActor
+from sweep.cluster.archive import pack
 from sweep.cluster.probe import probing, sees
-from sweep.cluster.shipping import pack
 from sweep.wire.messages import PROTOCOL, NoMore, Welcome, encode
 from tests.control.started import ONE_EPOCH, ROOT, Folder, wait_for
 
@@ -23,21 +23,21 @@ def study(tmp_path, monkeypatch):
 
 @pytest.fixture
 def blind(study, tmp_path):
-    """A berth whose node does not see the log directory."""
+    """An actor whose node does not see the log directory."""
     with probing(tmp_path / "runs") as probe:
         pass
-    berth = Berth(*study, 1.0, 0.0, probe)
-    yield berth
-    berth.kill("0")
-    for aboard in berth._aboard.values():
-        aboard.process.wait()
-        aboard.connection.close()
-    berth.leave()
+    actor = WorkerActor(*study, 1.0, 0.0, probe)
+    yield actor
+    actor.kill("0")
+    for held in actor._held.values():
+        held.process.wait()
+        held.connection.close()
+    actor.leave()
 
 
-def say(berth, turn, answer):
+def say(actor, turn, answer):
     """Answer a worker; what it says next."""
-    parcel = berth.exchange("0", turn, encode(answer))
+    parcel = actor.exchange("0", turn, encode(answer))
     return None if parcel.message is None else json.loads(parcel.message), parcel
 
 
@@ -84,9 +84,9 @@ def test_a_worker_that_is_killed_before_it_begins_does_not_live(blind):
 def test_a_worker_without_a_gpu_sees_none_and_has_its_cores(study, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     with probing(tmp_path / "runs") as probe:
-        seeing = Berth(*study, 3.0, 0.0, probe)
+        seeing = WorkerActor(*study, 3.0, 0.0, probe)
         assert seeing.begin("0").folder is None
-        pid = seeing._aboard["0"].process._process.pid
+        pid = seeing._held["0"].process._process.pid
         environment = wait_for(lambda: _environment(pid))
         seeing.kill("0")
         seeing.wait("0")
@@ -118,6 +118,6 @@ def test_a_folder_of_another_content_is_not_the_log_directory(tmp_path):
 def test_the_signals_that_come_from_outside_are_told_from_faults(blind):
     blind.begin("0")
     blind.exchange("0", 0, None)
-    os.kill(blind._aboard["0"].process._process.pid, signal.SIGSEGV)
+    os.kill(blind._held["0"].process._process.pid, signal.SIGSEGV)
     ending = blind.wait("0")
     assert (ending.how, ending.killed) == ("died by SIGSEGV", False)

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from optuna.distributions import FloatDistribution
 
 from sweep.cli import run as sweep
-from sweep.control.checking import check_database
-from sweep.control.copying import copy_study
+from sweep.control.consistency import check_database
+from sweep.control.copy import copy_study
 from sweep.errors import StoreError
 from sweep.store import Store
 from sweep.store.tables import metrics, runs, studies

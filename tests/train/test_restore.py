@@ -17,9 +17,9 @@ from sweep.errors import StudyError
 from sweep.models import find
 from sweep.options import Settings
 from sweep.study_file import load as load_study
-from sweep.train.loading import NotCompiled
+from sweep.train.model_file import save
 from sweep.train.model_state import complete, difference, predict
-from sweep.train.saving import save
+from sweep.train.restore import NotCompiled
 from sweep.worker.weights import load_weights, save_weights
 from tests.whole_study import read
 
