@@ -1,13 +1,8 @@
-"""A worker process: loads the study file, then trains trials until the coordinator has no more.
-
-    python -m sweep.worker.process FILE --connect ADDRESS --worker NAME
-
-It is started by an executor, in a session of its own. Ctrl-C is for the coordinator, which tells its workers what to
-do.
-"""
+"""What a worker process does: it loads the study file, then trains trials until the coordinator has no more."""
 
 import argparse
 import atexit
+import gc
 import logging
 import os
 import signal
@@ -86,6 +81,9 @@ def work(connection: Connection, worker: str, get_study: Callable[[], BaseStudy]
         snapshot = imports.snapshot.as_text() if imports.snapshot is not None else None
         welcome = link.call(wire.Hello(declaration, snapshot, wire.PROTOCOL), wire.Welcome)
         frameworks = Frameworks(study.file)
+        if own_process:
+            gc.freeze()
+            gc.enable()  # `sweep.worker.__main__` has disabled it
         growth, trained = Growth(), 0
         begun = cache(lambda: _redirect(Path(welcome.log))) if own_process else None
         with frameworks.training_nothing() if welcome.preview else nullcontext():
@@ -230,7 +228,7 @@ def _connected(address: str) -> Connection:
 
 def main() -> None:
     """Run a worker as the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser("python -m sweep.worker", description=__doc__)
     parser.add_argument("file", help="the study file")
     parser.add_argument("--connect", required=True, help="the coordinator's socket: its path, or an open descriptor")
     parser.add_argument("--worker", required=True, help="this worker's name")
@@ -243,7 +241,3 @@ def main() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

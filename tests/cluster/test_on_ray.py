@@ -56,7 +56,7 @@ def workers() -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         try:
-            is_worker = "sweep.worker.process" in (process.info["cmdline"] or [])
+            is_worker = "sweep.worker" in (process.info["cmdline"] or [])
             if is_worker and process.environ().get("RAY_AUTH_TOKEN") == TOKEN:
                 found.append(process)
         except psutil.Error:

@@ -52,7 +52,7 @@ class Process:
     ) -> None:
         self._worker = worker
         self._output = output
-        command = [sys.executable, "-m", "sweep.worker.process", file, "--connect", address, "--worker", worker]
+        command = [sys.executable, "-m", "sweep.worker", file, "--connect", address, "--worker", worker]
         with output.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
