@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from sweep.cluster import shipping
+from sweep.cluster import archive
 from sweep.cluster.archive import pack, unpack
 from sweep.errors import SweepError
 
@@ -35,15 +35,15 @@ def test_a_study_arrives_without_environments_databases_hidden_files_and_the_log
 
 def test_a_folder_that_another_process_has_unpacked_stays_as_it_is(tmp_path):
     fill(tmp_path / "study", ["wine.py"])
-    archive = pack(tmp_path / "study", tmp_path / "runs")
-    unpack(archive, tmp_path / "node" / "study")
+    packed = pack(tmp_path / "study", tmp_path / "runs")
+    unpack(packed, tmp_path / "node" / "study")
     fill(tmp_path / "node" / "study", ["written.txt"])
-    unpack(archive, tmp_path / "node" / "study")
+    unpack(packed, tmp_path / "node" / "study")
     assert arrived(tmp_path / "node") == ["study/wine.py", "study/written.txt"]
 
 
 def test_a_folder_that_is_too_large_is_refused_and_what_is_skipped_is_not_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(shipping, "MOST", 40)
+    monkeypatch.setattr(archive, "MOST", 40)
     fill(tmp_path, ["wine.py", "data/a.csv", ".git/pack", "sweep.db", "runs/wine/events", "venv/pyvenv.cfg", "venv/a"])
     (tmp_path / "lost").symlink_to(tmp_path / "nowhere")
     pack(tmp_path, tmp_path / "runs")
