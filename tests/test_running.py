@@ -1,4 +1,4 @@
-"""`Study.run`: from a script, in this process, and where no file binds the study, as in a notebook."""
+"""`Study.run`: from a script, in this process, in any thread, and where no file binds the study, as in a notebook."""
 
 import subprocess
 import sys
@@ -236,3 +236,98 @@ def test_a_cell_that_was_run_again_continues_its_study_and_with_another_space_is
         "study.run(name='cells_3').",
     ]
     assert len(trials(tmp_path, "cells")) == 5
+
+
+HANDLERS = """
+import asyncio, os, signal, threading
+
+def handlers():
+    return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+def called(number, frame):
+    print("> called", signal.Signals(number).name)
+"""
+
+
+def test_a_study_runs_inside_an_event_loop_which_is_as_before_afterwards(tmp_path):
+    said = cells(
+        tmp_path,
+        HANDLERS,
+        "async def notebook():"
+        "\n    loop, terminated = asyncio.get_running_loop(), asyncio.Event()"
+        "\n    loop.add_signal_handler(signal.SIGTERM, terminated.set)"
+        "\n    before = handlers()"
+        "\n    found = declare(trials=2).run()"
+        "\n    print('>', len(found.trials), asyncio.get_running_loop() is loop, handlers() == before)"
+        "\n    os.kill(os.getpid(), signal.SIGTERM)"
+        "\n    await terminated.wait()"
+        "\n    print('> terminated')",
+        "asyncio.run(notebook())",
+    )
+    assert said == ["2 True True", "terminated"]
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_signal_handlers_are_those_of_before_when_a_study_was_stopped_by_one(tmp_path, number):
+    said = cells(
+        tmp_path,
+        HANDLERS,
+        "signal.signal(signal.SIGINT, called); signal.signal(signal.SIGTERM, called); before = handlers()",
+        f"def build(trial):\n    signal.raise_signal(signal.{number})\n    return trial.suggest_float('x', 0.0, 1.0)",
+        "print('>', [trial.state.name for trial in declare(trials=3).run().trials])",
+        "assert handlers() == before",
+        "signal.raise_signal(signal.SIGINT); signal.raise_signal(signal.SIGTERM)",
+        "print('>', refusal(declare(), trials=0)); assert handlers() == before",
+    )
+    assert said[0] == "['COMPLETE']", "the running trial ends, and no other begins"
+    assert said[1:3] == ["called SIGINT", "called SIGTERM"]
+    assert said[3].startswith("trials must be")
+
+
+def test_two_studies_train_at_once_in_one_process_and_neither_in_the_main_thread(tmp_path):
+    said = cells(
+        tmp_path,
+        HANDLERS,
+        "before, both = handlers(), threading.Barrier(2, timeout=60)",
+        "def build(trial):"
+        "\n    both.wait()"
+        "\n    assert threading.current_thread() is not threading.main_thread()"
+        "\n    return trial.suggest_float('x', 0.0, 1.0)",
+        "threads = [threading.Thread(target=declare(trials=3).run, kwargs={'name': name}) for name in ('one', 'two')]"
+        "\nfor thread in threads: thread.start()"
+        "\nfor thread in threads: thread.join()",
+        "print('>', handlers() == before)",
+    )
+    assert said == ["True"]
+    for name in ("one", "two"):
+        assert [trial.state.name for trial in trials(tmp_path, name)] == ["COMPLETE"] * 3
+
+
+MEETING = """
+import os, time
+from pathlib import Path
+import sweep
+
+def train(trial):
+    Path(f"{os.getpid()}.there").touch()
+    deadline = time.monotonic() + 60
+    while len(list(Path().glob("*.there"))) < 2:
+        assert time.monotonic() < deadline, "the other study trains nothing"
+        time.sleep(0.02)
+    return trial.suggest_float("x", 0.0, 1.0)
+
+study = sweep.Study(train, objective="value", direction="minimize", trials=1, sampler="random", seed=1)
+
+if __name__ == "__main__":
+    import threading
+    other = threading.Thread(target=lambda: study.run(workers=1, name="other"))
+    other.start()
+    study.run(workers=1, name="mine")
+    other.join()
+"""
+
+
+def test_two_studies_have_workers_at_once_one_of_them_started_by_another_thread(tmp_path):
+    said, status = run(tmp_path, MEETING)
+    assert status == 0, said
+    assert [trials(tmp_path, name)[0].state.name for name in ("mine", "other")] == ["COMPLETE"] * 2
