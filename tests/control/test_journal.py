@@ -2,15 +2,19 @@
 
 import logging
 import re
+import threading
 
 import optuna
 import pytest
 import sqlalchemy as sa
 
+from sweep.control.journal import Journal
+from sweep.core.events import Changes, Finish, Write, Written
+from sweep.options import Settings
 from sweep.store.database import parse_url
 from sweep.wire import messages as wire
-from tests.control.memory import optunas_trials
-from tests.control.started import wait_for
+from tests.control.memory import a_study, declare, optunas_trials
+from tests.control.started import PATIENCE, wait_for
 from tests.control.workers import a_house
 from tests.databases import Commits, optunas_own
 
@@ -116,3 +120,21 @@ def test_a_command_is_obeyed_although_the_database_refuses_right_after_it_was_re
     monkeypatch.setattr("sweep.control.writer.StudyWriter.beat", refuse)
     writer(house).store.command(writer(house).record.study_id, "prune", numbers=[0], reason="by hand")
     wait_for(lambda: house.study.live[0].condemned == "by hand")
+
+
+@pytest.mark.xfail(strict=True, reason="a second Ctrl-C has what is given up acknowledged as if it were written")
+def test_what_is_given_up_is_not_acknowledged(tmp_path, storage_url):
+    events, closed = [], threading.Event()
+    with a_study(storage_url) as memory:
+        memory.ask()
+        journal = Journal(declare(), Settings(logdir=str(tmp_path)), memory.search, memory.writer)
+        commits = Commits(memory.store.engine)
+        with commits.refused():
+            journal.start(events.append, closed.set)
+            journal.put(Write(memory.ledger.changes))
+            wait_for(lambda: commits.refusals)
+            journal.abandon()
+            journal.put(Finish(Changes(), [], refused=False))
+            assert closed.wait(PATIENCE)
+    assert journal.abandoned
+    assert not [event for event in events if isinstance(event, Written)]

@@ -1,13 +1,14 @@
 """A study played without processes: the core with simulated workers, sampler, database and people, and an oracle.
 
-Each sequence of events is drawn from a seed: workers that load, train, fall silent and die in every state, answers that
-come late, a database that refuses for a while or loses the lease, clocks that jump, Ctrl-Cs, commands, trials of other
-programs, and coordinators that are killed and started again on what was written. Then the world calms down: every
-answer comes, workers go on, and the study must end. The oracle is that of the project:
+Each sequence of events is drawn from a seed: workers that load, refuse their study, train, report, resume, fall silent
+and die in every state, answers that come late, a sampler that has nothing more to propose, a database that refuses for
+a while or for ever or loses the lease, clocks that jump, one to three Ctrl-Cs, commands, trials of other programs,
+faults of ours, and coordinators that are killed and started again on what was written. Then the world calms down:
+every answer comes, workers go on, and the study must end. The oracle is that of the project:
 
 A. what was acknowledged is in the database; B. a trial ends once, and one worker has it at a time; C. as many trials
 begin as the study has; D. a run keeps its epochs in order; E. nothing is left running; F. no state is left by an
-unlisted transition (the core raises).
+unlisted transition, which the core refuses.
 """
 
 import copy
@@ -28,13 +29,29 @@ from sweep.store.records import FINISHED, RunRecord, Training
 from sweep.wire import messages as wire
 
 DECLARATION = Declaration("study", ["loss"], ["minimize"], 4, pruner="nop", seed=7, hash="1" * 64)
+TIMED = DECLARATION.replaced(timeout=1000.0)
+HELLO = wire.Hello(DECLARATION.as_dict(), None, wire.PROTOCOL)
 EPOCHS = 3
 CALM_STEPS = 3000
-HARM = ("die", "die", "crash", "signal", "command", "refuse", "accept", "lose", "kill", "silence", "fenced", "room")
+HARM = [
+    "die", "die", "crash", "signals", "command", "command", "refuse", "accept", "lose", "kill", "silence", "fenced",
+    "room", "clock", "fault", "stop",
+]  # fmt: skip
+EVENTS = [kind for kind in ev.Event.__args__ if kind is not ev.Said]
+HAPPENINGS = [kind.__name__ for kind in [*EVENTS, *wire.Message.__args__]]
+"""What can happen to a study: events, and the messages of workers."""
+
+LIVE = [State.QUEUED, State.SAMPLING, State.BUILDING, State.TRAINING, State.ENDING]
+NEVER = {(state.name, "Opened"): "a study is opened before it has trials" for state in LIVE}
+"""The pairs of a trial's state and an event that no study comes to, and why."""
 
 
 class Broken(AssertionError):
     """The oracle has found something."""
+
+
+class Fault(Exception):
+    """A fault of ours, put in to see that the study ends all the same."""
 
 
 class HalfPruned(Judge):
@@ -67,7 +84,13 @@ class Database:
             self.runs[run.number] = copy.copy(run)
             self.next_number = max(self.next_number, run.number + 1)
         for number, epoch, _, _ in changes.metrics:
-            self.metrics.setdefault(number, set()).add(epoch)
+            epochs = self.metrics.setdefault(number, set())
+            if epoch != len(epochs):
+                raise Broken(f"D: epoch {epoch} of trial {number} is written after {sorted(epochs)}")
+            epochs.add(epoch)
+        for run in changes.runs:
+            if not run.added and run.epoch != len(self.metrics.get(run.number, ())):
+                raise Broken(f"D: run {run.number} is written with {run.epoch} epochs of {self.metrics}")
 
 
 @dataclass
@@ -80,13 +103,15 @@ class Hand:
     alive: bool = True
     number: int = -1
     epoch: int = 0
+    attempt: int = 0
+    plain: bool = False  # its objective is one of plain Optuna, which reports
     advice: wire.Advice | None = None
 
 
 class World:
     """One study, played."""
 
-    def __init__(self, seed: int, coverage: Counter[str] | None = None) -> None:
+    def __init__(self, seed: int, coverage: Counter[tuple[str, str]] | None = None) -> None:
         self.chance = random.Random(seed)
         self.coverage = coverage if coverage is not None else Counter()
         self.database = Database()
@@ -98,6 +123,8 @@ class World:
             trial_timeout=self.chance.choice([None, 60.0]),
             keep=self.chance.choice(["all", "best:1"]),
         )
+        self.declaration = self.chance.choice([DECLARATION, DECLARATION, TIMED])
+        self.preview = self.chance.random() < 0.05
         self.now = 0.0
         self.ended: Counter[int] = Counter()  # how often each trial was acknowledged as ended
         self.begin()
@@ -106,15 +133,22 @@ class World:
 
     def begin(self) -> None:
         """A coordinator starts, on what the database has."""
-        self.study = StudyMachine(self.settings)
+        self.study = StudyMachine(self.settings, preview=self.preview)
         self.sampler: deque[Any] = deque()
         self.journal: deque[Any] = deque()
         self.executor: deque[Any] = deque()
         self.hands: dict[str, Hand] = {}
         self.dead: set[str] = set()
         self.finished = False
-        self.refuses = False
-        self.queued: list[int] = []  # in Optuna's queue
+        self.refuses = self.for_ever = False
+        self.abandoned = False  # by a second Ctrl-C, so that what was to be written is not
+        self.left = ev.Changes()  # what was abandoned
+        self.lost: StudyError | None = None  # the lease
+        self.fault = False
+        self.exhausted = False
+        self.revivals: deque[int] = deque()  # pruned trials that are in Optuna's queue again
+        self.revived: set[int] = set()
+        self.late = False  # a run was revived while the workers left, so that it continues at the next start
         self.sampled = max(self.database.next_number, 0)
         self.kept = bool(self.database.runs)
         self.existing = bool(self.database.runs)
@@ -130,11 +164,14 @@ class World:
 
     def apply(self, event: ev.Event) -> None:
         """Have an event applied, and take its effects."""
-        self.coverage[type(event).__name__ if not isinstance(event, ev.Said) else type(event.message).__name__] += 1
-        for trial in self.study.trials.values():
-            if trial.state is not None:
-                self.coverage[f"{trial.state.name} {type(event).__name__}"] += 1
-        effects = self.study.apply(event, self.now)
+        happens = type(event.message if isinstance(event, ev.Said) else event).__name__
+        self.coverage["", happens] += 1
+        for state in {trial.state for trial in self.study.trials.values() if trial.state is not None}:
+            self.coverage[state.name, happens] += 1
+        try:
+            effects = self.study.apply(event, self.now)
+        except ValueError as error:
+            raise Broken(f"F: {error}") from error
         if self.finished and any(isinstance(effect, ev.Finish) for effect in effects):
             raise Broken("E: the study has finished twice")
         for effect in effects:
@@ -159,25 +196,32 @@ class World:
     def check(self) -> None:
         """What must hold after every event."""
         study = self.study
-        if study.crash is not None:
+        if study.crash is not None and not isinstance(study.crash, Fault):
             raise study.crash
-        holders = Counter(trial.worker for trial in study.trials.values() if trial.worker is not None)
-        if any(count > 1 for count in holders.values()):
-            raise Broken(f"B: one worker has several trials: {holders}")
+        holders: set[str] = set()
         for trial in study.trials.values():
+            if trial.worker in holders:
+                raise Broken(f"B: worker {trial.worker} has several trials")
+            if trial.worker is not None:
+                holders.add(trial.worker)
             if trial.state is not State.ENDING and trial.is_live != (trial.worker is not None):
                 raise Broken(f"B: trial {trial.run.number} is {trial.state} with {trial.worker}")
             if trial.run.state in FINISHED:
                 raise Broken(f"B: trial {trial.run.number} has ended and is {trial.state}")
-        begun = [run for run in study.runs.values() if not run.added]
-        if len(begun) > study.budget and study.is_open:
-            raise Broken(f"C: {len(begun)} trials have begun of {study.budget}")
+        if study.is_open and len(study.runs) > study.budget:
+            begun = sum(not run.added for run in study.runs.values())
+            if begun > study.budget:
+                raise Broken(f"C: {begun} trials have begun of {study.budget}")
 
     def reply(self, reply: ev.Reply) -> None:
         """A worker is answered."""
         hand = self.hands.get(reply.worker)
         answer = reply.answer
-        if isinstance(answer, wire.Ended | wire.Started) and self.study.error is None:
+        if self.study.crash is not None and not isinstance(answer, wire.Fenced | wire.Rejected | wire.NoMore):
+            return  # to what it had asked before the crash, when it was fenced
+        if self.study.crash is not None and hand is not None and not hand.waits:
+            return
+        if isinstance(answer, wire.Ended | wire.Started) and not (self.preview or self.abandoned or self.withdrawn):
             number = hand.number if hand is not None else -1
             run = self.database.runs.get(number)
             if hand is not None and hand.alive and isinstance(answer, wire.Ended):
@@ -197,6 +241,11 @@ class World:
         hand.waits = False
         self.go_on(hand, answer)
 
+    @property
+    def withdrawn(self) -> bool:
+        """Whether the study was refused before anything of it was kept, so that nothing of it will be."""
+        return self.study.error is not None and not self.study.kept
+
     def go_on(self, hand: Hand, answer: wire.Answer) -> None:
         """What a worker does after an answer."""
         if isinstance(answer, wire.NoMore | wire.Rejected):
@@ -209,14 +258,19 @@ class World:
             others = [one for one in self.hands.values() if one.alive and one is not hand]
             if any(one.number == answer.number and self.has(one) for one in others):
                 raise Broken(f"B: trial {answer.number} is given to two workers")
-            hand.next, hand.number, hand.epoch = "suggest", answer.number, 0
+            hand.next, hand.number, hand.epoch, hand.attempt = "suggest", answer.number, 0, answer.attempt
+            hand.plain, hand.advice = self.chance.random() < 0.2, None
         elif isinstance(answer, wire.Advice):
             hand.advice = answer
-            hand.next = "epoch" if answer.verdict == "go" and hand.epoch < EPOCHS else "end"
+            more = "report" if hand.plain else "epoch"
+            hand.next = more if answer.verdict == "go" and hand.epoch < EPOCHS else "end"
         elif isinstance(answer, wire.Ended):
             hand.next, hand.number = "ask", -1
-        else:
-            hand.next = {"suggest": "start", "start": "begin", "begin": "epoch", "refuse": "leave"}[hand.next]
+        elif isinstance(answer, wire.Started):
+            hand.next = "report" if hand.plain else "begin"
+        elif not isinstance(answer, wire.Done) or hand.next not in ("start", "end"):  # else it has only added something
+            after = {"suggest": "start", "begin": "resume" if hand.attempt else "epoch", "resume": "epoch"}
+            hand.next = {**after, "report": "should", "refuse": "leave"}[hand.next]
 
     def has(self, hand: Hand) -> bool:
         """Whether the core takes a trial for a worker's."""
@@ -226,20 +280,26 @@ class World:
     def finish(self, finish: ev.Finish) -> None:
         """The study has ended."""
         self.finished = True
-        if any(trial.worker is not None for trial in self.study.trials.values()):
+        excused = self.late or self.study.crash is not None
+        if not excused and any(trial.worker is not None for trial in self.study.trials.values()):
             raise Broken("E: a trial is with a worker at the end")
         killed = {effect.worker for effect in self.executor}  # as soon as the executor comes to it
         if not self.here and any(hand.alive and hand.name not in killed for hand in self.hands.values()):
             raise Broken("E: a worker lives at the end")
-        if self.kept and not finish.refused:
-            self.database.write(finish.changes)
+        if self.kept and not (finish.refused or self.refuses or self.fault) and self.lost is None:
+            for effect in self.journal:  # what it was asked for before a crash
+                self.left = self.left.then(effect.changes) if isinstance(effect, ev.Write) else self.left
+            self.database.write(self.left.then(finish.changes))
+            self.left = ev.Changes()
+        self.journal.clear()
         study = self.study
-        if study.error is None and study.stopped is None and study.is_open:
+        if study.error is None and study.stopped is None and study.is_open and not self.late:
             ours = [run for run in study.runs.values() if not run.added]
-            if len(ours) != study.budget or any(run.state not in FINISHED for run in ours):
+            enough = len(ours) == study.budget or (study.exhausted and len(ours) < study.budget)
+            if not enough or any(run.state not in FINISHED for run in ours):
                 raise Broken(f"C: finished with {[(run.number, run.state) for run in ours]} of {study.budget}")
             for run in ours:
-                if self.database.runs[run.number].state != run.state:
+                if not (self.preview or self.abandoned) and self.database.runs[run.number].state != run.state:
                     raise Broken(f"A: run {run.number} is not written as it ended")
 
     # What the world does.
@@ -249,15 +309,14 @@ class World:
         actions: list[tuple[float, Any]] = [(1.0, self.tick)]
         if self.sampler:
             actions.append((4.0, self.sample))
-        if self.journal and not self.refuses:
+        if self.journal and not (self.refuses and not self.abandons):
             actions.append((4.0, self.write))
         if self.executor:
             actions.append((4.0, self.execute))
         able = [hand for hand in self.hands.values() if hand.alive and not hand.waits]
         if able:
             actions.append((8.0, lambda: self.say(self.chance.choice(able))))
-        if not calm:
-            actions += [(0.5, self.harm)]
+        actions.append((0.2, self.ask_for) if calm else (1.0, self.harm))
         weights = [weight for weight, _ in actions]
         self.chance.choices([action for _, action in actions], weights)[0]()
 
@@ -269,8 +328,10 @@ class World:
     def sample(self) -> None:
         """The sampling thread does the next thing."""
         effect = self.sampler.popleft()
-        event = self.sampled_event(effect)
-        if event is not None:
+        if isinstance(effect, ev.SetAttribute):
+            self.apply(ev.Constrained(effect.number, {"size": 1.0}))
+            self.apply(ev.Answered(effect.worker, wire.Done()))
+        elif (event := self.sampled_event(effect)) is not None:
             self.apply(event)
 
     def sampled_event(self, effect: Any) -> ev.Event | None:
@@ -278,16 +339,9 @@ class World:
         if isinstance(effect, ev.Open):
             return self.opened()
         if isinstance(effect, ev.Sample):
-            if effect.number is not None:
-                return ev.Sampled(effect.number, fresh=False)
-            count = self.chance.randint(1, effect.most)  # the queue may have some, which come one by one
-            numbers, self.sampled = range(self.sampled, self.sampled + count), self.sampled + count
-            if self.kept:  # they are claimed in the database
-                self.database.runs |= {number: RunRecord(number) for number in numbers}
-                self.database.next_number = self.sampled
-            events = [ev.Sampled(number, seed=number, more=number < numbers[-1]) for number in numbers]
-            self.sampler.extendleft(reversed(events[1:]))  # other events may come between them
-            return events[0]
+            first, *others = self.trials(effect)
+            self.sampler.extendleft(reversed(others))  # other events may come between them
+            return first
         if isinstance(effect, ev.Sampled):
             return effect
         if isinstance(effect, ev.Propose):
@@ -300,19 +354,47 @@ class World:
             return ev.Named(effect.worker, effect.number, name, effect.family, {"x": 0.5}, None)
         if isinstance(effect, ev.Tell):
             trial = self.study.trials[effect.number]
-            return ev.Told(effect.number, effect.state, effect.values, dict(trial.run.params), {}, exhausted=False)
+            params = dict(trial.run.params)
+            return ev.Told(effect.number, effect.state, effect.values, params, {}, exhausted=self.exhausted)
         if isinstance(effect, ev.Requeue):
             return ev.PutBack(effect.number)
         if isinstance(effect, ev.Judgement):
-            return ev.Judged(effect.worker, effect.number, None)
+            stops = self.chance.random() < 0.1
+            verdict = Verdict("threshold", "loss", effect.value, effect.step, 0.0) if stops else None
+            return ev.Judged(effect.worker, effect.number, verdict)
         if isinstance(effect, ev.Revive):
-            return ev.Revived(effect.number, "its checkpoint is gone")
+            if effect.number in self.revived:
+                return None
+            if self.chance.random() < 0.5:
+                return ev.Revived(effect.number, "its checkpoint is gone")
+            self.revived.add(effect.number)
+            self.revivals.append(effect.number)
+            self.late = self.late or self.study.over
+            return ev.Revived(effect.number)
         if isinstance(effect, ev.Learn):
             added = [RunRecord(number, state="COMPLETE", values=[1.0]) for number in effect.numbers]
             for run in added:
                 run.reason = "added through Optuna, not trained by sweep"
             return ev.Added([(run, {0: 1.0}) for run in added])
         return None
+
+    def trials(self, effect: ev.Sample) -> list[ev.Sampled]:
+        """Trials are made, or one is taken from the queue, or there is none."""
+        if effect.number is not None:
+            return [ev.Sampled(effect.number, fresh=False, has_checkpoints=True, exhausted=self.exhausted)]
+        if not self.revivals and self.chance.random() < 0.01:
+            self.exhausted = True
+            return [ev.Sampled(None, exhausted=True)]
+        count = 1 if self.revivals else self.chance.randint(1, effect.most)  # the queue may have some, one by one
+        revives = self.revivals.popleft() if self.revivals else None
+        numbers, self.sampled = range(self.sampled, self.sampled + count), self.sampled + count
+        if self.kept and self.lost is None:  # they are claimed in the database
+            self.database.runs |= {number: RunRecord(number) for number in numbers}
+            self.database.next_number = self.sampled
+        return [
+            ev.Sampled(number, number, revives=revives, exhausted=self.exhausted, more=number < numbers[-1])
+            for number in numbers
+        ]
 
     def opened(self) -> ev.Event:
         """A study is opened on what the database has."""
@@ -325,7 +407,7 @@ class World:
                 run.state, run.attempt = "WAITING", run.attempt + 1
         ours = [run for run in runs if not run.added]
         return ev.Opened(
-            declaration=DECLARATION,
+            declaration=self.declaration,
             runs=runs,
             again=again,
             changed=frozenset(again),
@@ -341,9 +423,20 @@ class World:
         """The journal does the next thing."""
         effect = self.journal.popleft()
         if isinstance(effect, ev.Write):
-            self.kept = True
-            self.database.write(effect.changes)
+            if self.fault or self.finished:  # the journal is what has failed, or it is closed, and answers nothing
+                return
+            if self.lost is not None:
+                self.apply(ev.Refused(self.lost, unwritten=True))
+            elif self.refuses:
+                self.abandoned, self.left = True, self.left.then(effect.changes)
+            else:
+                self.kept = True
+                self.database.write(self.left.then(effect.changes))
+                self.left = ev.Changes()
             self.apply(ev.Written())
+            return
+        if self.fault or self.lost is not None or self.refuses:
+            self.apply(ev.Looked())
             return
         added: list[int] = []
         if effect.beat and self.kept and self.chance.random() < 0.02 and not self.others:
@@ -385,13 +478,30 @@ class World:
         number = hand.number
         match hand.next:
             case "hello":
-                message = wire.Hello(DECLARATION.as_dict(), None, wire.PROTOCOL)
+                if self.chance.random() < 0.01:
+                    message, hand.next = wire.Refuse(StudyError("no room is left").as_dict()), "refuse"
+                else:
+                    message = HELLO
             case "ask":
                 message = wire.Ask(outgrown=self.chance.random() < 0.1 and not self.here)
             case "suggest":
                 message = wire.Suggest(number, "x", "a domain")
+            case "start" | "end" if self.chance.random() < 0.1:
+                kinds: list[wire.Message] = [
+                    wire.Attribute(number, "constraint", "size", 1.0),
+                    wire.Imported(number, {"data.py": ""}),
+                ]
+                message = self.chance.choice(kinds)
             case "start":
                 message = wire.Begin(number, "mlp", "32", EPOCHS)
+            case "resume":
+                hand.epoch = self.chance.randint(0, EPOCHS - 1)
+                message = wire.Resume(number, 0, [{"loss": 0.5} for _ in range(hand.epoch)])
+            case "report":
+                message = wire.Report(number, hand.epoch, self.chance.random())
+                hand.epoch += 1
+            case "should":
+                message = wire.ShouldPrune(number)
             case "begin":
                 message = wire.BeginTraining(number, Training(0, judged=True, monitor="loss").as_dict())
             case "epoch":
@@ -421,40 +531,34 @@ class World:
     def harm(self) -> None:
         """Something that nobody wants, or that a person does."""
         alive = [hand for hand in self.hands.values() if hand.alive]
-        number = self.chance.randrange(6)
-        what = self.chance.choice(
-            [
-                "die",
-                "die",
-                "crash",
-                "signal",
-                "command",
-                "refuse",
-                "accept",
-                "lose",
-                "kill",
-                "silence",
-                "fenced",
-                "room",
-            ]
-        )
-        self.coverage[what] += 1
+        what = self.chance.choice(HARM)
+        self.coverage["harm", what] += 1
         if what in ("die", "crash") and alive and not self.here:
             hand = self.chance.choice(alive)
             killed = what == "die"
             self.die(hand, "killed by SIGKILL" if killed else "died by SIGSEGV", killed=killed)
-        elif what == "signal" and self.chance.random() < 0.3:
-            self.apply(ev.Signal("Ctrl-C"))
+        elif what == "signals" and self.chance.random() < 0.3:
+            for _ in range(self.chance.choice([1, 1, 2, 3])):
+                self.interrupt()
         elif what == "command":
-            verb = self.chance.choice(["prune", "keep", "revive", "prune", "keep", "stop"])
-            if verb != "stop" or self.chance.random() < 0.1:
-                self.apply(ev.Looked([Command(verb, None if verb == "stop" else number, "by hand")]))
+            self.ask_for()
+        elif what == "stop" and self.chance.random() < 0.1:
+            self.apply(ev.Looked([Command("stop", None, "by hand")]))
         elif what == "refuse":
-            self.refuses = True
-        elif what == "accept":
+            self.refuses, self.for_ever = True, self.for_ever or self.chance.random() < 0.2
+            self.apply(ev.Troubled("the database refuses"))
+        elif what == "accept" and not self.for_ever:
             self.refuses = False
-        elif what == "lose" and self.journal and self.chance.random() < 0.1:
-            self.apply(ev.Refused(StudyError("the lease is lost")))
+        elif what == "lose" and self.kept and self.chance.random() < 0.1:
+            self.lost = StudyError("the lease is lost")  # as the next write will find, or the next beat
+            if self.chance.random() < 0.5:
+                self.apply(ev.Refused(self.lost))
+        elif what == "fault" and self.chance.random() < 0.05:
+            self.fault = self.chance.random() < 0.5
+            self.apply(ev.Crashed(Fault()))
+        elif what == "clock":
+            self.now += self.chance.choice([-1000.0, 1e6])
+            self.apply(ev.Tick())
         elif what == "kill" and self.chance.random() < 0.3:
             self.kill()
         elif what == "silence":
@@ -468,9 +572,29 @@ class World:
         elif what == "room" and not self.here:
             self.apply(ev.Room(self.chance.randint(0, 4)))
 
+    def ask_for(self) -> None:
+        """A person wants something of a run, mostly of one that can have it."""
+        verb = self.chance.choice(["prune", "keep", "protect", "revive", "revive", "revive"])
+        fitting = [run.number for run in self.study.runs.values() if (run.state == "PRUNED") == (verb == "revive")]
+        number = self.chance.choice(fitting) if fitting else self.chance.randrange(6)
+        self.apply(ev.Looked([Command(verb, number, "by hand")]))
+
+    @property
+    def abandons(self) -> bool:
+        """Whether the journal does not try again what the database refuses."""
+        return self.study._signals > 1
+
+    def interrupt(self) -> None:
+        """A person presses Ctrl-C."""
+        self.apply(ev.Signal("Ctrl-C"))
+        if self.here and self.abandons and self.hands["here"].alive:  # which interrupts what it trains
+            self.die(self.hands["here"], "interrupted", killed=True)
+
     def calm(self) -> None:
-        """Let everything come to its end."""
-        self.refuses = False
+        """Let everything come to its end; where the database refuses for ever, a person does not wait for it."""
+        self.refuses = self.for_ever
+        while self.for_ever and not self.abandons:
+            self.interrupt()
         for _ in range(CALM_STEPS):
             if self.finished and not (self.sampler or self.journal or self.executor):
                 return
@@ -478,7 +602,7 @@ class World:
         raise Broken(f"E: the study does not end: {self.study.trials}, {self.study.crew.workers}")
 
 
-def play(seed: int, events: int = 30, coverage: Counter[str] | None = None) -> World:
+def play(seed: int, events: int = 30, coverage: Counter[tuple[str, str]] | None = None) -> World:
     """Play one sequence: so many events and then the way to the end.
 
     Raises:
