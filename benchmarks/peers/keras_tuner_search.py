@@ -1,4 +1,4 @@
-"""Keras Tuner's RandomSearch, as its guide shows it, over the index of the parameter sets."""
+"""Keras Tuner's RandomSearch, as its guide shows it, over the index of the parameter sets: one process, all cores."""
 
 import sys
 
@@ -6,8 +6,8 @@ import keras
 import keras_tuner
 from nets import build, data, folder, parameter_sets
 
-trials, epochs, recurring = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "recurring"
-sets = parameter_sets(trials, recurring=recurring)
+trials, epochs = int(sys.argv[1]), int(sys.argv[2])
+sets = parameter_sets(trials, sys.argv[3])
 x, y, x_val, y_val = data()
 
 tuner = keras_tuner.RandomSearch(

@@ -1,38 +1,68 @@
-"""Optuna by hand: KerasPruningCallback, Keras' TensorBoard callback, SQLite; the pruner lets every trial run."""
+"""Optuna by hand: a process for each core over one journal file, as its guide to parallel search has it.
 
+Each trial has KerasPruningCallback and Keras' TensorBoard callback; the pruner lets every trial run.
+"""
+
+import multiprocessing
+import os
 import sys
 import warnings
 
-import keras
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
 import optuna
-from nets import build, data, folder, parameter_sets
-from optuna_integration import KerasPruningCallback
+from nets import build, cores, data, folder, one_thread, parameter_sets, suggest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
-warnings.filterwarnings("ignore")
-trials, epochs, recurring = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "recurring"
-x, y, x_val, y_val = data()
+trials, epochs, sets = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 
 
-def objective(trial: optuna.Trial) -> float:
-    model = build(
-        trial.suggest_categorical("family", ["mlp", "dnn"]),
-        trial.suggest_int("width", 4, 4096),
-        trial.suggest_float("learning_rate", 1e-5, 1.0, log=True),
+def study() -> optuna.Study:
+    """The study that all processes share."""
+    return optuna.create_study(
+        study_name="benchmark",
+        storage=JournalStorage(JournalFileBackend(str(folder() / "study.log"))),
+        pruner=optuna.pruners.NopPruner(),
+        sampler=optuna.samplers.RandomSampler(seed=0),
+        load_if_exists=True,
     )
-    callbacks = [
-        KerasPruningCallback(trial, "val_loss"),
-        keras.callbacks.TensorBoard(str(folder() / "logs" / str(trial.number)), histogram_freq=1),
-    ]
-    fitted = model.fit(
-        x, y, validation_data=(x_val, y_val), batch_size=32, epochs=epochs, callbacks=callbacks, verbose=0
-    )
-    return min(fitted.history["val_loss"])
 
 
-study = optuna.create_study(
-    storage="sqlite:///study.db", pruner=optuna.pruners.NopPruner(), sampler=optuna.samplers.RandomSampler(seed=0)
-)
-for params in parameter_sets(trials, recurring=recurring):
-    study.enqueue_trial(params)
-study.optimize(objective, n_trials=trials)
-print("done", len(study.trials))
+def work(core: int) -> None:
+    """Train the share of one core."""
+    if cores() > 1:
+        one_thread()
+    warnings.filterwarnings("ignore")
+    import keras
+    from optuna_integration import KerasPruningCallback
+
+    x, y, x_val, y_val = data()
+
+    def objective(trial: optuna.Trial) -> float:
+        model = build(**suggest(trial, sets))
+        callbacks = [
+            KerasPruningCallback(trial, "val_loss"),
+            keras.callbacks.TensorBoard(str(folder() / "logs" / str(trial.number)), histogram_freq=1),
+        ]
+        fitted = model.fit(
+            x, y, validation_data=(x_val, y_val), batch_size=32, epochs=epochs, callbacks=callbacks, verbose=0
+        )
+        return min(fitted.history["val_loss"])
+
+    study().optimize(objective, n_trials=len(range(core, trials, cores())))
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    for params in parameter_sets(trials, sets):
+        study().enqueue_trial(params)
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=work, args=(core,)) for core in range(cores())]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if any(process.exitcode for process in processes):
+        sys.exit("a process failed")
+    print("done", len(study().trials))

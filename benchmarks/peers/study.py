@@ -8,20 +8,16 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from functools import cache
 
 import optuna
-from nets import build, data, parameter_sets
+from nets import build, data, parameter_sets, suggest
 
 import sweep
 
-TRIALS, EPOCHS = int(os.environ["BENCHMARK_TRIALS"]), int(os.environ["BENCHMARK_EPOCHS"])
+TRIALS, EPOCHS, SETS = (os.environ[f"BENCHMARK_{name}"] for name in ("TRIALS", "EPOCHS", "SETS"))
 load = cache(data)
 
 
 def train(trial: optuna.trial.BaseTrial) -> float:
-    model = build(
-        trial.suggest_categorical("family", ["mlp", "dnn"]),
-        trial.suggest_int("width", 4, 4096),
-        trial.suggest_float("learning_rate", 1e-5, 1.0, log=True),
-    )
+    model = build(**suggest(trial, SETS))
     x, y, x_val, y_val = load()
     return sweep.fit(trial, model, x, y, validation_data=(x_val, y_val), batch_size=32)
 
@@ -30,10 +26,10 @@ study = sweep.Study(
     train,
     objective="val_loss",
     direction="minimize",
-    trials=TRIALS,
-    epochs=EPOCHS,
+    trials=int(TRIALS),
+    epochs=int(EPOCHS),
     sampler="random",
     pruner="nop",
     seed=0,
-    enqueue=parameter_sets(TRIALS, recurring=os.environ["BENCHMARK_SETS"] == "recurring"),
+    enqueue=parameter_sets(int(TRIALS), SETS),
 )
