@@ -32,6 +32,7 @@ from sweep.store.records import RunRecord
 from sweep.words import one_line
 
 RUN_TAG = "run"
+TRAINING_TAG = "training"
 BEST_TAG = "best/"
 
 LEARNING_RATE = "learning_rate"

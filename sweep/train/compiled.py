@@ -24,11 +24,12 @@ from sweep.train.data import Rows, Unsuitable, rows, split
 from sweep.train.metric_names import foresee, foresee_batch, metric_names
 from sweep.train.passes import Passes
 
-__all__ = ["fit", "metric_names", "reason", "why_not"]
+__all__ = ["fit", "metric_names", "reason", "way", "why_not"]
 
 _log = logging.getLogger(__name__)
 _said: set[str] = set()
 _reasons: WeakKeyDictionary[Any, str | None] = WeakKeyDictionary()
+_ways: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 
 def fit(
@@ -133,6 +134,12 @@ def reason(model: keras.Model) -> str | None:
     return _reasons.get(model)
 
 
+def way(model: keras.Model) -> str:
+    """How the last `fit` of `model` ran its epochs, as a sentence; known when training ends."""
+    why = _reasons.get(model)
+    return _ways.get(model, "") if why is None else f"Keras' own fit, because {why}."
+
+
 def _rows(
     model: keras.Model,
     x: Any,
@@ -191,6 +198,7 @@ def _loop(
             break
     if isinstance(model.optimizer, keras.optimizers.Optimizer) and epochs > 0:
         model.optimizer.finalize_variable_values(model.trainable_weights)
+    _ways[model] = passes.way()
     callbacks.on_train_end(logs=logs)
     return model.history
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from sweep.architecture import describe
 from sweep.architecture import family as family_of
-from sweep.events import RunWriter
+from sweep.events import TRAINING_TAG, RunWriter
 from sweep.finding import Finding
-from sweep.train import graphs
+from sweep.train import compiled, graphs
 from sweep.train.checks import Health
 from sweep.train.metric_names import canonical, metric_names
 from sweep.train.model_saver import ModelSaver
@@ -113,6 +113,12 @@ class Monitor(keras.callbacks.Callback):
             self.model.stop_training = True
         if self._saver is not None:
             self._saver.epoch_ended(over=over)
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002  # Keras'
+        """Write how the epochs ran, as a text."""
+        way = compiled.way(self.model)
+        if self._run.writer is not None and self._announced and way:
+            self._run.writer.text(TRAINING_TAG, way, step=self._run.training.number)
 
     def _renamed(self, logs: Mapping[str, float]) -> dict[str, float]:
         """The logs by the names that they have in every training of the trial."""

@@ -76,6 +76,10 @@ class Passes:
         for value, beginning in self._beginnings:
             value.assign(beginning, read_value=False)
 
+    def way(self) -> str:
+        """How the epochs of training ran, for a person."""
+        return f"Whole epochs as one program, {self._loans[0].program.way()}, without validation."
+
     def end(self) -> None:
         """Gives the programs back."""
         for loan in self._loans:

@@ -4,9 +4,10 @@ A `Program` is traced from one model and can then be bound to the variables of a
 model trains as if the program were its own, and the first is not touched. Whether two models may share one is for
 `sharing.py` to say. The data are arguments of the program, never constants in it.
 
-It begins as a plain graph. Where so many passes have run or are to come that compiling pays, XLA compiles it in a
-thread while the graph goes on training: the compiling run works on copies of the variables, so that it disturbs
-nothing. Where XLA turns out slower than the graph, the graph stays. XLA draws other random numbers than a graph.
+It begins as a plain graph. Where the passes that are still to come pay for it, XLA compiles it in a thread while the
+graph goes on training: the compiling run works on copies of the variables, so that it disturbs nothing. Then both are
+timed, the faster one stays, and the times are remembered on disk (`xla_times.py`). XLA draws other random numbers than
+a graph.
 """
 
 import contextlib
@@ -25,12 +26,17 @@ from sweep.train.data import Layout, Rows, Unsuitable
 from sweep.train.metric_names import flatten
 from sweep.train.steps import trace_step
 from sweep.train.trace_names import TraceNames
+from sweep.train.xla_times import Times, xla_times
 
-COMPILE_COST = 2.0
-"""How many times the seconds of its tracing XLA takes to compile a program (measured: 1.5 to 2.5)."""
+EXPECTED = 0.3
+"""What share of the graph's time a pass is expected to take by XLA, where nobody has measured it. Measured: 0.1 for one
+small Dense layer, 0.2 for five, 0.5 where these are wider, 0.14 for an LSTM, but 10 for convolutions."""
 
-STEP_SECONDS = 0.002
-"""Steps that take longer as a graph are left to it: they compute more than they dispatch, where XLA gains little."""
+EXPECTED_IF_RANDOM = 0.9
+"""The same for steps that draw random numbers. Measured with Dropout: 0.7 to 5."""
+
+LONG_PASS = 0.2
+"""Seconds of a pass from which on XLA is tried with a few batches first, for it can be ten times slower."""
 
 _log = logging.getLogger(__name__)
 _one_at_a_time = threading.Lock()
@@ -48,6 +54,7 @@ class Program:
 
     Attributes:
         names: names of the logs that `run` returns, sorted.
+        times: how fast the graph and XLA are, once both are known.
 
     Raises:
         Unsuitable: the step cannot be traced in a loop. So looks an error in the user's model, which `fit` tells.
@@ -62,21 +69,23 @@ class Program:
         shuffled: bool,
         place: str | None = None,
     ) -> None:
-        began = time.perf_counter()
+        self._place = place
         self._names = contextlib.nullcontext if place is None else TraceNames(place).given
         try:
             with self._names():
                 self._passing = _Passing(model, step, layout, shuffled)
-                graph = self._passing.trace(xla=False)
+                graph = self._passing.trace()
         except Unsuitable:
             raise
         except Exception as refusal:
             raise Unsuitable(f"the model's step does not trace: {type(refusal).__name__}: {refusal}") from refusal
-        self._tracing_seconds = time.perf_counter() - began
         self.names = sorted(flatten(graph.structured_outputs))
+        self.times: Times | None = None
         self._graph = _Version(graph)
         self._fast: _Version | None = None
-        self._compiled = False
+        self._compiling = 0.0
+        self._tried = False
+        self._earlier_runs = 0  # in trainings before the present one
         self._variables: Sequence[keras.Variable] = ()
         self._positions: dict[int, int] = {}
 
@@ -102,6 +111,7 @@ class Program:
             variables: in the order in which `generalize` was given those of the first model; empty to let go of them.
         """
         self._variables = variables
+        self._earlier_runs = self._runs
         self._graph.bind(variables, self._positions)
         if self._fast is not None:
             self._fast.bind(variables, self._positions)
@@ -115,23 +125,48 @@ class Program:
         """
         arguments = rows.tensors if order is None else (tf.constant(order, tf.int32), *rows.tensors)
         fast = self._fast
-        if fast is None or (fast.runs > 1 and fast.seconds > self._graph.seconds):
+        if fast is None or self._is_graphs_turn(fast):
             return self._graph.run(arguments)
         fast.bind(self._variables, self._positions)
         with _graph_optimizer_off():
             return fast.run(arguments)
 
+    def way(self) -> str:
+        """How the last run was, and how long a pass takes, in words for a person that follow "as one program"."""
+        times, fast = self.times, self._fast
+        if fast is not None and fast.last_run > self._graph.last_run:
+            graph = self._graph.seconds if times is None else times.graph
+            return f"compiled by XLA, {_milliseconds(fast.seconds)} each (as a graph {_milliseconds(graph)})"
+        way = f"run as a graph, {_milliseconds(self._graph.seconds)} each"
+        if times is None or times.faster:
+            return way
+        if math.isinf(times.xla):
+            return f"{way} (XLA does not compile it)"
+        return f"{way} (by XLA {_milliseconds(times.xla)})"
+
     def speed_up(self, rows: Rows, passes_to_come: int) -> None:
-        """Starts compiling with XLA, once, if the passes that were and are to come are worth it.
+        """Starts compiling with XLA, once, if the passes that are to come pay for it.
+
+        Those are the passes of this training, and as many as earlier trainings have run: a program that has recurred so
+        often recurs as often again. What compiling costs is processor time, which it takes from other workers, so that
+        what it saves must come to more of that.
 
         Args:
             rows: of the program's layout, for the compiling run.
             passes_to_come: how often the program will still run in this training.
         """
-        graph = self._graph
-        if self._compiled or graph.runs < 2 or graph.seconds > STEP_SECONDS * self._passing.layout.steps:
+        if self._tried or self._graph.runs < 2:
             return
-        if (graph.runs + passes_to_come) * graph.seconds > COMPILE_COST * self._tracing_seconds:
+        known = None if self._place is None else xla_times().find(self._place)
+        if known is not None:
+            self._tried = not known.faster
+            self.times = known
+            share = known.xla / known.graph
+        else:
+            share = EXPECTED_IF_RANDOM if self._passing.random else EXPECTED
+        saved = (passes_to_come + self._earlier_runs) * self._graph.seconds * (1 - share)
+        cost = known.compiling if known is not None and known.compiling > 0 else self._expected_cost()
+        if not self._tried and saved > cost:
             self.compile(rows)
 
     def compile(self, rows: Rows) -> threading.Thread | None:
@@ -140,27 +175,86 @@ class Program:
         None where there is nothing to compile (a program that cannot be bound, a single batch), and while another
         compiles: two at a time would leave the training no processor.
         """
-        if not self._positions or self._passing.layout.steps == 1 or not _one_at_a_time.acquire(blocking=False):
+        layout = self._passing.layout
+        if not self._positions or layout.steps == 1 or not _one_at_a_time.acquire(blocking=False):
             return None
-        self._compiled = True
-        with self._names():
-            fast = _Version(self._passing.trace(xla=True))
+        self._tried = True
+        try:
+            with self._names():
+                sample = self._sample() if self._graph.seconds > LONG_PASS else None
+                fast = _Version(self._passing.trace(xla=True))
+        except BaseException:
+            _one_at_a_time.release()
+            raise
         copies = [tf.Variable(variable.value) for variable in self._variables]
-        order = [tf.range(self._passing.layout.count)] if self._passing.shuffled else []
 
         def compile_by_running() -> None:
-            fast.bind(copies, self._positions)
             try:
-                fast.function(*order, *rows.tensors)
-                self._fast = fast
+                if sample is None or self._is_promising(sample, copies, rows):
+                    self._compiling = _seconds_of_processor(lambda: self._run_once(fast, copies, rows, layout.count))
+                    self._fast = fast
             except Exception as refusal:
                 _log.debug("XLA does not compile the step, the graph stays: %s", refusal)
+                self._note(Times(self._graph.seconds, math.inf, 0.0, self._passing.operations))
             finally:
                 _one_at_a_time.release()
 
         thread = threading.Thread(target=compile_by_running, name="sweep-xla")
         thread.start()
         return thread
+
+    @property
+    def _runs(self) -> int:
+        return self._graph.runs + (0 if self._fast is None else self._fast.runs)
+
+    def _expected_cost(self) -> float:
+        return xla_times().seconds_per_operation() * self._passing.operations
+
+    def _is_graphs_turn(self, fast: "_Version") -> bool:
+        """Whether the graph runs, although XLA has compiled the program: to be timed beside it, or as the faster one.
+
+        Both are timed in the same minute, for a machine may be busier than it was when the graph was timed first: twice
+        by XLA, and once more as a graph.
+        """
+        if self.times is not None or fast.runs < 2:
+            return False
+        if self._graph.last_run < fast.last_run:
+            return True
+        times = Times(self._graph.last_seconds, fast.seconds, self._compiling, self._passing.operations)
+        self._note(times)
+        if not times.faster:
+            self._fast = None
+        return not times.faster
+
+    def _note(self, times: Times) -> None:
+        self.times = times
+        if self._place is not None:
+            xla_times().note(self._place, times)
+
+    def _sample(self) -> tuple["_Version", int]:
+        """A pass over a few batches, by XLA, and how many they are."""
+        layout = self._passing.layout
+        steps = min(max(2, int(layout.steps * LONG_PASS / 4 / self._graph.seconds)), layout.count // layout.batch)
+        return _Version(self._passing.trace(xla=True, steps=steps)), steps
+
+    def _is_promising(self, sample: tuple["_Version", int], copies: Sequence[tf.Variable], rows: Rows) -> bool:
+        """Whether XLA may be the faster one, by a few batches; that other threads compute too is allowed for."""
+        version, steps = sample
+        count = steps * self._passing.layout.batch
+        for _ in range(3):
+            self._run_once(version, copies, rows, count)
+        xla, graph = version.seconds / steps, self._graph.seconds / self._passing.layout.steps
+        if xla > 2 * graph:
+            passes = self._passing.layout.steps
+            self._note(Times(graph * passes, xla * passes, 0.0, self._passing.operations))
+            return False
+        return True
+
+    def _run_once(self, version: "_Version", copies: Sequence[tf.Variable], rows: Rows, count: int) -> None:
+        version.bind(copies, self._positions)
+        order = [tf.range(count)] if self._passing.shuffled else []
+        version.run([*order, *(tensor[:count] for tensor in rows.tensors)])
+        version.runs, version.last_run = 0, -math.inf
 
 
 class _Version:
@@ -171,6 +265,8 @@ class _Version:
         self.own = tuple(function.captured_inputs)
         self.runs = 0
         self.seconds = math.inf
+        self.last_seconds = math.inf
+        self.last_run = -math.inf
         self._bound: Any = self.own
 
     def bind(self, variables: Sequence[Any], positions: Mapping[int, int]) -> None:
@@ -182,10 +278,12 @@ class _Version:
         self.function.set_external_captures(list(taken))
 
     def run(self, arguments: Sequence[tf.Tensor]) -> dict[str, Any]:
-        """The logs of a run, whose time counts if it is the shortest so far."""
+        """The logs of a run; `seconds` is the shortest so far."""
         began = time.perf_counter()
         logs = _floats(self.function(*arguments))
-        self.runs, self.seconds = self.runs + 1, min(self.seconds, time.perf_counter() - began)
+        self.last_run = time.perf_counter()
+        self.last_seconds = self.last_run - began
+        self.runs, self.seconds = self.runs + 1, min(self.seconds, self.last_seconds)
         return logs
 
 
@@ -198,6 +296,17 @@ def _graph_optimizer_off() -> Iterator[None]:
         yield
     finally:
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": before})
+
+
+def _seconds_of_processor(run: Callable[[], None]) -> float:
+    """About the processor time of something that runs beside a training, which computes too."""
+    began, processor = time.perf_counter(), time.process_time()
+    run()
+    return min(time.perf_counter() - began, time.process_time() - processor)
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.3g} ms" if math.isfinite(seconds) else "not timed"
 
 
 def _handle(variable: Any) -> tf.Tensor:
@@ -218,29 +327,44 @@ class _Passing:
         for traced in (self._step, self._results):
             traced.graph.variables = ()  # held weakly for a gradient tape, which would miss them when the model is gone
 
-    def trace(self, xla: bool) -> Any:
+    @property
+    def operations(self) -> int:
+        """How many operations a step has."""
+        return len(self._step.graph.get_operations())
+
+    @property
+    def random(self) -> bool:
+        """Whether a step draws random numbers."""
+        return any("Random" in operation.type for operation in self._step.graph.get_operations())
+
+    def trace(self, *, xla: bool = False, steps: int | None = None) -> Any:
         """The pass as a concrete function, compiled by XLA or a graph.
 
         XLA needs fixed shapes, so that a last batch of another size is a step of its own there, which makes compiling
         some 1.2 times as long. The graph has it in the loop, where it costs nothing.
+
+        Args:
+            xla: whether XLA compiles it.
+            steps: have it pass over so many full batches only.
         """
         layout = self.layout
-        full, rest = divmod(layout.count, layout.batch)
+        count = layout.count if steps is None else steps * layout.batch
+        full, rest = divmod(count, layout.batch)
 
         def passing(*arguments: tf.Tensor) -> dict[str, Any]:
             if not xla or not rest:
-                logs = self._batches(arguments, layout.steps, fixed=not rest)
+                logs = self._batches(arguments, math.ceil(count / layout.batch), fixed=not rest)
             else:
                 self._batches(arguments, full, fixed=True)
                 logs = self._logs_of(arguments, full * layout.batch, rest)
             results = self._results()
             return dict(results if set(results) == set(logs) else logs)
 
-        order = [tf.TensorSpec([layout.count], tf.int32)] if self.shuffled else []
+        order = [tf.TensorSpec([count], tf.int32)] if self.shuffled else []
         # Inside of a graph, for XLA compiles a function that is called from Python with a lock that stops all others.
         inner = tf.function(passing, autograph=False, jit_compile=True) if xla else passing
         outer = tf.function(lambda *arguments: inner(*arguments), autograph=False)
-        return outer.get_concrete_function(*order, *layout.signature(layout.count))
+        return outer.get_concrete_function(*order, *layout.signature(count))
 
     def _batches(self, arguments: Sequence[tf.Tensor], steps: int, fixed: bool) -> Any:
         """The logs of the last of so many batches; the last is of full size if `fixed`."""

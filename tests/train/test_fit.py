@@ -458,6 +458,27 @@ def test_the_same_seed_gives_the_same_numbers_and_another_one_others(tmp_path):
     assert first != other
 
 
+def texts_of(run, tag):
+    return [
+        value.tensor.string_val[0].decode()
+        for event in events.read(Path(run.directory))
+        for value in event.summary.value
+        if value.tag == tag
+    ]
+
+
+@pytest.mark.parametrize(
+    ("compiled", "expected"), [("auto", "Whole epochs as one program, run as a graph"), (False, "Keras' own fit")]
+)
+def test_a_text_says_how_the_epochs_of_each_training_ran(tmp_path, compiled, expected):
+    def train(trial):
+        return max(fit(trial, network(), epochs=2, compiled=compiled) for _ in range(2))
+
+    texts = texts_of(run_study(train, tmp_path).run, events.TRAINING_TAG)
+    assert len(texts) == 2
+    assert all(text.startswith(expected) for text in texts)
+
+
 def broken_network():
     """All units of a layer are alike, and stay so."""
     ones = {"kernel_initializer": "ones"}
@@ -471,12 +492,7 @@ def test_a_broken_run_is_pruned_after_its_second_epoch_and_says_what_is_wrong_wi
     assert (kept.run.state, kept.run.epoch) == ("PRUNED", 2)
     assert kept.run.reason.startswith("symmetric-neurons: all 4 units of dense/kernel have the same weights")
     assert [found.kind for found in kept.run.findings if found.severe] == ["symmetric-neurons"]
-    texts = [
-        value.tensor.string_val[0].decode()
-        for event in events.read(Path(kept.run.directory))
-        for value in event.summary.value
-        if value.tag == events.RUN_TAG
-    ]
+    texts = texts_of(kept.run, events.RUN_TAG)
     assert "- symmetric-neurons since epoch 1: all 4 units" in texts[-1]
 
 

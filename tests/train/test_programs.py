@@ -3,6 +3,7 @@
 import gc
 import math
 import threading
+import time
 import weakref
 
 import keras
@@ -13,6 +14,7 @@ from keras import layers
 from sweep.train import compiled, programs, sharing, shelf
 from sweep.train.data import rows
 from sweep.train.programs import Program
+from sweep.train.xla_times import Times, XlaTimes
 from tests.train.same_as_fit import HELD_OUT, ROWS, X, Y, assert_same_as_fit
 
 DATA = rows(X, Y, batch_size=8)
@@ -24,6 +26,14 @@ def _wait_for_xla():
     for thread in threading.enumerate():
         if thread.name == "sweep-xla":
             thread.join()
+
+
+@pytest.fixture(autouse=True)
+def times(tmp_path, monkeypatch):
+    """What this machine has measured: nothing, and what XLA may cost is not what a test waits for."""
+    times = XlaTimes(tmp_path / "xla.json")
+    monkeypatch.setattr(programs, "xla_times", lambda: times)
+    return times
 
 
 @pytest.fixture(autouse=True)
@@ -110,8 +120,7 @@ def test_xla_gives_what_the_graph_gives(optimizer):
 
 
 def test_epoch_callbacks_act_on_a_training_that_xla_takes_over(monkeypatch):
-    monkeypatch.setattr(programs, "COMPILE_COST", 0.0)
-    monkeypatch.setattr(programs, "STEP_SECONDS", math.inf)  # a busy machine takes long for any step
+    monkeypatch.setattr(programs, "EXPECTED", -math.inf)  # which pays for everything
     compiling, compile = [], Program.compile
     monkeypatch.setattr(Program, "compile", lambda *arguments: compiling.append(compile(*arguments)))
 
@@ -162,21 +171,132 @@ def test_a_program_that_xla_refuses_stays_a_graph(monkeypatch):
     assert len(set(train(program, model))) == 5
 
 
-def test_compiling_is_weighed_against_the_passes_to_come(monkeypatch):
+def times_of(program, graph, xla):
+    """Have the program's next runs take so many seconds."""
+    for version, seconds in ((program._graph, graph), (program._fast, xla)):
+        if version is not None:
+            version.run = lambda arguments, version=version, seconds=seconds: ran(version, seconds)
+
+
+def ran(version, seconds):
+    version.runs, version.last_run, version.last_seconds = version.runs + 1, time.perf_counter(), seconds
+    version.seconds = min(version.seconds, seconds)
+    return {"loss": 0.0}
+
+
+def started_by(program, monkeypatch):
     started = []
-    monkeypatch.setattr(programs, "STEP_SECONDS", math.inf)  # a busy machine takes long for any step
-    program = program_of(model := build())
     monkeypatch.setattr(program, "compile", started.append)
+    return started
+
+
+def test_compiling_is_weighed_against_the_passes_to_come(monkeypatch, times):
+    program = program_of(build())
+    started = started_by(program, monkeypatch)
     program.speed_up(DATA, 10**9)
     assert not started, "a program that has not run has no time"
-    train(program, model, 2)
-    program.speed_up(DATA, 0)
+    times_of(program, graph=0.01, xla=None)
+    program.run(DATA, ORDER), program.run(DATA, ORDER)
+    pays = program._passing.operations * times.seconds_per_operation() / (0.01 * (1 - programs.EXPECTED))
+    program.speed_up(DATA, math.floor(pays))
     assert not started
-    program.speed_up(DATA, 10**9)
+    program.speed_up(DATA, math.ceil(pays))
     assert len(started) == 1
-    monkeypatch.setattr(programs, "STEP_SECONDS", 0.0)
-    program.speed_up(DATA, 10**9)
-    assert len(started) == 1, "steps that compute much stay a graph"
+
+
+def test_a_program_that_recurs_counts_the_passes_of_earlier_trainings(monkeypatch, times):
+    program = program_of(build())
+    started = started_by(program, monkeypatch)
+    times_of(program, graph=0.01, xla=None)
+    pays = program._passing.operations * times.seconds_per_operation() / (0.01 * (1 - programs.EXPECTED))
+    for _ in range(math.ceil(pays)):
+        program.run(DATA, ORDER)
+    program.speed_up(DATA, 1)
+    assert not started, "passes that are over pay for nothing in a training that is alone"
+    sharing.build(again := build(2), DATA)
+    program.bind(sharing.variables(again))
+    program.speed_up(DATA, 1)
+    assert len(started) == 1
+
+
+def test_a_step_that_draws_random_numbers_is_expected_to_gain_little(monkeypatch, times):
+    program = program_of(build(hidden=[lambda: layers.Dropout(0.3)]))
+    started = started_by(program, monkeypatch)
+    times_of(program, graph=0.01, xla=None)
+    program.run(DATA, ORDER), program.run(DATA, ORDER)
+    saved = 0.01 * (1 - programs.EXPECTED_IF_RANDOM)
+    pays = program._passing.operations * times.seconds_per_operation() / saved
+    program.speed_up(DATA, math.floor(pays))
+    assert not started
+    program.speed_up(DATA, math.ceil(pays))
+    assert len(started) == 1
+
+
+def placed(model, place="there"):
+    """A program of a place that all processes know."""
+    sharing.build(model, DATA)
+    program = Program(model, model.train_step, DATA.layout, shuffled=True, place=place)
+    assert program.generalize(sharing.variables(model))
+    return program
+
+
+def test_what_was_measured_on_this_machine_decides(monkeypatch, times):
+    times.note("there", Times(graph=0.01, xla=0.02, compiling=1.0, operations=100))
+    slower = placed(build())
+    started = started_by(slower, monkeypatch)
+    times_of(slower, graph=0.01, xla=None)
+    slower.run(DATA, ORDER), slower.run(DATA, ORDER)
+    slower.speed_up(DATA, 10**9)
+    assert not started
+    assert "by XLA 20 ms" in slower.way()
+    times.note("there", Times(graph=0.01, xla=0.009, compiling=1.0, operations=100))
+    faster = placed(build())
+    started = started_by(faster, monkeypatch)
+    times_of(faster, graph=0.01, xla=None)
+    faster.run(DATA, ORDER), faster.run(DATA, ORDER)
+    faster.speed_up(DATA, 999)
+    assert not started, "it saves a millisecond a pass, and takes a second to compile"
+    faster.speed_up(DATA, 1001)
+    assert len(started) == 1
+
+
+@pytest.mark.parametrize("xla", [0.005, 0.02])
+def test_the_faster_one_stays_and_is_remembered(xla, times):
+    program = placed(build())
+    program.run(DATA, ORDER)
+    program.compile(DATA).join()
+    graph, fast = program._graph, program._fast
+    times_of(program, graph=0.01, xla=xla)
+    for _ in range(8):
+        program.run(DATA, ORDER)
+    runs = (graph.runs - 1, fast.runs)
+    assert runs == ((1, 7) if xla < 0.01 else (6, 2))
+    assert (program._fast is None) == (xla > 0.01)
+    found = times.find("there")
+    assert (found.graph, found.xla, found.faster) == (0.01, xla, xla < 0.01)
+    assert found.compiling > 0
+    assert found.operations == program._passing.operations
+    assert ("compiled by XLA" in program.way()) == (xla < 0.01)
+
+
+def test_a_long_pass_is_tried_with_a_few_batches_first(monkeypatch, times):
+    monkeypatch.setattr(programs, "LONG_PASS", 0.0)
+    counts, run_once = [], Program._run_once
+    monkeypatch.setattr(Program, "_run_once", lambda *given: counts.append(given[-1]) or run_once(*given))
+    slower = placed(build())
+    slower.run(DATA, ORDER)
+    slower._graph.seconds = 1e-9
+    slower.compile(DATA).join()
+    assert counts == [16] * 3
+    assert slower._fast is None
+    assert not times.find("there").faster
+    counts.clear()
+    faster = placed(build(), "elsewhere")
+    faster.run(DATA, ORDER)
+    faster._graph.seconds = 1e9
+    faster.compile(DATA).join()
+    assert counts == [16] * 3 + [ROWS]
+    assert faster._fast is not None
 
 
 # The shelf
