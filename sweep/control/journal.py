@@ -17,7 +17,19 @@ from sweep.control.folder import Hold, unmark
 from sweep.control.lease import LeaseLost, create_study, delete_study
 from sweep.control.search import Search
 from sweep.control.writer import StudyWriter
-from sweep.core.events import Changes, Crashed, Event, Finish, Looked, ReadNews, Refused, Troubled, Write, Written
+from sweep.core.events import (
+    Changes,
+    Crashed,
+    Event,
+    Finish,
+    Looked,
+    ReadNews,
+    Refused,
+    Troubled,
+    Unwritten,
+    Write,
+    Written,
+)
 from sweep.declaration import Declaration
 from sweep.errors import StudyError, SweepError
 from sweep.options import Settings
@@ -128,12 +140,13 @@ class Journal:
 
     def _run(self) -> None:
         effect: Write | ReadNews | Finish | None = None
+        done: Written | Unwritten
         while not isinstance(effect, Finish):
-            effect = self._queue.get()
+            effect, done = self._queue.get(), Written()
             try:
                 self._do(effect)
             except Abandoned:
-                self.abandoned = True
+                self.abandoned, done = True, Unwritten()
             except SweepError as error:
                 if isinstance(error, LeaseLost) or self.writer is None:
                     self._lost = error
@@ -143,7 +156,7 @@ class Journal:
                 self._lost, self._crashed = SweepError("The journal failed."), True
                 self.post(Crashed(error))
             if isinstance(effect, Write) and not self._crashed:
-                self.post(Written())
+                self.post(done)
             elif isinstance(effect, ReadNews) and self._lost is not None:
                 self.post(Looked())
         self._closed()

@@ -224,6 +224,11 @@ class Written:
 
 
 @dataclass(frozen=True)
+class Unwritten:
+    """A `Write` was given up, since nobody waits for the database any more: what it had is not acknowledged."""
+
+
+@dataclass(frozen=True)
 class Looked:
     """What other programs have done since the last look.
 
@@ -265,6 +270,7 @@ Event = (
     | Added
     | Revived
     | Written
+    | Unwritten
     | Looked
     | Troubled
 )

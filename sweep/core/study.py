@@ -162,18 +162,20 @@ class StudyMachine:
         except SweepError as error:
             self._refused(ev.Refused(error, getattr(event, "worker", None)))
         self._proceed()
-        for effect in self._effects:
-            if isinstance(effect, ev.Reply):
-                self._has_answered(effect.worker)
-        return self._effects
+        return [effect for effect in self._effects if not isinstance(effect, ev.Reply) or self._answers(effect.worker)]
 
-    def _has_answered(self, name: str) -> None:
+    def _answers(self, name: str) -> bool:
+        """Note that a worker is answered; False where a crash has answered it already."""
         worker = self.crew.workers.get(name)
-        if worker is not None:
-            worker.owed = False
-            trial = self._held(name, worker.trial)
-            if trial is not None:
-                trial.heard = self._now  # its silence begins now
+        if worker is None:
+            return True
+        if self.crash is not None and not worker.owed:
+            return False
+        worker.owed = False
+        trial = self._held(name, worker.trial)
+        if trial is not None:
+            trial.heard = self._now  # its silence begins now
+        return True
 
     def _do(self, effect: ev.Effect) -> None:
         self._effects.append(effect)
@@ -364,7 +366,7 @@ class StudyMachine:
 
     def _nothing_begins(self) -> bool:
         """Whether a worker that asks now is not needed any more."""
-        if self.stopped is not None:
+        if self.stopped is not None or self._over:
             return True
         # A running trial may come back into the queue, so idle workers wait until the last one has ended.
         return not self.trials and not self._sampling and self.left <= 0
@@ -798,7 +800,8 @@ class StudyMachine:
             return
         self.budget += 1
         self._declaration = self.declaration.replaced(trials=self.budget)
-        self._show("message", f"{run.name} will continue in a new trial")
+        when = ", with the next start" if self._over else ""
+        self._show("message", f"{run.name} will continue in a new trial{when}")
 
     def _troubled(self, event: ev.Troubled) -> None:
         self._show("message", event.text)
@@ -834,6 +837,9 @@ class StudyMachine:
     def _written(self, _event: ev.Written) -> None:
         self._effects += self._acknowledged or ()
         self._acknowledged = None
+
+    def _unwritten(self, _event: ev.Unwritten) -> None:
+        self._acknowledged = None  # whoever waits for it is being killed
 
     def _tick(self, _event: ev.Tick) -> None:
         if self._changed or self._changes:
@@ -993,6 +999,7 @@ _HANDLERS: dict[type, Callable[[StudyMachine, Any], None]] = {
     ev.Added: StudyMachine._added,
     ev.Revived: StudyMachine._revived,
     ev.Written: StudyMachine._written,
+    ev.Unwritten: StudyMachine._unwritten,
     ev.Looked: StudyMachine._looked,
     ev.Troubled: StudyMachine._troubled,
 }

@@ -122,7 +122,6 @@ def test_a_command_is_obeyed_although_the_database_refuses_right_after_it_was_re
     wait_for(lambda: house.study.live[0].condemned == "by hand")
 
 
-@pytest.mark.xfail(strict=True, reason="a second Ctrl-C has what is given up acknowledged as if it were written")
 def test_what_is_given_up_is_not_acknowledged(tmp_path, storage_url):
     events, closed = [], threading.Event()
     with a_study(storage_url) as memory:

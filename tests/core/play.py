@@ -217,11 +217,7 @@ class World:
         """A worker is answered."""
         hand = self.hands.get(reply.worker)
         answer = reply.answer
-        if self.study.crash is not None and not isinstance(answer, wire.Fenced | wire.Rejected | wire.NoMore):
-            return  # to what it had asked before the crash, when it was fenced
-        if self.study.crash is not None and hand is not None and not hand.waits:
-            return
-        if isinstance(answer, wire.Ended | wire.Started) and not (self.preview or self.abandoned or self.withdrawn):
+        if isinstance(answer, wire.Ended | wire.Started) and not (self.preview or self.withdrawn):
             number = hand.number if hand is not None else -1
             run = self.database.runs.get(number)
             if hand is not None and hand.alive and isinstance(answer, wire.Ended):
@@ -429,6 +425,8 @@ class World:
                 self.apply(ev.Refused(self.lost, unwritten=True))
             elif self.refuses:
                 self.abandoned, self.left = True, self.left.then(effect.changes)
+                self.apply(ev.Unwritten())
+                return
             else:
                 self.kept = True
                 self.database.write(self.left.then(effect.changes))

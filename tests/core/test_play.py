@@ -27,7 +27,7 @@ def play_many(sequences: int) -> Counter[tuple[str, str]]:
 
 RARE = {
     "Added", "Attribute", "Constrained", "Crashed", "Imported", "Refuse", "Refused", "Resume", "Revived", "Room",
-    "Signal", "Troubled",
+    "Signal", "Troubled", "Unwritten",
 }  # fmt: skip
 """What 1,000 sequences bring, but not to trials in every state; 20,000 do."""
 
@@ -159,7 +159,7 @@ FAULTS = [
     ("E", loses_trials),
     ("E", leaves_workers),
     ("F", ends_what_is_ending),
-    ("E", fences_nobody),
+    ("F", fences_nobody),
 ]
 """What is broken on purpose, by the part of the oracle that is to find it."""
 

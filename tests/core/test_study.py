@@ -287,7 +287,6 @@ def test_a_worker_that_is_one_too_many_is_given_no_trial_before_it_ends():
     assert any(isinstance(effect, ev.Sample) for effect in study.apply(ev.Said("0", wire.Ask()), 0.0))
 
 
-@pytest.mark.xfail(strict=True, reason="a worker that waits for a trial is told of the crash and that there is no more")
 def test_a_worker_that_waits_for_a_trial_is_answered_once_after_a_crash():
     played = Played(trials=1)
     played.begin()
@@ -297,7 +296,6 @@ def test_a_worker_that_waits_for_a_trial_is_answered_once_after_a_crash():
     assert [type(answer) for answer in answers] == [wire.Fenced]
 
 
-@pytest.mark.xfail(strict=True, reason="what the sampling thread was asked for before a crash answers a second time")
 def test_what_was_asked_for_before_a_crash_answers_nobody_after_it():
     played = Played()
     played.begin()
@@ -307,7 +305,6 @@ def test_what_was_asked_for_before_a_crash_answers_nobody_after_it():
     assert played.answers(played.apply(ev.Judged("a", 0, None))) == []
 
 
-@pytest.mark.xfail(strict=True, reason="a run that is revived then begins, and its worker is killed after ten seconds")
 def test_no_trial_begins_when_the_study_is_over_although_a_run_is_revived():
     study = StudyMachine(Settings())
     for worker in "ab":
