@@ -14,6 +14,7 @@ from sweep.control.executors import Executor
 from sweep.control.executors.local import Local
 from sweep.control.executors.ray import OnRay
 from sweep.control.gpus import choose
+from sweep.control.hands import short_turns
 from sweep.control.loop import Loop
 from sweep.control.open_study import OpenStudy, check_writable
 from sweep.control.progress import Watcher
@@ -130,11 +131,12 @@ def _check(settings: Settings) -> None:
 @contextlib.contextmanager
 def running(loop: Loop) -> Iterator[Loop]:
     """A loop that runs as long as the context lasts; what is left is written at the end."""
-    loop.start()
-    try:
-        yield loop
-    finally:
-        loop.stop()
+    with short_turns():
+        loop.start()
+        try:
+            yield loop
+        finally:
+            loop.stop()
 
 
 def _outcome(loop: Loop, received: list[int]) -> Outcome:
