@@ -25,14 +25,15 @@ def short_turns() -> Iterator[None]:
     with _lock:
         if not _studies:
             _before = sys.getswitchinterval()
-            sys.setswitchinterval(min(_before, TURN_SECONDS))
+            if _before > TURN_SECONDS:
+                sys.setswitchinterval(TURN_SECONDS)
         _studies += 1
     try:
         yield
     finally:
         with _lock:
             _studies -= 1
-            if not _studies:
+            if not _studies and _before > TURN_SECONDS:
                 sys.setswitchinterval(_before)
 
 

@@ -192,7 +192,7 @@ class StudyMachine:
             worker.heard = True
             self._policy.heard()
         message = event.message
-        if isinstance(message, wire.Hello | wire.Ask | wire.Refuse):
+        if isinstance(message, (wire.Hello, wire.Ask, wire.Refuse)):  # a union would be made anew each time
             _FROM_WORKERS[type(message)](self, event.worker, message)
             return
         trial = self._mine(event.worker, message.number)
@@ -327,9 +327,11 @@ class StudyMachine:
         if worker.killed:  # it would only lose a trial
             return
         worker.asks = True
-        left = self._held(name, worker.trial)
-        if left is not None:
-            self._requeue(left, "its worker asked for another trial")
+        left = self.trials.get(worker.trial)
+        if left is not None and left.worker == name:
+            if left.is_live:
+                self._requeue(left, "its worker asked for another trial")
+            left.worker = None  # its end may be entered after the next trial has begun
         successor = self.crew.successor(name)
         if successor is not None and successor.asks:  # it is relieved
             self._answer_ask(name, wire.NoMore())

@@ -282,3 +282,24 @@ def test_a_sampler_learns_from_what_failed_for_its_parameters():
         for hopeless in (True, False)
     )
     assert taught < untaught / 2
+
+
+def test_several_trials_are_asked_for_at_once():
+    found = search()
+    asked = found.ask_several(3)
+    assert [trial.number for trial in asked] == [0, 1, 2]
+    assert len({found.suggest(trial, "x", X) for trial in asked}) == 3
+
+
+def test_what_is_queued_is_taken_before_several_are_made():
+    found = search()
+    found.enqueue([{"x": 0.5}])
+    (queued,) = found.ask_several(3)
+    assert found.suggest(queued, "x", X) == 0.5
+    assert len(found.ask_several(3)) == 3
+
+
+def test_a_grid_is_asked_for_one_trial_at_a_time():
+    found = search(sampler="grid({'x': [1, 2]})")
+    assert [len(found.ask_several(5)), len(found.ask_several(5))] == [1, 1]
+    assert found.exhausted

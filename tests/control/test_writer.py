@@ -270,3 +270,14 @@ def test_a_database_file_that_was_removed_is_not_written_to(tmp_path, replaced):
         study.ask()
         with pytest.raises(LeaseLost):
             study.flush()
+
+
+def test_trials_that_are_claimed_together_are_in_the_tables_with_their_runs(storage_url, study):
+    train(study)
+    study.flush()
+    with optunas_own(storage_url) as storage:
+        optuna.load_study(study_name="study", storage=storage).ask()  # somebody else has number 1
+    study.search.storage.numbering = study.writer.claim
+    assert [trial.number for trial in study.search.ask_several(3)] == [2, 3, 4]
+    assert [trial.number for trial in optunas_trials(storage_url)] == [0, 1, 2, 3, 4]
+    assert [run.number for run in study.store.runs(study.record.study_id)] == [0, 2, 3, 4]

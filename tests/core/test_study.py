@@ -314,3 +314,50 @@ def test_no_trial_begins_when_the_study_is_over_although_a_run_is_revived():
     assert study.over
     study.apply(ev.Revived(0), 0.0)
     assert ev.Reply("b", wire.NoMore()) in study.apply(ev.Said("b", wire.Ask()), 0.0)
+
+
+def test_workers_that_ask_while_a_trial_is_sampled_are_given_the_next_ones_together():
+    played = Played()
+    played.study.budget = 10
+    for worker in "abcd":
+        played.say(wire.Ask(), worker)
+    samples = [effect for effect in played.apply(ev.Sampled(0)) if isinstance(effect, ev.Sample)]
+    assert samples == [ev.Sample(None, most=3)]
+    given = {}
+    for number, more in ((1, True), (2, True), (3, False)):
+        effects = played.apply(ev.Sampled(number, more=more))
+        assert not any(isinstance(effect, ev.Sample) for effect in effects), "all three are on their way"
+        given |= {effect.worker: effect.answer.number for effect in effects if isinstance(effect, ev.Reply)}
+    assert given == {"b": 1, "c": 2, "d": 3}
+
+
+def test_no_more_trials_are_asked_for_than_the_study_has():
+    played = Played()
+    for worker in "abcd":
+        played.say(wire.Ask(), worker)
+    played.study.budget = 3
+    samples = [effect for effect in played.apply(ev.Sampled(0)) if isinstance(effect, ev.Sample)]
+    assert samples == [ev.Sample(None, most=2)]
+
+
+def test_a_claimed_trial_that_no_worker_is_there_for_waits_and_is_the_next_to_begin():
+    played = Played()
+    for worker in "abc":
+        played.say(wire.Ask(), worker)
+    played.apply(ev.Sampled(0))
+    played.apply(ev.HungUp("c"))
+    played.apply(ev.Sampled(1, more=True))
+    assert ev.Requeue(2) in played.apply(ev.Sampled(2))
+    assert played.study.runs[2].state == "WAITING"
+    played.apply(ev.PutBack(2))
+    assert ev.Sample(2, None) in played.apply(ev.Said("d", wire.Ask()))
+
+
+def test_a_worker_that_asks_has_let_go_of_a_trial_that_others_have_ended():
+    played = Played()
+    played.begin()
+    played.apply(ev.Looked(ended={0: ("COMPLETE", [0.5])}))
+    played.say(wire.Epoch(0, 0, {"val_loss": 0.5}, None, None))
+    played.say(wire.Ask())
+    played.apply(ev.Sampled(1))
+    assert [number for number, trial in played.study.trials.items() if trial.worker == "a"] == [1]
