@@ -71,6 +71,12 @@ def found(domain, value, complete=20):
             "x 16 is the smallest of 16, 32, 64",
             'trial.suggest_categorical("x", [8, 16, 32, 64])',
         ),
+        (
+            CategoricalDistribution([0, 16, 32]),
+            0,
+            "x 0 is the smallest of 0, 16, 32",
+            'trial.suggest_categorical("x", [-16, 0, 16, 32])',
+        ),
     ],
 )
 def test_a_value_at_an_edge_is_pointed_out_with_the_change_that_widens_it(domain, value, said, change):
@@ -96,6 +102,7 @@ def test_a_value_within_or_at_an_end_by_nature_is_not(domain, value):
 
 def test_a_few_runs_say_nothing_about_the_domain():
     assert found(IntDistribution(2, 5), 5, complete=7) == []
+    assert len(found(IntDistribution(2, 5), 5, complete=8)) == 1
 
 
 def test_a_study_without_a_best_run_has_no_edges():

@@ -44,8 +44,9 @@ def test_one_choice_that_they_share_is_said():
         (rates(0.1, 0.2, 0.3), rates(0.01, 0.02)),
         ([{"a": 1}, {"b": 2}, {"c": 3}], rates(1.0, 2.0, 3.0)),
         (rates(0.1, 0.1, 0.1), rates(0.1, 0.1, 0.1)),
+        (rates(0.2, 0.2, 0.2), rates(0.2, 0.2, 0.1)),
     ],
-    ids=["mixed", "few", "few others", "other parameters", "all the same"],
+    ids=["mixed", "few", "few others", "other parameters", "all the same", "most the same"],
 )
 def test_nothing_is_said_that_does_not_divide_them(having, others):
     (line,) = said(having, others)

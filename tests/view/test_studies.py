@@ -57,3 +57,28 @@ def test_runs_that_other_programs_added_are_seen_but_do_not_count(store):
     runs = [run(0, 0.5), run(1, 0.25, reason=ADDED)]
     view = view_study(add_study(store, runs=runs), runs, running=False)
     assert (view.counts, view.every, view.best.number) == ({"COMPLETE": 1}, {"COMPLETE": 2}, 1)
+
+
+def test_a_bar_is_of_all_that_has_ended_or_runs_where_that_is_more_than_was_planned(store):
+    runs = [run(0, 0.5), run(1, 0.25), run(2, state="RUNNING"), run(3, state="RUNNING")]
+    view = view_study(add_study(store, runs=runs, trials=2), runs, running=True)
+    assert view.segments == [("complete", 0.0, 50.0), ("running", 50.0, 50.0)]
+
+
+def test_a_study_as_json_has_the_value_and_the_name_of_its_best_run(store):
+    runs = [run(0, 0.5), run(1, 0.25), run(2, state="FAIL")]
+    found = view_study(add_study(store, runs=runs), runs, running=False).as_object()
+    assert found == {
+        "study": "diabetes",
+        "state": "stopped",
+        "trials": 30,
+        "counts": {"COMPLETE": 2, "FAIL": 1},
+        "objective": ["val_loss"],
+        "direction": ["minimize"],
+        "best": 0.25,
+        "best_run": runs[1].name,
+        "created": 1.7e9 + 1,
+        "directory": "/somewhere/runs/diabetes",
+        "file": "/somewhere/studies/diabetes.py",
+        "owner": None,
+    }
