@@ -1,6 +1,7 @@
 """What the core decides about a study, event by event, without a thread or a file."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from sweep.core.trial import MOVES, State, Trial
 from sweep.declaration import Declaration
 from sweep.errors import StudyError
 from sweep.options import Settings
-from sweep.store import RunRecord, Training
+from sweep.store import ADDED, Command, RunRecord, Training
 from sweep.wire import messages as wire
 
 DECLARATION = Declaration("study", ["val_loss"], ["minimize"], 3, pruner="nop", seed=7)
@@ -361,3 +362,178 @@ def test_a_worker_that_asks_has_let_go_of_a_trial_that_others_have_ended():
     played.say(wire.Ask())
     played.apply(ev.Sampled(1))
     assert [number for number, trial in played.study.trials.items() if trial.worker == "a"] == [1]
+
+
+def shown(effects, method="message"):
+    """What people are shown."""
+    return [effect.arguments for effect in effects if isinstance(effect, ev.Show) and effect.method == method]
+
+
+@pytest.mark.parametrize(
+    ("verb", "advice"),
+    [
+        ("prune", wire.Advice("prune", "by hand")),
+        ("protect", wire.Advice("go")),
+        ("keep", wire.Advice("go")),  # the former name of protect
+        ("revive", wire.Advice("prune", "threshold: val_loss 0.500 at epoch 1 is above the upper bound 0")),
+    ],
+)
+def test_a_person_prunes_or_protects_a_running_trial(verb, advice):
+    played = Played(judge=Stops())
+    played.begin()
+    played.apply(ev.Looked([Command(verb, 0, "by hand"), Command(verb, 7, "a run that is not there")]))
+    assert played.say(wire.Epoch(0, 0, {"val_loss": 0.5}, None, None)) == [advice]
+
+
+def test_only_a_pruned_run_is_revived_and_the_study_has_one_trial_more():
+    played = Played(judge=Stops())
+    for number, state in enumerate(["PRUNED", "COMPLETE"]):
+        played.begin(number=number)
+        played.say(wire.End(number, state, [0.5], None, None, []))
+        played.apply(ev.Told(number, state, [0.5], {}, {}, exhausted=False))
+        played.apply(ev.Written())
+    effects = played.apply(ev.Looked([Command("revive", number, "by hand") for number in range(3)]))
+    assert [effect for effect in effects if isinstance(effect, ev.Revive)] == [
+        ev.Revive(0, "/runs/study/mlp-t0000"),
+    ]
+    assert shown(played.apply(ev.Revived(0, "its checkpoint is gone"))) == [
+        ("mlp-t0000 is not revived: its checkpoint is gone",)
+    ]
+    assert played.study.budget == 3
+    assert shown(played.apply(ev.Revived(0))) == [("mlp-t0000 will continue in a new trial",)]
+    assert (played.study.budget, played.study.declaration.trials) == (4, 4)
+
+
+def test_a_revived_run_begins_in_the_old_directory_and_is_not_pruned_at_once():
+    played = Played(judge=Stops())
+    played.begin()
+    played.say(wire.End(0, "PRUNED", None, "why", None, []))
+    played.apply(ev.Told(0, "PRUNED", None, {}, {}, exhausted=False))
+    played.apply(ev.Written())
+    played.say(wire.Ask())
+    (assignment,) = played.answers(played.apply(ev.Sampled(1, revives=0)))
+    assert (assignment.number, assignment.directory) == (1, "/runs/study/mlp-t0000")
+    assert played.study.trials[1].shielded
+
+
+def test_trials_of_other_programs_are_said_once_and_are_rivals():
+    seen = []
+
+    class Sees(Stops):
+        def completed(self, trials):
+            seen.append(trials)
+
+    played = Played(judge=Sees())
+    run = RunRecord(4, state="COMPLETE", values=[1.0], reason=ADDED)
+    assert shown(played.apply(ev.Added([(run, {0: 1.0})]))) == [("1 trial added through Optuna: t0004",)]
+    assert seen == [{4: {0: 1.0}}]
+    assert shown(played.apply(ev.Added([(run, {0: 1.0})]))) == []
+    assert played.study._take_changes().metrics == [(4, 0, "val_loss", 1.0)]
+
+
+def test_a_study_whose_time_is_over_begins_no_trial_and_says_so():
+    study = StudyMachine(Settings())
+    study.apply(ev.Said("a", wire.Hello(DECLARATION.as_dict())), 0.0)
+    study.apply(replace(opened(), declaration=DECLARATION.replaced(timeout=60.0)), 10.0)
+    study.apply(ev.Said("a", wire.Ask()), 69.0)
+    assert study.stopped is None
+    study.apply(ev.Said("b", wire.Hello(DECLARATION.as_dict())), 69.0)
+    study.apply(ev.Sampled(0), 69.0)
+    effects = study.apply(ev.Said("b", wire.Ask()), 70.0)
+    assert study.stopped == "its timeout of 60 s is over"
+    assert ev.Reply("b", wire.NoMore()) in effects
+
+
+def test_a_trial_that_fails_is_tried_again_once_and_then_says_why():
+    played = Played(retries=1)
+    played.begin()
+    played.say(wire.End(0, "FAIL", None, "ValueError: no", "trace", []))
+    assert ev.Requeue(0) in played.effects
+    played.apply(ev.PutBack(0))
+    assert played.study.runs[0].reason == "tried again: ValueError: no"
+    played.apply(ev.Written())
+    played.say(wire.Ask())
+    played.apply(ev.Sampled(0, fresh=False))
+    played.say(wire.End(0, "FAIL", None, None, None, []))
+    played.apply(ev.Told(0, "FAIL", None, {}, {}, exhausted=False))
+    assert (played.study.runs[0].state, played.study.runs[0].reason) == ("FAIL", "it failed")
+
+
+def test_a_trial_whose_worker_says_nothing_for_too_long_fails_with_the_option_that_says_so():
+    played = Played(workers=1, trial_timeout=60.0)
+    played.apply(ev.Room(1))
+    played.say(wire.Hello(DECLARATION.as_dict()), "0")
+    played.begin("0")
+    assert not any(isinstance(effect, ev.Tell) for effect in played.apply(ev.Tick(), 60.0))
+    effects = played.apply(ev.Tick(), 1.0)
+    assert ev.Kill("0") in effects
+    assert any(isinstance(effect, ev.Tell) for effect in effects)
+    assert played.study.trials[0].end.reason == "its worker reported nothing for 60 s, its --trial-timeout"
+
+
+def test_a_run_that_has_its_name_is_shown_and_its_worker_knows_its_place_when_it_is_written():
+    played = Played()
+    played.say(wire.Ask())
+    played.apply(ev.Sampled(0))
+    played.say(wire.Begin(0, "mlp", "32", 5))
+    effects = played.apply(ev.Named("a", 0, "mlp-32-t0000", "mlp", {"x": 0.5}, None))
+    ((run,),) = shown(effects, "started")
+    assert (run.name, run.params, run.architecture, run.epochs) == ("mlp-32-t0000", {"x": 0.5}, "32", 5)
+    assert played.answers(effects) == []
+    (started,) = played.answers(played.apply(ev.Written()))
+    assert (started.name, started.directory, started.stop) == ("mlp-32-t0000", "/runs/study/mlp-32-t0000", None)
+
+
+def test_parameters_that_have_failed_before_are_not_trained_again():
+    played = Played()
+    played.begin(number=0)
+    played.say(wire.End(0, "FAIL", None, "ValueError: no", "trace", []))
+    played.apply(ev.Told(0, "FAIL", None, {}, {}, exhausted=False))
+    played.apply(ev.Written())
+    played.say(wire.Ask())
+    played.apply(ev.Sampled(1))
+    played.say(wire.Begin(1, "mlp", None, None))
+    played.apply(ev.Named("a", 1, "mlp-t0001", "mlp", {}, 0))
+    (started,) = played.answers(played.apply(ev.Written()))
+    assert started.stop == "the same parameters failed before training in t0000"
+
+
+def test_epochs_that_were_trained_before_are_seen_by_pruners_without_a_new_verdict():
+    played = Played()
+    played.begin()
+    effects = played.apply(ev.Said("a", wire.Resume(0, 0, [{"val_loss": 0.5}, {"val_loss": 0.25}])))
+    assert [effect for effect in effects if isinstance(effect, ev.Enter)] == [
+        ev.Enter(0, 0, 0.5, judged=True),
+        ev.Enter(0, 1, 0.25, judged=True),
+    ]
+    assert not any(isinstance(effect, ev.Judgement) for effect in effects)
+    assert played.answers(effects) == [wire.Done()]
+    run = played.study.runs[0]
+    assert (run.epoch, run.best, run.best_epoch, played.study.trials[0].values) == (2, 0.25, 1, {0: 0.5, 1: 0.25})
+
+
+def test_epochs_of_a_training_that_pruners_do_not_see_are_kept_and_stop_nothing():
+    played = Played(judge=Stops())
+    played.begin()
+    other = Training(1, judged=False, monitor="val_loss", first=0)
+    played.say(wire.BeginTraining(0, other.as_dict()))
+    assert played.say(wire.Epoch(0, 0, {"val_loss": 0.5}, None, None)) == [wire.Advice("go")]
+    assert (played.study.runs[0].best, played.study.trials[0].values) == (None, {})
+    assert played.study._take_changes().metrics == [(0, 0, "val_loss", 0.5)]
+
+
+@pytest.mark.parametrize("step", [-1, 2**31])
+def test_a_step_that_the_database_cannot_hold_is_refused(step):
+    played = Played()
+    played.begin()
+    (answer,) = played.say(wire.Report(0, step, 0.5))
+    assert isinstance(answer, wire.Rejected)
+    assert "whole number from 0 to 2147483647" in str(played.study.error)
+
+
+def test_the_largest_step_is_a_step_and_one_that_was_reported_before_keeps_its_value():
+    played = Played()
+    played.begin()
+    assert played.say(wire.Report(0, 2**31 - 1, 0.5)) == [wire.Done()]
+    assert played.say(wire.Report(0, 2**31 - 1, 9.0)) == [wire.Done()]
+    assert played.study.trials[0].values == {2**31 - 1: 0.5}
