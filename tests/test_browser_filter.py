@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from sweep.cli import run as sweep
-from sweep.events import RunWriter
+from sweep.tensorboard.event_files import RunWriter
 from sweep.view.tensorboard import links
 from tests.chromium import (
     checkbox_runs,

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import sweep
-from sweep import events
 from sweep.control.start import start_here
 from sweep.options import Settings
 from sweep.store import RunRecord, Store, StudyRecord
+from sweep.tensorboard import event_files
 
 
 @dataclass
@@ -58,7 +58,7 @@ def scalars(directory: str | Path, tag: str) -> dict[int, float]:
     """A tag's scalars by step, as a run's event files have them."""
     return {
         event.step: value.tensor.float_val[0]
-        for event in events.read(Path(directory))
+        for event in event_files.read(Path(directory))
         for value in event.summary.value
         if value.tag == tag
     }

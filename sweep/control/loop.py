@@ -208,7 +208,7 @@ class Loop:
         while not self.finished.wait(0.05):
             if deadline is not None and time.monotonic() > deadline:
                 return False
-            if self._signalled and time.monotonic() > self._signalled + ABANDON_SECONDS and self.study.crew.is_empty:
+            if self._signalled and time.monotonic() > self._signalled + ABANDON_SECONDS and self.study.workers.is_empty:
                 return False
         return self.journal is None or not self.journal.abandoned
 

@@ -5,9 +5,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweep.events import end_run
 from sweep.rundir import CHECKPOINTS, remove_weights
 from sweep.store import RunRecord
+from sweep.tensorboard.event_files import end_run
 
 _log = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from sweep.core import events as ev
-from sweep.core.crew import Crew, Worker
 from sweep.core.policy import FailurePolicy, ran_out, same_parameters
 from sweep.core.pruners import Judge, Verdict, sentence
 from sweep.core.trial import Ending, State, Trial, forget, requeue
+from sweep.core.workers import Worker, Workers
 from sweep.declaration import Declaration
 from sweep.errors import StudyError, SweepError
 from sweep.finding import Finding
@@ -75,7 +75,7 @@ class StudyMachine:
         self.kept = False
         self.budget = 0
         self.exhausted = False
-        self.crew = Crew()
+        self.workers = Workers()
         self.trials: dict[int, Trial] = {}
         """Those that have not ended, by number."""
         self._wall = wall
@@ -166,7 +166,7 @@ class StudyMachine:
 
     def _answers(self, name: str) -> bool:
         """Note that a worker is answered; False where a crash has answered it already."""
-        worker = self.crew.workers.get(name)
+        worker = self.workers.by_name.get(name)
         if worker is None:
             return True
         if self.crash is not None and not worker.owed:
@@ -186,7 +186,7 @@ class StudyMachine:
     # Workers: how they come and go.
 
     def _said(self, event: ev.Said) -> None:
-        worker = self.crew.join(event.worker)
+        worker = self.workers.join(event.worker)
         worker.connected = worker.owed = True
         if not worker.heard:
             worker.heard = True
@@ -200,7 +200,7 @@ class StudyMachine:
             _FROM_TRIALS[type(message)](self, trial, message)
 
     def _hung_up(self, event: ev.HungUp) -> None:
-        worker = self.crew.workers.get(event.worker)
+        worker = self.workers.by_name.get(event.worker)
         if worker is not None:
             worker.connected = False
             self._idle.pop(event.worker, None)
@@ -210,7 +210,7 @@ class StudyMachine:
                 self._gone(worker)
 
     def _exited(self, event: ev.Exited) -> None:
-        worker = self.crew.workers.get(event.worker)
+        worker = self.workers.by_name.get(event.worker)
         if worker is None:
             return
         worker.exit, worker.exited = event, self._now
@@ -220,9 +220,9 @@ class StudyMachine:
     def _gone(self, worker: Worker) -> None:
         """A worker is gone for good."""
         exit = worker.exit or ev.Exited(worker.name, "lost", killed=True)
-        successor = self.crew.successor(worker.name)
+        successor = self.workers.successor(worker.name)
         self._idle.pop(worker.name, None)
-        slot = self.crew.remove(worker.name)
+        slot = self.workers.remove(worker.name)
         trial = self._held(worker.name, worker.trial)
         if trial is not None:
             self._lose(trial, exit)
@@ -231,7 +231,7 @@ class StudyMachine:
             if problem is not None:
                 self._refuse(problem)
         if slot is not None and self.error is None and self.stopped is None and not self._over:
-            launch = self.crew.fill(slot)
+            launch = self.workers.fill(slot)
             if launch is not None:
                 self._do(launch)
         if successor is not None and successor.asks:
@@ -251,7 +251,7 @@ class StudyMachine:
     def _room(self, event: ev.Room) -> None:
         if self._most is None or self.settings.workers is None:
             self._most = event.most
-            self._resize(max(self.crew.wanted, self._wanted()))
+            self._resize(max(self.workers.wanted, self._wanted()))
 
     def _wanted(self) -> int:
         """How many workers the study wants and can use."""
@@ -263,7 +263,7 @@ class StudyMachine:
     def _resize(self, wanted: int) -> None:
         if self._over:
             return
-        launched, surplus = self.crew.resize(wanted)
+        launched, surplus = self.workers.resize(wanted)
         for name in surplus:
             self._kill(name)
         self._effects += launched
@@ -323,7 +323,7 @@ class StudyMachine:
     # Which trials begin.
 
     def _ask(self, name: str, ask: wire.Ask) -> None:
-        worker = self.crew.workers[name]
+        worker = self.workers.by_name[name]
         if worker.killed:  # it would only lose a trial
             return
         worker.asks = True
@@ -332,15 +332,15 @@ class StudyMachine:
             if left.is_live:
                 self._requeue(left, "its worker asked for another trial")
             left.worker = None  # its end may be entered after the next trial has begun
-        successor = self.crew.successor(name)
+        successor = self.workers.successor(name)
         if successor is not None and successor.asks:  # it is relieved
             self._answer_ask(name, wire.NoMore())
             return
         if successor is None and ask.outgrown and self.stopped is None and self.left > 0:
-            launch = self.crew.relieve(name)
+            launch = self.workers.start_successor(name)
             if launch is not None:
                 self._do(launch)
-        if self.crew.relieved_by(name) is None:  # else it begins when that one has left
+        if self.workers.predecessor(name) is None:  # else it begins when that one has left
             self._idle[name] = None
 
     def _assign(self) -> None:
@@ -363,7 +363,7 @@ class StudyMachine:
 
     def _answer_ask(self, worker: str, answer: wire.Answer) -> None:
         self._idle.pop(worker, None)
-        self.crew.workers[worker].asks = False
+        self.workers.by_name[worker].asks = False
         self._do(ev.Reply(worker, answer))
 
     def _nothing_begins(self) -> bool:
@@ -397,7 +397,7 @@ class StudyMachine:
         declaration, run = self.declaration, trial.run
         trial.move(State.BUILDING)
         self._busy += 1
-        self.crew.workers[worker].trial = run.number
+        self.workers.by_name[worker].trial = run.number
         trial.worker, trial.began, trial.heard = worker, self._now, self._now
         trial.earlier, trial.values = run.duration or 0.0, {}
         trial.shielded = event.revives is not None  # it would be pruned at once, as the other was
@@ -854,7 +854,7 @@ class StudyMachine:
             running = [number for number, trial in self.trials.items() if trial.is_live] if beat else []
             self._do(ev.ReadNews(frozenset(running), beat))
         self._end_silent()
-        for worker in list(self.crew.workers.values()):
+        for worker in list(self.workers.by_name.values()):
             if worker.exit is not None and self._now - worker.exited > UNANSWERED_SECONDS:
                 self._gone(worker)
         if self._now >= self._end_by:
@@ -864,9 +864,9 @@ class StudyMachine:
         if self._now >= self._leave_by:
             self._leave_by = self._now + LEAVE_SECONDS
             if self._killed:  # an executor that cannot even end its workers is not waited for
-                for worker in list(self.crew.workers.values()):
+                for worker in list(self.workers.by_name.values()):
                     self._exited(ev.Exited(worker.name, "lost", killed=True))
-                    self.crew.remove(worker.name)
+                    self.workers.remove(worker.name)
             self._kill_all()
             self._killed = True
 
@@ -876,7 +876,7 @@ class StudyMachine:
         if allowed is None:
             return
         for trial in list(self.trials.values()):
-            worker = self.crew.workers.get(trial.worker or "")
+            worker = self.workers.by_name.get(trial.worker or "")
             waits = worker is not None and worker.owed  # for us, so that it cannot speak
             if trial.is_live and not waits and self._now - trial.heard > allowed:
                 reason = f"its worker reported nothing for {allowed:g} s, its --trial-timeout"
@@ -895,21 +895,21 @@ class StudyMachine:
 
     def _kill(self, name: str | None) -> None:
         """Kill a worker, unless it is the process of the study itself."""
-        worker = self.crew.workers.get(name or "")
+        worker = self.workers.by_name.get(name or "")
         if worker is not None and worker.slot is not None:
             worker.killed, worker.asks = True, False
             self._idle.pop(worker.name, None)
             self._do(ev.Kill(worker.name))
 
     def _kill_all(self) -> None:
-        for name in list(self.crew.workers):
+        for name in list(self.workers.by_name):
             self._kill(name)
 
     def _stop(self, why: str, *, requeue: bool) -> None:
         """Begin no new trial; `requeue`: end the running ones at their next epoch, to be run again."""
         self.stopped = self.stopped or why
         self._requeues = self._requeues or requeue
-        for worker in self.crew.workers.values():
+        for worker in self.workers.by_name.values():
             if worker.asks:
                 self._idle[worker.name] = None  # also one that waits for the worker that it relieves
 
@@ -940,7 +940,7 @@ class StudyMachine:
         self.crash = self.crash or event.error
         self._refuse(SweepError(f"The coordinator failed: {type(event.error).__name__}: {event.error}"))
         self._greeted = []
-        self._effects += [ev.Reply(worker.name, wire.FAILED) for worker in self.crew.workers.values() if worker.owed]
+        self._effects += [ev.Reply(worker.name, wire.FAILED) for worker in self.workers.by_name.values() if worker.owed]
 
     def _proceed(self) -> None:
         """Do what is due after any event."""
@@ -950,12 +950,12 @@ class StudyMachine:
         if not self._over and self._has_ended():
             self._over = True
             self._leave_by = self._now + LEAVE_SECONDS
-            for name in [worker.name for worker in self.crew.workers.values() if not worker.heard]:
+            for name in [worker.name for worker in self.workers.by_name.values() if not worker.heard]:
                 self._kill(name)
         if self._finished:
             return
         writing = self._acknowledged is not None or self._write_due
-        if self._over and self.crew.is_empty and (not writing or self.crash is not None):
+        if self._over and self.workers.is_empty and (not writing or self.crash is not None):
             self._finished = True
             changes = self._take_changes()
             if self.exhausted and self.is_open and not self.trials and self._begun:

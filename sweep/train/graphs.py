@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sweep.events import RunWriter
+from sweep.tensorboard.event_files import RunWriter
 
 Array = np.ndarray[Any, Any]
 

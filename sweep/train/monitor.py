@@ -9,8 +9,8 @@ import numpy as np
 
 from sweep.architecture import describe
 from sweep.architecture import family as family_of
-from sweep.events import TRAINING_TAG, RunWriter
 from sweep.finding import Finding
+from sweep.tensorboard.event_files import TRAINING_TAG, RunWriter
 from sweep.train import compiled, graphs
 from sweep.train.checks import Health
 from sweep.train.metric_names import canonical, metric_names

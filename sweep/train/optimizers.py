@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from sweep.events import LEARNING_RATE
+from sweep.tensorboard.event_files import LEARNING_RATE
 from sweep.train.graphs import is_automatic
 
 __all__ = ["LEARNING_RATE", "learning_rates", "optimizers"]

@@ -17,12 +17,21 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 
-from sweep import hparams
 from sweep.errors import StudyError
-from sweep.events import BEST_TAG, RUN_TAG, EpochScalars, RunWriter, end_scalars, files, restart, run_text
 from sweep.finding import Finding
 from sweep.objective import Objective
 from sweep.rundir import remove_weights
+from sweep.tensorboard import hparams
+from sweep.tensorboard.event_files import (
+    BEST_TAG,
+    RUN_TAG,
+    EpochScalars,
+    RunWriter,
+    end_scalars,
+    files,
+    restart,
+    run_text,
+)
 from sweep.wire.messages import Advice, Started
 from sweep.worker.checkpoints import Checkpoint, newest, save
 from sweep.worker.checkpoints import remove as remove_checkpoints

@@ -9,7 +9,7 @@ import pytest
 
 from sweep.cli.tensorboard import Board, find_board
 from sweep.errors import FilterError, SweepError
-from sweep.events import RunWriter
+from sweep.tensorboard.event_files import RunWriter
 from tests.store_builder import add_study, build_store
 
 ROOT = Path(__file__).parent.parent.parent

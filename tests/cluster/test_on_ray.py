@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sweep import events
 from sweep.store import RunRecord
+from sweep.tensorboard import event_files
 from tests.control.oracle import JOURNAL, Oracle
 from tests.control.started import MANY_EPOCHS, ONE_EPOCH, Folder, Started, wait_for
 from tests.ray_cluster import TOKEN, Nodes, OnCluster, cluster
@@ -190,7 +190,10 @@ def steps(run: RunRecord) -> list[int]:
     """The epochs of a run's loss in its event files, in their order."""
     assert run.directory is not None
     return [
-        event.step for event in events.read(Path(run.directory)) for value in event.summary.value if value.tag == "loss"
+        event.step
+        for event in event_files.read(Path(run.directory))
+        for value in event.summary.value
+        if value.tag == "loss"
     ]
 
 

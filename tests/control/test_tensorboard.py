@@ -7,7 +7,7 @@ import pytest
 
 from sweep.control.tensorboard import TensorBoard, free_ports, run_names
 from sweep.errors import SweepError
-from sweep.events import RunWriter
+from sweep.tensorboard.event_files import RunWriter
 
 
 def write_run(directory):

@@ -461,7 +461,7 @@ class World:
         """A worker's process ends; its connection may end before or after it is collected."""
         hand.alive = False
         exited, hung_up = ev.Exited(hand.name, how, killed=killed), ev.HungUp(hand.name)
-        worker = self.study.crew.workers.get(hand.name)
+        worker = self.study.workers.by_name.get(hand.name)
         connected = worker is not None and worker.connected
         events: list[ev.Event] = [exited, hung_up] if self.chance.random() < 0.5 else [hung_up, exited]
         if hand.name == "here":
@@ -597,7 +597,7 @@ class World:
             if self.finished and not (self.sampler or self.journal or self.executor):
                 return
             self.step(calm=True)
-        raise Broken(f"E: the study does not end: {self.study.trials}, {self.study.crew.workers}")
+        raise Broken(f"E: the study does not end: {self.study.trials}, {self.study.workers.by_name}")
 
 
 def play(seed: int, events: int = 30, coverage: Counter[tuple[str, str]] | None = None) -> World:

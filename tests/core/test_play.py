@@ -99,7 +99,7 @@ def loses_trials(monkeypatch):
 
 
 def leaves_workers(monkeypatch):
-    monkeypatch.setattr("sweep.core.crew.Crew.is_empty", True)
+    monkeypatch.setattr("sweep.core.workers.Workers.is_empty", True)
 
 
 def enters_epochs_again(monkeypatch):

@@ -3,11 +3,11 @@
 import httpx
 import pytest
 
-from sweep.events import RunWriter
 from sweep.serve import board
 from sweep.serve.app import create_app
 from sweep.serve.board import STUB, framed, is_forbidden
 from sweep.serve.settings import ServeSettings
+from sweep.tensorboard.event_files import RunWriter
 from tests.serve.asking import TOKEN
 from tests.serve.serving import served
 from tests.store_builder import add_study, build_store, run

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sweep.events import RunWriter
 from sweep.serve.app import create_app
 from sweep.serve.settings import ServeSettings
+from sweep.tensorboard.event_files import RunWriter
 from tests import chromium as browsing
 from tests.serve.serving import served
 from tests.store_builder import add_example, build_store

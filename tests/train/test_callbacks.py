@@ -9,8 +9,8 @@ import optuna
 import pytest
 
 import sweep
-from sweep import events, hparams
 from sweep.errors import StudyError
+from sweep.tensorboard import event_files, hparams
 from tests.train.here import VALIDATION, X, Y, network
 from tests.whole_study import run_study
 
@@ -45,7 +45,7 @@ def directory(folder, trial):
 
 def end(folder):
     """The status of a run's end record."""
-    ends = [hparams.parse_end(event.summary) for event in events.read(folder)]
+    ends = [hparams.parse_end(event.summary) for event in event_files.read(folder)]
     return [status for status in ends if status]
 
 
@@ -55,13 +55,13 @@ def test_each_trial_has_a_named_run_with_its_events_and_hparams(tmp_path):
         folder = directory(tmp_path, trial)
         assert folder.name.startswith(f"mlp-{trial.params['units']}-lr=")
         assert folder.name.endswith(f"-t{trial.number:04d}")
-        starts = [hparams.parse_start(event.summary) for event in events.read(folder)]
+        starts = [hparams.parse_start(event.summary) for event in event_files.read(folder)]
         ((group, params),) = [start for start in starts if start]
         assert group == folder.name
         assert params == {"learning_rate": trial.params["learning_rate"], "units": trial.params["units"]}
         assert end(folder) == ["SUCCESS"]
         steps = {
-            event.step for event in events.read(folder) for value in event.summary.value if value.tag == "val_loss"
+            event.step for event in event_files.read(folder) for value in event.summary.value if value.tag == "val_loss"
         }
         assert steps == {0, 1, 2}
 
@@ -74,9 +74,9 @@ def test_optunas_pruner_prunes_and_the_run_says_so(tmp_path):
     assert end(directory(tmp_path, trial)) == ["FAILURE"]
     texts = [
         value.tensor.string_val[0].decode()
-        for event in events.read(directory(tmp_path, trial))
+        for event in event_files.read(directory(tmp_path, trial))
         for value in event.summary.value
-        if value.tag == events.RUN_TAG
+        if value.tag == event_files.RUN_TAG
     ]
     assert "ThresholdPruner" in texts[-1]
     assert "PRUNED" in texts[-1]
@@ -120,7 +120,7 @@ def test_a_second_training_goes_on_with_the_epochs_of_the_run(tmp_path):
     (trial,) = study.trials
     assert sorted(trial.intermediate_values) == [0, 1, 2, 3]
     folder = directory(tmp_path, trial)
-    assert len(events.files(folder)) == 1
+    assert len(event_files.files(folder)) == 1
     assert end(folder) == ["SUCCESS"]
 
 
@@ -138,7 +138,7 @@ def test_layers_have_the_same_tags_in_every_trial_of_a_process(tmp_path):
     def histograms(trial):
         return {
             value.tag
-            for event in events.read(directory(tmp_path, trial))
+            for event in event_files.read(directory(tmp_path, trial))
             for value in event.summary.value
             if value.metadata.plugin_data.plugin_name == "histograms"
         }

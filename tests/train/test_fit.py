@@ -10,8 +10,8 @@ import optuna
 import pytest
 
 import sweep
-from sweep import events, hparams
 from sweep.errors import StudyError, SweepError
+from sweep.tensorboard import event_files, hparams
 from sweep.worker.run import Requeued
 from tests.train.here import VALIDATION, X, Y, network
 from tests.whole_study import nothing_written, run_study, scalars
@@ -25,7 +25,7 @@ def fit(trial, model=None, **settings):
 def tags(directory):
     """Tags of an event file by plugin."""
     found = {}
-    for event in events.read(Path(directory)):
+    for event in event_files.read(Path(directory)):
         for value in event.summary.value:
             found.setdefault(value.metadata.plugin_data.plugin_name, set()).add(value.tag)
     return found
@@ -108,7 +108,7 @@ def test_a_second_fit_goes_on_with_the_epochs_of_the_same_run(tmp_path):
     kept = run_study(train, tmp_path)
     assert sorted(kept.metrics[0]) == [0, 1, 2, 3, 4]
     assert kept.run.epoch == 5
-    assert len(events.files(Path(kept.run.directory))) == 1
+    assert len(event_files.files(Path(kept.run.directory))) == 1
     assert sorted(scalars(kept.run.directory, "loss")) == [0, 1, 2, 3, 4]
 
 
@@ -253,7 +253,7 @@ def test_an_exception_in_the_objective_fails_the_trial_with_its_traceback(tmp_pa
     assert (run.state, run.reason) == ("FAIL", "ValueError: no such thing")
     assert "in train" in run.traceback
     assert "Traceback" in run.traceback
-    ends = [hparams.parse_end(event.summary) for event in events.read(Path(run.directory))]
+    ends = [hparams.parse_end(event.summary) for event in event_files.read(Path(run.directory))]
     assert [end for end in ends if end] == ["FAILURE"]
 
 
@@ -262,7 +262,7 @@ def test_histograms_are_written_every_so_many_epochs(tmp_path, every, expected):
     run = run_study(lambda trial: fit(trial, epochs=4, histograms=every), tmp_path).run
     steps = {
         event.step
-        for event in events.read(Path(run.directory))
+        for event in event_files.read(Path(run.directory))
         for value in event.summary.value
         if value.tag == "dense/kernel"
     }
@@ -284,7 +284,7 @@ def test_gradients_have_histograms_where_asked_for(tmp_path, gradients):
 
 def test_the_graph_is_written_unless_it_is_not_wanted(tmp_path):
     def has_graph(run):
-        return any(event.graph_def for event in events.read(Path(run.directory)))
+        return any(event.graph_def for event in event_files.read(Path(run.directory)))
 
     def train(trial):
         return fit(trial, graph=trial.suggest_categorical("graph", [True, False]))
@@ -386,7 +386,7 @@ def test_a_subclassed_model_has_its_name_graph_and_histograms(tmp_path, compiled
 
     run = run_study(train, tmp_path, trials=2).runs[1]
     assert run.name == "wide-6-t0001"
-    assert any(event.graph_def for event in events.read(Path(run.directory)))
+    assert any(event.graph_def for event in event_files.read(Path(run.directory)))
     assert {tag for tag in tags(run.directory)["histograms"] if tag.endswith("kernel")} == {
         "hidden/kernel",
         "head/kernel",
@@ -461,7 +461,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_one_others(tmp_path):
 def texts_of(run, tag):
     return [
         value.tensor.string_val[0].decode()
-        for event in events.read(Path(run.directory))
+        for event in event_files.read(Path(run.directory))
         for value in event.summary.value
         if value.tag == tag
     ]
@@ -474,7 +474,7 @@ def test_a_text_says_how_the_epochs_of_each_training_ran(tmp_path, compiled, exp
     def train(trial):
         return max(fit(trial, network(), epochs=2, compiled=compiled) for _ in range(2))
 
-    texts = texts_of(run_study(train, tmp_path).run, events.TRAINING_TAG)
+    texts = texts_of(run_study(train, tmp_path).run, event_files.TRAINING_TAG)
     assert len(texts) == 2
     assert all(text.startswith(expected) for text in texts)
 
@@ -492,7 +492,7 @@ def test_a_broken_run_is_pruned_after_its_second_epoch_and_says_what_is_wrong_wi
     assert (kept.run.state, kept.run.epoch) == ("PRUNED", 2)
     assert kept.run.reason.startswith("symmetric-neurons: all 4 units of dense/kernel have the same weights")
     assert [found.kind for found in kept.run.findings if found.severe] == ["symmetric-neurons"]
-    texts = texts_of(kept.run, events.RUN_TAG)
+    texts = texts_of(kept.run, event_files.RUN_TAG)
     assert "- symmetric-neurons since epoch 1: all 4 units" in texts[-1]
 
 

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
-from sweep.events import RunWriter, read
+from sweep.tensorboard.event_files import RunWriter, read
 from sweep.train import graphs
 from sweep.train.graphs import weight_tags
 from tests.tensorboard_server import LOADERS, tensorboard

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import sweep
-from sweep import events
+from sweep.tensorboard import event_files
 from sweep.train import compiled
 from tests.train.here import VALIDATION, X, Y, network
 from tests.train.same_as_fit import seeded
@@ -195,7 +195,7 @@ def test_a_learning_rate_that_is_a_hyperparameter_is_no_metric_of_tensorboard_to
         return sweep.fit(trial, model, X, Y, validation_data=VALIDATION, epochs=2)
 
     kept = run_study(train, tmp_path)
-    tags = {value.tag for event in events.read(Path(kept.run.directory)) for value in event.summary.value}
+    tags = {value.tag for event in event_files.read(Path(kept.run.directory)) for value in event.summary.value}
     assert "val_loss" in tags
     assert [tag for tag in tags if "learning_rate" in tag] == []
     assert "learning_rate" in kept.metrics[0][0]

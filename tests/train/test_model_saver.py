@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep import events
 from sweep.control.revive import queue_revival
 from sweep.errors import SweepError
 from sweep.store import Store
+from sweep.tensorboard import event_files
 from sweep.worker.run import Requeued
 from tests.train.here import VALIDATION, Gan, Line, X, Y, network
 from tests.whole_study import run_study, scalars
@@ -219,13 +219,13 @@ def test_the_history_is_that_of_the_whole_training(tmp_path):
 def test_tensorboard_has_each_epoch_once_and_the_head_of_the_first_attempt(tmp_path):
     _, parts = both(tmp_path, lambda stop: train_with(stop=stop))
     directory = Path(parts.run.directory)
-    assert len(events.files(directory)) == 3  # the attempt, the mark from which on it is forgotten, what went on
+    assert len(event_files.files(directory)) == 3  # the attempt, the mark from which on it is forgotten, what went on
     assert sorted(scalars(directory, "loss")) == list(range(6))
-    starts = [event.step for event in events.read(directory) if event.HasField("session_log")]
+    starts = [event.step for event in event_files.read(directory) if event.HasField("session_log")]
     assert starts == [0, 4]
-    heads = [v.tag for e in events.read(directory) for v in e.summary.value if v.tag.startswith("_hparams_")]
+    heads = [v.tag for e in event_files.read(directory) for v in e.summary.value if v.tag.startswith("_hparams_")]
     assert heads == ["_hparams_/session_start_info", "_hparams_/session_end_info"]
-    assert sum(bool(event.graph_def) for event in events.read(directory)) == 1
+    assert sum(bool(event.graph_def) for event in event_files.read(directory)) == 1
 
 
 def test_a_second_training_of_the_trial_goes_on_too(tmp_path):
@@ -328,7 +328,9 @@ def test_a_pruned_run_goes_on_in_another_that_has_all_its_epochs(tmp_path):
     for epoch in range(3):
         assert kept.metrics[1][epoch] == kept.metrics[0][epoch]
     assert sorted(scalars(Path(new.directory), "loss")) == list(range(6))
-    heads = [v.tag for e in events.read(Path(new.directory)) for v in e.summary.value if v.tag.startswith("_hparams_")]
+    heads = [
+        v.tag for e in event_files.read(Path(new.directory)) for v in e.summary.value if v.tag.startswith("_hparams_")
+    ]
     assert heads == ["_hparams_/session_start_info", "_hparams_/session_end_info"]
 
 

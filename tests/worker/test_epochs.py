@@ -9,11 +9,11 @@ import optuna
 import pytest
 
 import sweep
-from sweep import events, hparams
 from sweep.control.preview import preview
 from sweep.control.start import start_file
 from sweep.errors import StudyError, SweepError
 from sweep.options import Settings
+from sweep.tensorboard import event_files, hparams
 from sweep.worker.run import Requeued
 from tests.whole_study import read, run_study, scalars
 
@@ -67,7 +67,7 @@ def test_a_run_is_named_and_has_its_curves_histograms_and_parameters(tmp_path):
     assert scalars(kept.run.directory, "loss") == {0: 3.0, 1: 2.0, 2: 1.0}
     assert scalars(kept.run.directory, "score") == {0: 0.0, 1: 1.0, 2: 2.0}
     assert scalars(kept.run.directory, "value") == {2: 1.0}
-    tags = {value.tag for event in events.read(Path(kept.run.directory)) for value in event.summary.value}
+    tags = {value.tag for event in event_files.read(Path(kept.run.directory)) for value in event.summary.value}
     assert "slope" in tags
     assert hparams.START_TAG in tags
 

@@ -8,8 +8,8 @@ import optuna
 import pytest
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from sweep import events, hparams
 from sweep.errors import SweepError
+from sweep.tensorboard import event_files, hparams
 from sweep.worker.run import Requeued
 from tests.whole_study import nothing_written, run_study, scalars
 
@@ -159,7 +159,9 @@ def test_hparams_begin_and_end_when_the_store_says_also_of_a_trial_that_was_run_
         return 1.0
 
     for run in run_study(train, tmp_path, trials=2).runs:
-        *starts, end = [time for event in events.read(Path(run.directory)) for time in hparams_times(event.summary)]
+        *starts, end = [
+            time for event in event_files.read(Path(run.directory)) for time in hparams_times(event.summary)
+        ]
         assert set(starts) == {run.started}
         assert end == pytest.approx(run.started + run.duration, abs=1e-6)
         assert run.attempt == run.number

@@ -24,11 +24,12 @@ from typing import Any, Self
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from sweep import hparams, records, summaries
+from sweep import records
 from sweep.errors import RunNameError
 from sweep.names import Value, format_value, parse_value
 from sweep.rundir import EVENTS
 from sweep.store.records import RunRecord
+from sweep.tensorboard import hparams, summaries
 from sweep.words import one_line
 
 RUN_TAG = "run"

@@ -1,4 +1,4 @@
-"""What an event file holds, as TensorBoard's messages: scalars, histograms, text. `sweep.events` writes them.
+"""What an event file holds, as TensorBoard's messages: scalars, histograms, text. `event_files.py` writes them.
 
 TensorFlow is not needed, and is not imported.
 """

@@ -30,7 +30,7 @@ class Worker:
     exited: float = 0.0
 
 
-class Crew:
+class Workers:
     """Workers by their names, and how many there shall be.
 
     A worker that has grown too large is relieved: its successor loads the study file in the same slot, and takes over
@@ -38,7 +38,7 @@ class Crew:
     """
 
     def __init__(self) -> None:
-        self.workers: dict[str, Worker] = {}
+        self.by_name: dict[str, Worker] = {}
         self.wanted = 0
         self._holders: dict[int, str] = {}  # the worker of each slot, the successor where one is relieved
         self._serial = 0
@@ -62,9 +62,9 @@ class Crew:
         """Start a worker in a slot; None where none is wanted, or one is there."""
         return self._launch(slot) if slot < self.wanted and slot not in self._holders else None
 
-    def relieve(self, name: str) -> Launch | None:
+    def start_successor(self, name: str) -> Launch | None:
         """Start the successor of a worker, in its slot; None where the worker has no slot, or lost it."""
-        slot = self.workers[name].slot
+        slot = self.by_name[name].slot
         if slot is None or slot >= self.wanted or self._holders.get(slot) != name:
             return None
         launch = self._launch(slot)
@@ -73,29 +73,29 @@ class Crew:
 
     def successor(self, name: str) -> Worker | None:
         """The worker that relieves one."""
-        return self.workers.get(self._successors.get(name, ""))
+        return self.by_name.get(self._successors.get(name, ""))
 
-    def relieved_by(self, name: str) -> Worker | None:
+    def predecessor(self, name: str) -> Worker | None:
         """The worker that one relieves."""
-        return next((self.workers[old] for old, new in self._successors.items() if new == name), None)
+        return next((self.by_name[old] for old, new in self._successors.items() if new == name), None)
 
     def join(self, name: str) -> Worker:
         """The worker that has sent a message: a new one where no executor has started it, as in the study's process."""
-        worker = self.workers.get(name)
+        worker = self.by_name.get(name)
         if worker is None:
-            worker = self.workers[name] = Worker(name, None)
+            worker = self.by_name[name] = Worker(name, None)
         return worker
 
     def remove(self, name: str) -> int | None:
         """Forget a worker that is gone; returns its slot if that is free now."""
-        worker = self.workers.pop(name, None)
+        worker = self.by_name.pop(name, None)
         self._successors.pop(name, None)
         if worker is None or worker.slot is None:
             return None
         self._launched -= 1
         if self._holders.get(worker.slot) != name:
             return None
-        relieved = self.relieved_by(name)
+        relieved = self.predecessor(name)
         if relieved is not None:  # it keeps its slot, and may be relieved by another
             del self._successors[relieved.name]
             self._holders[worker.slot] = relieved.name
@@ -106,7 +106,7 @@ class Crew:
     def _launch(self, slot: int) -> Launch:
         name = str(self._serial)
         self._serial += 1
-        self.workers[name] = Worker(name, slot)
+        self.by_name[name] = Worker(name, slot)
         self._launched += 1
         self._holders[slot] = name
         return Launch(name, slot, self.wanted)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays, floating_dtypes, integer_dtypes
 from tensorboard.util import tensor_util
 
-from sweep import summaries
-from sweep.summaries import BUCKETS, buckets
+from sweep.tensorboard import summaries
+from sweep.tensorboard.summaries import BUCKETS, buckets
 
 numbers = arrays(st.one_of(floating_dtypes(endianness="="), integer_dtypes()), array_shapes(min_side=0, max_side=20))
 

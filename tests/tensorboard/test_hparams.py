@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from sweep import hparams
-from sweep.events import RunWriter
+from sweep.tensorboard import hparams
+from sweep.tensorboard.event_files import RunWriter
 from tests.tensorboard_server import LOADERS, tensorboard
 
 MIXED = CategoricalDistribution([None, "none", "1", 1, 2.5])

@@ -11,10 +11,10 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
-from sweep import hparams
-from sweep.events import RUN_TAG, EpochScalars, RunWriter, end_run, files, read, restart, run_text
 from sweep.rundir import run_directory
 from sweep.store import RunRecord
+from sweep.tensorboard import hparams
+from sweep.tensorboard.event_files import RUN_TAG, EpochScalars, RunWriter, end_run, files, read, restart, run_text
 from tests.tensorboard_server import BY_HAND, LOADERS, tensorboard
 
 NAME = "dnn-4x32-lr=0.01-t0000"
@@ -257,8 +257,8 @@ def test_neither_tensorflow_nor_keras_is_loaded_to_write_and_read(tmp_path):
 import sys
 from pathlib import Path
 import numpy as np
-from sweep import hparams
-from sweep.events import RunWriter, read
+from sweep.tensorboard import hparams
+from sweep.tensorboard.event_files import RunWriter, read
 with RunWriter(Path({str(tmp_path)!r})) as writer:
     writer.add(hparams.build_start({{"lr": 0.1}}, {{}}, "group", 0.0), 0)
     writer.scalars(0, {{"loss": 0.5}})

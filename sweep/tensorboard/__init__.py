@@ -1,0 +1,1 @@
+"""What TensorBoard reads: event files, their summaries and tags, and HParams records, written without TensorFlow."""
