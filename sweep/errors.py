@@ -6,12 +6,34 @@ sweep and keeps its traceback.
 
 import errno
 import itertools
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from sweep.words import plain
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """The `errno` of an `OSError` when the disk, or this user's quota, is full."""
+
+_MACHINES = {
+    errno.ENOSPC: ("No room is left on the disk at {where}.", "Make room"),
+    errno.EDQUOT: ("The disk quota at {where} is used up.", "Make room"),
+    errno.EIO: ("The disk at {where} fails: input/output error.", "See to the disk"),
+    errno.EMFILE: ("No more files can be opened, as at {where}: the limit of a process is reached.", "Raise ulimit -n"),
+    errno.ENFILE: ("No more files can be opened, as at {where}: the limit of the machine is reached.", "Raise it"),
+}
+_MACHINES_WHERE_WE_WRITE = {
+    errno.EROFS: ("The file system at {where} has become read-only.", "Make it writable"),
+    errno.EACCES: ("{where} cannot be written any more: permission denied.", "Restore the rights"),
+    errno.EPERM: ("{where} cannot be written any more: not permitted.", "Restore the rights"),
+    errno.ENOMEM: ("The system has no memory to write at {where}.", "Free some"),
+    errno.ENOENT: ("{where} is gone.", "Bring its folder back"),
+    errno.ENOTDIR: ("{where} is no folder any more.", "Bring it back"),
+    errno.ESTALE: ("The file system at {where} is not connected any more.", "Mount it again"),
+    errno.ENODEV: ("The file system at {where} is not connected any more.", "Mount it again"),
+    errno.ENXIO: ("The file system at {where} is not connected any more.", "Mount it again"),
+    errno.ENOTCONN: ("The file system at {where} is not connected any more.", "Mount it again"),
+}
 
 
 _PREFIX = "sweep: "
@@ -39,6 +61,28 @@ class SweepError(Exception):
     def from_dict(cls, values: Mapping[str, str | None]) -> "SweepError":
         """The inverse of `as_dict`."""
         return cls(values["message"] or "", values["hint"])
+
+
+def machine_fault(error: BaseException, folder: Path) -> SweepError | None:
+    """The error that stops a study because of the machine, whose fault costs no trial; None for anything else.
+
+    A full or failing disk and a lack of descriptors are the machine's wherever they are met; what else the system
+    refuses is the machine's where the study itself writes, and that of the user's code elsewhere.
+
+    Args:
+        folder: where the study writes.
+    """
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    where = str(error.filename or folder)
+    known = _MACHINES.get(error.errno)
+    is_ours = error.filename is not None and Path(os.fsdecode(error.filename)).is_relative_to(folder)
+    if known is None and is_ours:
+        known = _MACHINES_WHERE_WE_WRITE.get(error.errno)
+    if known is None:
+        return None
+    message, remedy = known
+    return SweepError(message.format(where=where), f"{remedy}, then start the study again to continue.")
 
 
 def printed(error: SweepError) -> str:

@@ -9,6 +9,7 @@ as well (`EpochScalars`); at the end `value` is what `train` returned and
 `gradients/`; the run's text is `run`.
 """
 
+import contextlib
 import itertools
 import json
 import math
@@ -68,10 +69,15 @@ class RunWriter:
         self.path = directory / _file_name(earlier)
         self._file = self.path.open("xb")
         self._steps: dict[str, int] = {}
-        self._event(Event(wall_time=time.time(), file_version=_FILE_VERSION))
-        if not earlier:
-            self.begin()
-        self.flush()
+        try:
+            self._event(Event(wall_time=time.time(), file_version=_FILE_VERSION))
+            if not earlier:
+                self.begin()
+            self.flush()
+        except OSError:
+            with contextlib.suppress(OSError):
+                self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -120,19 +126,32 @@ class RunWriter:
 
     def sync(self) -> None:
         """Have everything on the disk, so that a loss of power loses nothing."""
-        self.flush()
-        os.fsync(self._file.fileno())
+        with self._named():
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def flush(self) -> None:
         """Hand everything to the operating system, so that TensorBoard sees it and a killed process loses nothing."""
-        self._file.flush()
+        with self._named():
+            self._file.flush()
 
     def close(self) -> None:
         """Flush and close; calling it again does nothing."""
-        self._file.close()
+        with self._named():
+            self._file.close()
 
     def _event(self, event: Event) -> None:
-        records.write(self._file, event.SerializeToString())
+        with self._named():
+            records.write(self._file, event.SerializeToString())
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Have an error of the system name the file, which one that comes from writing to it does not."""
+        try:
+            yield
+        except OSError as error:
+            error.filename = error.filename or str(self.path)
+            raise
 
 
 def _file_name(earlier: list[Path]) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 import optuna
 import psutil
 
-from sweep.errors import DISK_FULL, SweepError
+from sweep.errors import SweepError, machine_fault
 from sweep.snapshot import Imports
 from sweep.store.records import OUT_OF_MEMORY
 from sweep.study_file import BaseStudy, load
@@ -84,14 +84,17 @@ def work(connection: Connection, worker: str, get_study: Callable[[], BaseStudy]
         if own_process:
             gc.freeze()
             gc.enable()  # `sweep.worker.__main__` has disabled it
-        growth, trained = Growth(), 0
+        growth, trained, logdir = Growth(), 0, Path(welcome.log).parents[-1 if welcome.preview else 2]
         begun = cache(lambda: _redirect(Path(welcome.log))) if own_process else None
         with frameworks.training_nothing() if welcome.preview else nullcontext():
             while isinstance(assignment := _asked(link, own_process and growth.outgrown()), wire.Assignment):
                 trial = WorkerTrial(link, assignment, preview=welcome.preview, begun=begun)
                 try:
                     # Not in the first one: a study may load Keras only then.
-                    _train(link, study, trial, imports, frameworks, settled=own_process and trained > 0)
+                    _train(link, study, trial, imports, frameworks, logdir, settled=own_process and trained > 0)
+                except OSError as error:
+                    _stop_for_machine(link, trial, error, logdir)
+                    raise
                 except TrialTaken:
                     trial.run.abandon()  # somebody else has ended it; there may be others
                 trained += 1
@@ -108,15 +111,24 @@ def _asked(link: Link, outgrown: bool) -> wire.Assignment | wire.NoMore:
 
 
 def _train(
-    link: Link, study: BaseStudy, trial: WorkerTrial, imports: Imports, frameworks: Frameworks, *, settled: bool
+    link: Link,
+    study: BaseStudy,
+    trial: WorkerTrial,
+    imports: Imports,
+    frameworks: Frameworks,
+    logdir: Path,
+    *,
+    settled: bool,
 ) -> None:
     """One trial: whatever its objective does, it has an end.
 
     Args:
+        logdir: the log directory.
         settled: see `Frameworks.begin`.
 
     Raises:
         TrialTaken, StudyRefused, Gone: the coordinator has ended it, or the study, or is gone.
+        OSError: its files cannot be written.
     """
     frameworks.begin(trial.seed, settled=settled)
     state, values, reason, trace = "FAIL", None, None, None
@@ -137,8 +149,7 @@ def _train(
         trial.run.abandon()
         raise
     except BaseException as error:  # an exception, sys.exit, KeyboardInterrupt: the study's own
-        if isinstance(error, OSError) and error.errno in DISK_FULL:
-            _refuse_full_disk(link, trial, error)
+        _stop_for_machine(link, trial, error, logdir)
         reason = plain(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
         if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
             reason = f"{OUT_OF_MEMORY}: {reason}"
@@ -170,14 +181,18 @@ def _trained(study: BaseStudy, trial: WorkerTrial, frameworks: Frameworks, *, se
     return study.train(trial)
 
 
-def _refuse_full_disk(link: Link, trial: WorkerTrial, error: OSError) -> None:
-    """Stop the study, whose next trials would fail alike; this one is run again when there is room."""
-    where = error.filename or trial.run.directory or os.getcwd()
+def _stop_for_machine(link: Link, trial: WorkerTrial, error: BaseException, logdir: Path) -> None:
+    """Stop the study for a fault of the machine, for which its next trials would fail alike; this one is run again.
+
+    Raises:
+        StudyRefused: it was one.
+    """
+    fault = machine_fault(error, logdir)
+    if fault is None:
+        return
     with suppress(OSError):
         trial.run.abandon()
-    link.refuse(
-        SweepError(f"No room is left on the disk at {where}.", "Make room, then start the study again to continue.")
-    )
+    link.refuse(fault)
     raise StudyRefused(str(error)) from None
 
 

@@ -160,6 +160,27 @@ def test_a_study_whose_log_directory_is_full_stops_and_says_where_and_goes_on_wh
 
 
 @pytest.mark.slow
+def test_a_study_whose_log_directory_becomes_read_only_loses_no_trial_and_goes_on_when_it_is_not(tmp_path, small_disk):
+    study = Folder(tmp_path, BODY, "trials=30, workers=2, seed=7")
+    with study.started("--logdir", str(small_disk)) as started:
+        started.reporting()
+        for options in (["--bind"], ["-o", "remount,bind,ro"]):
+            subprocess.run(["mount", *options, str(small_disk), str(small_disk)], check=True)
+        status, said = started.end()
+    subprocess.run(["umount", str(small_disk)], check=True)
+    assert status == 2, said
+    assert "has become read-only" in said
+    assert "Make it writable, then start the study again to continue." in said
+    assert set(study.states()) <= {"COMPLETE", "WAITING"}
+    done = study.start("--logdir", str(small_disk))
+    assert done.returncode == 0, done.stderr
+    assert study.states() == ["COMPLETE"] * 30
+    store = Store(study.url)
+    assert check_database(store) == []
+    store.close()
+
+
+@pytest.mark.slow
 def test_a_study_whose_database_has_no_room_waits_for_it(tmp_path, small_disk):
     study = Folder(tmp_path, BODY, "trials=60, workers=2, seed=7", storage=f"sqlite:///{small_disk}/sweep.db")
     Store(study.url, create=True).close()
