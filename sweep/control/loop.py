@@ -147,13 +147,13 @@ class Loop:
         self._signalled = 0.0
         self._posted: deque[ev.Event] = deque()
         self._woken = False  # whether the loop will see to what is posted
-        self._shown: list[ev.Show] = []  # until the next tick: each would wake the display's thread
+        self._shown: list[ev.Show] = []  # epochs wait for the next tick: each would wake the display's thread
         self._actions: dict[type, Callable[[Any], None]] = {
             ev.Launch: lambda effect: self._hands.put(lambda: self._launch(effect)),
             ev.Kill: lambda effect: self._hands.put(lambda: self._kill(effect)),
             ev.EndFiles: lambda effect: self._hands.put(lambda: write_end(effect.run)),
             ev.RemoveWeights: lambda effect: self._hands.put(lambda: remove_surplus_weights(effect.runs)),
-            ev.Show: lambda effect: self._shown.append(effect),
+            ev.Show: self._show,
             ev.Write: self._record,
             ev.ReadNews: self._record,
             ev.Finish: self._finish,
@@ -324,6 +324,11 @@ class Loop:
         connection = self._connections.get(reply.worker)
         if connection is not None:
             connection.send(encode(reply.answer))
+
+    def _show(self, effect: ev.Show) -> None:
+        self._shown.append(effect)
+        if effect.method != "epoch":
+            self._display_shown()
 
     def _display_shown(self) -> None:
         if self._shown:
