@@ -228,3 +228,27 @@ def test_patience_has_a_margin_and_may_ask_another_rule():
     verdict = judged("patient(threshold(upper=0.75), patience=0)", [0.5, 1.0])
     assert (verdict.threshold, verdict.details["because"]["rule"]) == (0.75, "threshold")
     assert judged("patient(None, patience=0)", [0.5, 0.4], objective=SCORE).value == 0.4
+
+
+@pytest.mark.parametrize(
+    ("details", "threshold", "said"),
+    [
+        (
+            {"rung": 1, "places": 2, "entered": 9},
+            0.4,
+            "halving: rung 1 at epoch 3: loss 0.500 is not among the best 2 of 9 (needs at most 0.400)",
+        ),
+        (
+            {"rung": 1, "places": 2, "entered": 9, "bracket": 3},
+            0.6,
+            "halving: bracket 3, rung 1 at epoch 3: loss 0.500 is not among the best 2 of 9 (needs at least 0.600)",
+        ),
+        (
+            {"rung": 0, "bootstrap_count": 4},
+            None,
+            "halving: rung 0 at epoch 3: the first 4 runs there stop (bootstrap_count)",
+        ),
+    ],
+)
+def test_a_rung_says_what_it_took_to_continue(details, threshold, said):
+    assert sentence(Verdict("halving", "loss", 0.5, 2, threshold, details=details)) == said

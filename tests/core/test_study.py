@@ -12,6 +12,7 @@ from sweep.core.trial import MOVES, State, Trial
 from sweep.declaration import Declaration
 from sweep.errors import StudyError
 from sweep.options import Settings
+from sweep.snapshot import Snapshot
 from sweep.store import ADDED, Command, RunRecord, Training
 from sweep.wire import messages as wire
 
@@ -537,3 +538,85 @@ def test_the_largest_step_is_a_step_and_one_that_was_reported_before_keeps_its_v
     assert played.say(wire.Report(0, 2**31 - 1, 0.5)) == [wire.Done()]
     assert played.say(wire.Report(0, 2**31 - 1, 9.0)) == [wire.Done()]
     assert played.study.trials[0].values == {2**31 - 1: 0.5}
+
+
+def test_a_trial_that_another_process_has_ended_ends_as_there_and_its_worker_is_fenced():
+    played = Played(judge=Stops())
+    played.begin()
+    effects = played.apply(ev.Looked(ended={0: ("COMPLETE", [0.25]), 5: ("FAIL", None)}))
+    assert [effect for effect in effects if isinstance(effect, ev.Tell)] == [ev.Tell(0, "COMPLETE", [0.25], False)]
+    (answer,) = played.say(wire.Epoch(0, 0, {"val_loss": 0.5}, None, None))
+    assert answer == wire.Fenced("trial 0 is no longer with worker a")
+    effects = played.apply(ev.Told(0, "COMPLETE", [0.25], {}, {}, exhausted=False))
+    assert any(isinstance(effect, ev.EndFiles) for effect in effects)
+    run = played.study.runs[0]
+    assert (run.state, run.reason, run.value) == ("COMPLETE", "ended by another process in Optuna's tables", 0.25)
+
+
+def test_a_run_without_a_family_of_its_own_has_the_studys_name():
+    played = Played()
+    played.say(wire.Ask())
+    played.apply(ev.Sampled(0))
+    effects = played.apply(ev.Said("a", wire.Begin(0, None, None, None)))
+    assert effects == [ev.Name("a", 0, "study", None, None, True)]
+
+
+def test_news_are_read_at_each_tick_one_reading_at_a_time_and_a_beat_comes_every_second():
+    played = Played()
+    played.begin()
+
+    def read(seconds):
+        return [effect for effect in played.apply(ev.Tick(), seconds) if isinstance(effect, ev.ReadNews)]
+
+    assert read(0.0) == [ev.ReadNews(frozenset({0}), beat=True)]
+    assert read(0.1) == [], "it has not been answered yet"
+    played.apply(ev.Looked())
+    assert read(0.1) == [ev.ReadNews(frozenset(), beat=False)]
+    played.apply(ev.Looked())
+    assert read(0.8) == [ev.ReadNews(frozenset({0}), beat=True)]
+
+
+def test_files_that_a_trial_imports_later_are_kept_with_its_run_and_those_that_begin_later():
+    study = StudyMachine(Settings(workers=2))
+    study.apply(ev.Said("a", wire.Hello(DECLARATION.as_dict())), 0.0)
+    first = Snapshot("x.py", {"x.py": "import sweep"})
+    study.apply(replace(opened(), snapshot=first), 0.0)
+    study.apply(ev.Said("a", wire.Ask()), 0.0)
+    study.apply(ev.Sampled(0), 0.0)
+    assert study.runs[0].snapshot == first.hash
+    effects = study.apply(ev.Said("a", wire.Imported(0, {"data.py": "X = 1"})), 0.0)
+    assert ev.Reply("a", wire.Done()) in effects
+    both = first.with_more({"data.py": "X = 1"})
+    assert study.runs[0].snapshot == both.hash != first.hash
+    assert study._take_changes().snapshots == [first, both]
+
+
+def test_a_study_is_over_when_its_last_trial_has_ended_and_finishes_when_that_is_written():
+    played = Played(trials=1)
+    played.study.budget = 1
+    played.begin()
+    played.say(wire.End(0, "COMPLETE", [0.5], None, None, []))
+    assert played.study.over is False
+    effects = played.apply(ev.Told(0, "COMPLETE", [0.5], {}, {}, exhausted=False))
+    assert played.study.over is True
+    assert not any(isinstance(effect, ev.Finish) for effect in effects)
+    (finish,) = [effect for effect in played.apply(ev.Written()) if isinstance(effect, ev.Finish)]
+    assert ([run.state for run in finish.runs], finish.refused) == (["COMPLETE"], False)
+
+
+def test_the_seconds_and_the_trainings_of_every_attempt_are_those_of_the_run():
+    played = Played()
+    played.apply(ev.Tick(), 100.0)
+    played.begin()
+    played.apply(ev.Tick(), 5.0)
+    training = Training(0, judged=True, monitor="val_loss", epochs=3, value=0.5, best_epoch=1)
+    played.say(wire.End(0, "WAITING", None, "its worker left", None, [training.as_dict()]))
+    played.apply(ev.PutBack(0))
+    run = played.study.runs[0]
+    assert (run.state, run.duration, run.attempt, run.trainings) == ("WAITING", 5.0, 1, [training])
+    played.apply(ev.Written(), 50.0)
+    played.say(wire.Ask())
+    played.apply(ev.Sampled(0, fresh=False))
+    played.say(wire.End(0, "COMPLETE", [0.5], None, None, [training.as_dict()]))
+    played.apply(ev.Told(0, "COMPLETE", [0.5], {}, {}, exhausted=False), 2.0)
+    assert (run.state, run.duration) == ("COMPLETE", 7.0)
