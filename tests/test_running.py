@@ -267,7 +267,7 @@ def test_a_study_runs_inside_an_event_loop_which_is_as_before_afterwards(tmp_pat
     assert said == ["2 True True", "terminated"]
 
 
-@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", ["SIGINT", pytest.param("SIGTERM", marks=pytest.mark.slow)])
 def test_signal_handlers_are_those_of_before_when_a_study_was_stopped_by_one(tmp_path, number):
     said = cells(
         tmp_path,
