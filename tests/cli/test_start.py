@@ -5,7 +5,7 @@ import pytest
 
 from sweep.cli.start import again
 from sweep.options import Settings
-from tests.control.started import Folder
+from tests.control.started import ONE_EPOCH, Folder
 from tests.databases import optunas_own
 
 
@@ -32,18 +32,13 @@ def test_the_command_that_goes_on_names_a_database_and_log_directory_of_ones_own
 
 @pytest.mark.slow
 def test_trials_that_other_programs_added_leave_a_study_unfinished(tmp_path):
-    body = """
-    trial.report(0.5, 0)
-    time.sleep(1.0)
-    return 0.5
-"""
-    folder = Folder(tmp_path, "    import time" + body, "trials=1, workers=1, seed=7")
+    folder = Folder(tmp_path, ONE_EPOCH, "trials=1, workers=1, seed=7")
     assert folder.start().returncode == 0
     with optunas_own(f"sqlite:///{tmp_path}/sweep.db") as storage:
         theirs = optuna.load_study(study_name="tiny", storage=storage)
         for _ in range(9):
             theirs.add_trial(optuna.create_trial(value=0.25))
-    said = folder.start("--trials", "9", "--timeout", "0.1").stdout
+    said = folder.start("--trials", "9", "--timeout", "0.000001").stdout
     assert " of 9 trials: " in said
     assert "continues" in said
     assert "trains more" not in said

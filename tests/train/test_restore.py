@@ -36,7 +36,19 @@ def names_of(group):
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory):
     """The study, run; afterwards the process knows as little of its file as one that has never seen it."""
-    folder = tmp_path_factory.mktemp("zoo")
+    return trained(tmp_path_factory.mktemp("zoo"))
+
+
+@pytest.fixture(scope="module")
+def rare_zoo(tmp_path_factory):
+    """The study of the rarer kinds of models, run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO", "rare")
+        return trained(tmp_path_factory.mktemp("rare"))
+
+
+def trained(folder):
+    """Run the study in a folder, of which only what the study keeps is left."""
     shutil.copytree(MODELS, folder / "study")
     storage = f"sqlite:///{folder / 'sweep.db'}"
     path, modules, registry = list(sys.path), set(sys.modules), keras.saving.get_custom_objects()
@@ -62,6 +74,16 @@ def run_of(zoo, kind):
 
 @pytest.mark.parametrize("kind", names_of("WHOLE"))
 def test_a_model_predicts_what_it_did_in_the_worker(zoo, kind):
+    predicts_as_in_the_worker(zoo, kind)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", names_of("RARE"))
+def test_a_model_of_a_rare_kind_predicts_what_it_did_in_the_worker(rare_zoo, kind):
+    predicts_as_in_the_worker(rare_zoo, kind)
+
+
+def predicts_as_in_the_worker(zoo, kind):
     run = run_of(zoo, kind)
     weights = load_weights(Path(run.directory))
     assert weights.unchecked is None

@@ -1,7 +1,10 @@
-"""A study that trains one kind of model in each trial, for tests that load them; `KINDS` are their builders.
+"""A study that trains one kind of model in each trial, for tests that load them; `KINDS` are their builders: the rare
+ones where the environment has ZOO=rare.
 
 Each returns the model, its data and, where they are special, more arguments of `sweep.fit`.
 """
+
+import os
 
 import keras
 import numpy as np
@@ -390,34 +393,36 @@ WHOLE = [
     adapted_normalization,
     adapted_text_vectorization,
     adapted_string_lookup,
-    adapted_integer_lookup,
     adapted_discretization,
     adapted_feature_space,
     adapted_and_nested,
     batch_normalization,
-    random_augmentation,
-    several_inputs_and_outputs,
     half_precision,
-    shared_layer,
     lambda_layer,
-    own_functions,
-    recurrent,
-    low_rank,
     quantized,
-    unbuilt_and_a_generator,
-    unbuilt_and_a_dataset,
     split_off,
     subclass,
-    subclass_that_takes_nothing,
     own_step,
-    own_variables,
-    own_assets,
     registered_class,
     class_of_the_module_beside,
     own_loss_function,
     own_loss_class,
 ]
-KINDS = [
+RARE = [
+    adapted_integer_lookup,
+    random_augmentation,
+    several_inputs_and_outputs,
+    shared_layer,
+    own_functions,
+    recurrent,
+    low_rank,
+    unbuilt_and_a_generator,
+    unbuilt_and_a_dataset,
+    subclass_that_takes_nothing,
+    own_variables,
+    own_assets,
+]
+COMMON = [
     *WHOLE,
     loss_in_a_function,
     random_predictions,
@@ -426,6 +431,7 @@ KINDS = [
     class_in_a_function,
     adversarial,
 ]
+KINDS = RARE if os.environ.get("ZOO") == "rare" else COMMON
 
 
 def train(trial):
