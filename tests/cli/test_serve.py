@@ -100,7 +100,7 @@ def ask(port, token=None):
     raise AssertionError("it did not answer")
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_it_answers_until_it_is_told_to_end_and_makes_its_database(tmp_path, how):
     port, process = start(tmp_path)
     line = process.stdout.readline()
