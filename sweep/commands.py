@@ -1,7 +1,8 @@
-"""Commands to copy: how to look further at a run or study, and how to train a run again."""
+"""Command lines: those to copy, which look further at a run or train it again, and those of our own processes."""
 
 import os
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,11 @@ def command(*words: str, storage: str, logdir: str | None = None) -> str:
     if logdir not in (None, OPTIONS["logdir"].usual):
         line += ["--logdir", logdir]
     return shlex.join(line)
+
+
+def python(module: str, *words: str) -> list[str]:
+    """The command of a process of ours. Files in the working directory shadow nothing (`-P`), whatever their names."""
+    return [sys.executable, "-P", "-m", module, *words]
 
 
 def run_again(study: "StudyRecord", run: "RunRecord", finished: int, *, storage: str) -> str | None:

@@ -146,7 +146,7 @@ def import_file(path: str | Path) -> ModuleType:
         StudyError: the file is missing or does not import.
     """
     file = check_file(path)
-    sys.path.insert(0, str(file.parent))  # as `python FILE` does, so that a study may import its neighbours
+    import_from(file.parent)
     name = f"sweep_study_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file, loader=_Uncached(name, str(file)))
     if spec is None or spec.loader is None:
@@ -163,6 +163,15 @@ def import_file(path: str | Path) -> ModuleType:
     finally:
         _loading.remove(file)
     return module
+
+
+def import_from(folder: Path) -> None:
+    """Have modules of a folder imported, before installed packages, as `python FILE` does.
+
+    They come after the standard library, unlike there: Keras is not to import a `random.py` that happens to be there.
+    """
+    installed = [place for place, path in enumerate(sys.path) if Path(path).name in ("site-packages", "dist-packages")]
+    sys.path.insert(installed[0] if installed else len(sys.path), str(folder))
 
 
 def check_file(path: str | Path) -> Path:

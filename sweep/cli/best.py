@@ -3,7 +3,6 @@
 import json as json_module
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,7 @@ from sweep.cli import options
 from sweep.cli.output import print_whole, remark, say
 from sweep.cli.tables import print_heading, print_json, print_runs
 from sweep.cli.target import named_study
-from sweep.commands import command
+from sweep.commands import command, python
 from sweep.errors import SweepError, last_words
 from sweep.names import format_number
 from sweep.rundir import weights_files
@@ -88,7 +87,7 @@ def save_best(store: Store, name: str | None, file: str) -> None:
             f"No weights of the best run, {best.name}, are kept.",
             hint="Those of each run are unless `sweep start --keep` says otherwise.",
         )
-    line = [sys.executable, "-m", "sweep.models", f"{study.name}:{best.number}", file]
+    line = python("sweep.models", f"{study.name}:{best.number}", file)
     there = {**os.environ, "SWEEP_STORAGE": store.url.render_as_string(hide_password=False)}
     done = subprocess.run(line, env=there, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sweep.cli.output import print_whole
-from sweep.commands import command
+from sweep.commands import command, python
 from sweep.errors import SweepError, last_words
 from sweep.store import Store
 from sweep.store.database import has_schema, parse_url
@@ -37,7 +37,7 @@ def detach(name: str, storage: str, logdir: str) -> None:
     with log.open("ab") as output:
         before = output.tell()
         process = subprocess.Popen(
-            [sys.executable, "-m", "sweep", *words],
+            python("sweep", *words),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

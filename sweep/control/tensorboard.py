@@ -7,7 +7,6 @@ import os
 import resource
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from sweep.commands import python
 from sweep.errors import SweepError
 
 HOST = "127.0.0.1"
@@ -81,7 +81,7 @@ class TensorBoard:
 
     def _spawn(self, port: int) -> subprocess.Popen[bytes]:
         self._log.truncate(0)
-        command = [sys.executable, "-m", "sweep.control.tensorboard_process", *self._arguments, "--port", str(port)]
+        command = python("sweep.control.tensorboard_process", *self._arguments, "--port", str(port))
         # A session of its own, so that Ctrl-C reaches us alone and we end it.
         return subprocess.Popen(
             command, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL, start_new_session=True

@@ -10,7 +10,6 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sweep.commands import python
 from sweep.control.open_study import check_total
 from sweep.errors import last_words
 from sweep.options import Settings, given, of_way, words
@@ -160,7 +160,7 @@ class Launcher:
         try:
             with log.open("ab") as output:
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "sweep", "start", str(file), *arguments],
+                    python("sweep", "start", str(file), *arguments),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,

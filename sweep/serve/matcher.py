@@ -7,13 +7,13 @@ kernel do so: a timer of its own CPU time ends it, whatever has become of the se
 import json
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import Pipe
 from typing import Any
 
+from sweep.commands import python
 from sweep.errors import FilterError
 from sweep.serve.matcher_process import CPU_SECONDS
 from sweep.serve.problems import Busy
@@ -63,7 +63,7 @@ class _Child:
     def __init__(self) -> None:
         self._line, theirs = Pipe()
         with theirs:
-            command = [sys.executable, "-m", "sweep.serve.matcher_process", str(theirs.fileno())]
+            command = python("sweep.serve.matcher_process", str(theirs.fileno()))
             self._process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
             )

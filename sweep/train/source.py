@@ -21,7 +21,7 @@ import numpy as np
 
 from sweep.errors import StudyError, SweepError
 from sweep.snapshot import Snapshot
-from sweep.study_file import BaseStudy, import_file
+from sweep.study_file import BaseStudy, import_file, import_from
 
 
 @dataclass
@@ -89,7 +89,7 @@ def active(source: Source) -> Iterator[dict[str, Any]]:
     hidden = {name: sys.modules[name] for name in source.modules if name in sys.modules}
     sys.modules.update(source.modules)
     if source.path is not None:
-        sys.path.insert(0, source.path)
+        import_from(Path(source.path))
     registry.update(source.registered)
     try:
         with _settings():

@@ -249,6 +249,7 @@ def main() -> None:
     parser.add_argument("--worker", required=True, help="this worker's name")
     arguments = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.path.append(os.getcwd())  # last: a study may import from there, and nothing there shadows what is installed
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with _connected(arguments.connect) as connection:
         work(connection, arguments.worker, lambda: load(arguments.file), own_process=True)

@@ -5,13 +5,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from sweep.commands import python
 from sweep.control.gpus import visible
 from sweep.core.events import Exited, Room
 
@@ -52,7 +52,7 @@ class Process:
     ) -> None:
         self._worker = worker
         self._output = output
-        command = [sys.executable, "-m", "sweep.worker", file, "--connect", address, "--worker", worker]
+        command = python("sweep.worker", file, "--connect", address, "--worker", worker)
         with output.open("wb") as log:
             self._process = subprocess.Popen(
                 command,

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
+from sweep.commands import python
 from sweep.core.events import Exited, Refused, Room, Troubled
 from sweep.errors import SweepError
 from sweep.options import Cluster
@@ -61,7 +61,7 @@ class OnRay:
         self._line = ours
         with (self._folder / "driver.log").open("wb") as log:
             self._driver = subprocess.Popen(
-                [sys.executable, "-m", "sweep.cluster.driver", str(theirs.fileno())],
+                python("sweep.cluster.driver", str(theirs.fileno())),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
