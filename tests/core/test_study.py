@@ -620,3 +620,27 @@ def test_the_seconds_and_the_trainings_of_every_attempt_are_those_of_the_run():
     played.say(wire.End(0, "COMPLETE", [0.5], None, None, [training.as_dict()]))
     played.apply(ev.Told(0, "COMPLETE", [0.5], {}, {}, exhausted=False), 2.0)
     assert (run.state, run.duration) == ("COMPLETE", 7.0)
+
+
+def test_a_worker_that_speaks_shows_that_the_study_file_can_be_loaded():
+    study = StudyMachine(Settings(workers=1))
+    study.apply(ev.Room(1), 0.0)
+    for worker in "0123456":
+        if worker in "25":
+            study.apply(ev.Said(worker, wire.Hello(DECLARATION.as_dict())), 0.0)
+            study.apply(ev.HungUp(worker), 0.0)
+        study.apply(ev.Exited(worker, "killed by SIGKILL", killed=True), 0.0)
+    assert study.error is None
+    for worker in "78":
+        study.apply(ev.Exited(worker, "killed by SIGKILL", killed=True), 0.0)
+    assert "could not load the study file" in str(study.error)
+
+
+def test_pruners_count_epochs_from_the_first_of_the_training_that_they_see():
+    played = Played()
+    played.begin()
+    played.say(wire.BeginTraining(0, Training(1, judged=True, monitor="val_loss", first=2).as_dict()))
+    effects = played.apply(ev.Said("a", wire.Resume(0, 2, [{"val_loss": 0.5}])))
+    effects += played.apply(ev.Said("a", wire.Epoch(0, 3, {"val_loss": 0.25}, None, None)))
+    assert [(effect.step, effect.value) for effect in effects if isinstance(effect, ev.Enter)] == [(0, 0.5), (1, 0.25)]
+    assert played.study.trials[0].values == {0: 0.5, 1: 0.25}
