@@ -148,7 +148,7 @@ class World:
         self.exhausted = False
         self.revivals: deque[int] = deque()  # pruned trials that are in Optuna's queue again
         self.revived: set[int] = set()
-        self.late = False  # a run was revived while the workers left, so that it continues at the next start
+        self.late = 0  # runs that were revived while the workers left, so that they continue at the next start
         self.sampled = max(self.database.next_number, 0)
         self.kept = bool(self.database.runs)
         self.existing = bool(self.database.runs)
@@ -276,8 +276,7 @@ class World:
     def finish(self, finish: ev.Finish) -> None:
         """The study has ended."""
         self.finished = True
-        excused = self.late or self.study.crash is not None
-        if not excused and any(trial.worker is not None for trial in self.study.trials.values()):
+        if self.study.crash is None and any(trial.worker is not None for trial in self.study.trials.values()):
             raise Broken("E: a trial is with a worker at the end")
         killed = {effect.worker for effect in self.executor}  # as soon as the executor comes to it
         if not self.here and any(hand.alive and hand.name not in killed for hand in self.hands.values()):
@@ -289,9 +288,10 @@ class World:
             self.left = ev.Changes()
         self.journal.clear()
         study = self.study
-        if study.error is None and study.stopped is None and study.is_open and not self.late:
+        if study.error is None and study.stopped is None and study.is_open:
             ours = [run for run in study.runs.values() if not run.added]
-            enough = len(ours) == study.budget or (study.exhausted and len(ours) < study.budget)
+            wanted = study.budget - self.late
+            enough = len(ours) == wanted or (study.exhausted and len(ours) < wanted)
             if not enough or any(run.state not in FINISHED for run in ours):
                 raise Broken(f"C: finished with {[(run.number, run.state) for run in ours]} of {study.budget}")
             for run in ours:
@@ -365,7 +365,7 @@ class World:
                 return ev.Revived(effect.number, "its checkpoint is gone")
             self.revived.add(effect.number)
             self.revivals.append(effect.number)
-            self.late = self.late or self.study.over
+            self.late += self.study.over
             return ev.Revived(effect.number)
         if isinstance(effect, ev.Learn):
             added = [RunRecord(number, state="COMPLETE", values=[1.0]) for number in effect.numbers]
