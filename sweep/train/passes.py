@@ -89,7 +89,7 @@ class Passes:
         model, rows = self._model, self._training
         try:
             sharing.build(model, rows)
-            self._key: str | None = sharing.key(model)
+            self._key: sharing.Key | None = sharing.key(model)
         except sharing.Unshareable:
             self._key = None
         own = [] if self._key is None else model.metrics_variables  # as `build` has left them, reset
@@ -102,7 +102,7 @@ class Passes:
             except Unsuitable:
                 loans[0].end()
                 raise
-        self._key_when_traced = None if self._key is None else sharing.key(model)
+        self._key_when_traced = None if self._key is None else sharing.key(model).whole
         remember(model, loans[0].program.names, loans[-1].program.names)
         self._traced_from = _traced_from(model)
         return loans
@@ -113,7 +113,7 @@ class Passes:
         same = len(now) == len(then) and all(one is other for one, other in zip(now, then, strict=True))
         if same and self._key is not None:
             try:
-                same = sharing.key(self._model) == self._key_when_traced
+                same = sharing.key(self._model).whole == self._key_when_traced
             except sharing.Unshareable:
                 same = False
         if not same:

@@ -1,8 +1,9 @@
 """A pass over the rows as one program: every batch through `train_step` or `test_step` in one `tf.function`.
 
 A `Program` is traced from one model and can then be bound to the variables of another (`set_external_captures`): that
-model trains as if the program were its own, and the first is not touched. Whether two models may share one is for
-`sharing.py` to say. The data are arguments of the program, never constants in it.
+model trains as if the program were its own, and the first is not touched. Numbers, for one a dropout rate, may be bound
+as well (`scalar_inputs.py`). Whether two models may share one is for `sharing.py` to say. The data are arguments of the
+program, never constants in it.
 
 It begins as a plain graph. Where the passes that are still to come pay for it, XLA compiles it in a thread while the
 graph goes on training: the compiling run works on copies of the variables, so that it disturbs nothing. Then both are
@@ -24,6 +25,7 @@ import tensorflow as tf
 
 from sweep.train.data import Layout, Rows, Unsuitable
 from sweep.train.metric_names import flatten
+from sweep.train.scalar_inputs import Number, ScalarInputs
 from sweep.train.steps import trace_step
 from sweep.train.trace_names import TraceNames
 from sweep.train.xla_times import Times, xla_times
@@ -51,6 +53,7 @@ class Program:
         layout: of the rows.
         shuffled: whether `run` takes an order of the rows; without it the rows are read as they stand.
         place: names the program in all processes that may share it; None for one of its own.
+        numbers: of the model, which are inputs of the program; all others are constants in it.
 
     Attributes:
         names: names of the logs that `run` returns, sorted.
@@ -68,11 +71,13 @@ class Program:
         *,
         shuffled: bool,
         place: str | None = None,
+        numbers: Sequence[Number] = (),
     ) -> None:
+        self._scalars = ScalarInputs(numbers)
         self._place = place
         self._names = contextlib.nullcontext if place is None else TraceNames(place).given
         try:
-            with self._names():
+            with self._names(), self._scalars.traced():
                 self._passing = _Passing(model, step, layout, shuffled)
                 graph = self._passing.trace()
         except Unsuitable:
@@ -86,7 +91,7 @@ class Program:
         self._compiling = 0.0
         self._tried = False
         self._earlier_runs = 0  # in trainings before the present one
-        self._variables: Sequence[keras.Variable] = ()
+        self._variables: Sequence[Any] = ()
         self._positions: dict[int, int] = {}
 
     def generalize(self, variables: Sequence[keras.Variable]) -> bool:
@@ -98,19 +103,22 @@ class Program:
         Returns:
             Whether it is.
         """
-        positions = {id(variable.value.handle): position for position, variable in enumerate(variables)}
+        variables = [*variables, *self._scalars.cells]
+        positions = {id(_handle(variable)): position for position, variable in enumerate(variables)}
         if not all(id(taken) in positions for taken in self._graph.own):
             return False
         self._positions, self._variables = positions, variables
         return True
 
-    def bind(self, variables: Sequence[keras.Variable]) -> None:
-        """Makes the variables of another model of the same key those that the program reads and writes.
+    def bind(self, variables: Sequence[keras.Variable], numbers: Sequence[float] = ()) -> None:
+        """Makes the variables and numbers of another model of the same key those that the program works with.
 
         Args:
             variables: in the order in which `generalize` was given those of the first model; empty to let go of them.
+            numbers: of the model, in the order of those of the first.
         """
-        self._variables = variables
+        self._variables = [*variables, *self._scalars.bound(numbers)] if variables else ()
+        variables = self._variables
         self._earlier_runs = self._runs
         self._graph.bind(variables, self._positions)
         if self._fast is not None:
@@ -186,7 +194,7 @@ class Program:
         except BaseException:
             _one_at_a_time.release()
             raise
-        copies = [tf.Variable(variable.value) for variable in self._variables]
+        copies = [tf.Variable(tf.convert_to_tensor(variable)) for variable in self._variables]
 
         def compile_by_running() -> None:
             try:

@@ -6,6 +6,9 @@ they are now, found by walking the objects rather than by trusting `get_config`:
 set after construction and the statistics of an adapted Normalization are in no config. Variables enter as positions in
 `variables`.
 
+Numbers that may be inputs of a program (`scalar_inputs.py`) enter only by how they compare with 0 and 1; a `Key` holds
+them beside its digest.
+
 Whatever the walk does not know, above all any class or function that is not Keras' own, makes the model `Unshareable`:
 it gets a program of its own, which is always right. Left out are only attributes that no trace reads, listed below.
 """
@@ -18,6 +21,8 @@ import json
 import re
 import sys
 import types
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -26,6 +31,7 @@ import tensorflow as tf
 from tensorflow.python.framework.config import is_op_determinism_enabled  # there is no public way to ask
 
 from sweep.train.data import Rows
+from sweep.train.scalar_inputs import Number, allowed, numbers_of, replaced, weights_of_losses
 
 _TRACKING = "_tracker _tracked _auto_config _lock build quantize _path _parent_path _build_shapes_dict _compile_config"
 _GRAPH_OF_LAYERS = (  # which the config holds
@@ -60,7 +66,7 @@ def build(model: keras.Model, rows: Rows) -> None:
         Unshareable: the model is not wholly Keras' own, so that its code must not run an extra time, or it does not
             take the row.
     """
-    _walk(model, None)
+    _described(model, _Walk(None), ())  # which refuses what is not Keras' own
     first = rows.layout.pack([tensor[:1] for tensor in rows.tensors])
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(first)
     try:
@@ -79,8 +85,26 @@ def build(model: keras.Model, rows: Rows) -> None:
         model.optimizer.build(model.trainable_variables)
 
 
-def key(model: keras.Model) -> str:
-    """A digest, equal for two models only where a trace of one does for the other what its own would.
+@dataclass(frozen=True)
+class Key:
+    """What must be equal for two models to share a program, and the numbers in which they may differ.
+
+    Attributes:
+        digest: equal for two models only where a trace of one does for the other what its own would, given its numbers.
+        numbers: of the model, in an order that models of one digest share.
+    """
+
+    digest: str
+    numbers: tuple[Number, ...]
+
+    @property
+    def whole(self) -> tuple[str, tuple[float, ...]]:
+        """All that a trace of the model depends on."""
+        return self.digest, tuple(number.value for number in self.numbers)
+
+
+def key(model: keras.Model) -> Key:
+    """The key of a model, and the numbers that it leaves open.
 
     Raises:
         Unshareable: the model, or something in it, is not wholly Keras' own.
@@ -93,18 +117,22 @@ def key(model: keras.Model) -> str:
         tf.zeros(()).device,
         model.jit_compile,
     ]
-    text = json.dumps([surroundings, _walk(model, variables(model)), _topology(model)])
-    return hashlib.sha256(text.encode()).hexdigest()
+    known = variables(model)
+    walk = _Walk(known, opening=allowed(model, known))
+    described = _described(model, walk, known)
+    with replaced(walk.numbers, [number.representative for number in walk.numbers]):
+        topology = _topology(model)
+    text = json.dumps([surroundings, described, topology])
+    return Key(hashlib.sha256(text.encode()).hexdigest(), tuple(walk.numbers))
 
 
-def _walk(model: keras.Model, known: list[keras.Variable] | None) -> Any:
-    """The model as plain values; `known` None where it need not be built yet."""
+def _described(model: keras.Model, walk: "_Walk", known: Sequence[keras.Variable]) -> Any:
+    """The model as plain values."""
     if type(model) not in (keras.Model, keras.Sequential, type(_functional())):
         raise Unshareable(f"the model is a {type(model).__name__}")
     if any(getattr(layer, "stateful", False) for layer in _layers(model)):
         raise Unshareable("a layer keeps its state between batches")
-    walk = _Walk(known)
-    return [*(walk.describe(variable, "variable") for variable in known or ()), walk.describe(model, "model")]
+    return [*(walk.describe(variable, "variable") for variable in known), walk.describe(model, "model")]
 
 
 def suits_xla(model: keras.Model) -> bool:
@@ -132,6 +160,13 @@ def _functional() -> keras.Model:
     return keras.Model(inputs, inputs)
 
 
+@functools.cache
+def _compiled_loss() -> Any:
+    model = _functional()
+    model.compile(loss="mse")
+    return type(model._compile_loss)
+
+
 def _topology(model: keras.Model) -> Any:
     try:
         config = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
@@ -151,9 +186,19 @@ def _without(config: Any, *names: str) -> Any:
 
 
 class _Walk:
-    """Describes objects as nested lists of plain values, each object once."""
+    """Describes objects as nested lists of plain values, each object once.
 
-    def __init__(self, known: list[keras.Variable] | None) -> None:
+    Args:
+        known: the variables by position; None for a model that need not be built yet.
+        opening: leave numbers that may be inputs open.
+
+    Attributes:
+        numbers: those that are left open, in the order in which they were found.
+    """
+
+    def __init__(self, known: list[keras.Variable] | None, *, opening: bool = False) -> None:
+        self.numbers: list[Number] = []
+        self._opening = opening
         self._built = known is not None
         self._positions = {id(variable): position for position, variable in enumerate(known or ())}
         self._seen: dict[int, tuple[int, Any]] = {}  # holds the objects, or an id could come again
@@ -203,7 +248,26 @@ class _Walk:
             for name, attribute in vars(value).items()
             if name not in _BOOKKEEPING and not name.startswith(("_self_", "_saved_model_"))
         }
-        return [own, *([name, self.describe(kept[name], f"{path}.{name}")] for name in sorted(kept))]
+        return [own, *([name, self._attribute(value, name, kept[name], path)] for name in sorted(kept))]
+
+    def _attribute(self, owner: Any, name: str, value: Any, path: str) -> Any:
+        if self._opening and (numbers := numbers_of(owner, name, value)):
+            return self._opened(numbers, value, f"{path}.{name}")
+        if self._opening and type(owner) is _compiled_loss() and owner.built:
+            if name == "_user_loss_weights":
+                return "the weights of the losses"  # which its flat losses have
+            if name == "_flat_losses":
+                return self._opened(weights_of_losses(value), value, f"{path}.{name}")
+        return self.describe(value, f"{path}.{name}")
+
+    def _opened(self, numbers: list[Number], value: Any, path: str) -> Any:
+        """A value with numbers in it that are left open."""
+        self.numbers += numbers
+        kinds = [number.kind for number in numbers]
+        if isinstance(value, (dict, list)):
+            with replaced(numbers, [number.representative for number in numbers]):
+                return ["open", kinds, self.describe(value, path)]
+        return ["open", kinds]
 
     def _variable(self, value: keras.Variable, path: str) -> Any:
         if not self._built:

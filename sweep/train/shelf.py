@@ -1,5 +1,6 @@
 """The programs of a process: kept from one training for the next whose model has the same key."""
 
+import functools
 import hashlib
 import math
 from collections import OrderedDict
@@ -9,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from sweep.train import sharing
-from sweep.train.data import Layout
+from sweep.train.data import Layout, Unsuitable
 from sweep.train.programs import Program
 
 MAX_PROGRAMS = 32
@@ -19,6 +20,8 @@ MAX_STATE_BYTES = 64 * 1024**2
 """Models with more bytes of variables leave no program: it would hold on to them; training outweighs tracing there."""
 
 _shelf: OrderedDict[str, Program] = OrderedDict()
+_closed: set[str] = set()
+"""Places of programs whose traces ask for the numbers themselves."""
 
 
 class Loan:
@@ -32,19 +35,39 @@ class Loan:
         layout: of the rows.
         shuffled: whether the rows come in an order.
         key: of the model (`sharing.key`); None for a program of its own.
+
+    Raises:
+        Unsuitable: the step does not trace.
     """
 
-    def __init__(self, model: keras.Model, step: str, layout: Layout, *, shuffled: bool, key: str | None) -> None:
-        self._place = None if key is None else _place(key, step, layout, shuffled)
-        known = None if self._place is None else _shelf.pop(self._place, None)
-        self.program = known or Program(model, getattr(model, step), layout, shuffled=shuffled, place=self._place)
-        if self._place is None:
+    def __init__(
+        self, model: keras.Model, step: str, layout: Layout, *, shuffled: bool, key: sharing.Key | None
+    ) -> None:
+        traced = functools.partial(Program, model, getattr(model, step), layout, shuffled=shuffled)
+        self._place: str | None = None
+        if key is None:
+            self.program = traced()
             return
-        variables = sharing.variables(model)
+        variables, numbers = sharing.variables(model), key.numbers
+        place = _place(key.digest, step, layout, shuffled)
+        alone = _place(repr(key.whole), step, layout, shuffled)
+        if place in _closed:
+            place, numbers = alone, ()
+        known = _shelf.pop(place, None)
         if known is not None:
-            known.bind(variables)
-        elif not self.program.generalize(variables) or _bytes(variables) > MAX_STATE_BYTES:
-            self._place = None
+            known.bind(variables, [number.value for number in numbers])
+            self.program, self._place = known, place
+            return
+        try:
+            self.program = traced(place=place, numbers=numbers)
+        except Unsuitable:
+            if not numbers:
+                raise
+            self.program = traced(place=alone)
+            _closed.add(place)
+            place = alone
+        if self.program.generalize(variables) and _bytes(variables) <= MAX_STATE_BYTES:
+            self._place = place
 
     def end(self) -> None:
         """Puts the program on the shelf."""
@@ -60,6 +83,7 @@ class Loan:
 def clear() -> None:
     """Empties the shelf."""
     _shelf.clear()
+    _closed.clear()
 
 
 def _place(key: str, step: str, layout: Layout, shuffled: bool) -> str:
