@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import asdict
+from typing import Any
 
 import optuna
 import sqlalchemy as sa
@@ -21,14 +22,27 @@ optuna_directions = models.StudyDirectionModel.__table__
 TAKEOVER_SECONDS = 15.0  # a coordinator of another host whose beat stands still for so long is gone
 
 
+def _is_owned(study_id: Any, owner: Any) -> sa.ColumnElement[bool]:
+    there = sa.exists().where(optuna_studies.c.study_id == study_id)
+    return sa.and_(studies.c.study_id == study_id, studies.c.owner == owner, there)
+
+
+IS_OURS = _is_owned(sa.bindparam("study"), sa.bindparam("holder"))
+"""Whether a row of `sweep_studies` is a study that is ours, with `ours` as parameters: for statements made once."""
+
+
 class LeaseLost(SweepError):
     """The study was deleted, or another coordinator has taken it."""
 
 
 def is_ours(record: StudyRecord) -> sa.ColumnElement[bool]:
     """Whether a row of `sweep_studies` is that study, still owned by us, with Optuna's study still there."""
-    there = sa.exists().where(optuna_studies.c.study_id == record.study_id)
-    return (studies.c.study_id == record.study_id) & (studies.c.owner == owner_text(record.owner)) & there
+    return _is_owned(record.study_id, owner_text(record.owner))
+
+
+def ours(record: StudyRecord) -> dict[str, Any]:
+    """The parameters of `IS_OURS` for a study."""
+    return {"study": record.study_id, "holder": owner_text(record.owner)}
 
 
 def owner_text(owner: Owner | None) -> str:

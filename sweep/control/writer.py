@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.control.lease import LeaseLost, is_ours
+from sweep.control.lease import IS_OURS, LeaseLost, is_ours, ours
 from sweep.control.optuna_rows import TrialWriter, read_study_attributes, write_study_attributes
 from sweep.control.storage import STUDY_ID, WriteBehindStorage
 from sweep.core.events import Changes
@@ -28,6 +28,10 @@ from sweep.store.upsert import upsert
 
 _DESCRIBED = ("keys", "space", "declaration", "directory")
 """The columns of `sweep_studies` that change."""
+
+# Made once: making a statement takes longer than running it.
+_HOLD = sa.update(studies).where(IS_OURS).values(beat=studies.c.beat + 1)
+_DESCRIBE = _HOLD.values({name: sa.bindparam(name) for name in _DESCRIBED})
 
 _LIVE_STATES = (TrialState.RUNNING, TrialState.WAITING)
 _LIVE = sa.select(trials.c.trial_id).where(
@@ -77,9 +81,6 @@ class StudyWriter:
         self._described = self._written = _described(
             record.keys, record.space, record.declaration.as_dict(), record.directory
         )
-        # Made once: making a statement takes longer than running it.
-        held = sa.update(studies).where(is_ours(record)).values(beat=studies.c.beat + 1)
-        self._hold_only, self._hold_described = held, held.values({name: sa.bindparam(name) for name in _DESCRIBED})
         self._file = _file_identity(store.url)
         self._lock = threading.Lock()
 
@@ -274,10 +275,11 @@ class StudyWriter:
 
     def _hold(self, connection: sa.Connection, described: Mapping[str, str]) -> None:
         there = _file_identity(self.store.url) == self._file
+        mine = ours(self.record)
         if described == self._written:
-            held = there and connection.execute(self._hold_only).rowcount == 1
+            held = there and connection.execute(_HOLD, mine).rowcount == 1
         else:
-            held = there and connection.execute(self._hold_described, described).rowcount == 1
+            held = there and connection.execute(_DESCRIBE, {**mine, **described}).rowcount == 1
         if not held:
             raise LeaseLost(
                 f"Study {self.record.name} was deleted, or another coordinator has taken it.",
