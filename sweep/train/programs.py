@@ -23,6 +23,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from sweep.train.adam import alpha_once
 from sweep.train.data import Layout, Rows, Unsuitable
 from sweep.train.metric_names import flatten
 from sweep.train.scalar_inputs import Number, ScalarInputs
@@ -77,7 +78,8 @@ class Program:
         self._place = place
         self._names = contextlib.nullcontext if place is None else TraceNames(place).given
         try:
-            with self._names(), self._scalars.traced():
+            once = contextlib.nullcontext() if place is None else alpha_once(model.optimizer)
+            with self._names(), self._scalars.traced(), once:
                 self._passing = _Passing(model, step, layout, shuffled)
                 graph = self._passing.trace()
         except Unsuitable:
