@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -22,6 +23,9 @@ import keras
 import numpy as np
 
 from sweep.train import compiled, programs, shelf
+from sweep.train.xla_times import XlaTimes
+
+programs.xla_times = lambda: XlaTimes(Path(os.devnull, "forgotten"))  # what was measured before decides nothing here
 
 DRAW = np.random.default_rng(0)
 X, HELD_OUT = DRAW.normal(size=(3918, 9)).astype("float32"), DRAW.normal(size=(490, 9)).astype("float32")
