@@ -11,6 +11,7 @@ not known to be safe (rounding it, comparing it with anything but 0 and 1, makin
 raises, and the model gets a program of its own.
 """
 
+import functools
 import math
 import numbers
 import operator
@@ -171,6 +172,7 @@ class ScalarInputs:
         self._held = held
         self._values = [number.value for number in held]
         self._places: dict[Any, int] = {}
+        _kind_of_variables()  # before anything is traced
         self._read: dict[int, tuple[Any, dict[Any, tf.Tensor]]] = {}
         self.cells: list[tf.Variable] = []
 
@@ -326,7 +328,14 @@ numbers.Real.register(Scalar)  # which TensorFlow asks of a dropout rate
 
 
 def _cell(value: float) -> tf.Variable:
-    return tf.Variable(np.float32(value), trainable=False)
+    """A variable of its kind's own class: TensorFlow traces a function twice in which `tf.Variable` makes one."""
+    return _kind_of_variables()(np.float32(value), trainable=False)
+
+
+@functools.cache
+def _kind_of_variables() -> Any:
+    with tf.init_scope():
+        return type(tf.Variable(0.0))
 
 
 def _evaluate(expression: Any, values: Sequence[float]) -> Any:

@@ -11,6 +11,7 @@ from keras import layers, losses, optimizers, regularizers
 
 from sweep.train import compiled, scalar_inputs, sharing, shelf
 from sweep.train.data import rows
+from sweep.train.programs import Program
 from sweep.train.scalar_inputs import LISTED, Number, Scalar, ScalarInputs
 from tests.train.same_as_fit import CLASSES, HELD_OUT, ROWS, X, Y, assert_same_as_fit, state
 
@@ -293,6 +294,19 @@ def test_a_model_is_as_it_was_after_its_trace():
     assert key(model).whole == before.whole
     assert model.optimizer.weight_decay == 0.1
     assert isinstance(model.layers[2].kernel_regularizer.l1, tf.Tensor)
+
+
+def test_a_program_with_inputs_is_traced_once():
+    model, traces = dense(optimizers.Adam(0.01, weight_decay=0.1), inner=[layers.Dropout(0.3)]), []
+    numbers = key(model).numbers
+
+    def step(data):
+        traces.append(data)
+        return model.train_step(data)
+
+    program = Program(model, step, rows(X, Y).layout, shuffled=False, numbers=numbers)
+    assert len(program._scalars.cells) > 5
+    assert len(traces) == 1
 
 
 def test_a_trace_that_asks_for_the_number_itself_gets_a_program_of_its_own(monkeypatch):
