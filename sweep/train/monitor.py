@@ -118,7 +118,7 @@ class Monitor(keras.callbacks.Callback):
         """Write how the epochs ran, as a text."""
         way = compiled.way(self.model)
         if self._run.writer is not None and self._announced and way:
-            self._run.writer.text(TRAINING_TAG, way, step=self._run.training.number)
+            self._run.writer.text(TRAINING_TAG, way, step=max(0, self._run.epoch - 1))
 
     def _renamed(self, logs: Mapping[str, float]) -> dict[str, float]:
         """The logs by the names that they have in every training of the trial."""

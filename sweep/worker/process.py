@@ -84,7 +84,7 @@ def work(connection: Connection, worker: str, get_study: Callable[[], BaseStudy]
         if own_process:
             gc.freeze()
             gc.enable()  # `sweep.worker.__main__` has disabled it
-        growth, trained, logdir = Growth(), 0, Path(welcome.log).parents[-1 if welcome.preview else 2]
+        growth, trained, logdir = Growth(), 0, _logdir(Path(welcome.log))
         begun = cache(lambda: _redirect(Path(welcome.log))) if own_process else None
         with frameworks.training_nothing() if welcome.preview else nullcontext():
             while isinstance(assignment := _asked(link, own_process and growth.outgrown()), wire.Assignment):
@@ -103,6 +103,11 @@ def work(connection: Connection, worker: str, get_study: Callable[[], BaseStudy]
     finally:
         if frameworks is not None:
             frameworks.end()
+
+
+def _logdir(log: Path) -> Path:
+    """The log directory, LOGDIR of the worker's log LOGDIR/STUDY/workers/NAME; a preview, which has none, writes nothing."""
+    return log if log == Path(os.devnull) else log.parents[2]
 
 
 def _asked(link: Link, outgrown: bool) -> wire.Assignment | wire.NoMore:

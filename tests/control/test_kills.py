@@ -65,14 +65,14 @@ def completed(started: Started) -> int:
 
 
 def test_fifty_kills_at_random_moments_lose_nothing(tmp_path, storage_url, draw):
-    folder = journalled(tmp_path, "trials=200, workers=4, seed=7", storage_url)
+    folder = journalled(tmp_path, "trials=600, workers=4, seed=7", storage_url)
     with folder.started() as started:
         started.reporting()
         assert kill_workers(started, draw, pause=0.3, most=50) == 50, started.said()
         status, said = started.end()
         assert status == 0, said
         assert started.workers() == []
-    Oracle(tmp_path, folder.url).check(200)
+    Oracle(tmp_path, folder.url).check(600)
     assert sum(run.attempt for run in folder.runs()) > 10, "the kills have hit trials"
 
 

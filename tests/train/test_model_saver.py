@@ -340,7 +340,7 @@ def test_cheap_trainings_write_none(tmp_path, monkeypatch):
         return sweep.fit(trial, network(), X, Y, validation_data=VALIDATION, epochs=6, callbacks=[StopAt(4)])
 
     saved = []
-    monkeypatch.setattr("sweep.train.model_saver.save", lambda run, checkpoint: saved.append(checkpoint))
+    monkeypatch.setattr("sweep.worker.saver.save", lambda run, checkpoint: saved.append(checkpoint))
     kept = run_study(train, tmp_path)
     assert saved == []
     assert (kept.run.state, kept.run.epoch) == ("COMPLETE", 6)
@@ -351,7 +351,7 @@ def test_a_checkpoint_that_cannot_be_written_costs_no_trial(tmp_path, monkeypatc
     def full(run, checkpoint):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sweep.train.model_saver.save", full)
+    monkeypatch.setattr("sweep.worker.saver.save", full)
     kept = run_study(train_with(), tmp_path)
     assert kept.run.state == "COMPLETE"
     assert "No space left on device" in caplog.text
