@@ -8,6 +8,7 @@ import difflib
 import importlib.machinery
 import importlib.util
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -166,12 +167,14 @@ def import_file(path: str | Path) -> ModuleType:
 
 
 def import_from(folder: Path) -> None:
-    """Have modules of a folder imported, before installed packages, as `python FILE` does.
+    """Have modules of a folder imported, before those of folders that were named earlier and installed packages.
 
-    They come after the standard library, unlike there: Keras is not to import a `random.py` that happens to be there.
+    As `python FILE` does, but after the standard library: Keras is not to import a `random.py` of the user's.
     """
-    installed = [place for place, path in enumerate(sys.path) if Path(path).name in ("site-packages", "dist-packages")]
-    sys.path.insert(installed[0] if installed else len(sys.path), str(folder))
+    own = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+    places = [place for place, path in enumerate(sys.path) if path in own or str(Path(path).parent) in own]
+    beside = [place for place in places if Path(sys.path[place]).name not in ("site-packages", "dist-packages")]
+    sys.path.insert(max(beside, default=-1) + 1, str(folder))
 
 
 def check_file(path: str | Path) -> Path:

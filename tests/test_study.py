@@ -171,3 +171,17 @@ def test_a_file_that_was_changed_within_a_second_to_one_of_the_same_size_is_read
     file.write_text(text.replace('"one"', '"two"'))
     os.utime(file, (1, 1))
     assert load(file).name == "two"
+
+
+def test_a_study_file_imports_its_own_neighbours_and_not_those_of_one_that_was_loaded_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "beside_it.py").write_text(f"NAME = {name!r}\n")
+        (folder / "random.py").write_text("raise RuntimeError\n")
+        arguments = "lambda trial: 1.0, objective='loss', direction='minimize', name=beside_it.NAME"
+        (folder / "tiny.py").write_text(f"import random, sweep, beside_it\nstudy = sweep.Study({arguments})\n")
+        monkeypatch.delitem(sys.modules, "beside_it", raising=False)
+        monkeypatch.delitem(sys.modules, "random")
+        assert load(folder / "tiny.py").name == name

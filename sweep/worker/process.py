@@ -106,7 +106,7 @@ def work(connection: Connection, worker: str, get_study: Callable[[], BaseStudy]
 
 
 def _logdir(log: Path) -> Path:
-    """The log directory, LOGDIR of the worker's log LOGDIR/STUDY/workers/NAME; a preview, which has none, writes nothing."""
+    """The log directory, LOGDIR of the worker's log LOGDIR/STUDY/workers/NAME; a preview writes nothing."""
     return log if log == Path(os.devnull) else log.parents[2]
 
 
