@@ -1,6 +1,7 @@
 """Command lines: those to copy, which look further at a run or train it again, and those of our own processes."""
 
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from sweep.words import shown_path
 
 if TYPE_CHECKING:
     from sweep.store import RunRecord, StudyRecord
+
+_PASSWORD = re.compile(r"^[^/]*//[^/@]*:[^/@]*@|[?&]password=", re.IGNORECASE)  # in the URL of a database
 
 
 def command(*words: str, storage: str, logdir: str | None = None) -> str:
@@ -34,6 +37,18 @@ def command(*words: str, storage: str, logdir: str | None = None) -> str:
 def python(module: str, *words: str) -> list[str]:
     """The command of a process of ours. Files in the working directory shadow nothing (`-P`), whatever their names."""
     return [sys.executable, "-P", "-m", module, *words]
+
+
+def environment(**values: str) -> dict[str, str]:
+    """The environment of a process of ours: without the service's token, and without a database's password.
+
+    Args:
+        values: variables that it has besides, where the user has not set them.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name != "SWEEP_TOKEN"}
+    if _PASSWORD.search(inherited.get("SWEEP_STORAGE", "")):
+        del inherited["SWEEP_STORAGE"]
+    return {**values, **inherited}
 
 
 def run_again(study: "StudyRecord", run: "RunRecord", finished: int, *, storage: str) -> str | None:

@@ -1,8 +1,11 @@
 """Commands to copy."""
 
+import optuna
 import pytest
 
-from sweep.commands import command, rerun_command, run_again
+from sweep.commands import command, environment, rerun_command, run_again
+from sweep.control.start import start_file
+from sweep.options import Settings
 from tests.store_builder import add_study, build_store, run
 
 DEFAULT = "sqlite:///sweep.db"
@@ -56,3 +59,48 @@ def test_a_run_is_reproduced_from_its_snapshot(store):
 def test_a_run_of_a_notebook_has_no_such_command(store):
     study = add_study(store, runs=[run(0)], file=None)
     assert run_again(study, store.runs(study.study_id)[0], 1, storage=DEFAULT) is None
+
+
+@pytest.mark.parametrize(
+    ("storage", "stays"),
+    [
+        ("sqlite:///sweep.db", True),
+        ("sqlite:////srv/a:b@c/sweep.db", True),
+        ("postgresql://host/sweep", True),
+        ("postgresql://user@host/sweep", True),
+        ("postgresql://user:secret@host/sweep", False),
+        ("postgresql+psycopg://user:se%40cret@host:5432/sweep", False),
+        ("postgresql://host/sweep?user=me&password=secret", False),
+    ],
+)
+def test_a_process_of_ours_is_given_no_token_and_no_password(monkeypatch, storage, stays):
+    monkeypatch.setenv("SWEEP_TOKEN", "secret")
+    monkeypatch.setenv("SWEEP_STORAGE", storage)
+    monkeypatch.setenv("MINE", "kept")
+    given = environment(MINE="not needed", MORE="given")
+    assert "SWEEP_TOKEN" not in given
+    assert (given.get("SWEEP_STORAGE") == storage) is stays
+    assert (given["MINE"], given["MORE"]) == ("kept", "given")
+    assert "secret" not in " ".join(value for name, value in given.items() if name.startswith("SWEEP_"))
+
+
+READING = """
+import os
+import sweep
+
+def train(trial):
+    trial.set_user_attr("given", sorted(name for name, value in os.environ.items() if "secret" in value))
+    return 1.0
+
+study = sweep.Study(train, objective="loss", direction="minimize", trials=1, workers=1)
+"""
+
+
+def test_a_worker_is_not_given_what_only_its_coordinator_needs(tmp_path, monkeypatch):
+    (tmp_path / "study.py").write_text(READING)
+    monkeypatch.setenv("SWEEP_TOKEN", "a-secret")
+    monkeypatch.setenv("SWEEP_STORAGE", "postgresql://user:secret@host/sweep")
+    storage = f"sqlite:///{tmp_path / 'sweep.db'}"
+    start_file(str(tmp_path / "study.py"), Settings(storage=storage, logdir=str(tmp_path / "runs")))
+    (trial,) = optuna.load_study(study_name="study", storage=storage).trials
+    assert trial.user_attrs["given"] == []

@@ -4,11 +4,11 @@ It is run by the shell with these variables: SWEEP_EVENT (`finished`, `stopped`,
 failures in a row), SWEEP_STUDY, SWEEP_MESSAGE (a line for a person).
 """
 
-import os
 import subprocess
 import threading
 
 from sweep.cli.output import say
+from sweep.commands import environment
 from sweep.control.progress import Opening, Watcher
 from sweep.store import FINISHED, RunRecord
 
@@ -53,10 +53,10 @@ class Notifier:
 
     def notify(self, event: str, message: str) -> None:
         """Run the command; that it fails is said, and costs nothing else."""
-        environment = {**os.environ, "SWEEP_EVENT": event, "SWEEP_STUDY": self._study, "SWEEP_MESSAGE": message}
+        surroundings = {**environment(), "SWEEP_EVENT": event, "SWEEP_STUDY": self._study, "SWEEP_MESSAGE": message}
         try:
             done = subprocess.run(
-                self._command, shell=True, env=environment, stdin=subprocess.DEVNULL, timeout=SECONDS, check=False
+                self._command, shell=True, env=surroundings, stdin=subprocess.DEVNULL, timeout=SECONDS, check=False
             )
         except subprocess.TimeoutExpired:
             say(f"sweep: --notify took more than {SECONDS:g} s and was ended")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from sweep.commands import python
+from sweep.commands import environment, python
 from sweep.errors import SweepError
 
 HOST = "127.0.0.1"
@@ -84,7 +84,12 @@ class TensorBoard:
         command = python("sweep.control.tensorboard_process", *self._arguments, "--port", str(port))
         # A session of its own, so that Ctrl-C reaches us alone and we end it.
         return subprocess.Popen(
-            command, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL, start_new_session=True
+            command,
+            stdout=self._log,
+            stderr=self._log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env=environment(),
         )
 
     def _answers(self, process: subprocess.Popen[bytes], port: int) -> bool:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from multiprocessing import Pipe
 from typing import Any
 
-from sweep.commands import python
+from sweep.commands import environment, python
 from sweep.errors import FilterError
 from sweep.serve.matcher_process import CPU_SECONDS
 from sweep.serve.problems import Busy
@@ -65,7 +65,11 @@ class _Child:
         with theirs:
             command = python("sweep.serve.matcher_process", str(theirs.fileno()))
             self._process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env=environment(),
             )
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sweep.commands import python
+from sweep import commands
 from sweep.control.gpus import visible
 from sweep.core.events import Exited, Room
 
@@ -52,7 +52,7 @@ class Process:
     ) -> None:
         self._worker = worker
         self._output = output
-        command = python("sweep.worker", file, "--connect", address, "--worker", worker)
+        command = commands.python("sweep.worker", file, "--connect", address, "--worker", worker)
         with output.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -188,7 +188,7 @@ def environment(threads: int | None, programs: Path | None) -> dict[str, str]:
     else:
         kinds = "--tf_xla_persistent_cache_device_types=CPU,XLA_CPU_JIT"
         chosen["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={programs} {kinds}"
-    return {**chosen, **os.environ}
+    return commands.environment(**chosen)
 
 
 def how(code: int) -> str:

@@ -8,7 +8,6 @@ messages do not go that way, but from the driver into the coordinator's own sock
 import contextlib
 import dataclasses
 import json
-import os
 import shutil
 import subprocess
 import tempfile
@@ -18,7 +17,7 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
-from sweep.commands import python
+from sweep.commands import environment, python
 from sweep.core.events import Exited, Refused, Room, Troubled
 from sweep.errors import SweepError
 from sweep.options import Cluster
@@ -66,7 +65,7 @@ class OnRay:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for the coordinator
-                env={**DEFAULTS, **os.environ},
+                env=environment(**DEFAULTS),
                 pass_fds=[theirs.fileno()],
             )
         theirs.close()
