@@ -19,7 +19,8 @@ SAME_FAILURES = 5
 """So many failures of one kind in a row stop the study."""
 
 UNHEARD = 3
-"""So many workers in a row that end before they have loaded the study file stop the study."""
+"""So many workers in a row that end before they have loaded the study file stop the study. Where they were killed, as
+for want of memory, it is so many for each worker of the study, since those that are left may still load it."""
 
 UNHEARD_LATER = 12
 """The same where another worker has loaded it before, and they were killed."""
@@ -109,14 +110,16 @@ class FailurePolicy:
         """A worker has loaded the study file."""
         self._unheard = 0
 
-    def unheard(self, exit: Exited, *, loaded: bool) -> SweepError | None:
+    def unheard(self, exit: Exited, *, loaded: bool, workers: int = 1) -> SweepError | None:
         """The error that stops the study if this worker, which never spoke, is one too many.
 
         Args:
             loaded: another worker has loaded the study file before.
+            workers: how many the study has.
         """
         self._unheard += 1
-        most = UNHEARD_LATER if loaded and exit.killed else UNHEARD
+        most = UNHEARD * max(1, workers) if exit.killed else UNHEARD
+        most = max(most, UNHEARD_LATER) if loaded and exit.killed else most
         if self._unheard < most and (exit.killed or loaded):
             return None
         last = exit.output.strip().rpartition("\n")[2] or "nothing"

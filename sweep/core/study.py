@@ -227,7 +227,7 @@ class StudyMachine:
         if trial is not None:
             self._lose(trial, exit)
         if not (worker.heard or worker.killed) and self.error is None and not self._over:
-            problem = self._policy.unheard(exit, loaded=self.is_open)
+            problem = self._policy.unheard(exit, loaded=self.is_open, workers=self.workers.wanted)
             if problem is not None:
                 self._refuse(problem)
         if slot is not None and self.error is None and self.stopped is None and not self._over:

@@ -100,6 +100,17 @@ def test_a_killed_worker_is_replaced_and_its_trial_run_again(tmp_path):
     assert (again.name, again.attempt, again.epoch) == (run.name, 1, 20)
 
 
+def test_workers_that_are_killed_while_they_load_are_replaced_as_long_as_one_may_still_load(tmp_path):
+    folder = Folder(tmp_path, MANY_EPOCHS, "trials=4, workers=4, seed=7")
+    with folder.started() as started:
+        wait_for(lambda: len(started.workers()) == 4)
+        for loading in started.workers()[:3]:
+            loading.kill()
+        status, said = started.end()
+        assert status == 0, said
+    assert finished(folder, 4)
+
+
 @pytest.mark.parametrize("options", [[], ["--retries", "2"]])
 def test_a_trial_whose_worker_is_killed_three_times_has_failed_whatever_the_retries(tmp_path, options):
     body = """

@@ -105,3 +105,15 @@ def test_parameters_that_failed_say_where_and_how(reason, how):
     said = same_parameters(RunRecord(3, state="FAIL", reason=reason))
     assert said.startswith(f"the same parameters {how}")
     assert said.endswith("in t0003")
+
+
+def test_loaders_that_are_killed_stop_a_study_when_each_worker_has_been_tried_three_times():
+    policy = FailurePolicy(0)
+    errors = [policy.unheard(KILLED, loaded=False, workers=4) for _ in range(12)]
+    assert errors[:11] == [None] * 11
+    assert "could not load the study file" in str(errors[11])
+    policy = FailurePolicy(0)
+    for _ in range(11):
+        policy.unheard(KILLED, loaded=False, workers=4)
+    policy.heard()
+    assert policy.unheard(KILLED, loaded=False, workers=4) is None
