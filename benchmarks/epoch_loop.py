@@ -22,7 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from sweep.train import compiled, programs, shelf
+from sweep.train import compiled, program_cache, programs
 from sweep.train.xla_times import XlaTimes
 
 programs.xla_times = lambda: XlaTimes(Path(os.devnull, "forgotten"))  # what was measured before decides nothing here
@@ -99,7 +99,7 @@ def main() -> None:
     epoch: dict[str, list[float]] = {way: [] for way in WAYS}
     for repeat in range(arguments.repeats):
         for way in WAYS:
-            shelf.clear()
+            program_cache.clear()
             cold[way].append(measure(way, arguments.epochs)[0])
             for thread in threading.enumerate():
                 if thread.name == "sweep-xla":

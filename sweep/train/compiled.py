@@ -18,11 +18,11 @@ from weakref import WeakKeyDictionary
 import keras
 
 from sweep.errors import SweepError
-from sweep.train import suitable
+from sweep.train import requirements
 from sweep.train.batches import watched
 from sweep.train.data import Rows, Unsuitable, rows, split
+from sweep.train.epoch_passes import Passes
 from sweep.train.metric_names import foresee, foresee_batch, metric_names
-from sweep.train.passes import Passes
 
 __all__ = ["fit", "metric_names", "reason", "way", "why_not"]
 
@@ -158,8 +158,8 @@ def _rows(
     validation_freq: int | list[int] = 1,
 ) -> tuple[Rows, Rows | None]:
     """The rows to train on and to validate on, after every check that needs no tracing."""
-    suitable.check_model(model)
-    suitable.check_callbacks(callbacks)
+    requirements.check_model(model)
+    requirements.check_callbacks(callbacks)
     if steps_per_epoch or validation_steps:
         raise Unsuitable("steps_per_epoch or validation_steps cut an epoch short")
     if shuffle not in (True, False, "batch") or not isinstance(validation_freq, (int, list)):
@@ -247,7 +247,7 @@ class _First(keras.callbacks.Callback):
 def _before(callbacks: Any, first: keras.callbacks.Callback, model: keras.Model) -> Any:
     """The callbacks with one before them; in the same `CallbackList` where they are one, which the user may hold."""
     if not isinstance(callbacks, keras.callbacks.CallbackList):
-        return [first, *suitable.listed(callbacks)]
+        return [first, *requirements.listed(callbacks)]
     first.set_model(model)
     callbacks.callbacks.insert(0, first)
     return callbacks

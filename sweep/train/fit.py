@@ -19,7 +19,7 @@ import optuna
 from sweep.architecture import is_of_keras
 from sweep.errors import StudyError, SweepError
 from sweep.train import compiled as epochs_loop
-from sweep.train import suitable
+from sweep.train import requirements
 from sweep.train.batches import FirstBatch
 from sweep.train.checks import Health, Material
 from sweep.train.data import slice_rows
@@ -113,7 +113,7 @@ def fit(
             epochs=epochs,
             batch_size=batch_size,
             validation_data=validation_data,
-            callbacks=suitable.listed(callbacks),
+            callbacks=requirements.listed(callbacks),
             compiled=compiled,
             **settings,
         )
@@ -134,7 +134,7 @@ def fit(
     _check_validated_each_epoch(run, settings.get("validation_freq", 1))
     first, last = _keras_epochs(training, wanted, initial_epoch)
     call, run.calls = run.calls, run.calls + 1
-    listed = suitable.listed(callbacks)
+    listed = requirements.listed(callbacks)
     kept = run.kept(call)
     saver = ModelSaver(run, call, model, listed, kept, checkpoint)
     material = Material.of(x, y, validation_data, validation_split)

@@ -72,7 +72,7 @@ class XlaTimes:
         """The times of a program, if it has been measured on this machine.
 
         Args:
-            program: the place of a program (`shelf.py`), the same in all processes.
+            program: the place of a program (`program_cache.py`), the same in all processes.
         """
         with self._lock:
             self._read()

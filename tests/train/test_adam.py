@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import optimizers
 
-from sweep.train import adam, compiled, shelf
+from sweep.train import adam, compiled, program_cache
 from tests.train.same_as_fit import X, Y, assert_same_as_fit, dense, seeded, state
 
 OPTIMIZERS = {
@@ -18,16 +18,16 @@ OPTIMIZERS = {
 
 @pytest.fixture(autouse=True)
 def _empty_shelf():
-    shelf.clear()
+    program_cache.clear()
     yield
-    shelf.clear()
+    program_cache.clear()
 
 
 def trained(name):
-    shelf.clear()
+    program_cache.clear()
     model = seeded(lambda: dense(OPTIMIZERS[name]()))
     history = compiled.fit(model, X, Y, batch_size=8, epochs=3, shuffle=False, compiled=True).history
-    (program,) = shelf._shelf.values()
+    (program,) = program_cache._programs.values()
     return history, state(model), program._passing.operations
 
 

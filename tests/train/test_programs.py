@@ -1,4 +1,4 @@
-"""Programs: bound to the variables of another model, compiled beside the training, kept on a bounded shelf."""
+"""Programs: bound to the variables of another model, compiled beside the training, kept on a bounded cache."""
 
 import gc
 import math
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from sweep.train import compiled, programs, sharing, shelf
+from sweep.train import compiled, program_cache, programs, sharing
 from sweep.train.data import rows
 from sweep.train.programs import Program
 from sweep.train.xla_times import Times, XlaTimes
@@ -39,10 +39,10 @@ def times(tmp_path, monkeypatch):
 @pytest.fixture(autouse=True)
 def _empty_shelf():
     _wait_for_xla()
-    shelf.clear()
+    program_cache.clear()
     yield
     _wait_for_xla()
-    shelf.clear()
+    program_cache.clear()
     keras.utils.clear_session()
 
 
@@ -300,7 +300,7 @@ def test_a_long_pass_is_tried_with_a_few_batches_first(monkeypatch, times):
     assert faster._fast is not None
 
 
-# The shelf
+# The cache
 
 
 def fit(model, **arguments):
@@ -309,21 +309,21 @@ def fit(model, **arguments):
 
 def test_trainings_of_one_key_share_their_programs_and_others_do_not():
     fit(build(1), validation_data=HELD_OUT)
-    assert len(shelf._shelf) == 2
-    shared = set(map(id, shelf._shelf.values()))
+    assert len(program_cache._programs) == 2
+    shared = set(map(id, program_cache._programs.values()))
     fit(build(2, optimizer=lambda: keras.optimizers.Adam(0.5)), validation_data=HELD_OUT)
-    assert set(map(id, shelf._shelf.values())) == shared
+    assert set(map(id, program_cache._programs.values())) == shared
     for other in ({"batch_size": 9}, {"shuffle": True}, {"sample_weight": np.ones(ROWS)}):
-        before = len(shelf._shelf)
+        before = len(program_cache._programs)
         fit(build(3), **other)
-        assert len(shelf._shelf) == before + 1
+        assert len(program_cache._programs) == before + 1
 
 
 def test_a_borrowed_program_trains_on_the_data_it_is_given():
     fit(build(1))
     keras_data = (X[::-1].copy(), Y * 3)
     assert_same_as_fit(lambda: build(2), *keras_data, epochs=2)
-    assert len(shelf._shelf) == 1
+    assert len(program_cache._programs) == 1
 
 
 def test_the_results_do_not_depend_on_whether_a_program_was_there():
@@ -344,7 +344,7 @@ def test_a_training_inside_of_a_training_has_a_program_of_its_own():
 
     outer = build(1)
     got = fit(outer, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=train_another)]).history
-    shelf.clear()
+    program_cache.clear()
     assert got == fit(build(1)).history
     assert inner == [fit(build(2)).history] * 2
 
@@ -355,18 +355,18 @@ def test_a_program_is_given_back_by_a_training_that_was_stopped():
 
     with pytest.raises(KeyboardInterrupt):
         fit(build(), callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=stop)])
-    assert len(shelf._shelf) == 1
+    assert len(program_cache._programs) == 1
 
 
 def test_the_shelf_is_bounded_and_big_models_leave_nothing_on_it(monkeypatch):
-    monkeypatch.setattr(shelf, "MAX_PROGRAMS", 2)
+    monkeypatch.setattr(program_cache, "MAX_PROGRAMS", 2)
     for width in (3, 4, 5):
         fit(build(width=width), epochs=1)
-    assert len(shelf._shelf) == 2
-    shelf.clear()
-    monkeypatch.setattr(shelf, "MAX_STATE_BYTES", 100)
+    assert len(program_cache._programs) == 2
+    program_cache.clear()
+    monkeypatch.setattr(program_cache, "MAX_STATE_BYTES", 100)
     fit(build())
-    assert not shelf._shelf
+    assert not program_cache._programs
 
 
 def test_a_constant_changed_when_training_begins_gets_another_program():

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from keras import layers, losses, optimizers, regularizers
 
-from sweep.train import compiled, scalar_inputs, sharing, shelf
+from sweep.train import compiled, program_cache, scalar_inputs, sharing
 from sweep.train.data import rows
 from sweep.train.programs import Program
 from sweep.train.scalar_inputs import LISTED, Number, Scalar, ScalarInputs
@@ -25,9 +25,9 @@ CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 
 @pytest.fixture(autouse=True)
 def _empty_shelf():
-    shelf.clear()
+    program_cache.clear()
     yield
-    shelf.clear()
+    program_cache.clear()
     keras.utils.clear_session()
 
 
@@ -143,17 +143,17 @@ def optimizer_of(kind, clip, which):
 
 
 def trained(build, *, empty=True):
-    """The history and all that is left of a training, on an empty shelf or with what is on it."""
+    """The history and all that is left of a training, with an empty cache or with what is in it."""
     if empty:
-        shelf.clear()
-    known = set(map(id, shelf._shelf.values()))
+        program_cache.clear()
+    known = set(map(id, program_cache._programs.values()))
     keras.utils.clear_session()
     keras.utils.set_random_seed(7)
     x, y, model = build()
     arguments = {"batch_size": 8, "epochs": 3, "shuffle": False, "validation_split": 0.3}
     history = compiled.fit(model, x, y, compiled=True, **arguments).history
-    assert empty or set(map(id, shelf._shelf.values())) == known, "no program was shared"
-    assert not shelf._closed
+    assert empty or set(map(id, program_cache._programs.values())) == known, "no program was shared"
+    assert not program_cache._closed
     return history, [*state(model), *map(np.asarray, model.metrics_variables)]
 
 
@@ -318,9 +318,9 @@ def test_a_trace_that_asks_for_the_number_itself_gets_a_program_of_its_own(monke
         return X, Y, dense(inner=[layers.GaussianDropout(rate)])
 
     shared = trained_whatever(build(0.3)), trained_whatever(build(0.5)), trained_whatever(build(0.3))
-    assert len(shelf._closed) == 1
-    assert len(shelf._shelf) == 2
-    shelf.clear()
+    assert len(program_cache._closed) == 1
+    assert len(program_cache._programs) == 2
+    program_cache.clear()
     assert shared == (trained_whatever(build(0.3)), trained_whatever(build(0.5)), shared[0])
     assert_same_as_fit(lambda: build(0.7)[2], X, Y, epochs=2)
 
@@ -496,6 +496,6 @@ def test_validation_data_of_another_size_shares_the_training_program_alone():
         return compiled.fit(model, X, Y, batch_size=8, epochs=2, validation_data=held_out, compiled=True).history
 
     fit(0.3, HELD_OUT)
-    assert len(shelf._shelf) == 2
+    assert len(program_cache._programs) == 2
     fit(0.4, (HELD_OUT[0][:5], HELD_OUT[1][:5]))
-    assert len(shelf._shelf) == 3
+    assert len(program_cache._programs) == 3

@@ -16,7 +16,7 @@ import sys
 import keras, numpy as np, tensorflow as tf
 from sweep.train import sharing
 from sweep.train.data import rows
-from sweep.train.shelf import Loan
+from sweep.train.program_cache import Loan
 
 data = rows(np.ones((64, 3), "float32"), np.ones((64, 1), "float32"), batch_size=16)
 for width in map(int, sys.argv[1:]):

@@ -12,7 +12,7 @@ from sweep.finding import Finding
 from sweep.train import compiled
 from sweep.train.checks.health import Health, Material
 from sweep.train.graphs import weight_tags, weights
-from sweep.train.suitable import listed
+from sweep.train.requirements import listed
 from sweep.worker.run import numbers
 
 EPOCHS = 3

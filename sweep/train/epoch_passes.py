@@ -10,7 +10,7 @@ from sweep.train import sharing
 from sweep.train.data import Rows, Unsuitable
 from sweep.train.metric_names import remember
 from sweep.train.optimizers import optimizers
-from sweep.train.shelf import Loan
+from sweep.train.program_cache import Loan
 
 
 class Passes:

@@ -19,15 +19,15 @@ MAX_PROGRAMS = 32
 MAX_STATE_BYTES = 64 * 1024**2
 """Models with more bytes of variables leave no program: it would hold on to them; training outweighs tracing there."""
 
-_shelf: OrderedDict[str, Program] = OrderedDict()
+_programs: OrderedDict[str, Program] = OrderedDict()
 _closed: set[str] = set()
 """Places of programs whose traces ask for the numbers themselves."""
 
 
 class Loan:
-    """A program taken from the shelf, or made, for one training of one model.
+    """A program taken from the cache, or made, for one training of one model.
 
-    Only one training has a program at a time: it is not on the shelf meanwhile.
+    Only one training has a program at a time: it is not in the cache meanwhile.
 
     Args:
         model: a compiled model.
@@ -53,7 +53,7 @@ class Loan:
         alone = _place(repr(key.whole), step, layout, shuffled)
         if place in _closed:
             place, numbers = alone, ()
-        known = _shelf.pop(place, None)
+        known = _programs.pop(place, None)
         if known is not None:
             known.bind(variables, [number.value for number in numbers])
             self.program, self._place = known, place
@@ -70,19 +70,19 @@ class Loan:
             self._place = place
 
     def end(self) -> None:
-        """Puts the program on the shelf."""
+        """Puts the program into the cache."""
         if self._place is None:
             return
         self.program.bind(())
-        _shelf[self._place] = self.program
+        _programs[self._place] = self.program
         self._place = None
-        while len(_shelf) > MAX_PROGRAMS:
-            _shelf.popitem(last=False)
+        while len(_programs) > MAX_PROGRAMS:
+            _programs.popitem(last=False)
 
 
 def clear() -> None:
-    """Empties the shelf."""
-    _shelf.clear()
+    """Empties the cache."""
+    _programs.clear()
     _closed.clear()
 
 
