@@ -70,6 +70,7 @@ def seconds(system: str, trials: int, epochs: int, sets: str) -> float:
         "PYTHONPATH": f"{HERE}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
     }
     with tempfile.TemporaryDirectory() as folder:
+        environment["SWEEP_CACHE"] = folder  # cold: nothing is known of earlier runs
         began = time.perf_counter()
         done = subprocess.run(
             command(system, trials, epochs, sets),
