@@ -12,9 +12,6 @@ from pathlib import Path
 
 from sweep.words import plain
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-"""The `errno` of an `OSError` when the disk, or this user's quota, is full."""
-
 _MACHINES = {
     errno.ENOSPC: ("No room is left on the disk at {where}.", "Make room"),
     errno.EDQUOT: ("The disk quota at {where} is used up.", "Make room"),
@@ -29,10 +26,10 @@ _MACHINES_WHERE_WE_WRITE = {
     errno.ENOMEM: ("The system has no memory to write at {where}.", "Free some"),
     errno.ENOENT: ("{where} is gone.", "Bring its folder back"),
     errno.ENOTDIR: ("{where} is no folder any more.", "Bring it back"),
-    errno.ESTALE: ("The file system at {where} is not connected any more.", "Mount it again"),
-    errno.ENODEV: ("The file system at {where} is not connected any more.", "Mount it again"),
-    errno.ENXIO: ("The file system at {where} is not connected any more.", "Mount it again"),
-    errno.ENOTCONN: ("The file system at {where} is not connected any more.", "Mount it again"),
+    **dict.fromkeys(
+        (errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN),
+        ("The file system at {where} is not connected any more.", "Mount it again"),
+    ),
 }
 
 

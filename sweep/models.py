@@ -196,7 +196,9 @@ def load(
 
 def _state(weights: "Weights") -> dict[str, Any]:
     """What `sweep.epochs` was given after the epoch that counts."""
-    return {**(weights.state or {}), **dict(zip(weights.names, weights.arrays, strict=True))}
+    from sweep.worker.weights import kept_arrays
+
+    return {**(weights.state or {}), **kept_arrays(weights)}
 
 
 def _rebuilt(kept: Kept, number: int) -> "keras.Model":
@@ -383,9 +385,11 @@ def _save_state(weights: "Weights", name: str, file: Path) -> dict[str, Any]:
     """
     import numpy as np
 
+    from sweep.worker.weights import kept_arrays
+
     if file.suffix != ".npz":
         raise StudyError(f"{name} was trained without Keras, so {file} cannot hold it.", hint="Try --save state.npz.")
-    arrays = dict(zip(weights.names, weights.arrays, strict=True))
+    arrays = kept_arrays(weights)
     beside = file.with_name(f".{file.stem}.{os.getpid()}.npz")
     try:
         with zipfile.ZipFile(beside, "w") as archive:  # np.savez has names that an array cannot have

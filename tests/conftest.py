@@ -51,6 +51,18 @@ def _collect_little() -> None:
     gc.freeze()
 
 
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """An empty database, which commands find in the working directory."""
+    from tests.store_builder import build_store  # loads SQLAlchemy, which many tests do not need
+
+    monkeypatch.delenv("SWEEP_STORAGE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    store = build_store(tmp_path)
+    yield store
+    store.close()
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Where Chromium is. A test without it is skipped, or fails where SWEEP_REQUIRE_ALL is set, as `.ci/run` does."""

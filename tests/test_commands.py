@@ -6,18 +6,9 @@ import pytest
 from sweep.commands import command, environment, rerun_command, run_again
 from sweep.control.start import start_file
 from sweep.options import Settings
-from tests.store_builder import add_study, build_store, run
+from tests.store_builder import add_study, run
 
 DEFAULT = "sqlite:///sweep.db"
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.delenv("SWEEP_STORAGE", raising=False)
-    monkeypatch.chdir(tmp_path)
-    store = build_store(tmp_path)
-    yield store
-    store.close()
 
 
 def test_a_command_names_the_storage_only_where_it_must(store, monkeypatch):

@@ -5,7 +5,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from nets import build, cores, data, one_thread, parameter_sets
+from nets import build, cores, data, on_each_core, one_thread, parameter_sets
 
 trials, epochs, sets = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 
@@ -24,14 +24,5 @@ def share(core: int) -> None:
 
 
 if __name__ == "__main__":
-    import multiprocessing
-
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=share, args=(core,)) for core in range(cores())]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    if any(process.exitcode for process in processes):
-        sys.exit("a process failed")
+    on_each_core(share)
     print("done", trials)

@@ -1,6 +1,9 @@
 """What every benchmark trains: the chapter's networks on data of the wine table's shape, from fixed sets."""
 
+import multiprocessing
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +148,15 @@ def one_thread() -> None:
 def folder() -> Path:
     """Where the system that runs writes: a temporary folder, its working directory."""
     return Path(os.getcwd())
+
+
+def on_each_core(work: Callable[[int], None]) -> None:
+    """Call a function of the script in a process for each core, with the core's number; a failure ends the script."""
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=work, args=(core,)) for core in range(cores())]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if any(process.exitcode for process in processes):
+        sys.exit("a process failed")

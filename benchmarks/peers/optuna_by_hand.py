@@ -3,7 +3,6 @@
 Each trial has KerasPruningCallback and Keras' TensorBoard callback; the pruner lets every trial run.
 """
 
-import multiprocessing
 import os
 import sys
 import warnings
@@ -11,7 +10,7 @@ import warnings
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import optuna
-from nets import build, cores, data, folder, one_thread, parameter_sets, suggest
+from nets import build, cores, data, folder, on_each_core, one_thread, parameter_sets, suggest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
@@ -57,12 +56,5 @@ if __name__ == "__main__":
     warnings.filterwarnings("ignore")
     for params in parameter_sets(trials, sets):
         study().enqueue_trial(params)
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=work, args=(core,)) for core in range(cores())]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    if any(process.exitcode for process in processes):
-        sys.exit("a process failed")
+    on_each_core(work)
     print("done", len(study().trials))

@@ -11,7 +11,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayError
 
 from sweep.cluster.files import Piece, earlier, lay
-from sweep.errors import DISK_FULL, SweepError
+from sweep.errors import SweepError, machine_fault
 
 PLACES = ("directory", "log")
 """What in an answer is a path below the log directory."""
@@ -92,9 +92,9 @@ class Relay:
             for piece in pieces:
                 lay(self._logdir, piece)
         except OSError as error:
-            full = error.errno in DISK_FULL
-            message = "No room is left on the disk" if full else "Cannot write to the log directory"
-            self._told.refuse(SweepError(f"{message}: {error.strerror} at {error.filename or self._logdir}."))
+            place = error.filename or self._logdir
+            other = SweepError(f"Cannot write to the log directory: {error.strerror} at {place}.")
+            self._told.refuse(machine_fault(error, self._logdir) or other)
             raise
 
     def _adapted(self, message: bytes, answer: bytes) -> bytes:

@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 
 class Connection(asyncio.BufferedProtocol):
-    """A worker's connection, with the frames of `multiprocessing.connection`: a length, then so many bytes.
+    """A worker's connection, with the frames of `multiprocessing.connection`: a length, then that number of bytes.
 
     All connections of a loop receive into one buffer. Without it asyncio would make one of 256 KiB for each message,
     which takes longer than anything else that is done about an epoch.

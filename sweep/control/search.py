@@ -204,7 +204,7 @@ class Search:
         return self.study.ask()
 
     def ask_several(self, most: int) -> list[optuna.Trial]:
-        """Up to so many new trials, whose numbers are claimed together.
+        """At most `most` new trials, whose numbers are claimed together.
 
         One at a time where the queue has some, and where the sampler decides at each trial whether there is another.
         """

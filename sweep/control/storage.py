@@ -201,7 +201,7 @@ class WriteBehindStorage(InMemoryStorage):
         return self.create_trials(1, template_trial)[0]
 
     def create_trials(self, count: int, template: FrozenTrial | None = None) -> list[int]:
-        """Add so many trials, whose numbers are claimed together; running ones, or copies of a template."""
+        """Add `count` trials, running ones or copies of a template, whose numbers are claimed together."""
 
         def create() -> list[int]:
             numbers = [super(WriteBehindStorage, self).create_new_trial(STUDY_ID, template) for _ in range(count)]

@@ -20,7 +20,7 @@ SAME_FAILURES = 5
 
 UNHEARD = 3
 """So many workers in a row that end before they have loaded the study file stop the study. Where they were killed, as
-for want of memory, it is so many for each worker of the study, since those that are left may still load it."""
+for want of memory, each worker of the study is tried as often, since those that are left may still load it."""
 
 UNHEARD_LATER = 12
 """The same where another worker has loaded it before, and they were killed."""

@@ -40,8 +40,8 @@ LEAVE_SECONDS = 10.0
 """For workers to end by themselves when the study has ended."""
 
 TOGETHER = 64
-"""At most so many trials begin in one transaction: those that nobody can train any more when the study is stopped just
-then wait for its next start."""
+"""How many trials may begin in one transaction. If the study is stopped just then, those that nobody can train any more
+wait for its next start."""
 
 BEAT_SECONDS = 1.0
 UNANSWERED_SECONDS = 60.0  # how long to wait for the connection of a worker that has exited

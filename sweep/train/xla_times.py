@@ -67,6 +67,7 @@ class XlaTimes:
         self._lock = threading.Lock()  # programs are compiled in threads
         self._read_at: tuple[int, int] | None = None
         self._known: dict[str, Times] = {}
+        self._per_operation: float | None = None  # of what is known; None until it is asked for
 
     def find(self, program: str) -> Times | None:
         """The times of a program, if it has been measured on this machine.
@@ -85,6 +86,7 @@ class XlaTimes:
             self._read()
             self._known.pop(key, None)
             self._known[key] = times
+            self._per_operation = None
             with contextlib.suppress(OSError):
                 self._write()
 
@@ -92,9 +94,11 @@ class XlaTimes:
         """How long XLA takes to compile an operation of a step, in CPU seconds, as seen on this machine."""
         with self._lock:
             self._read()
-            known = list(self._known.values())
-        seen = [times.compiling / times.operations for times in known if times.compiling > 0]
-        return statistics.median(seen) if seen else SECONDS_PER_OPERATION
+            if self._per_operation is None:
+                known = self._known.values()
+                seen = [times.compiling / times.operations for times in known if times.compiling > 0]
+                self._per_operation = statistics.median(seen) if seen else SECONDS_PER_OPERATION
+            return self._per_operation
 
     def _read(self) -> None:
         """Take over what others have written."""
@@ -106,6 +110,7 @@ class XlaTimes:
             content = json.loads(self._file.read_text("utf-8"))
             if content["format"] == _FORMAT:
                 self._known |= {key: _parsed(entry) for key, entry in content["programs"].items()}
+                self._per_operation = None
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return
 

@@ -63,6 +63,11 @@ class Weights:
         return about if self.state is None else {**about, "state": self.state}
 
 
+def kept_arrays(weights: Weights) -> dict[str, Array]:
+    """The arrays of a state that `sweep.epochs` was given, by the names that the user gave them."""
+    return dict(zip(weights.names, weights.arrays, strict=True))
+
+
 def save_weights(run: Path, weights: Weights, training: int = 0) -> None:
     """Keep the weights of one of a run's trainings in its directory.
 

@@ -140,6 +140,14 @@ def fill(folder: Path, leave: int) -> Path:
     return full
 
 
+def assert_complete(study: Folder, trials: int) -> None:
+    """All trials of a study are complete, and its database is as it should be."""
+    assert study.states() == ["COMPLETE"] * trials
+    store = Store(study.url)
+    assert check_database(store) == []
+    store.close()
+
+
 @pytest.mark.slow
 def test_a_study_whose_log_directory_is_full_stops_and_says_where_and_goes_on_when_there_is_room(tmp_path, small_disk):
     study = Folder(tmp_path, BODY, "trials=30, workers=2, seed=7")
@@ -153,10 +161,7 @@ def test_a_study_whose_log_directory_is_full_stops_and_says_where_and_goes_on_wh
     full.unlink()
     done = study.start("--logdir", str(small_disk))
     assert done.returncode == 0, done.stderr
-    assert study.states() == ["COMPLETE"] * 30
-    store = Store(study.url)
-    assert check_database(store) == []
-    store.close()
+    assert_complete(study, 30)
 
 
 @pytest.mark.slow
@@ -174,10 +179,7 @@ def test_a_study_whose_log_directory_becomes_read_only_loses_no_trial_and_goes_o
     assert set(study.states()) <= {"COMPLETE", "WAITING"}
     done = study.start("--logdir", str(small_disk))
     assert done.returncode == 0, done.stderr
-    assert study.states() == ["COMPLETE"] * 30
-    store = Store(study.url)
-    assert check_database(store) == []
-    store.close()
+    assert_complete(study, 30)
 
 
 @pytest.mark.slow
@@ -192,10 +194,7 @@ def test_a_study_whose_database_has_no_room_waits_for_it(tmp_path, small_disk):
         full.unlink()
         status, said = started.end()
         assert status == 0, said
-    assert study.states() == ["COMPLETE"] * 60
-    store = Store(study.url)
-    assert check_database(store) == []
-    store.close()
+    assert_complete(study, 60)
 
 
 @pytest.mark.slow
