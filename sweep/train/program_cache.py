@@ -5,6 +5,7 @@ import hashlib
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -12,14 +13,16 @@ import tensorflow as tf
 from sweep.train import sharing
 from sweep.train.data import Layout, Unsuitable
 from sweep.train.programs import Program
+from sweep.train.widths import Tried
 
 MAX_PROGRAMS = 32
-"""How many programs are kept; the one used longest ago goes first."""
+"""How many programs are kept, and how many topologies; the one used longest ago goes first."""
 
 MAX_STATE_BYTES = 64 * 1024**2
 """Models with more bytes of variables leave no program: it would hold on to them; training outweighs tracing there."""
 
 _programs: OrderedDict[str, Program] = OrderedDict()
+_topologies: OrderedDict[str, "_Topology"] = OrderedDict()
 _closed: set[str] = set()
 """Places of programs whose traces ask for the numbers themselves."""
 
@@ -43,47 +46,116 @@ class Loan:
     def __init__(
         self, model: keras.Model, step: str, layout: Layout, *, shuffled: bool, key: sharing.Key | None
     ) -> None:
-        traced = functools.partial(Program, model, getattr(model, step), layout, shuffled=shuffled)
+        trace = functools.partial(Program, model, getattr(model, step), layout, shuffled=shuffled)
         self._place: str | None = None
         if key is None:
-            self.program = traced()
+            self.program = trace().complete()
             return
         variables, numbers = sharing.variables(model), key.numbers
-        place = _place(key.digest, step, layout, shuffled)
-        alone = _place(repr(key.whole), step, layout, shuffled)
-        if place in _closed:
-            place, numbers = alone, ()
-        known = _programs.pop(place, None)
+        anyones, own, alone = (
+            _place(repr(which), step, layout, shuffled) for which in (key.digest, (key.digest, key.widths), key.whole)
+        )
+        batch = layout.batch if layout.count % layout.batch == 0 else None  # the one size that a trace may ask for
+        topology = _topologies.get(anyones, _Topology()) if key.widths and batch not in key.widths else None
+        if topology is not None and topology.closed:
+            topology = None
+        if anyones in _closed:
+            own, numbers, topology = alone, (), None
+        values = [number.value for number in numbers]
+        known = _programs.get(own)
+        if known is None and topology is not None:
+            known = topology.program(key.widths, own)
         if known is not None:
-            known.bind(variables, [number.value for number in numbers])
-            self.program, self._place = known, place
+            if not known.take():
+                self.program = trace().complete()
+                return
+            known.bind(variables, values)
+            self.program, self._place = known, own
             return
         try:
-            self.program = traced(place=place, numbers=numbers)
+            shared = topology is not None
+            traced = trace(place=anyones if shared else own, numbers=numbers, open_shapes=shared)
         except Unsuitable:
             if not numbers:
                 raise
-            self.program = traced(place=alone)
-            _closed.add(place)
-            place = alone
-        if self.program.generalize(variables) and _bytes(variables) <= MAX_STATE_BYTES:
-            self._place = place
+            traced = trace(place=alone)
+            own, values, topology = alone, [], None
+            _closed.add(anyones)
+        if not traced.generalize(variables) or _bytes(variables) > MAX_STATE_BYTES:
+            self.program = traced.complete()
+            return
+        if topology is None:
+            known = traced.complete()
+        else:
+            known = topology.joined(traced, key.widths, own)
+            _put(_topologies, anyones, topology)
+        if not known.take():
+            self.program = traced.complete()
+            return
+        known.bind(variables, values)
+        self.program, self._place = known, own
 
     def end(self) -> None:
         """Puts the program into the cache."""
         if self._place is None:
             return
         self.program.bind(())
-        _programs[self._place] = self.program
+        self.program.give_back()
+        _put(_programs, self._place, self.program)
         self._place = None
-        while len(_programs) > MAX_PROGRAMS:
-            _programs.popitem(last=False)
+
+
+class _Topology:
+    """The models of one key, whatever their widths, and the program that does for all whose graphs are one.
+
+    Attributes:
+        closed: whether two graphs differed, so that each width has a program of its own.
+    """
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._first: Program | None = None
+        self._digest: str | None = None
+        self._tried = Tried(())
+
+    def program(self, widths: Sequence[int], place: str) -> Program | None:
+        """The program for models of these widths, if it is known that there is one."""
+        if self._first is None or not self._tried.covers(widths):
+            return None
+        return self._first.of_other_widths(place)
+
+    def joined(self, traced: Program, widths: Sequence[int], place: str) -> Program:
+        """The program for models of widths that `program` did not know.
+
+        Args:
+            traced: from the first of them, just now; it need not be complete.
+            widths: of that one.
+            place: of the program.
+        """
+        if self._first is None:
+            self._first, self._tried = traced.complete(), Tried(widths)
+            return traced.of_other_widths(place)
+        self._digest = self._digest or self._first.digest()
+        if self._digest is None or self._digest != traced.digest():
+            self._first, self.closed = None, True
+            return traced.complete().of_other_widths(place)
+        self._tried.add(widths)
+        return self._first.of_other_widths(place)
 
 
 def clear() -> None:
     """Empties the cache."""
     _programs.clear()
+    _topologies.clear()
     _closed.clear()
+
+
+def _put(kept: OrderedDict[str, Any], place: str, value: Any) -> None:
+    """Keeps a value as the one that was used last."""
+    kept[place] = value
+    kept.move_to_end(place)
+    while len(kept) > MAX_PROGRAMS:
+        kept.popitem(last=False)
 
 
 def _place(key: str, step: str, layout: Layout, shuffled: bool) -> str:

@@ -2,8 +2,8 @@
 
 A `Program` is traced from one model and can then be bound to the variables of another (`set_external_captures`): that
 model trains as if the program were its own, and the first is not touched. Numbers, for one a dropout rate, may be bound
-as well (`scalar_inputs.py`). Whether two models may share one is for `sharing.py` to say. The data are arguments of the
-program, never constants in it.
+as well (`scalar_inputs.py`), and variables of other shapes (`widths.py`). Whether two models may share one is for
+`sharing.py` to say. The data are arguments of the program, never constants in it.
 
 It begins as a plain graph. Where the passes that are still to come pay for it, XLA compiles it in a thread while the
 graph goes on training: the compiling run works on copies of the variables, so that it disturbs nothing. Then both are
@@ -12,6 +12,7 @@ a graph.
 """
 
 import contextlib
+import copy
 import logging
 import math
 import threading
@@ -25,10 +26,13 @@ import tensorflow as tf
 
 from sweep.train.adam import alpha_once
 from sweep.train.data import Layout, Rows, Unsuitable
+from sweep.train.graph_digest import digest
 from sweep.train.metric_names import flatten
+from sweep.train.open_variables import copied
 from sweep.train.scalar_inputs import Number, ScalarInputs
 from sweep.train.steps import trace_step
 from sweep.train.trace_names import TraceNames
+from sweep.train.widths import shapes_open
 from sweep.train.xla_times import Times, xla_times
 
 EXPECTED = 0.3
@@ -59,9 +63,10 @@ class Program:
         shuffled: whether `run` takes an order of the rows; without it the rows are read as they stand.
         place: names the program in all processes that may share it; None for one of its own.
         numbers: of the model, which are inputs of the program; all others are constants in it.
+        open_shapes: whether shapes that the step would hold as constants are computed in it.
 
     Attributes:
-        names: names of the logs that `run` returns, sorted.
+        names: names of the logs that `run` returns, sorted; known once the program is complete.
         times: how fast the graph and XLA are, once both are known.
 
     Raises:
@@ -77,28 +82,75 @@ class Program:
         shuffled: bool,
         place: str | None = None,
         numbers: Sequence[Number] = (),
+        open_shapes: bool = False,
     ) -> None:
         self._scalars = ScalarInputs(numbers)
         self._place = place
         self._names = contextlib.nullcontext if place is None else TraceNames(place).given
         try:
             once = contextlib.nullcontext() if place is None else alpha_once(model.optimizer)
-            with self._names(), self._scalars.traced(), once:
+            opened = shapes_open(model) if open_shapes else contextlib.nullcontext()
+            with self._names(), self._scalars.traced(), once, opened:
                 self._passing = _Passing(model, step, layout, shuffled)
-                graph = self._passing.trace()
         except Unsuitable:
             raise
         except Exception as refusal:
             raise Unsuitable(f"the model's step does not trace: {type(refusal).__name__}: {refusal}") from refusal
-        self.names = sorted(flatten(graph.structured_outputs))
         self.times: Times | None = None
-        self._graph = _Version(graph)
         self._fast: _Version | None = None
         self._compiling = 0.0
         self._tried = False
         self._earlier_runs = 0  # in trainings before the present one
         self._variables: Sequence[Any] = ()
         self._positions: dict[int, int] = {}
+
+    def complete(self) -> "Program":
+        """Makes the program one that runs; until then only its step is traced, which is enough to compare it.
+
+        Raises:
+            Unsuitable: the step cannot be traced in a loop.
+        """
+        try:
+            with self._names():
+                graph = self._passing.trace()
+        except Exception as refusal:
+            raise Unsuitable(f"the model's step does not trace: {type(refusal).__name__}: {refusal}") from refusal
+        self.names = sorted(flatten(graph.structured_outputs))
+        self._graph = _Version(_Bindable(graph))
+        return self
+
+    def of_other_widths(self, place: str) -> "Program":
+        """A program for models of other widths, which has the graph in common with this one but is timed by itself.
+
+        One of them may be bound at a time.
+
+        Args:
+            place: of the new one.
+        """
+        other = copy.copy(self)
+        other._place, other._names = place, TraceNames(place).given
+        other._graph = _Version(self._graph.traced)
+        other._fast, other.times = None, None
+        other._compiling, other._tried, other._earlier_runs = 0.0, False, 0
+        return other
+
+    def take(self) -> bool:
+        """Makes the graph that of one training alone, unless another has it."""
+        return self._graph.traced.taken.acquire(blocking=False)
+
+    def give_back(self) -> None:
+        """Lets the next training have the graph."""
+        self._graph.traced.taken.release()
+
+    def digest(self) -> str | None:
+        """Equal for two programs that can be bound only if they compute the same; None if that cannot be told."""
+        try:
+            parts = [
+                digest(part, [self._positions[id(own)] for own in part.captured_inputs]) for part in self._passing.parts
+            ]
+        except KeyError:
+            return None
+        return f"{parts} {self._scalars.expressions}"
 
     def generalize(self, variables: Sequence[keras.Variable]) -> bool:
         """Makes the program one that can be bound, if all that it takes from outside is among these variables.
@@ -111,7 +163,7 @@ class Program:
         """
         variables = [*variables, *self._scalars.cells]
         positions = {id(_handle(variable)): position for position, variable in enumerate(variables)}
-        if not all(id(taken) in positions for taken in self._graph.own):
+        if not all(id(taken) in positions for part in self._passing.parts for taken in part.captured_inputs):
             return False
         self._positions, self._variables = positions, variables
         return True
@@ -126,9 +178,9 @@ class Program:
         self._variables = [*variables, *self._scalars.bound(numbers)] if variables else ()
         variables = self._variables
         self._earlier_runs = self._runs
-        self._graph.bind(variables, self._positions)
+        self._graph.traced.bind(variables, self._positions)
         if self._fast is not None:
-            self._fast.bind(variables, self._positions)
+            self._fast.traced.bind(variables, self._positions)
 
     def run(self, rows: Rows, order: np.ndarray[Any, Any] | None = None) -> dict[str, Any]:
         """Runs all batches and returns the logs that `fit` would show after them, as Python floats.
@@ -141,7 +193,7 @@ class Program:
         fast = self._fast
         if fast is None or self._is_graphs_turn(fast):
             return self._graph.run(arguments)
-        fast.bind(self._variables, self._positions)
+        fast.traced.bind(self._variables, self._positions)
         with _graph_optimizer_off():
             return fast.run(arguments)
 
@@ -196,11 +248,11 @@ class Program:
         try:
             with self._names():
                 sample = self._sample() if self._graph.seconds > LONG_PASS else None
-                fast = _Version(self._passing.trace(xla=True))
+                fast = _Version(_Bindable(self._passing.trace(xla=True)))
         except BaseException:
             _one_at_a_time.release()
             raise
-        copies = [tf.Variable(tf.convert_to_tensor(variable)) for variable in self._variables]
+        copies = [copied(variable) for variable in self._variables]
 
         def compile_by_running() -> None:
             try:
@@ -249,7 +301,7 @@ class Program:
         """A pass over a few batches, by XLA, and how many they are."""
         layout = self._passing.layout
         steps = min(max(2, int(layout.steps * LONG_PASS / 4 / self._graph.seconds)), layout.count // layout.batch)
-        return _Version(self._passing.trace(xla=True, steps=steps)), steps
+        return _Version(_Bindable(self._passing.trace(xla=True, steps=steps))), steps
 
     def _is_promising(self, sample: tuple["_Version", int], copies: Sequence[tf.Variable], rows: Rows) -> bool:
         """Whether XLA may be the faster one, by a few batches; that other threads compute too is allowed for."""
@@ -265,22 +317,19 @@ class Program:
         return True
 
     def _run_once(self, version: "_Version", copies: Sequence[tf.Variable], rows: Rows, count: int) -> None:
-        version.bind(copies, self._positions)
+        version.traced.bind(copies, self._positions)
         order = [tf.range(count)] if self._passing.shuffled else []
         version.run([*order, *(tensor[:count] for tensor in rows.tensors)])
         version.runs, version.last_run = 0, -math.inf
 
 
-class _Version:
-    """A program as graph or by XLA: what it is bound to, and how fast it is."""
+class _Bindable:
+    """A traced pass, and the variables that it is bound to."""
 
     def __init__(self, function: Any) -> None:
         self.function = function
         self.own = tuple(function.captured_inputs)
-        self.runs = 0
-        self.seconds = math.inf
-        self.last_seconds = math.inf
-        self.last_run = -math.inf
+        self.taken = threading.Lock()
         self._bound: Any = self.own
 
     def bind(self, variables: Sequence[Any], positions: Mapping[int, int]) -> None:
@@ -291,10 +340,21 @@ class _Version:
         taken = [_handle(variables[positions[id(own)]]) for own in self.own] if variables else self.own
         self.function.set_external_captures(list(taken))
 
+
+class _Version:
+    """A program as graph or by XLA, and how fast it is."""
+
+    def __init__(self, traced: _Bindable) -> None:
+        self.traced = traced
+        self.runs = 0
+        self.seconds = math.inf
+        self.last_seconds = math.inf
+        self.last_run = -math.inf
+
     def run(self, arguments: Sequence[tf.Tensor]) -> dict[str, Any]:
         """The logs of a run; `seconds` is the shortest so far."""
         began = time.perf_counter()
-        logs = _floats(self.function(*arguments))
+        logs = _floats(self.traced.function(*arguments))
         self.last_run = time.perf_counter()
         self.last_seconds = self.last_run - began
         self.runs, self.seconds = self.runs + 1, min(self.seconds, self.last_seconds)
@@ -340,6 +400,11 @@ class _Passing:
         self._results = tf.function(model.get_metrics_result, autograph=False).get_concrete_function()
         for traced in (self._step, self._results):
             traced.graph.variables = ()  # held weakly for a gradient tape, which would miss them when the model is gone
+
+    @property
+    def parts(self) -> tuple[Any, Any]:
+        """The functions that a pass is made of, and all that it takes from outside."""
+        return self._step, self._results
 
     @property
     def operations(self) -> int:

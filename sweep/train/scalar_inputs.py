@@ -187,6 +187,11 @@ class ScalarInputs:
             self._held = ()  # they hold the model
             self._read.clear()
 
+    @property
+    def expressions(self) -> str:
+        """What each cell is, in words."""
+        return repr(list(self._places))
+
     def bound(self, values: Sequence[float]) -> list[tf.Variable]:
         """Variables like the cells, for the numbers of another model of the same key."""
         return [_cell(_evaluate(expression, values)) for expression in self._places]

@@ -6,8 +6,8 @@ they are now, found by walking the objects rather than by trusting `get_config`:
 set after construction and the statistics of an adapted Normalization are in no config. Variables enter as positions in
 `variables`.
 
-Numbers that may be inputs of a program (`scalar_inputs.py`) enter only by how they compare with 0 and 1; a `Key` holds
-them beside its digest.
+Numbers that may be inputs of a program (`scalar_inputs.py`) enter only by how they compare with 0 and 1, and widths
+that may differ (`widths.py`) not at all; a `Key` holds both beside its digest.
 
 Whatever the walk does not know, above all any class or function that is not Keras' own, makes the model `Unshareable`:
 it gets a program of its own, which is always right. Left out are only attributes that no trace reads, listed below.
@@ -32,6 +32,7 @@ from tensorflow.python.framework.config import is_op_determinism_enabled  # ther
 
 from sweep.train.data import Rows
 from sweep.train.scalar_inputs import Number, allowed, numbers_of, replaced, weights_of_losses
+from sweep.train.widths import Widths
 
 _TRACKING = "_tracker _tracked _auto_config _lock build quantize _path _parent_path _build_shapes_dict _compile_config"
 _GRAPH_OF_LAYERS = (  # which the config holds
@@ -87,20 +88,23 @@ def build(model: keras.Model, rows: Rows) -> None:
 
 @dataclass(frozen=True)
 class Key:
-    """What must be equal for two models to share a program, and the numbers in which they may differ.
+    """What must be equal for two models to share a program, and the numbers and widths in which they may differ.
 
     Attributes:
-        digest: equal for two models only where a trace of one does for the other what its own would, given its numbers.
+        digest: equal for two models only where a trace of one does for the other what its own would, given its numbers
+            and where their widths are the same.
         numbers: of the model, in an order that models of one digest share.
+        widths: of layers of the model, in such an order too. `widths.py` tells whether one program does for two.
     """
 
     digest: str
     numbers: tuple[Number, ...]
+    widths: tuple[int, ...] = ()
 
     @property
-    def whole(self) -> tuple[str, tuple[float, ...]]:
+    def whole(self) -> tuple[str, tuple[float, ...], tuple[int, ...]]:
         """All that a trace of the model depends on."""
-        return self.digest, tuple(number.value for number in self.numbers)
+        return self.digest, tuple(number.value for number in self.numbers), self.widths
 
 
 def key(model: keras.Model) -> Key:
@@ -118,12 +122,17 @@ def key(model: keras.Model) -> Key:
         model.jit_compile,
     ]
     known = variables(model)
-    walk = _Walk(known, opening=allowed(model, known))
+    walk = _Walk(known, Widths(model)) if allowed(model, known) else _Walk(known)
     described = _described(model, walk, known)
+    values = () if walk.widths is None else walk.widths.values
     with replaced(walk.numbers, [number.representative for number in walk.numbers]):
-        topology = _topology(model)
+        if walk.widths is None or not values:
+            topology = _topology(model)
+        else:
+            with walk.widths.hidden():
+                topology = _without(_topology(model), "shape")  # of the tensors between layers
     text = json.dumps([surroundings, described, topology])
-    return Key(hashlib.sha256(text.encode()).hexdigest(), tuple(walk.numbers))
+    return Key(hashlib.sha256(text.encode()).hexdigest(), tuple(walk.numbers), values)
 
 
 def _described(model: keras.Model, walk: "_Walk", known: Sequence[keras.Variable]) -> Any:
@@ -190,15 +199,15 @@ class _Walk:
 
     Args:
         known: the variables by position; None for a model that need not be built yet.
-        opening: leave numbers that may be inputs open.
+        widths: of the model, which are left open, as are the numbers that may be inputs; None to leave nothing open.
 
     Attributes:
         numbers: those that are left open, in the order in which they were found.
     """
 
-    def __init__(self, known: list[keras.Variable] | None, *, opening: bool = False) -> None:
+    def __init__(self, known: list[keras.Variable] | None, widths: Widths | None = None) -> None:
         self.numbers: list[Number] = []
-        self._opening = opening
+        self.widths = widths
         self._built = known is not None
         self._positions = {id(variable): position for position, variable in enumerate(known or ())}
         self._seen: dict[int, tuple[int, Any]] = {}  # holds the objects, or an id could come again
@@ -251,9 +260,15 @@ class _Walk:
         return [own, *([name, self._attribute(value, name, kept[name], path)] for name in sorted(kept))]
 
     def _attribute(self, owner: Any, name: str, value: Any, path: str) -> Any:
-        if self._opening and (numbers := numbers_of(owner, name, value)):
+        if self.widths is None:
+            return self.describe(value, f"{path}.{name}")
+        if self.widths.holds(owner, name):
+            return "a width"
+        if self.widths.values and name == "axes" and type(owner) is keras.InputSpec:
+            return ["sizes", *([axis, size == 1] for axis, size in sorted(value.items()))]
+        if numbers := numbers_of(owner, name, value):
             return self._opened(numbers, value, f"{path}.{name}")
-        if self._opening and type(owner) is _compiled_loss() and owner.built:
+        if type(owner) is _compiled_loss() and owner.built:
             if name == "_user_loss_weights":
                 return "the weights of the losses"  # which its flat losses have
             if name == "_flat_losses":
@@ -277,7 +292,8 @@ class _Walk:
         if id(value) in self._seen:
             return ["variable", self._positions[id(value)]]
         self._seen[id(value)] = (len(self._seen), value)
-        baked_in = [value.path, list(value.shape), value.dtype, value.trainable, value._autocast, value.value.device]
+        shape = list(value.shape) if self.widths is None else self.widths.shape(value)
+        baked_in = [value.path, shape, value.dtype, value.trainable, value._autocast, value.value.device]
         return ["variable", *baked_in, self.describe([value.regularizer, value.constraint], path)]
 
     def _own(self, kind: type, path: str) -> list[str]:

@@ -60,7 +60,7 @@ def build(seed=7, optimizer=keras.optimizers.Adam, width=8, hidden=()):
 
 def program_of(model):
     sharing.build(model, DATA)
-    program = Program(model, model.train_step, DATA.layout, shuffled=True)
+    program = Program(model, model.train_step, DATA.layout, shuffled=True).complete()
     assert program.generalize(sharing.variables(model))
     return program
 
@@ -235,7 +235,7 @@ def test_a_step_that_draws_random_numbers_is_expected_to_gain_little(monkeypatch
 def placed(model, place="there"):
     """A program of a place that all processes know."""
     sharing.build(model, DATA)
-    program = Program(model, model.train_step, DATA.layout, shuffled=True, place=place)
+    program = Program(model, model.train_step, DATA.layout, shuffled=True, place=place).complete()
     assert program.generalize(sharing.variables(model))
     return program
 

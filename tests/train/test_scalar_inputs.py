@@ -304,7 +304,7 @@ def test_a_program_with_inputs_is_traced_once():
         traces.append(data)
         return model.train_step(data)
 
-    program = Program(model, step, rows(X, Y).layout, shuffled=False, numbers=numbers)
+    program = Program(model, step, rows(X, Y).layout, shuffled=False, numbers=numbers).complete()
     assert len(program._scalars.cells) > 5
     assert len(traces) == 1
 
