@@ -183,6 +183,8 @@ def _call(layer: keras.layers.Layer) -> Any:
     own, names = layer.call, [name for name in _OPENED[type(layer)] if vars(layer)[name] is not None]
 
     def call(inputs: Any, **settings: Any) -> Any:
+        if names and inputs.shape.is_fully_defined():  # a division by a constant becomes a multiplication, which rounds
+            return own(inputs, **settings)
         weights = {name: vars(layer)[name] for name in names}
         try:
             vars(layer).update((name, _opaque(tf.convert_to_tensor(weight))) for name, weight in weights.items())
