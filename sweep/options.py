@@ -371,7 +371,8 @@ class Settings:
         label="keep weights",
     )  # fmt: skip
     logdir: str = option(
-        "runs", Values(), "The log directory; each study has a folder in it.", KEPT, metavar="DIR", ways=HERE,
+        "runs", Values(), "The log directory; each study has a folder in it, and stays there.", KEPT, metavar="DIR",
+        ways=HERE,
         envvar="SWEEP_LOGDIR", why="A service has a log directory of its own.",
     )  # fmt: skip
     storage: str = option(
@@ -412,6 +413,11 @@ class Settings:
             raise StudyError("--gpus and --per-gpu apply to this machine only.", hint="On Ray, use --gpus-per-worker.")
         if self.cluster is not None and self.workers == 0:
             raise StudyError("--workers must be at least 1 on Ray, not 0.")
+
+    @property
+    def names_logdir(self) -> bool:
+        """Whether the log directory was given; a study that continues has its own."""
+        return self.logdir != str(OPTIONS["logdir"].usual)
 
     @property
     def kept_best(self) -> int | None:

@@ -33,7 +33,7 @@ COMMANDS = {
     "rm": "Remove a study.",
     "clean": "Remove files of runs that match.",
     "serve": "Show every study in a browser and over HTTP.",
-    "db": "Upgrade, check or copy a database.",
+    "db": "Upgrade, check, copy or relocate a database.",
 }
 """Each command with the first line of its help; the module of its name defines it."""
 

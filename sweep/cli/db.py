@@ -1,4 +1,4 @@
-"""`sweep db`: upgrade a database, check it, copy studies to another."""
+"""`sweep db`: upgrade a database, check it, copy studies to another, find a study's folder that was moved."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,16 +9,19 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from sweep.cli import options
-from sweep.cli.output import console, print_whole, say, show_json
+from sweep.cli.output import confirm, console, print_whole, remark, say, show_json
 from sweep.commands import command
 from sweep.control.consistency import check_database
 from sweep.control.copy import check_copy, copy_study
+from sweep.control.relocation import missing, plan
+from sweep.control.relocation import relocate as move
 from sweep.errors import StoreError
+from sweep.names import format_number
 from sweep.store import Store, StudyRecord, database
 from sweep.view.upgrades import open_upgraded
-from sweep.words import counted
+from sweep.words import counted, listed
 
-app = typer.Typer(help="Upgrade, check or copy a database.", rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(help="Upgrade, check, copy or relocate a database.", rich_markup_mode=None, no_args_is_help=True)
 
 
 @app.command()
@@ -40,6 +43,7 @@ def check(storage: options.Storage = options.DEFAULT_STORAGE, json: options.Json
 
     Checks that the file is sound, that Optuna's tables and sweep's agree about every trial (its state, its parameters,
     what it reported and what train returned), and that no epoch is missing. The exit status is 1 if something is wrong.
+    Runs whose directory is missing are listed too.
 
     \b
     Example: sweep db check --storage postgresql://user@host/sweep
@@ -70,6 +74,58 @@ def copy(
     Example: sweep db copy sqlite:///sweep.db postgresql://user@host/sweep
     """
     copy_studies(source, target, studies or [], dry_run=dry_run)
+
+
+@app.command()
+def relocate(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study.", show_default=False)],
+    directory: Annotated[
+        str,
+        typer.Argument(
+            metavar="NEWDIR", help="The log directory that its folder is in now, or that folder.", show_default=False
+        ),
+    ],
+    yes: options.Yes = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+) -> None:
+    """Find a study's runs where its folder was moved.
+
+    A database and a log directory that are moved or copied together need nothing. This is for a log directory that was
+    moved alone. Files are neither moved nor changed.
+
+    \b
+    Example: sweep db relocate diabetes /mnt/archive/runs --dry-run
+    """
+    with options.opened(storage) as store:
+        relocate_study(store, store.study(study), directory, yes=yes, dry_run=dry_run)
+
+
+def relocate_study(store: Store, study: StudyRecord, directory: str, *, yes: bool, dry_run: bool) -> None:
+    """Show what a new place of a study's folder changes, and change it.
+
+    Raises:
+        SweepError: there is no such folder, the study is running, or nobody can be asked.
+    """
+    found = plan(store, study, Path(directory))
+    print_whole(f"{study.name}: {study.directory} -> {found.folder}")
+    if found.file is not None:
+        print_whole(f"study file: {study.declaration.file} -> {found.file}")
+    print_whole(f"{counted(len(found.found), 'run')} there")
+    if found.lost:
+        numbers = listed([format_number(run.number) for run in found.lost], 10)
+        print_whole(f"{counted(len(found.lost), 'run')} without a directory there: {numbers}", "yellow")
+    if found.elsewhere:
+        print_whole(f"{counted(len(found.elsewhere), 'run')} in other folders, left as they are")
+    if str(found.folder) == study.directory and found.file is None:
+        remark("Nothing to change.")
+        return
+    if dry_run:
+        remark("The database would be changed; no file is moved.")
+        return
+    confirm(f"Look for {study.name} in {found.folder} from now on?", yes=yes)
+    move(store, found)
+    say(f"{study.name} is in {found.folder}")
 
 
 def upgrade_database(storage: str) -> None:
@@ -105,14 +161,18 @@ def check_all(storage: str, *, as_json: bool) -> bool:
     store = Store(storage)
     try:
         wrong = check_database(store)
-        names = [study.name for study in store.studies()]
+        studies = store.studies()
+        gone = [line for study in studies for line in missing(store, study)]
     finally:
         store.close()
+    names = [study.name for study in studies]
     if as_json:
-        show_json({"studies": names, "wrong": wrong})
+        show_json({"studies": names, "wrong": wrong, "missing": gone})
     else:
         for line in wrong:
             print_whole(line, "red")
+        for line in gone:
+            print_whole(line, "yellow")
         print_whole(
             f"{counted(len(names), 'study')}, {'nothing' if not wrong else len(wrong)} wrong", "" if wrong else "green"
         )

@@ -27,6 +27,7 @@ from sweep.cli.output import confirm, console, on_terminal, print_whole, say, sh
 from sweep.cli.parameters import choose
 from sweep.cli.tables import constants_line, runs_grid
 from sweep.commands import command
+from sweep.control.open_study import continuing
 from sweep.control.preview import preview
 from sweep.control.search import WiderSpace
 from sweep.control.start import Outcome, start_file, start_here
@@ -83,7 +84,8 @@ def start(context: typer.Context, file: str, **typed: Any) -> None:
         return
     if settings.detach:
         check_file(file)
-        detach(settings.name or Path(file).stem, settings.storage, settings.logdir)
+        name = settings.name or Path(file).stem
+        detach(name, settings.storage, continuing(settings, name).logdir)
         return
     status = run(file, settings)
     if status:

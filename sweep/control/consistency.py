@@ -18,7 +18,8 @@ Epochs = dict[int, dict[str, float]]
 def check_database(store: Store) -> list[str]:
     """What is wrong with a database and its studies, a line each; empty if nothing is.
 
-    A study that runs meanwhile may be between two of its writes, and is better checked when it has stopped.
+    A study that runs meanwhile may be between two of its writes, and is better checked when it has stopped. Which
+    directories are there, `sweep.control.relocation.missing` says.
     """
     found = list(_check_file(store))
     for study in store.studies():

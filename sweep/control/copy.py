@@ -3,7 +3,9 @@
 Both then name one folder, which is noted there: see `sweep.control.folder`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+import json
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from sweep.errors import StoreError
 from sweep.store import Store, StudyRecord
 from sweep.store.database import writing
 from sweep.store.lease import alive
+from sweep.store.paths import kept, kept_declaration, whole, whole_declaration
 from sweep.store.tables import metrics, runs, snapshots, studies
 from sweep.store.upsert import upsert
 
@@ -64,7 +67,10 @@ def copy_study(
         check_copy(source, study, here.execute(sa.select(_STUDIES.c.study_name)).scalars().all())
         study_id = _insert_study(here, study)
         _copy_snapshots(there, here, study.study_id)
-        _copy(there, here, _of_study(study.study_id), {"study_id": study_id}, done)
+        for table, which in _of_study(study.study_id).items():
+            change = partial(_moved, source, target) if table is studies else dict
+            rows = _rows(there, table, which)
+            _insert(here, table, ({**change(row), "study_id": study_id} for row in rows), done)
         numbers = _copy_trials(there, here, study.study_id, study_id, done)
         for table in _tables("trial_id"):
             rows = _rows(
@@ -83,6 +89,17 @@ def _insert_study(here: sa.Connection, study: StudyRecord) -> int:
     return int(made.scalar_one())
 
 
+def _moved(source: Store, target: Store, row: Row) -> Row:
+    """A row of `sweep_studies` as another database keeps it: without an owner, its paths relative to that one."""
+    declaration = whole_declaration(json.loads(row["declaration"]), source.base)
+    return {
+        **row,
+        "owner": None,
+        "directory": kept(whole(row["directory"], source.base), target.base),
+        "declaration": json.dumps(kept_declaration(declaration, target.base)),
+    }
+
+
 def _of_study(study_id: int) -> dict[sa.Table, sa.ColumnElement[bool]]:
     """The tables with rows of a study that are no trial's, and what chooses them."""
     tables = [*_tables("study_id"), studies, runs, metrics]
@@ -92,18 +109,6 @@ def _of_study(study_id: int) -> dict[sa.Table, sa.ColumnElement[bool]]:
 def _tables(key: str) -> list[sa.Table]:
     """Optuna's tables that have a column, but for that of the trials themselves."""
     return [table for table in models.BaseModel.metadata.sorted_tables if key in table.c and table is not _TRIALS]
-
-
-def _copy(
-    there: sa.Connection,
-    here: sa.Connection,
-    chosen: Mapping[sa.Table, sa.ColumnElement[bool]],
-    changed: Row,
-    done: Callable[[int], None],
-) -> None:
-    for table, which in chosen.items():
-        free = {"owner": None} if table is studies else {}
-        _insert(here, table, ({**row, **changed, **free} for row in _rows(there, table, which)), done)
 
 
 def _copy_snapshots(there: sa.Connection, here: sa.Connection, study_id: int) -> None:

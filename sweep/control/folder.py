@@ -94,6 +94,11 @@ def unmark(folder: Path, url: sa.URL) -> None:
     _write(folder, replace(before, databases=[place for place in before.databases if place != gone]))
 
 
+def belongs(folder: Path, url: sa.URL) -> bool:
+    """Whether a folder's mark says that a database has its study."""
+    return _place(folder, url) in _read(folder).databases
+
+
 def others(folder: Path, url: sa.URL) -> list[str]:
     """The URLs of the other databases that have the study of a folder; a file that is gone has nothing any more."""
     found = [place for place in _read(folder).databases if place != _place(folder, url)]

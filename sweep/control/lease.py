@@ -14,6 +14,7 @@ from sweep.errors import StudyError, SweepError
 from sweep.store import Owner, Store, StudyRecord
 from sweep.store.database import writing
 from sweep.store.lease import alive
+from sweep.store.paths import kept, kept_declaration
 from sweep.store.tables import commands, metrics, runs, studies
 
 optuna_studies = models.StudyModel.__table__
@@ -89,10 +90,10 @@ def create_study(
             ours = {
                 "study_id": study_id,
                 "name": name,
-                "declaration": json.dumps(declaration),
+                "declaration": json.dumps(kept_declaration(declaration, store.base)),
                 "keys": "{}",
                 "space": "{}",
-                "directory": directory,
+                "directory": kept(directory, store.base),
                 "created": time.time(),
                 "owner": owner_text(owner),
                 "beat": 0,

@@ -3,7 +3,7 @@
 import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -27,6 +27,7 @@ from sweep.snapshot import Snapshot
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 from sweep.store.database import has_schema, parse_url
 from sweep.store.lease import new_owner
+from sweep.store.paths import kept, whole
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,46 @@ def open_study(
         return OpenStudy(search, None, _opened(declaration, settings, search, Stored(), None, kept=False))
     if len(declaration.objective) > 1 and settings.kept_best is not None:
         raise StudyError(f"--keep {settings.keep} needs a study with one objective.", "Use --keep all or --keep none.")
-    check_writable(Path(settings.logdir))
     store, record = _find(settings.storage, declaration.name)
     try:
+        if record is not None and settings.cluster is None:  # of a cluster it was known earlier: see `start_file`
+            settings = _in_its_folder(settings, record)
+        check_writable(Path(settings.logdir))
         return _open(_seeded(declaration, record), settings, snapshot, store, record)
     except BaseException:
         if store is not None:
             store.close()
         raise
+
+
+def continuing(settings: Settings, name: str) -> Settings:
+    """The settings with the log directory of the study `name`, if there is one and `--logdir` names no other.
+
+    A study continues in its own folder, whatever the working directory is.
+
+    Raises:
+        SweepError: the database cannot be read, or the study there is none of sweep's.
+    """
+    store, record = _find(settings.storage, name)
+    if store is not None:
+        store.close()
+    return _in_its_folder(settings, record) if record is not None else settings
+
+
+def _in_its_folder(settings: Settings, record: StudyRecord) -> Settings:
+    folder = Path(record.directory)
+    if settings.names_logdir or folder.name != record.name or not folder.is_dir():
+        return settings
+    return replace(settings, logdir=str(folder.parent))
+
+
+def _follow(runs: Sequence[RunRecord], before: str, now: Path) -> None:
+    """Look for runs in the study's new folder if the old one is gone: somebody has moved it."""
+    if Path(before).is_dir():
+        return
+    for run in runs:
+        if run.directory is not None and Path(run.directory).is_relative_to(before):
+            run.directory = whole(kept(run.directory, before), str(now))
 
 
 def overridden(declaration: Declaration, settings: Settings) -> Declaration:
@@ -80,6 +113,7 @@ def _open(
     if store and record:
         _check_same(record, declaration, settings)
         stored = read_stored(store, record)
+        _follow(stored.runs, record.directory, Path(settings.logdir).resolve() / record.name)
     declaration = _counting(declaration, settings, stored)
     search = Search(
         declaration,

@@ -7,7 +7,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from optuna.storages._rdb import models
 
-from sweep.control.folder import others, unmark
+from sweep.control.folder import belongs, others, unmark
 from sweep.errors import StudyError
 from sweep.store import Store, StudyRecord
 from sweep.store.database import writing
@@ -19,7 +19,7 @@ def remove_study(store: Store, study: StudyRecord, logdir: Path, *, keep_files: 
     """Remove a study that nobody runs, with all its runs.
 
     Args:
-        logdir: the study's folder goes as well if it stands in this one, as a study's folder does.
+        logdir: the study's folder goes as well if it is in this one, or says that it belongs to this database.
         keep_files: it stays.
 
     Returns:
@@ -47,14 +47,14 @@ def remove_study(store: Store, study: StudyRecord, logdir: Path, *, keep_files: 
 
 
 def folder_to_remove(store: Store, study: StudyRecord, logdir: Path) -> Path | None:
-    """The folder that goes with a study; None if there is none, or it stands elsewhere.
+    """The folder that goes with a study; None if there is none, or it is neither in `logdir` nor known to be its own.
 
     Raises:
         StudyError: another database has a study of this folder, as after `sweep db copy`.
     """
     folder = Path(study.directory)
     ours = folder.name == study.name and folder.is_dir() and not folder.is_symlink()
-    if not ours or folder.resolve().parent != logdir.resolve():
+    if not ours or (folder.resolve().parent != logdir.resolve() and not belongs(folder, store.url)):
         return None
     if shared := others(folder, store.url):
         raise StudyError(

@@ -16,7 +16,7 @@ from sweep.control.executors.ray import OnRay
 from sweep.control.gpus import choose
 from sweep.control.hands import short_turns
 from sweep.control.loop import Loop
-from sweep.control.open_study import OpenStudy, check_writable
+from sweep.control.open_study import OpenStudy, check_writable, continuing
 from sweep.control.progress import Watcher
 from sweep.core.events import Signal, Troubled
 from sweep.declaration import Declaration
@@ -67,6 +67,8 @@ def start_file(file: str, settings: Settings, watcher: Watcher | None = None) ->
     """
     path = check_file(file)
     _check(settings)
+    if settings.cluster is not None:  # which has to see the log directory before a worker says the study's name
+        settings = continuing(settings, settings.name or path.stem)
     with running(Loop(settings, watcher, file=path)) as loop, _signals(loop) as received:
         executor = _executor(loop, str(path))
         try:
@@ -123,8 +125,8 @@ def _wait(loop: Loop) -> None:
 
 def _check(settings: Settings) -> None:
     """Refuse what can be refused before a worker has loaded the study, which takes seconds."""
-    has_schema(parse_url(settings.storage))
-    check_writable(Path(settings.logdir))
+    if not has_schema(parse_url(settings.storage)) or settings.names_logdir:  # else a study may have its own
+        check_writable(Path(settings.logdir))
     settings.check_specs()
 
 

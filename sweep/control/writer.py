@@ -10,6 +10,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,6 +22,7 @@ from sweep.control.storage import STUDY_ID, WriteBehindStorage
 from sweep.core.events import Changes
 from sweep.store import Command, RunRecord, Store, StudyRecord
 from sweep.store.database import REFUSES, writing
+from sweep.store.paths import change_folder, kept, kept_declaration, whole
 from sweep.store.tables import commands, metrics, runs, split_float, studies
 from sweep.store.tables import snapshots as snapshot_table
 from sweep.store.trials import read_rows, trials
@@ -78,8 +80,9 @@ class StudyWriter:
         for trial_id, number in (moved or {}).items():
             self._trials.move(trial_id, number)
         self._attributes = attributes
+        self._folder = record.directory
         self._described = self._written = _described(
-            record.keys, record.space, record.declaration.as_dict(), record.directory
+            record.keys, record.space, record.declaration.as_dict(), record.directory, store.base
         )
         self._file = _file_identity(store.url)
         self._lock = threading.Lock()
@@ -97,9 +100,10 @@ class StudyWriter:
             keys: its key table.
             space: its search space.
             declaration: what its file and the command line say.
-            directory: its log directory.
+            directory: its folder in the log directory.
         """
-        self._described = _described(keys, space, declaration, directory)
+        self._folder = directory
+        self._described = _described(keys, space, declaration, directory, self.store.base)
 
     def write(self, changes: Changes) -> None:
         """Write changes in our tables, and everything that the storage has marked. Returns once it is committed.
@@ -280,6 +284,10 @@ class StudyWriter:
             held = there and connection.execute(_HOLD, mine).rowcount == 1
         else:
             held = there and connection.execute(_DESCRIBE, {**mine, **described}).rowcount == 1
+            if held and described["directory"] != self._written["directory"]:
+                before, now = (whole(each["directory"], self.store.base) for each in (self._written, described))
+                moved = not Path(before).is_dir()  # by somebody, and the runs in it too
+                change_folder(connection, self.record.study_id, before, now, moved=moved)
         if not held:
             raise LeaseLost(
                 f"Study {self.record.name} was deleted, or another coordinator has taken it.",
@@ -312,7 +320,7 @@ class StudyWriter:
 
     def _write_runs(self, connection: sa.Connection, some: Sequence[RunRecord]) -> None:
         study_id = self.record.study_id
-        upsert(connection, runs, ["study_id", "number"], [run.row(study_id) for run in some])
+        upsert(connection, runs, ["study_id", "number"], [run.row(study_id, self._folder) for run in some])
 
 
 def _file_identity(url: sa.URL) -> tuple[int, int] | None:
@@ -326,7 +334,12 @@ def _file_identity(url: sa.URL) -> tuple[int, int] | None:
 
 
 def _described(
-    keys: Mapping[str, str], space: Mapping[str, list[str]], declaration: Mapping[str, Any], directory: str
+    keys: Mapping[str, str],
+    space: Mapping[str, list[str]],
+    declaration: Mapping[str, Any],
+    directory: str,
+    base: str | None,
 ) -> dict[str, str]:
-    values = (json.dumps(keys), json.dumps(space), json.dumps(declaration), directory)
+    texts = map(json.dumps, (keys, space, kept_declaration(declaration, base)))
+    values = (*texts, kept(directory, base))
     return dict(zip(_DESCRIBED, values, strict=True))

@@ -116,7 +116,7 @@ class Launcher:
             check_total(name, settings.trials, finished(self._store.counts(study.study_id)))
         with self._lock:
             self._check(name)
-            folder = self._settings.logdir.absolute() / name
+            folder = self._folder(study, name)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / KEPT_OPTIONS).write_text(json.dumps(given(settings, "api")))
             line = arguments(settings)
@@ -130,6 +130,13 @@ class Launcher:
             for old in [key for key, past in self._starts.items() if past.process.poll() is not None][:-KEPT]:
                 del self._starts[old]
         return begun
+
+    def _folder(self, study: StudyRecord | None, name: str) -> Path:
+        """The folder of a study, which stays where it is; of a new one in this service's log directory."""
+        own = Path(study.directory) if study is not None else None
+        if own is not None and own.name == name and own.is_dir():
+            return own
+        return self._settings.logdir.absolute() / name
 
     def _check(self, name: str) -> None:
         running = [begun for begun in self._starts.values() if begun.process.poll() is None]
@@ -200,7 +207,7 @@ class Launcher:
         """
         kept: dict[str, Any] = {}
         with suppress(OSError, ValueError):
-            kept = json.loads((self._settings.logdir / study.name / KEPT_OPTIONS).read_text())
+            kept = json.loads((self._folder(study, study.name) / KEPT_OPTIONS).read_text())
         options = {
             name: kept.get(name) if option.again == "start" else getattr(study.declaration, name, None)
             for name, option in of_way("api").items()

@@ -9,6 +9,7 @@ from typing import Any
 from sweep.core.pruners import Verdict, sentence
 from sweep.declaration import Declaration
 from sweep.finding import Finding
+from sweep.store.paths import kept, whole, whole_declaration
 from sweep.store.tables import join_float, split_float
 from sweep.words import plain
 
@@ -155,9 +156,14 @@ class RunRecord:
         """Whether every constraint is met, that is 0 or less; None for a run without constraints."""
         return all(value <= 0 for value in self.constraints.values()) if self.constraints else None
 
-    def row(self, study_id: int) -> dict[str, Any]:
-        """The run as a row of `sweep_runs`."""
+    def row(self, study_id: int, folder: str | None = None) -> dict[str, Any]:
+        """The run as a row of `sweep_runs`.
+
+        Args:
+            folder: the study's, to which the row's directory is to be relative.
+        """
         row: dict[str, Any] = {**vars(self), "study_id": study_id}
+        row["directory"] = kept(self.directory, folder) if self.directory is not None else None
         row["params"] = json.dumps(self.params)
         row["findings"] = json.dumps([found.as_dict() for found in self.findings]) if self.findings else None
         row["interruptions"] = json.dumps(self.interruptions) if self.interruptions else None
@@ -169,10 +175,15 @@ class RunRecord:
         return {name: storable(value) if isinstance(value, str) else value for name, value in row.items()}
 
     @classmethod
-    def from_row(cls, row: Any) -> "RunRecord":
-        """The run that a row of `sweep_runs` holds; the inverse of `row`."""
+    def from_row(cls, row: Any, folder: str | None = None) -> "RunRecord":
+        """The run that a row of `sweep_runs` holds; the inverse of `row`.
+
+        Args:
+            folder: the study's, to which the row's directory is relative.
+        """
         values = dict(row._mapping)
         del values["study_id"]
+        values["directory"] = whole(values["directory"], folder) if values["directory"] is not None else None
         values["params"] = json.loads(values["params"])
         values["findings"] = (
             [Finding.from_dict(item) for item in json.loads(values["findings"])] if values["findings"] else []
@@ -237,11 +248,16 @@ class StudyRecord:
     beat: int
 
     @classmethod
-    def from_row(cls, row: Any) -> "StudyRecord":
-        """The study that a row of `sweep_studies` holds."""
+    def from_row(cls, row: Any, base: str | None = None) -> "StudyRecord":
+        """The study that a row of `sweep_studies` holds.
+
+        Args:
+            base: what the row's paths are relative to: `sweep.store.paths.base_of`.
+        """
         values = dict(row._mapping)
         for name in ("declaration", "keys", "space"):
             values[name] = json.loads(values[name])
-        values["declaration"] = Declaration.stored(values["declaration"])
+        values["directory"] = whole(values["directory"], base)
+        values["declaration"] = Declaration.stored(whole_declaration(values["declaration"], base))
         values["owner"] = Owner(**json.loads(values["owner"])) if values["owner"] else None
         return cls(**values)

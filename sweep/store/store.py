@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sweep.errors import StoreError
 from sweep.names import KeyTable
 from sweep.store import database
+from sweep.store.paths import base_of, whole
 from sweep.store.records import ADDED, Owner, RunRecord, StudyRecord
 from sweep.store.tables import commands, join_float, metrics, runs, snapshots, studies
 from sweep.words import listed
@@ -55,6 +56,7 @@ class Store:
 
     def __init__(self, storage: str, *, create: bool = False) -> None:
         self.url = database.parse_url(storage)
+        self.base = base_of(self.url)
         self.engine = database.connect(self.url, create=create)
 
     def close(self) -> None:
@@ -65,13 +67,13 @@ class Store:
         """All studies, the oldest first."""
         with self.engine.connect() as connection:
             rows = connection.execute(sa.select(studies).order_by(studies.c.created, studies.c.study_id))
-            return [StudyRecord.from_row(row) for row in rows]
+            return [StudyRecord.from_row(row, self.base) for row in rows]
 
     def find_study(self, name: str) -> StudyRecord | None:
         """The study called `name`, or None."""
         with self.engine.connect() as connection:
             row = connection.execute(sa.select(studies).where(studies.c.name == name)).one_or_none()
-            return StudyRecord.from_row(row) if row else None
+            return StudyRecord.from_row(row, self.base) if row else None
 
     def study(self, name: str) -> StudyRecord:
         """The study called `name`.
@@ -99,12 +101,19 @@ class Store:
         if numbers is not None:
             query = query.where(runs.c.number.in_(numbers))
         with self.engine.connect() as connection:
-            found = [RunRecord.from_row(row) for row in connection.execute(query)]
+            folder = self._folder(connection, study_id)
+            found = [RunRecord.from_row(row, folder) for row in connection.execute(query)]
             if not connection.execute(_HAS_ADDED, {"study": study_id}).scalar():
                 return found
             added = self._added(connection, study_id)
         chosen = [run for run in added if numbers is None or run.number in numbers]
         return sorted([*found, *chosen], key=lambda run: run.number)
+
+    def _folder(self, connection: sa.Connection, study_id: int) -> str | None:
+        """A study's folder, to which the directories of its runs are relative; None where there is no such study."""
+        query = sa.select(studies.c.directory).where(studies.c.study_id == study_id)
+        found = connection.execute(query).scalar_one_or_none()
+        return whole(found, self.base) if found is not None else None
 
     def _added(self, connection: sa.Connection, study_id: int) -> list[RunRecord]:
         """The runs of trials that others have added and no coordinator has seen."""
@@ -113,7 +122,7 @@ class Store:
         row = connection.execute(sa.select(studies).where(studies.c.study_id == study_id)).one_or_none()
         if row is None:
             return []
-        study = StudyRecord.from_row(row)
+        study = StudyRecord.from_row(row, self.base)
         keys = KeyTable(short=study.declaration.short, table=study.keys)
         return read_added(connection, study_id, study.name, keys, study.declaration.objectives[0])
 
@@ -184,7 +193,7 @@ class Store:
         """Who has a study, and its beat, which counts up while the owner lives."""
         with self.engine.connect() as connection:
             row = connection.execute(sa.select(studies).where(studies.c.study_id == study_id)).one()
-            record = StudyRecord.from_row(row)
+            record = StudyRecord.from_row(row, self.base)
             return record.owner, record.beat
 
 

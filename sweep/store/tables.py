@@ -27,7 +27,7 @@ studies = sa.Table(
     sa.Column(
         "space", sa.Text, nullable=False
     ),  # JSON, parameter name -> list of the distributions it was suggested with
-    sa.Column("directory", sa.Text, nullable=False),  # the study's own log directory
+    sa.Column("directory", sa.Text, nullable=False),  # the study's folder in the log directory: see `sweep.store.paths`
     sa.Column("created", _Double, nullable=False),  # Unix seconds
     sa.Column("owner", sa.Text),  # JSON, the coordinator that has the study: host, pid, token; NULL if none
     sa.Column("beat", sa.Integer, nullable=False, default=0),  # counts up while the owner lives; no clock is compared
@@ -41,7 +41,7 @@ runs = sa.Table(
     sa.Column("name", sa.String(255)),  # NULL until `sweep.fit`, the first report or the end of the objective
     sa.Column("state", sa.String(8), nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
-    sa.Column("directory", sa.Text),
+    sa.Column("directory", sa.Text),  # relative to the study's folder: see `sweep.store.paths`
     sa.Column("family", sa.Text),
     sa.Column("architecture", sa.Text),
     sa.Column("params", sa.Text, nullable=False),  # JSON

@@ -44,13 +44,24 @@ def source(tmp_path):
 
 
 def rows(url, table, name):
-    """A study's rows of a table of ours, but for its id."""
+    """A study's rows of a table of ours, but for its id, and for its folder, which is relative to each database."""
     store = Store(url)
     try:
         study = store.study(name)
         with store.engine.connect() as connection:
             found = connection.execute(sa.select(table).where(table.c.study_id == study.study_id)).mappings()
-            return sorted(str({key: value for key, value in row.items() if key != "study_id"}) for row in found)
+            own = {"study_id", "directory"} if table is studies else {"study_id"}
+            return sorted(str({key: value for key, value in row.items() if key not in own}) for row in found)
+    finally:
+        store.close()
+
+
+def place(url, name):
+    """A study's folder, and the directories of its runs."""
+    store = Store(url)
+    try:
+        study = store.study(name)
+        return study.directory, [found.directory for found in store.runs(study.study_id)]
     finally:
         store.close()
 
@@ -72,6 +83,7 @@ def test_a_copy_is_the_study_to_the_last_bit(source, storage_url):
         assert comparable(optunas_trials(storage_url, name)) == comparable(optunas_trials(source, name))
         for table in (studies, runs, metrics):
             assert rows(storage_url, table, name) == rows(source, table, name)
+        assert place(storage_url, name) == place(source, name)
     store = Store(storage_url)
     assert check_database(store) == []
     store.close()

@@ -271,7 +271,7 @@ def test_a_database_of_the_first_schema_is_migrated_with_all_that_is_in_it(stora
         connection.execute(sa.text("DROP TABLE sweep_snapshots"))
     store.close()
     set_revision(storage_url, "0001")
-    with pytest.raises(StoreError, match="its schema is 0001, and this one needs 0005"):
+    with pytest.raises(StoreError, match="its schema is 0001, and this one needs 0006"):
         Store(storage_url)
     store = Store(storage_url, create=True)
     (found,) = store.runs(study.study_id)
