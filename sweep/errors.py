@@ -118,3 +118,14 @@ class FilterError(SweepError):
 
 class StoreError(SweepError):
     """The database cannot be opened, is not sweep's, or does not hold what was asked for."""
+
+
+class ReadOnly(StoreError):
+    """The database can be read from here, and not changed.
+
+    Args:
+        reason: why, as a sentence.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, "Reading works. To change something, copy the folder to where you can write.")

@@ -78,5 +78,8 @@ def clean_runs(
         return
     confirm(f"Remove {what} of {counted(len(found), 'run')}, {shown_size(total)}?", yes=yes)
     for paths in found.values():
-        remove(paths)
+        try:
+            remove(paths)
+        except OSError as error:
+            raise SweepError(f"Cannot remove {error.filename}: {error.strerror}.") from None
     say(f"{shown_size(total)} are free again; the runs stay in the database")

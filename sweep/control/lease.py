@@ -141,6 +141,7 @@ def claim(store: Store, record: StudyRecord, owner: Owner) -> StudyRecord:
     Raises:
         StudyError: another coordinator has it; it is named.
     """
+    store.check_writable()
     _check_owner(store, record)
     with writing(store.engine) as connection:
         unchanged = (studies.c.study_id == record.study_id) & (studies.c.beat == record.beat)

@@ -1,5 +1,6 @@
 """Where studies' folders are: runs whose directory is missing, and telling a database that a folder was moved."""
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,8 +98,10 @@ def relocate(store: Store, relocation: Relocation) -> None:
     """Have a database look for a study's folder, and for its runs in it, where it was moved to.
 
     Raises:
+        ReadOnly: the database can only be read.
         StudyError: the study is running, or its folder cannot be written.
     """
+    store.check_writable()
     study, folder = relocation.study, str(relocation.folder)
     with writing(store.engine) as connection:
         owner = store.owner(study.study_id)[0]
@@ -115,4 +118,5 @@ def relocate(store: Store, relocation: Relocation) -> None:
             changed["declaration"] = json.dumps(kept_declaration(declaration, store.base))
         connection.execute(sa.update(studies).where(here).values(changed))
         change_folder(connection, study.study_id, study.directory, folder, moved=True)
-    mark(relocation.folder, store.url)
+    with contextlib.suppress(StudyError):  # a folder that can only be read
+        mark(relocation.folder, store.url)

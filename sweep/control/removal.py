@@ -26,9 +26,11 @@ def remove_study(store: Store, study: StudyRecord, logdir: Path, *, keep_files: 
         the folder that was removed; None if there is none, or it was left.
 
     Raises:
+        ReadOnly: the database can only be read.
         StudyError: another database has a study of this folder, or a coordinator on this host has this one; a
             coordinator elsewhere finds out that the study is gone.
     """
+    store.check_writable()
     removed = None if keep_files else folder_to_remove(store, study, logdir)
     with writing(store.engine) as connection:
         owner = store.owner(study.study_id)[0]

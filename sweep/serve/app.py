@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, Request
 from fastapi.staticfiles import StaticFiles
 
 from sweep.serve import auth, problems
@@ -65,9 +65,21 @@ def create_app(settings: ServeSettings, store: Store | None = None) -> FastAPI:
     problems.install(app)
     app.add_middleware(auth.Gate, settings=settings)
     for routes in ROUTES:
-        app.include_router(routes.router, responses=problems.RESPONSES)
+        app.include_router(routes.router, responses=problems.RESPONSES, dependencies=[Depends(refuse_changes)])
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     return app
+
+
+def refuse_changes(request: Request) -> None:
+    """Refuse whatever changes something if the database can only be read.
+
+    Raises:
+        Closed: it can only be read.
+    """
+    reason = request.app.state.service.read_only
+    harmless = request.method in auth.SAFE_METHODS or request.url.path in (auth.LOGIN, auth.LOGOUT)
+    if reason is not None and not harmless and not request.url.path.startswith("/tensorboard/"):
+        raise problems.Closed(f"This service only reads. {reason}", "Start it again where it can write.")
 
 
 def _open(storage: str) -> Store:

@@ -30,6 +30,7 @@ class Service:
     Attributes:
         settings: how the service runs.
         store: the database.
+        read_only: why it can only be read, as a sentence; None if it can be changed.
         snapshots: runs kept in memory, so that a reading asks the database only for what can have changed.
         templates: Jinja2's, which escape everything.
         liveness: whether a study's coordinator lives.
@@ -42,6 +43,7 @@ class Service:
     def __init__(self, settings: ServeSettings, store: Store) -> None:
         self.settings = settings
         self.store = store
+        self.read_only = store.read_only
         self.snapshots = Snapshots(store)
         self.templates = Jinja2Templates(HERE / "templates")
         self.liveness = Liveness()

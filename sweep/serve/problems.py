@@ -47,6 +47,12 @@ class Refusal(SweepError):
     status = 422
 
 
+class Closed(Refusal):
+    """The service can only read."""
+
+    status = 403
+
+
 class NotFound(Refusal):
     """There is nothing of that name."""
 

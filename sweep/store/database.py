@@ -13,9 +13,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sweep.errors import StoreError
+from sweep.errors import ReadOnly, StoreError
 from sweep.store.schema import HEAD, VERSION_TABLE, check_ours, check_revision, create_schema, revision
-from sweep.store.sqlite_file import ANOTHER, check_file
+from sweep.store.sqlite_file import ANOTHER, check_file, is_on_network, read_only_uri, unwritable
 
 __all__ = [
     "HEAD",
@@ -25,6 +25,7 @@ __all__ = [
     "has_schema",
     "names_in",
     "parse_url",
+    "read_only",
     "refusals",
     "revision_at",
     "sqlite_path",
@@ -34,6 +35,9 @@ __all__ = [
 LOCK_SECONDS = 120.0
 CONNECT_SECONDS = 10
 CONNECTIONS = 10  # to a server, of one process; who needs another waits for it
+
+READ_ONLY = "sweep_read_only"
+"""The option of an engine that can only read: why."""
 
 REFUSES = (sa.exc.OperationalError, sa.exc.InterfaceError)
 """What a database raises while it cannot be reached or written: locked, full, restarted. It may be tried again."""
@@ -152,6 +156,24 @@ def names_in(url: sa.URL) -> set[str]:
             engine.dispose()
 
 
+def read_only(engine: sa.Engine) -> str | None:
+    """Why a database can only be read from here, in a sentence; None if it can be written."""
+    if engine.dialect.name == "sqlite":
+        reason: str | None = engine.get_execution_options().get(READ_ONLY)
+        return reason
+    asked = sa.select(
+        sa.func.current_setting("transaction_read_only") == "on",
+        sa.func.has_table_privilege("sweep_commands", "INSERT"),
+        sa.func.current_user(),
+    )
+    with engine.connect() as connection:
+        closed, may_write, user = connection.execute(asked).one()
+    shown = engine.url.render_as_string(hide_password=True)
+    if closed:
+        return f"The database at {shown} takes no changes: it is read-only."
+    return None if may_write else f"The database at {shown} takes no changes from {user}, who may only read it."
+
+
 @contextmanager
 def refusals(url: sa.URL) -> Iterator[None]:
     """Turn the database's refusal to be opened or read into one line; the password is never shown."""
@@ -176,8 +198,21 @@ def _engine(url: sa.URL) -> sa.Engine:
         limit = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
         return sa.create_engine(url, pool_pre_ping=True, pool_size=CONNECTIONS, max_overflow=0, connect_args=limit)
     # An isolation level of None leaves BEGIN to us: Python's own handling would begin a deferred transaction.
-    engine = sa.create_engine(url, connect_args={"timeout": LOCK_SECONDS, "isolation_level": None})
-    sa.event.listen(engine, "connect", _configure_sqlite)
+    options: dict[str, Any] = {"timeout": LOCK_SECONDS, "isolation_level": None}
+    path = Path(str(url.database))
+    if path.exists() and (reason := unwritable(path)) is not None:
+        network = is_on_network(path)
+
+        def open_read_only() -> sqlite3.Connection:
+            uri = read_only_uri(path, network=network)
+            connection: sqlite3.Connection = sqlite3.connect(uri, uri=True, check_same_thread=False, **options)
+            return connection
+
+        closed = {READ_ONLY: reason}
+        engine = sa.create_engine(url, creator=open_read_only, poolclass=sa.NullPool, execution_options=closed)
+    else:
+        engine = sa.create_engine(url, connect_args=options)
+        sa.event.listen(engine, "connect", _configure_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
 
@@ -193,6 +228,12 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 @contextmanager
 def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """One transaction that writes: it takes the write lock at its start, and is committed or rolled back as a whole."""
+    """One transaction that writes: it takes the write lock at its start, and is committed or rolled back as a whole.
+
+    Raises:
+        ReadOnly: the file can only be read here.
+    """
+    if (reason := engine.get_execution_options().get(READ_ONLY)) is not None:
+        raise ReadOnly(reason)
     with engine.execution_options(sweep_writes=True).begin() as connection:
         yield connection

@@ -52,6 +52,11 @@ class RemoteStore(Store):
         self.server = server.rstrip("/")
         self._names: dict[int, str] = {}
 
+    @property
+    def read_only(self) -> str | None:
+        """None: a service that cannot write says so itself."""
+        return None
+
     def close(self) -> None:
         """Nothing is kept open."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from sweep.errors import StoreError
+from sweep.errors import ReadOnly, StoreError
 from sweep.names import KeyTable
 from sweep.store import database
 from sweep.store.paths import base_of, whole
@@ -58,6 +58,20 @@ class Store:
         self.url = database.parse_url(storage)
         self.base = base_of(self.url)
         self.engine = database.connect(self.url, create=create)
+
+    @property
+    def read_only(self) -> str | None:
+        """Why nothing can be written from here, in a sentence; None if something can."""
+        return database.read_only(self.engine)
+
+    def check_writable(self) -> None:
+        """Refuse a change where the database can only be read.
+
+        Raises:
+            ReadOnly: it can only be read.
+        """
+        if (reason := self.read_only) is not None:
+            raise ReadOnly(reason)
 
     def close(self) -> None:
         """Close the connections; the store cannot be used afterwards."""
@@ -186,6 +200,7 @@ class Store:
             for number in numbers
         ]
         if rows:
+            self.check_writable()
             with database.writing(self.engine) as connection:
                 connection.execute(sa.insert(commands), rows)
 

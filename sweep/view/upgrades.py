@@ -13,13 +13,14 @@ from sweep.names import format_number, short_number
 from sweep.rundir import weights_files
 from sweep.store import RunRecord, Store, StudyRecord
 from sweep.store.database import parse_url, revision_at
+from sweep.store.sqlite_file import unwritable
 from sweep.view.runs import best_run, finished, objective, objectives
 
 BY_VALUE = "0004"  # the schema since which runs are ranked by what `train` returned
 
 
 def open_upgraded(storage: str) -> tuple[Store, list[str]]:
-    """Open a database, made where it is missing, and migrate it.
+    """Open a database, made where it is missing, and migrate it; one that can only be read is left as it is.
 
     Returns:
         the store, and what the migration changes for people, a line each.
@@ -27,7 +28,11 @@ def open_upgraded(storage: str) -> tuple[Store, list[str]]:
     Raises:
         StoreError: it cannot be opened, or is not ours.
     """
-    before = revision_at(parse_url(storage))
+    url = parse_url(storage)
+    path = Path(str(url.database)) if url.get_backend_name() == "sqlite" else None
+    if path is not None and path.exists() and unwritable(path) is not None:
+        return Store(storage), []
+    before = revision_at(url)
     store = Store(storage, create=True)
     return store, ranked_anew(store, storage) if before is not None and before < BY_VALUE else []
 

@@ -21,6 +21,7 @@ CONTENT_SECURITY_POLICY = (
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 TITLES = {
+    403: "This service only reads",
     404: "There is nothing here",
     405: "This is not a page",
     409: "Not as things stand",
@@ -42,6 +43,7 @@ class Pages:
         self.rows = RowCache(service.store, service.templates)
         environment = service.templates.env
         environment.globals.update(address=address, cells=cells, meanings=KINDS, picture=picture, run_view=run_view)
+        environment.globals.update(read_only=service.read_only)
         environment.trim_blocks = environment.lstrip_blocks = True
 
 

@@ -9,7 +9,7 @@ let refused = false; // whether the file cannot be started
 let starting = false;
 
 function button() {
-  $("start-now").disabled = refused || starting;
+  $("start-now").disabled = refused || starting || "closed" in $("start-now").dataset;
 }
 
 async function preview() {

@@ -89,7 +89,7 @@ function show(given) {
   $("tensorboard").href = given.tensorboard;
   $("nothing").hidden = given.matched > 0;
   if (!given.matched) nothing(given);
-  $("prune").disabled = !(given.state === "running" && given.running);
+  $("prune").disabled = "closed" in $("prune").dataset || !(given.state === "running" && given.running);
   const better = given.best !== null && best !== null && given.best !== best;
   if (better) toast(`New best: ${shortNumber(given.best)}`);
   const moved = given.used !== used || given.state !== state;
@@ -266,7 +266,7 @@ copyButtons();
 table.adopt(Number(page.dataset.matched));
 select();
 tab.show({ used, trials: Number(page.dataset.trials), state, best: best === null ? "" : shortNumber(best), isNew: false });
-$("prune").disabled = state !== "running";
+$("prune").disabled = "closed" in $("prune").dataset || state !== "running";
 good = $("wrong").hidden ? choice() : {};
 loadCurves().catch(() => {});
 figures.choose(query().get("figure"), false).catch(() => {});
