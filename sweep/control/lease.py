@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 
+from sweep.commands import command
 from sweep.errors import StudyError, SweepError
 from sweep.store import Owner, Store, StudyRecord
 from sweep.store.database import writing
@@ -62,11 +63,18 @@ def find_study(store: Store, name: str) -> StudyRecord | None:
         named = sa.select(optuna_studies.c.study_id).where(optuna_studies.c.study_name == name)
         there = connection.execute(named).scalar_one_or_none()
     if there is not None and (record is None or record.study_id != there):
-        raise StudyError(
-            f"Study {name} in this database was made with Optuna; sweep did not start it.",
-            "Start yours under another name, with --name.",
-        )
+        raise foreign_study(name, store.url)
     return record if there is not None else None
+
+
+def foreign_study(name: str, url: sa.URL) -> StudyError:
+    """The error about a study of Optuna's that is none of sweep's: what it is, and what can be done."""
+    shown = url.render_as_string(hide_password=True)
+    return StudyError(
+        f"Study {name} in this database was made with Optuna; sweep did not start it.",
+        f"Start yours under another name, with --name, or continue that one after: "
+        f"{command('import', shown, name, storage=shown)}",
+    )
 
 
 def create_study(

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from sweep.control.advice import advise, new_study
 from sweep.control.journal import Journal
-from sweep.control.lease import claim, find_study
+from sweep.control.lease import claim, find_study, foreign_study
 from sweep.control.progress import Opening
 from sweep.control.search import Search
 from sweep.control.stored import Stored, read_stored
@@ -25,7 +25,7 @@ from sweep.names import Value
 from sweep.options import Settings
 from sweep.snapshot import Snapshot
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
-from sweep.store.database import has_schema, parse_url
+from sweep.store.database import has_schema, names_in, parse_url
 from sweep.store.lease import new_owner
 from sweep.store.paths import kept, whole
 
@@ -215,8 +215,15 @@ def _opened(
 
 
 def _find(storage: str, name: str) -> tuple[Store | None, StudyRecord | None]:
-    """The store and the study in it, where they are there; nothing is created."""
-    if not has_schema(parse_url(storage)):
+    """The store and the study in it, where they are there; nothing is created.
+
+    Raises:
+        StudyError: the study there was made with Optuna alone.
+    """
+    url = parse_url(storage)
+    if not has_schema(url):
+        if name in names_in(url):
+            raise foreign_study(name, url)
         return None, None
     store = Store(storage)
     try:

@@ -12,7 +12,7 @@ from sweep.store.records import (
     Training,
     counts_of,
 )
-from sweep.store.store import Command, Store
+from sweep.store.store import Command, Notes, Store
 
 __all__ = [
     "ADDED",
@@ -21,6 +21,7 @@ __all__ = [
     "REVIVES",
     "RUN",
     "Command",
+    "Notes",
     "Owner",
     "RunRecord",
     "Store",

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from sweep.declaration import Declaration
 from sweep.errors import StoreError, SweepError
 from sweep.store.records import Owner, RunRecord, StudyRecord
-from sweep.store.store import Epochs, Store
+from sweep.store.store import Epochs, Notes, Store
 from sweep.store.tables import join_float
 
 TOKEN_VARIABLE = "SWEEP_TOKEN"
@@ -97,6 +97,11 @@ class RemoteStore(Store):
         for number, metric, value, kind in self.ask(f"{self._path(study_id)}/last-metrics"):
             found.setdefault(number, {})[metric] = _float(value, kind)
         return found
+
+    def notes(self, study_id: int, numbers: Sequence[int] | None = None) -> dict[int, Notes]:
+        """What only Optuna's tables have of a study's trials, by number; `numbers` chooses some."""
+        rows = self._of_runs(study_id, "notes", numbers)
+        return {number: Notes(ended, json.loads(attributes)) for number, ended, attributes in rows}
 
     def command(self, study_id: int, verb: str, *, numbers: Iterable[int | None] = (None,), reason: str) -> None:
         """Ask a study's coordinator to `prune` the runs `numbers`, or to `stop`; it obeys at the next epoch."""

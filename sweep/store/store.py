@@ -6,10 +6,13 @@ lives. Every method is one transaction and may be called from any thread. An unk
 """
 
 import difflib
+import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -17,8 +20,17 @@ from sweep.errors import ReadOnly, StoreError
 from sweep.names import KeyTable
 from sweep.store import database
 from sweep.store.paths import base_of, whole
-from sweep.store.records import ADDED, Owner, RunRecord, StudyRecord
-from sweep.store.tables import commands, join_float, metrics, runs, snapshots, studies
+from sweep.store.records import ADDED, REVIVES, RUN, Owner, RunRecord, StudyRecord
+from sweep.store.tables import (
+    commands,
+    join_float,
+    metrics,
+    optuna_attributes,
+    optuna_trials,
+    runs,
+    snapshots,
+    studies,
+)
 from sweep.words import listed
 
 Epochs = dict[int, dict[str, float]]
@@ -41,6 +53,19 @@ class Command:
     verb: str
     number: int | None
     reason: str
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What only Optuna's tables have of a trial.
+
+    Attributes:
+        ended: when it ended, in Unix seconds.
+        attributes: what `trial.set_user_attr` and other programs noted, without sweep's own.
+    """
+
+    ended: float | None
+    attributes: dict[str, Any] = field(default_factory=dict)
 
 
 class Store:
@@ -184,6 +209,28 @@ class Store:
             for number, metric, value, kind in connection.execute(query):
                 if metric is not None:
                     found.setdefault(number, {})[metric] = _float(value, kind)
+        return found
+
+    def notes(self, study_id: int, numbers: Sequence[int] | None = None) -> dict[int, Notes]:
+        """What only Optuna's tables have of a study's trials, by number; `numbers` chooses some."""
+        chosen = optuna_trials.c.study_id == study_id
+        if numbers is not None:
+            chosen &= optuna_trials.c.number.in_(numbers)
+        ends = sa.select(optuna_trials.c.number, optuna_trials.c.datetime_complete).where(chosen)
+        same = optuna_attributes.c.trial_id == optuna_trials.c.trial_id
+        attributes = (
+            sa.select(optuna_trials.c.number, optuna_attributes.c.key, optuna_attributes.c.value_json)
+            .select_from(optuna_trials.join(optuna_attributes, same))
+            .where(chosen, optuna_attributes.c.key.not_in((RUN, REVIVES)))
+            .order_by(optuna_trials.c.number, optuna_attributes.c.key)
+        )
+        with self.engine.connect() as connection:
+            found = {
+                number: Notes(at.replace(tzinfo=UTC).timestamp() if at is not None else None)
+                for number, at in connection.execute(ends)
+            }
+            for number, key, text in connection.execute(attributes):
+                found[number].attributes[key] = json.loads(text)
         return found
 
     def snapshot(self, hash: str) -> str | None:

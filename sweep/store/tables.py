@@ -99,6 +99,18 @@ commands = sa.Table(
 )
 
 
+# Optuna's, as far as they are read without Optuna, which takes a second to import.
+optuna_studies = sa.table("studies", sa.column("study_id", sa.Integer), sa.column("study_name", sa.String))
+optuna_trials = sa.table(
+    "trials",
+    *(sa.column(name, sa.Integer) for name in ("trial_id", "study_id", "number")),
+    sa.column("datetime_complete", sa.DateTime),  # UTC, without a zone
+)
+optuna_attributes = sa.table(
+    "trial_user_attributes", sa.column("trial_id", sa.Integer), sa.column("key", sa.String), sa.column("value_json")
+)
+
+
 def split_float(value: float | None) -> tuple[float | None, str | None]:
     """Split a float into its two columns, number and kind."""
     if value is None or math.isfinite(value):

@@ -210,7 +210,7 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
         "name": run.name,
         "family": run.family,
         "architecture": run.architecture,
-        "params": _all_finite(run.params),
+        "params": all_finite(run.params),
         "state": run.state,
         "epoch": run.epoch,
         "value": finite(run.value),
@@ -219,8 +219,8 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
         "best": finite(run.best),
         "best_epoch_index": run.best_epoch,
         "feasible": run.feasible,
-        "constraints": _all_finite(run.constraints),
-        "metrics": _all_finite(metrics),
+        "constraints": all_finite(run.constraints),
+        "metrics": all_finite(metrics),
         "started": run.started,
         "duration": run.duration,
         "reason": run.why,
@@ -233,13 +233,13 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
 
 def verdict_object(run: RunRecord) -> dict[str, Any] | None:
     """Why a pruner stopped a run, as JSON can hold it; None if none did, or if an earlier version recorded a text."""
-    return _all_finite(run.verdict.as_dict()) if run.verdict is not None else None
+    return all_finite(run.verdict.as_dict()) if run.verdict is not None else None
 
 
 def _values(study: StudyRecord, run: RunRecord) -> dict[str, Value] | None:
     """What `train` returned, each value by its objective's own name."""
     names = [goal.name for goal in objectives(study)]
-    return None if run.values is None else _all_finite(dict(zip(names, run.values, strict=False)))
+    return None if run.values is None else all_finite(dict(zip(names, run.values, strict=False)))
 
 
 def trial_object(study: StudyRecord, run: RunRecord, epochs: Epochs) -> dict[str, Any]:
@@ -257,7 +257,7 @@ def trial_object(study: StudyRecord, run: RunRecord, epochs: Epochs) -> dict[str
         "revives": run.revives,
         "worker": run.worker,
         "traceback": run.traceback,
-        "epochs": [{"epoch_index": epoch, **_all_finite(values)} for epoch, values in sorted(epochs.items())],
+        "epochs": [{"epoch_index": epoch, **all_finite(values)} for epoch, values in sorted(epochs.items())],
     }
 
 
@@ -269,7 +269,7 @@ def _finding(found: Finding) -> dict[str, Any]:
 
 def _training(training: Training) -> dict[str, Any]:
     renamed = {"first": "first_epoch_index", "best_epoch": "best_epoch_index"}
-    return {renamed.get(name, name): value for name, value in _all_finite(training.as_dict()).items()}
+    return {renamed.get(name, name): value for name, value in all_finite(training.as_dict()).items()}
 
 
 def finite(value: float | None) -> float | None:
@@ -277,9 +277,14 @@ def finite(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else value
 
 
-def _all_finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by name, with None for NaN and infinity, also in mappings within."""
-    return {
-        name: _all_finite(value) if isinstance(value, Mapping) else finite(value) if isinstance(value, float) else value
-        for name, value in values.items()
-    }
+def all_finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by name, with None for NaN and infinity, also within mappings and lists."""
+    return {name: _all_finite(value) for name, value in values.items()}
+
+
+def _all_finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return all_finite(value)
+    if isinstance(value, list):
+        return [_all_finite(item) for item in value]
+    return finite(value) if isinstance(value, float) else value

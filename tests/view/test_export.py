@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import math
+from datetime import datetime
 
+import optuna
 import pytest
 
 from sweep.core.pruners import Verdict
@@ -12,6 +14,8 @@ from sweep.finding import Finding, Picture
 from sweep.names import parse_value
 from sweep.view.export import write_study
 from sweep.view.runs import run_object
+from tests.databases import optunas_own
+from tests.serve.asking import Client
 from tests.store_builder import TRACEBACK, add_epochs, add_example, add_study, build_store, run
 
 KEYS = [
@@ -180,3 +184,50 @@ def test_findings_are_objects_in_json_and_kinds_in_csv(store):
     assert found["findings"][0] == {**dead, "confidence": "certain", "since_epoch_index": 0}
     (line,) = csv.DictReader(io.StringIO(exported(store, study, "csv")))
     assert line["findings"] == "dead-relu data-leak"
+
+
+@pytest.fixture
+def noted(tmp_path):
+    """A study of two objectives with a constraint, whose first trial has user attributes and whose second one runs."""
+    store = build_store(tmp_path)
+    runs = [
+        run(0, 0.5, values=[0.5, 12.0], constraints={"size": -1.0}, started=1.7e9),
+        run(1, state="RUNNING", started=None, values=None),
+    ]
+    both = {"objective": ["loss", "time"], "direction": ["minimize", "minimize"]}
+    study = add_study(store, runs=runs, **both)
+    with optunas_own(str(store.url)) as storage:
+        made = optuna.create_study(study_name=study.name, storage=storage, directions=both["direction"])
+        trial = optuna.create_trial(values=[0.5, 12.0], user_attrs={"note": "=1+1", "shape": [1, math.inf], "run": "x"})
+        trial.datetime_start = datetime.fromtimestamp(1.7e9)  # Optuna has local times without a zone
+        trial.datetime_complete = datetime.fromtimestamp(1.7e9 + 60.125)
+        made.add_trial(trial)
+        made.ask()
+        assert made._study_id == study.study_id
+    yield store, store.study(study.name)
+    store.close()
+
+
+def test_times_are_iso_8601_with_a_zone_and_user_attributes_are_written(noted):
+    store, study = noted
+    first, second = json.loads(exported(store, study, "json"))
+    assert (first["started"], first["ended"]) == ("2023-11-14T22:13:20.000+00:00", "2023-11-14T22:14:20.125+00:00")
+    assert first["user_attributes"] == {"note": "=1+1", "shape": [1, None]}
+    assert (first["values"], first["constraints"]) == ({"loss": 0.5, "time": 12.0}, {"size": -1.0})
+    assert (second["started"], second["ended"], second["user_attributes"]) == (None, None, {})
+    one, two = csv.DictReader(io.StringIO(exported(store, study, "csv")))
+    assert (one["started"], one["ended"]) == ("2023-11-14T22:13:20.000+00:00", "2023-11-14T22:14:20.125+00:00")
+    assert (one["value.loss"], one["value.time"], one["constraint.size"]) == ("0.5", "12.0", "-1.0")
+    assert one["attribute.note"].endswith("=1+1")
+    assert one["attribute.shape"] == "[1, Infinity]"
+    assert "attribute.run" not in one
+    assert (two["started"], two["ended"], two["attribute.note"]) == ("", "", "")
+
+
+def test_a_service_gives_what_optunas_tables_have_of_each_trial(noted, tmp_path):
+    store, study = noted
+    client = Client(store, tmp_path)
+    rows = client.get(f"/api/records/studies/{study.name}/notes").json()
+    assert [row[:2] for row in rows] == [[0, 1.7e9 + 60.125], [1, None]]
+    assert json.loads(rows[0][2]) == {"note": "=1+1", "shape": [1, math.inf]}
+    client.close()

@@ -3,6 +3,7 @@
 What a person reads is under `/api/studies`; these have every digit, and what JSON lacks (NaN) as the tables have it.
 """
 
+import json
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -64,6 +65,14 @@ def last_metric_records(study: StudyName, service: ServiceDependency) -> list[li
         for run, values in service.store.last_metrics(record.study_id).items()
         for metric, value in values.items()
     ]
+
+
+@router.get("/studies/{study}/notes")
+def note_records(study: StudyName, service: ServiceDependency, number: Numbers = None) -> list[list[Any]]:
+    """When each trial ended, in Unix seconds, and its user attributes: trial number, end, attributes."""
+    record = service.study(study)
+    notes = service.store.notes(record.study_id, number)
+    return [[trial, noted.ended, json.dumps(noted.attributes)] for trial, noted in notes.items()]
 
 
 class Asked(BaseModel):
