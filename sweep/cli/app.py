@@ -1,6 +1,7 @@
 """The commands. Each module is imported when its command is used, so that `sweep --help` is quick."""
 
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import typer
@@ -30,12 +31,13 @@ COMMANDS = {
     "revive": "Continue a run that was pruned by mistake.",
     "rerun": "Train a run again and compare.",
     "stop": "Stop a running study.",
+    "import": "Import a study of Optuna, or TensorBoard runs.",
     "rm": "Remove a study.",
     "clean": "Remove files of runs that match.",
     "serve": "Show every study in a browser and over HTTP.",
     "db": "Upgrade, check, copy or relocate a database.",
 }
-"""Each command with the first line of its help; the module of its name defines it."""
+"""Each command with the first line of its help; the module of its name, `import_` for `import`, defines it."""
 
 FORMER = {"keep": "protect"}
 """Former names of commands, which still work."""
@@ -66,11 +68,12 @@ class Commands(TyperGroup):
 
 def command(name: str) -> Any:
     """The command of that name, from its module."""
-    module = import_module(f"sweep.cli.{name}")
+    defined = f"{name}_" if iskeyword(name) else name
+    module = import_module(f"sweep.cli.{defined}")
     if hasattr(module, "app"):  # a group of commands
         return typer.main.get_group(module.app)
     alone = typer.Typer(rich_markup_mode=None, add_completion=False)
-    alone.command(name, **getattr(module, "COMMAND", {}))(getattr(module, name))
+    alone.command(name, **getattr(module, "COMMAND", {}))(getattr(module, defined))
     return typer.main.get_command(alone)
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "connect",
     "has_schema",
     "names_in",
+    "optunas",
     "parse_url",
     "read_only",
     "refusals",
@@ -152,6 +153,33 @@ def names_in(url: sa.URL) -> set[str]:
                 return set(
                     connection.execute(sa.select(sa.column("study_name")).select_from(sa.table("studies"))).scalars()
                 )
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def optunas(url: sa.URL) -> Iterator[sa.Engine]:
+    """A database with studies of Optuna, whether or not sweep has tables there, for as long as the context lasts.
+
+    Raises:
+        StoreError: it cannot be read, has no studies of Optuna, or is of another version of Optuna's.
+    """
+    shown = url.render_as_string(hide_password=True)
+    if url.get_backend_name() == "sqlite":
+        check_file(Path(str(url.database)), create=False)
+    with refusals(url):
+        engine = _engine(url)
+        try:
+            if not sa.inspect(engine).has_table("studies"):
+                raise StoreError(f"The database at {shown} has no studies of Optuna.", "Name another database.")
+            yield engine
+        except (sa.exc.OperationalError, sa.exc.ProgrammingError) as error:
+            if "column" not in str(error.orig):
+                raise
+            raise StoreError(
+                f"Another version of Optuna wrote the database at {shown}: {str(error.orig).splitlines()[0]}.",
+                f"Run: optuna storage upgrade --storage {shown}",
+            ) from None
         finally:
             engine.dispose()
 

@@ -5,8 +5,10 @@ RUNNING would never become another. No experiment record is written: TensorBoard
 run, those of conditional branches included. Source: `tensorboard/plugins/hparams/metadata.py` and `summary_v2.py`.
 """
 
+import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
@@ -105,6 +107,66 @@ def parse_end(summary: Summary) -> str | None:
     """`SUCCESS` or `FAILURE` of an end record; None for any other summary."""
     info = _content(summary, END_TAG)
     return None if info is None else api_pb2.Status.Name(info.session_end_info.status).removeprefix("STATUS_")
+
+
+@dataclass(frozen=True)
+class Session:
+    """A start record, as any writer makes it: the parameters of a session and when it began, in Unix seconds."""
+
+    params: dict[str, Value]
+    started: float
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment record: which metrics count, and what is known of the parameters.
+
+    Attributes:
+        metrics: each as the folder below the session's that it is in (empty for its own) and its tag.
+        numbers: of each numeric parameter whose domain is known the numbers that describe it.
+    """
+
+    metrics: list[tuple[str, str]]
+    numbers: dict[str, list[float]]
+
+
+def parse_session(summary: Summary) -> Session | None:
+    """The start record of a session of any writer; None for any other summary. Lists and structures are JSON."""
+    info = _content(summary, START_TAG)
+    if info is None:
+        return None
+    start = info.session_start_info
+    return Session({name: _plain(value) for name, value in start.hparams.items()}, start.start_time_secs)
+
+
+def _plain(value: Any) -> Value:
+    """A `google.protobuf.Value` as a parameter's value."""
+    found = _content_of(value)
+    return json.dumps(found) if isinstance(found, list | dict) else found
+
+
+def _content_of(value: Any) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "list_value":
+        return [_content_of(one) for one in value.list_value.values]
+    if kind == "struct_value":
+        return {name: _content_of(one) for name, one in value.struct_value.fields.items()}
+    return None if kind in (None, "null_value") else getattr(value, kind)
+
+
+def parse_experiment(summary: Summary) -> Experiment | None:
+    """The record of an experiment; None for any other summary."""
+    info = _content(summary, metadata.EXPERIMENT_TAG)
+    if info is None:
+        return None
+    numbers = {}
+    for one in info.experiment.hparam_infos:
+        if one.HasField("domain_interval"):
+            numbers[one.name] = [one.domain_interval.min_value, one.domain_interval.max_value]
+        elif one.HasField("domain_discrete"):
+            choices = [value.number_value for value in one.domain_discrete.values if value.HasField("number_value")]
+            numbers[one.name] = choices
+    return Experiment([(one.name.group, one.name.tag) for one in info.experiment.metric_infos], numbers)
 
 
 def _content(summary: Summary, tag: str) -> Any:
