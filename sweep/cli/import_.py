@@ -10,7 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from sweep.cli import options
-from sweep.cli.output import confirm, console, print_whole, remark, remarks, say, show_json
+from sweep.cli.output import confirm, console, on_terminal, print_whole, remark, remarks, say, show_json
 from sweep.commands import command
 from sweep.control.foreign_runs import foreign_runs
 from sweep.control.imports import Import
@@ -72,12 +72,12 @@ def import_(
 
     A study of Optuna's keeps its trials, with their numbers, states, values, intermediate values and attributes, and
     gets run names. It is copied from another database; if it is in this one, it stays in place. With --tensorboard,
-    each run with hyperparameters becomes a trial of a finished study, and its event files stay where they are.
+    each run with hyperparameters becomes a trial of a finished study called STUDY, by default as DIR, and its event
+    files stay where they are.
 
     \b
-    Examples:
-      sweep import sqlite:///optuna.db boston --events
-      sweep import --tensorboard logs/hparam_tuning --objective accuracy --direction maximize
+    Example: sweep import sqlite:///optuna.db boston --events
+             sweep import --tensorboard logs/hparam_tuning --objective accuracy --direction maximize
     """
     if tensorboard is not None:
         if study is not None:
@@ -202,8 +202,8 @@ def _object(found: Import, *, imported: bool) -> dict[str, object]:
 
 @contextmanager
 def _progress(things: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal for as long as the context lasts; what it gives takes how many more things are done."""
+    """A bar for as long as the context lasts, on a terminal; what it gives takes how many more things are done."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(things))
-    with Progress(*columns, console=console(), transient=True) as progress:
+    with Progress(*columns, console=console(), transient=True, disable=not on_terminal()) as progress:
         task = progress.add_task("", total=total)
         yield lambda more: progress.advance(task, more)

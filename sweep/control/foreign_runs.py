@@ -12,7 +12,7 @@ from sweep.control.imports import Epochs, Foreign
 from sweep.errors import StudyError
 from sweep.names import Value
 from sweep.objective import Objective
-from sweep.tensorboard.log_directory import LogDirectory, Session
+from sweep.tensorboard.log_directory import LogDirectory, LoggedRun
 from sweep.words import listed
 
 
@@ -70,7 +70,7 @@ def _direction(objective: str | None, direction: str | None) -> str:
     return direction
 
 
-def _domains(sessions: Sequence[Session]) -> dict[str, BaseDistribution]:
+def _domains(sessions: Sequence[LoggedRun]) -> dict[str, BaseDistribution]:
     """What Optuna's tables need to have of each parameter: the values that were seen."""
     seen: dict[str, list[Value]] = {}
     for session in sessions:
@@ -89,7 +89,7 @@ def _domain(values: Sequence[Value]) -> BaseDistribution:
     return CategoricalDistribution(list({(type(value), repr(value)): value for value in values}.values()))
 
 
-def _trial(number: int, session: Session, goal: Objective, domains: dict[str, BaseDistribution]) -> FrozenTrial:
+def _trial(number: int, session: LoggedRun, goal: Objective, domains: dict[str, BaseDistribution]) -> FrozenTrial:
     curve = session.metrics.get(goal.name, {})
     value = curve[max(curve)] if curve else None
     failed = session.status == "FAILURE" or value is None or math.isnan(value)
@@ -116,7 +116,7 @@ def _local(seconds: float | None) -> datetime | None:
     return datetime.fromtimestamp(seconds) if seconds else None
 
 
-def _epochs(session: Session) -> Epochs:
+def _epochs(session: LoggedRun) -> Epochs:
     found: dict[int, dict[str, float]] = {}
     for name, curve in session.metrics.items():
         for step, value in curve.items():

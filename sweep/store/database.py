@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from sweep.errors import ReadOnly, StoreError
 from sweep.store.schema import HEAD, VERSION_TABLE, check_ours, check_revision, create_schema, revision
-from sweep.store.sqlite_file import ANOTHER, check_file, is_on_network, read_only_uri, unwritable
+from sweep.store.sqlite_file import ANOTHER, READ_ONLY, check_file, is_on_network, read_only_uri, unwritable
 
 __all__ = [
     "HEAD",
@@ -36,9 +36,6 @@ __all__ = [
 LOCK_SECONDS = 120.0
 CONNECT_SECONDS = 10
 CONNECTIONS = 10  # to a server, of one process; who needs another waits for it
-
-READ_ONLY = "sweep_read_only"
-"""The option of an engine that can only read: why."""
 
 REFUSES = (sa.exc.OperationalError, sa.exc.InterfaceError)
 """What a database raises while it cannot be reached or written: locked, full, restarted. It may be tried again."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from sweep.errors import StoreError
-from sweep.store.sqlite_file import ANOTHER, alone
+from sweep.store.sqlite_file import ANOTHER, READ_ONLY, alone
 
 VERSION_TABLE = "sweep_alembic_version"
 HEAD = "0006"  # the newest revision in migrations/versions
@@ -151,9 +151,11 @@ def check_revision(engine: sa.Engine) -> None:
             f"The database at {shown} has none of sweep's tables.", "Start a study with `sweep start FILE`."
         )
     if found < HEAD:
+        hint = f"Stop its running studies, and migrate it with: sweep db upgrade --storage {shown}"
+        if READ_ONLY in engine.get_execution_options():
+            hint = "It is read-only here. Copy it to where you can write, and migrate the copy: sweep db upgrade"
         raise StoreError(
-            f"The database at {shown} is of an earlier sweep: its schema is {found}, and this one needs {HEAD}.",
-            hint=f"Stop its running studies, and migrate it with: sweep db upgrade --storage {shown}",
+            f"The database at {shown} is of an earlier sweep: its schema is {found}, and this one needs {HEAD}.", hint
         )
     if found > HEAD:
         raise StoreError(

@@ -20,6 +20,9 @@ MAGIC = b"SQLite format 3\x00"
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smbfs", "smb3", "afs", "afpfs", "webdav", "davfs"}).union(
     {"fuse.sshfs", "fuse.s3fs", "lustre", "beegfs"}
 )
+READ_ONLY = "sweep_read_only"
+"""The option of an engine that can only read: why."""
+
 ANOTHER = "Choose another with --storage. This one was not changed."
 
 

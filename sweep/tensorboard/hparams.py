@@ -110,7 +110,7 @@ def parse_end(summary: Summary) -> str | None:
 
 
 @dataclass(frozen=True)
-class Session:
+class SessionStart:
     """A start record, as any writer makes it: the parameters of a session and when it began, in Unix seconds."""
 
     params: dict[str, Value]
@@ -130,13 +130,13 @@ class Experiment:
     numbers: dict[str, list[float]]
 
 
-def parse_session(summary: Summary) -> Session | None:
+def parse_session(summary: Summary) -> SessionStart | None:
     """The start record of a session of any writer; None for any other summary. Lists and structures are JSON."""
     info = _content(summary, START_TAG)
     if info is None:
         return None
     start = info.session_start_info
-    return Session({name: _plain(value) for name, value in start.hparams.items()}, start.start_time_secs)
+    return SessionStart({name: _plain(value) for name, value in start.hparams.items()}, start.start_time_secs)
 
 
 def _plain(value: Any) -> Value:

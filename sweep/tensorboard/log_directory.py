@@ -27,7 +27,7 @@ _VALIDATION = "validation"
 
 
 @dataclass
-class Session:
+class LoggedRun:
     """One run of others.
 
     Attributes:
@@ -56,7 +56,7 @@ class LogDirectory:
         others: directories with event files that belong to no session.
     """
 
-    sessions: Sequence[Session]
+    sessions: Sequence[LoggedRun]
     objective: str | None
     others: Sequence[Path]
 
@@ -65,7 +65,7 @@ class LogDirectory:
 class _Folder:
     """What the event files of one directory have."""
 
-    session: hparams.Session | None = None
+    session: hparams.SessionStart | None = None
     status: str | None = None
     last: float | None = None  # when its last event was written
     experiment: hparams.Experiment | None = None
@@ -83,7 +83,7 @@ def read_log_directory(root: Path, done: Callable[[int], None] = lambda _files: 
     """
     folders = {path: _read_folder(files, done) for path, files in _event_files(root)}
     sessions = {
-        path: Session(path, dict(found.session.params), found.session.started or None)
+        path: LoggedRun(path, dict(found.session.params), found.session.started or None)
         for path, found in folders.items()
         if found.session is not None
     }
@@ -152,7 +152,7 @@ def _number(value: Summary.Value, scalars: set[str]) -> float | None:
     return float(make_ndarray(value.tensor).item()) if value.tag in scalars else None
 
 
-def _take(session: Session, path: Path, found: _Folder) -> None:
+def _take(session: LoggedRun, path: Path, found: _Folder) -> None:
     """Have a session take what its directory, or one below it, has."""
     group = path.relative_to(session.path).as_posix() if path != session.path else ""
     if not group and found.status is not None:
@@ -178,7 +178,7 @@ def metric_name(group: str, tag: str) -> str:
     return f"val_{name}" if group == _VALIDATION else (PurePath(group) / name).as_posix()
 
 
-def _settle_types(sessions: Sequence[Session], described: Mapping[str, Sequence[float]]) -> None:
+def _settle_types(sessions: Sequence[LoggedRun], described: Mapping[str, Sequence[float]]) -> None:
     """Have parameters be integers whose every value, and whatever describes their domain, is whole.
 
     HParams has no integers: a number of units is 16.0 there.

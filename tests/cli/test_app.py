@@ -31,6 +31,7 @@ COMMANDS = [
     "revive",
     "rerun",
     "stop",
+    "import",
     "rm",
     "clean",
 ]

@@ -15,6 +15,7 @@ from sweep.control.tensorboard import run_names
 from sweep.store import Store
 from tests.databases import PostgreSQL
 from tests.refusals import refusal_of
+from tests.serve.asking import Client
 
 STUDY = """
 import numpy as np
@@ -91,6 +92,11 @@ def test_a_folder_that_was_moved_or_copied_just_works(project, elsewhere, capsys
     assert run_names(board.directory) == {one["name"] for one in found}
     assert sweep(["db", "check", *at]) == 0
     capsys.readouterr()
+
+    client = Client(Store(url), elsewhere, studies=new / "studies")
+    assert client.get("/api/studies/tiny").json()["file"] == f"{new}/studies/tiny.py"
+    assert f"{new}/runs/tiny/" in client.get("/studies/tiny/runs/0").text
+    client.close()
 
     assert sweep(["start", f"{new}/studies/tiny.py", "--trials", "5", "--workers", "1", *at]) == 0
     assert len(list((new / "runs" / "tiny").glob("tiny-*"))) == 5

@@ -28,6 +28,7 @@ from tests.databases import optunas_own
 from tests.refusals import refusal_of
 from tests.serve.asking import Client
 from tests.store_builder import add_study, build_store, run
+from tests.version_0_1 import unpack
 
 ROOT = Path(__file__).parent.parent.parent
 STUDY = """
@@ -62,6 +63,7 @@ WRITING = {
     "protect": ["protect", "tiny", "0"],
     "revive": ["revive", "tiny", "0"],
     "stop": ["stop", "tiny"],
+    "import": ["import", "--tensorboard", "FOLDER/runs/tiny", "--objective", "loss", "--direction", "minimize"],
     "rm": ["rm", "tiny", "--yes"],
     "clean": ["clean", "tiny", ".", "--only", "weights", "--yes"],
     "db upgrade": ["db", "upgrade"],
@@ -232,7 +234,8 @@ def test_every_changing_command_is_refused_in_a_sentence(reader, archive, open_f
     for name in ("rm", "db relocate"):
         assert "is read-only here" in found[name][2]
     assert "Cannot remove" in found["clean"][2]
-    assert "Cannot write" in found["start"][2]
+    for name in ("start", "import"):
+        assert "Cannot write" in found[name][2]
 
 
 def test_optuna_opens_a_read_only_database_with_the_url_that_is_documented(archive):
@@ -366,6 +369,14 @@ def test_a_read_only_database_on_a_network_file_system_is_read_and_a_writable_on
         store = Store(f"sqlite:///{archive}/sweep.db")
         assert [study.name for study in store.studies()] == ["tiny"]
         store.close()
+
+
+def test_a_read_only_database_of_an_earlier_version_is_to_be_copied_and_migrated(open_folder):
+    folder = open_folder / "earlier"
+    folder.mkdir()
+    unpack(folder)
+    with mounted_read_only(folder), pytest.raises(StoreError, match="Copy it to where you can write, and migrate"):
+        Store(f"sqlite:///{folder}/sweep.db")
 
 
 def test_a_command_to_a_study_is_refused_before_it_is_written(archive):
