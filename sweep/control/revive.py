@@ -28,8 +28,10 @@ def queue_revival(store: Store, study: StudyRecord, run: RunRecord) -> None:
     """Queue a trial with a pruned run's parameters.
 
     Raises:
+        ReadOnly: the database can only be read.
         StudyError: one is queued, or has run, already.
     """
+    store.check_writable()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = optuna.storages.RDBStorage(store.url.render_as_string(hide_password=False))
     try:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sweep.store import Store
+from sweep.store import Store, StudyRecord
 from sweep.view.runs import finished
 from sweep.view.snapshots import RunsSnapshot
 
@@ -38,7 +38,7 @@ class Figures:
     """The figures of a store's studies; any thread may ask."""
 
     def __init__(self, store: Store) -> None:
-        self._url = store.url.render_as_string(hide_password=False)
+        self._store = store
         self._kept: OrderedDict[tuple[int, float, str], _Made] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -71,7 +71,7 @@ class Figures:
         if complete < least:
             runs = "a run is" if least == 1 else f"{least} runs are"
             return _message(f"There will be something to see as soon as {runs} complete.")
-        study = _load(self._url, snapshot.study.name)
+        study = _load(self._store, snapshot.study)
         if study is None:
             return _message("Optuna's tables do not have this study.")
         return _figure(_reduced(study), kind, declared.objective[0])
@@ -102,18 +102,13 @@ def _plots() -> dict[str, Callable[..., Any]]:
     }
 
 
-def _load(url: str, name: str) -> "optuna.Study | None":
-    import optuna
+def _load(store: Store, study: StudyRecord) -> "optuna.Study | None":
+    """A study with its trials, also where the database can only be read; None if Optuna's tables have no trial."""
+    from sweep.store.trials import read_trials
 
-    storage = optuna.storages.RDBStorage(url, skip_compatibility_check=True, skip_table_creation=True)
-    try:
-        study = optuna.load_study(study_name=name, storage=storage)
-        trials = study.get_trials(deepcopy=False)
-    except KeyError:
-        return None
-    finally:
-        storage.engine.dispose()
-    return _in_memory(study.directions, trials)
+    with store.engine.connect() as connection:
+        trials = [trial for _, trial in read_trials(connection, study.study_id).values()]
+    return _in_memory(study.declaration.direction, trials) if trials else None
 
 
 def _in_memory(directions: Any, trials: Any) -> "optuna.Study":

@@ -27,6 +27,7 @@ from sweep.store.sqlite_file import read_only_uri, unwritable
 from tests.databases import optunas_own
 from tests.refusals import refusal_of
 from tests.serve.asking import Client
+from tests.serve.test_auth import routes
 from tests.store_builder import add_study, build_store, run
 from tests.version_0_1 import unpack
 
@@ -61,7 +62,7 @@ READING = {
 WRITING = {
     "start": ["start", "FOLDER/studies/tiny.py", "--trials", "5", "--workers", "1"],
     "protect": ["protect", "tiny", "0"],
-    "revive": ["revive", "tiny", "0"],
+    "revive": ["revive", "tiny", "1"],
     "stop": ["stop", "tiny"],
     "import": ["import", "--tensorboard", "FOLDER/runs/tiny", "--objective", "loss", "--direction", "minimize"],
     "rm": ["rm", "tiny", "--yes"],
@@ -286,6 +287,22 @@ def test_a_service_shows_everything_and_refuses_every_change(archive):
             client.close()
 
 
+def test_every_address_of_a_service_answers(archive):
+    """All that can be read, figures that Optuna draws among them; streams and TensorBoard do not end by themselves."""
+    with mounted_read_only(archive):
+        client = Client(Store(f"sqlite:///{archive}/sweep.db"), archive, studies=archive / "studies")
+        try:
+            paths = {path.replace("diabetes", "tiny") for method, path in routes(client.app.routes) if method == "GET"}
+            asked = {path for path in paths if "tensorboard" not in path and "events" not in path}
+            assert len(asked) > 20
+            found = {path: client.get(path).status_code for path in asked}
+            assert {path: status for path, status in found.items() if status >= 500} == {}
+            figure = client.get("/studies/tiny/figures/history")
+            assert (figure.status_code, "data" in figure.json()) == (200, True), figure.text
+        finally:
+            client.close()
+
+
 def test_a_service_that_can_write_greys_nothing_out(archive):
     client = Client(Store(f"sqlite:///{archive}/sweep.db"), archive, studies=archive / "studies")
     try:
@@ -409,7 +426,7 @@ def select_only(postgresql) -> Iterator[str]:
 def test_a_role_that_may_only_select_reads_everything_and_changes_nothing(select_only, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SWEEP_STORAGE", select_only)
-    for line in (["studies"], ["runs", "tiny"], ["show", "tiny", "0"], ["best", "tiny"], ["export", "tiny"]):
+    for line in (["studies"], ["runs", "tiny"], ["show", "tiny", "0"], ["best", "tiny"], ["export"], ["names", "tiny"]):
         assert sweep(line) == 0, capsys.readouterr().err
     capsys.readouterr()
     assert sweep(["rm", "tiny", "--yes"]) == 2

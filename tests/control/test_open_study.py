@@ -6,13 +6,15 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sweep.control.open_study import check_writable, open_study, overridden
+from sweep.control.open_study import check_writable, continuing, open_study, overridden
 from sweep.control.stored import Stored
 from sweep.core.events import Changes, Finish
 from sweep.errors import StudyError
 from sweep.options import Settings
-from sweep.store import RunRecord
+from sweep.store import RunRecord, Store
 from tests.control.memory import a_study, declare
+from tests.databases import optunas_own
+from tests.store_builder import add_study
 
 
 def test_what_the_command_line_says_stands_instead_of_the_files_word():
@@ -52,6 +54,28 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StudyError, match="Choose another with --logdir"):
         check_writable(tmp_path / path)
+
+
+def test_a_study_continues_in_its_own_log_directory_unless_another_one_is_named(tmp_path, storage_url):
+    """Also on a cluster, which has to see the log directory before a worker says the study's name."""
+    (tmp_path / "old" / "study").mkdir(parents=True)
+    (tmp_path / "old" / "other").mkdir()
+    store = Store(storage_url)
+    add_study(store, "study", directory=f"{tmp_path}/old/study")
+    add_study(store, "gone", directory=f"{tmp_path}/nowhere/gone")
+    add_study(store, "renamed", directory=f"{tmp_path}/old/other")
+    with optunas_own(storage_url) as storage:
+        for name in ("study", "gone", "renamed"):
+            optuna.create_study(study_name=name, storage=storage)
+    store.close()
+    settings = Settings(storage=storage_url)
+    assert continuing(settings, "study").logdir == f"{tmp_path}/old"
+    assert continuing(Settings(storage=storage_url, logdir="here"), "study").logdir == "here"
+    assert {continuing(settings, name).logdir for name in ("new", "gone", "renamed")} == {"runs"}
+    with optunas_own(storage_url) as storage:
+        optuna.create_study(study_name="theirs", storage=storage)
+    with pytest.raises(StudyError, match="Study theirs in this database was made with Optuna"):
+        continuing(settings, "theirs")
 
 
 def test_a_study_that_is_opened_is_given_up_when_it_cannot_be(tmp_path):

@@ -61,7 +61,7 @@ def test_a_figure_that_needs_a_package_that_is_not_there_names_it(store, monkeyp
 
 def test_a_figure_of_many_trials_is_made_of_the_best_and_the_newest(store, monkeypatch):
     monkeypatch.setattr(module, "MOST_TRIALS", 4)
-    study = module._load(store.url.render_as_string(hide_password=False), "both")
+    study = module._load(store, store.study("both"))
     values = [trial.value for trial in study.trials]
     kept = [trial.value for trial in module._reduced(study).trials]
     assert set(kept) == set(sorted(values)[:2]) | set(values[-2:])
