@@ -5,8 +5,10 @@ value. Weights that `sweep start --keep best:N` removed by the old rule do not c
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from sweep.commands import run_again
 from sweep.names import format_number, short_number
@@ -14,9 +16,11 @@ from sweep.rundir import weights_files
 from sweep.store import RunRecord, Store, StudyRecord
 from sweep.store.database import parse_url, revision_at
 from sweep.store.sqlite_file import unwritable
+from sweep.store.tables import studies
 from sweep.view.runs import best_run, finished, objective, objectives
 
 BY_VALUE = "0004"  # the schema since which runs are ranked by what `train` returned
+RELATIVE = "0006"  # and the one since which paths are relative to the database
 
 
 def open_upgraded(storage: str) -> tuple[Store, list[str]]:
@@ -33,8 +37,31 @@ def open_upgraded(storage: str) -> tuple[Store, list[str]]:
     if path is not None and path.exists() and unwritable(path) is not None:
         return Store(storage), []
     before = revision_at(url)
+    folders = _folders(url) if before is not None and before < RELATIVE else {}
     store = Store(storage, create=True)
-    return store, ranked_anew(store, storage) if before is not None and before < BY_VALUE else []
+    changes = ranked_anew(store, storage) if before is not None and before < BY_VALUE else []
+    return store, [*changes, *_found_elsewhere(store, folders)]
+
+
+def _folders(url: sa.URL) -> dict[str, str]:
+    """Where an earlier version says that each study's folder is."""
+    engine = sa.create_engine(url)
+    try:
+        with engine.connect() as connection:
+            rows = connection.execute(sa.select(studies.c.name, studies.c.directory))
+            return {row.name: row.directory for row in rows}
+    finally:
+        engine.dispose()
+
+
+def _found_elsewhere(store: Store, before: Mapping[str, str]) -> list[str]:
+    """The studies whose folder the migration has found beside the database, a line each."""
+    now = {study.name: study.directory for study in store.studies()}
+    return [
+        f"{name}: its folder is {now[name]}, beside the database; it was {folder}"
+        for name, folder in before.items()
+        if now.get(name, folder) != folder
+    ]
 
 
 def ranked_anew(store: Store, storage: str) -> list[str]:

@@ -7,6 +7,7 @@ import sqlite3
 import pytest
 import sqlalchemy as sa
 
+from sweep.cli import run as sweep
 from sweep.store import Store
 from sweep.store.paths import base_of, change_folder, kept, whole
 from sweep.store.tables import runs, studies
@@ -97,6 +98,17 @@ def test_a_folder_that_was_moved_before_its_database_is_migrated_is_found_beside
     gone = store.study("reporting")  # it has no folder anywhere
     assert gone.directory == f"{FOLDER}/runs/reporting"
     store.close()
+
+
+def test_the_upgrade_lists_the_studies_whose_folder_it_has_found_elsewhere(tmp_path, capsys):
+    url = moved_before(tmp_path, as_if_in=FOLDER)
+    assert sweep(["db", "upgrade", "--storage", url]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    found = f"folds: its folder is {tmp_path}/runs/folds, beside the database; it was {FOLDER}/runs/folds"
+    assert found in lines
+    assert not any(line.startswith("reporting: its folder") for line in lines)
+    assert sweep(["db", "upgrade", "--storage", url]) == 0
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("marked", [True, False], ids=["marked", "unmarked"])
