@@ -33,7 +33,7 @@ class LoggedRun:
     Attributes:
         path: its directory.
         params: its parameters, whole numbers as int where the parameter is an integer in every session.
-        started, ended: in Unix seconds; None if it is not known.
+        started, ended: in Unix seconds: when its first event was written, if its start record does not say.
         status: `SUCCESS`, `FAILURE` or another one of HParams; None without an end record.
         metrics: its scalars by name.
     """
@@ -67,7 +67,8 @@ class _Folder:
 
     session: hparams.SessionStart | None = None
     status: str | None = None
-    last: float | None = None  # when its last event was written
+    first: float | None = None  # when its first event was written
+    last: float | None = None  # and its last one, or that which says how it ended
     experiment: hparams.Experiment | None = None
     curves: dict[str, Curve] = field(default_factory=dict)
 
@@ -83,7 +84,7 @@ def read_log_directory(root: Path, done: Callable[[int], None] = lambda _files: 
     """
     folders = {path: _read_folder(files, done) for path, files in _event_files(root)}
     sessions = {
-        path: LoggedRun(path, dict(found.session.params), found.session.started or None)
+        path: LoggedRun(path, dict(found.session.params), found.session.started or found.first)
         for path, found in folders.items()
         if found.session is not None
     }
@@ -114,6 +115,7 @@ def _read_folder(files: Sequence[Path], done: Callable[[int], None]) -> _Folder:
     for file in files:
         for data in records.read(file):
             event = Event.FromString(data)
+            found.first = found.first or event.wall_time
             if event.HasField("summary"):
                 _take_summary(found, event, scalars)
         done(1)

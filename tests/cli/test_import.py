@@ -289,6 +289,12 @@ def end_record(status):
     return record(metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=info))
 
 
+def test_a_run_whose_record_has_no_time_began_with_its_first_event(tmp_path):
+    write_session(tmp_path / "logs" / "a", {"units": 1.0}, started=0.0, train=[1.0])
+    (session,) = read_log_directory(tmp_path / "logs").sessions
+    assert session.started == next(read(tmp_path / "logs" / "a")).wall_time
+
+
 def write_session(folder, params, *, started, train=(), validation=(), own=None, status=None):
     """A run as Keras' callbacks write it: curves in `train` and `validation`, and perhaps a scalar of its own."""
     with RunWriter(folder) as writer:

@@ -125,6 +125,18 @@ def test_a_study_goes_on_with_the_options_of_its_last_start(sleeping):
     }  # fmt: skip
 
 
+def test_a_study_goes_on_in_its_own_folder_wherever_the_service_has_its_log_directory(sleeping, tmp_path):
+    launcher, file, store = sleeping
+    own = tmp_path / "elsewhere" / "plain"
+    own.mkdir(parents=True)
+    (own / KEPT_OPTIONS).write_text(json.dumps({"keep": "best:2"}))
+    study = add_study(store, "plain", [run(0)], trials=5, directory=str(own))
+    begun = launcher.go_on(file, study, 9)
+    assert begun.log == own / LOG
+    assert json.loads((own / KEPT_OPTIONS).read_text())["keep"] == "best:2"
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_total_below_the_trials_that_are_done_is_refused_before_a_process_begins(sleeping):
     launcher, file, store = sleeping
     add_study(store, "plain", [run(0), run(1), run(2, state="PRUNED"), run(3, state="RUNNING")])

@@ -90,7 +90,10 @@ async def delete_study(
     service: ServiceDependency,
     confirm: Annotated[str, Query(max_length=255, description="The study's name once more.")] = "",
 ) -> dict[str, Any]:
-    """Remove a study with its runs from the database, and its folder where it stands in the service's log directory."""
+    """Remove a study with its runs from the database, and its folder.
+
+    The folder stays if it is neither in the service's log directory nor says that it belongs to this database.
+    """
     record = await run_in_threadpool(service.study, study)
     if confirm != record.name:
         raise Refusal(
