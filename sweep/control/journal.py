@@ -6,6 +6,7 @@ takes, since nothing that was acknowledged may be lost.
 
 import contextlib
 import logging
+import os
 import queue
 import shutil
 import threading
@@ -68,6 +69,7 @@ class Journal:
         self._storage = settings.storage
         self._search = search
         self._declaration = declaration
+        self._directory = os.path.abspath(Path(settings.logdir) / declaration.name)
         self._folder = Path(settings.logdir).resolve() / declaration.name
         self._hold: Hold | None = None
         self._kept = False  # whether anything of this start is in the database
@@ -182,7 +184,7 @@ class Journal:
         if not self._search.same_space:  # the next start is to compare it too
             declaration = declaration.replaced(hash=self.writer.record.declaration.hash)
         keys, space = self._search.keys.as_dict(), self._search.space  # both only grow
-        self.writer.describe(keys, space, declaration.as_dict(), str(self._folder))
+        self.writer.describe(keys, space, declaration.as_dict(), self._directory)
         self.writer.write(changes)
 
     def _create(self) -> StudyWriter:
@@ -193,7 +195,7 @@ class Journal:
         declaration = self._declaration
         try:
             record = create_study(
-                store, declaration.name, declaration.direction, str(self._folder), declaration.as_dict(), new_owner()
+                store, declaration.name, declaration.direction, self._directory, declaration.as_dict(), new_owner()
             )
             try:
                 self.hold(store)  # not earlier: of one database's coordinators the loser is told who has the study

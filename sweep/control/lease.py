@@ -15,7 +15,7 @@ from sweep.errors import StudyError, SweepError
 from sweep.store import Owner, Store, StudyRecord
 from sweep.store.database import writing
 from sweep.store.lease import alive
-from sweep.store.paths import kept, kept_declaration
+from sweep.store.paths import kept_declaration, kept_folder
 from sweep.store.tables import commands, metrics, runs, studies
 
 optuna_studies = models.StudyModel.__table__
@@ -101,7 +101,7 @@ def create_study(
                 "declaration": json.dumps(kept_declaration(declaration, store.base)),
                 "keys": "{}",
                 "space": "{}",
-                "directory": kept(directory, store.base),
+                "directory": kept_folder(directory, store.base),
                 "created": time.time(),
                 "owner": owner_text(owner),
                 "beat": 0,

@@ -89,8 +89,8 @@ def _in_its_folder(settings: Settings, record: StudyRecord) -> Settings:
 
 
 def _follow(runs: Sequence[RunRecord], before: str, now: Path) -> None:
-    """Look for runs in the study's new folder if the old one is gone: somebody has moved it."""
-    if Path(before).is_dir():
+    """Have the runs of the study's folder be in the new one, if that is the same, or somebody has moved it there."""
+    if Path(before).is_dir() and Path(before).resolve() != now:
         return
     for run in runs:
         if run.directory is not None and Path(run.directory).is_relative_to(before):

@@ -22,7 +22,7 @@ from sweep.control.storage import STUDY_ID, WriteBehindStorage
 from sweep.core.events import Changes
 from sweep.store import Command, RunRecord, Store, StudyRecord
 from sweep.store.database import REFUSES, writing
-from sweep.store.paths import change_folder, kept, kept_declaration, whole
+from sweep.store.paths import change_folder, kept, kept_declaration, kept_folder, whole
 from sweep.store.tables import commands, metrics, runs, split_float, studies
 from sweep.store.tables import snapshots as snapshot_table
 from sweep.store.trials import read_rows, trials
@@ -80,9 +80,10 @@ class StudyWriter:
         for trial_id, number in (moved or {}).items():
             self._trials.move(trial_id, number)
         self._attributes = attributes
-        self._folder = record.directory
+        self._directory = record.directory
+        self._folder = str(Path(record.directory).resolve())
         self._described = self._written = _described(
-            record.keys, record.space, record.declaration.as_dict(), record.directory, store.base
+            record.keys, record.space, record.declaration.as_dict(), kept(record.directory, store.base), store.base
         )
         self._file = _file_identity(store.url)
         self._lock = threading.Lock()
@@ -100,10 +101,13 @@ class StudyWriter:
             keys: its key table.
             space: its search space.
             declaration: what its file and the command line say.
-            directory: its folder in the log directory.
+            directory: its folder in the log directory, absolute, its links not followed.
         """
-        self._folder = directory
-        self._described = _described(keys, space, declaration, directory, self.store.base)
+        text = self._described["directory"]
+        if directory != self._directory:
+            self._directory, self._folder = directory, str(Path(directory).resolve())
+            text = kept_folder(directory, self.store.base)
+        self._described = _described(keys, space, declaration, text, self.store.base)
 
     def write(self, changes: Changes) -> None:
         """Write changes in our tables, and everything that the storage has marked. Returns once it is committed.
@@ -341,5 +345,5 @@ def _described(
     base: str | None,
 ) -> dict[str, str]:
     texts = map(json.dumps, (keys, space, kept_declaration(declaration, base)))
-    values = (*texts, kept(directory, base))
+    values = (*texts, directory)
     return dict(zip(_DESCRIBED, values, strict=True))

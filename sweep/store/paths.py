@@ -37,12 +37,25 @@ def kept(path: str, base: str | None) -> str:
     return os.path.relpath(path, base)
 
 
+def kept_folder(folder: str, base: str | None) -> str:
+    """A study's folder as a database keeps it: through links below the base, which are copied along, as they are.
+
+    Args:
+        folder: absolute, its links not followed.
+    """
+    path = Path(folder)
+    for parent in (path, *path.parents) if base is not None else ():
+        if str(parent.resolve()) == base:
+            return path.relative_to(parent).as_posix()
+    return kept(str(path.resolve()), base)
+
+
 def whole(text: str, base: str | None) -> str:
     """A path that a database keeps, absolute."""
     if base is None or text.startswith("/"):
         return text
-    if text.startswith("."):
-        return os.path.normpath(os.path.join(base, text))
+    if text.startswith("."):  # which leads out of the base itself, not of a link to it
+        return os.path.normpath(os.path.join(os.path.realpath(base), text))
     return f"{base.rstrip('/')}/{text}"
 
 
@@ -69,7 +82,8 @@ def change_folder(connection: sa.Connection, study_id: int, before: str, now: st
     if moved:
         here &= runs.c.directory.startswith("../")
     rows = connection.execute(sa.select(runs.c.number, runs.c.directory).where(here)).all()
-    changed = [{"of": row.number, "new": kept(whole(row.directory, before), now)} for row in rows]
+    base = os.path.realpath(now)
+    changed = [{"of": row.number, "new": kept(whole(row.directory, before), base)} for row in rows]
     if changed:
         of_run = (runs.c.study_id == study_id) & (runs.c.number == sa.bindparam("of"))
         connection.execute(sa.update(runs).where(of_run).values(directory=sa.bindparam("new")), changed)

@@ -199,3 +199,27 @@ def test_a_start_with_another_log_directory_leaves_earlier_runs_where_they_are(t
     assert sweep([*start, "--trials", "5", "--logdir", f"{tmp_path}"]) == 0
     _, _, runs = directories(url)
     assert [Path(run).parent for run in runs] == [tmp_path / "here" / "runs" / "tiny"] * 3 + [tmp_path / "tiny"] * 2
+
+
+def test_a_log_directory_behind_a_link_of_the_folder_is_found_through_it(tmp_path, elsewhere):
+    """As `runs -> /scratch/me/runs`: a copy that follows links has the runs themselves."""
+    here, far = tmp_path / "here", tmp_path / "far" / "away"
+    here.mkdir()
+    far.mkdir(parents=True)
+    (here / "runs").symlink_to(far)
+    url = trained(here)
+    start = ["start", f"{here}/studies/tiny.py", "--workers", "1"]
+    assert sweep([*start, "--storage", url, "--trials", "4"]) == 0
+    folder, _, runs = directories(url)
+    assert folder == f"{here}/runs/tiny"
+    assert [Path(run).parent for run in runs] == [Path(folder)] * 4
+    before = contents(far)
+
+    shutil.copytree(here, tmp_path / "copy")  # follows links
+    copy = f"sqlite:///{tmp_path}/copy/sweep.db"
+    folder, _, runs = directories(copy)
+    assert folder == f"{tmp_path}/copy/runs/tiny"
+    assert all(Path(run).is_dir() for run in runs)
+    assert sweep(["start", f"{tmp_path}/copy/studies/tiny.py", "--storage", copy, "--trials", "5"]) == 0
+    assert len(list((tmp_path / "copy" / "runs" / "tiny").glob("tiny-*"))) == 5
+    assert contents(far) == before
