@@ -63,7 +63,7 @@ def remove_one(store: Store, name: str, logdir: str, *, keep_files: bool, yes: b
     elif keep_files:
         say(f"{study.name} is removed; {study.directory} was left")
     else:
-        say(f"{study.name} is removed; {study.directory} is not in {logdir}, and was left")
+        say(f"{study.name} is removed; {study.directory} was left: it is not in {logdir}, or others wrote it")
 
 
 def _remove_there(store: RemoteStore, study: StudyRecord, *, keep_files: bool, yes: bool, dry_run: bool) -> None:

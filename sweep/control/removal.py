@@ -56,7 +56,9 @@ def folder_to_remove(store: Store, study: StudyRecord, logdir: Path) -> Path | N
     """
     folder = Path(study.directory)
     ours = folder.name == study.name and folder.is_dir() and not folder.is_symlink()
-    if not ours or (folder.resolve().parent != logdir.resolve() and not belongs(folder, store.url)):
+    # What no version of sweep has trained was imported, perhaps from a log directory that others wrote.
+    placed = folder.resolve().parent == logdir.resolve() and study.declaration.versions
+    if not ours or not (placed or belongs(folder, store.url)):
         return None
     if shared := others(folder, store.url):
         raise StudyError(

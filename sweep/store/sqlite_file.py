@@ -107,7 +107,7 @@ def read_only_uri(path: Path, *, network: bool) -> str:
     if wal.exists() and wal.stat().st_size > 0:
         raise StoreError(
             f"The latest changes of the database {path} are in {wal.name}, which cannot be used here: "
-            f"{'it is on a network file system' if network else f'{shm.name} is missing or closed'}.",
+            f"{'it is on a network file system' if network else f'{shm.name} is missing or cannot be read'}.",
             f"Copy {path.name} and {wal.name} to a local folder that you can write to, and name the copy with "
             "--storage.",
         )

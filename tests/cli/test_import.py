@@ -360,10 +360,15 @@ def test_a_log_directory_of_others_is_a_finished_study(logs, tmp_path, capsys):
     assert not (logs / "databases.json").exists(), "it is not ours"
     assert sweep(["best", "logs", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["number"] == 1
+    assert sweep(["rm", "logs", "--logdir", str(tmp_path), "--dry-run"]) == 0
+    assert "from the database alone" in "".join(capsys.readouterr())
     with optunas_own("sqlite:///sweep.db") as storage:
         trials = optuna.load_study(study_name="logs", storage=storage).trials
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 2 + [TrialState.FAIL] * 2
     assert trials[1].params == runs[1].params
+    assert sweep(["rm", "logs", "--logdir", str(tmp_path), "--yes"]) == 0
+    assert "was left" in capsys.readouterr().err
+    assert (logs / "a" / "train").is_dir(), "it is not ours"
 
 
 def test_with_events_the_runs_have_directories_that_are_called_as_they_are(logs, tmp_path):

@@ -355,7 +355,10 @@ def test_what_is_only_in_the_side_files_is_read_or_is_said_to_be_missing(killed,
     else:
         assert status == 2
         said = refusal_of(err)
-        assert "sweep.db are in sweep.db-wal, which cannot be used here: sweep.db-shm is missing or closed." in said
+        assert (
+            "sweep.db are in sweep.db-wal, which cannot be used here: sweep.db-shm is missing or cannot be read."
+            in said
+        )
         assert "Copy sweep.db and sweep.db-wal to a local folder" in said
 
 
