@@ -90,7 +90,10 @@ class Import:
     """
 
     def __init__(self, name: str, foreign: Foreign) -> None:
-        OPTIONS["name"].check(name, "The study's name")
+        try:
+            OPTIONS["name"].check(name, "The study's name")
+        except StudyError as error:
+            raise StudyError(error.message, "Give it another one with --name.") from None
         self.name = name
         self.foreign = foreign
         self.folder = foreign.folder

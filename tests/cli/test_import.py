@@ -174,6 +174,17 @@ def test_a_study_in_the_same_database_stays_in_place(source, tmp_path, capsys):
     assert "is one of sweep's already" in refusal_of(capsys.readouterr().err)
 
 
+def test_a_study_in_the_same_server_stays_in_place(postgresql):
+    url = postgresql.create()
+    make_study(url)
+    before = comparable(optunas_trials(url, "plain"))
+    assert sweep(["import", url, "plain", "--storage", url, "--yes"]) == 0
+    assert comparable(optunas_trials(url, "plain")) == before
+    _, runs, _ = runs_of(url, "plain")
+    assert [run.state for run in runs] == STATES
+    assert check(url) == []
+
+
 def test_a_dry_run_shows_everything_and_changes_nothing(source, tmp_path, capsys):
     before = raw_rows(tmp_path / "optuna.db")
     assert sweep(["import", source, "plain", "--dry-run", "--events"]) == 0
@@ -222,7 +233,7 @@ def test_event_files_that_cannot_be_written_leave_nothing(source, tmp_path, caps
         (["sqlite:///optuna.db"], "Give the database and the name of the study in it"),
         (["sqlite:///optuna.db", "plan"], "No such study in sqlite:///optuna.db: plan. Did you mean plain?"),
         (["sqlite:///none.db", "plain"], "No database at none.db"),
-        (["sqlite:///optuna.db", "plain", "--name", "a b"], "The study's name must be a name of up to 80 letters"),
+        (["sqlite:///optuna.db", "plain", "--name", "a b"], "Give it another one with --name."),
         (["sqlite:///optuna.db", "plain", "--direction", "minimize"], "--direction applies only with --tensorboard"),
         (["sqlite:///optuna.db", "plain", "--objective", "a", "--objective", "b"], "has 1 objective"),
         (["--tensorboard", "nowhere"], "No such log directory: nowhere."),

@@ -6,6 +6,7 @@ import sqlite3
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import given, strategies
 
 from sweep.cli import run as sweep
 from sweep.store import Store
@@ -32,6 +33,15 @@ from tests.version_0_1 import FOLDER, unpack
 def test_a_path_is_kept_relative_where_it_can_be_moved_along_and_reads_back(path, base, text):
     assert kept(path, base) == text
     assert whole(text, base) == path
+
+
+PARTS = strategies.lists(strategies.sampled_from(["a", "b", "..a", ".b", "a b", "ä", "..."]), max_size=4)
+
+
+@given(PARTS, PARTS)
+def test_every_path_reads_back_from_every_base(path, base):
+    path, base = f"/{'/'.join(path)}", f"/{'/'.join(base)}"
+    assert whole(kept(path, base), base) == path
 
 
 def test_an_sqlite_file_has_a_base_wherever_its_link_is_and_a_server_has_none(tmp_path):

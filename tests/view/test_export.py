@@ -12,6 +12,7 @@ import pytest
 from sweep.core.pruners import Verdict
 from sweep.finding import Finding, Picture
 from sweep.names import parse_value
+from sweep.store import Store
 from sweep.view.export import write_study
 from sweep.view.runs import run_object
 from tests.databases import optunas_own
@@ -187,16 +188,16 @@ def test_findings_are_objects_in_json_and_kinds_in_csv(store):
 
 
 @pytest.fixture
-def noted(tmp_path):
+def noted(storage_url):
     """A study of two objectives with a constraint, whose first trial has user attributes and whose second one runs."""
-    store = build_store(tmp_path)
+    store = Store(storage_url)
     runs = [
         run(0, 0.5, values=[0.5, 12.0], constraints={"size": -1.0}, started=1.7e9),
         run(1, state="RUNNING", started=None, values=None),
     ]
     both = {"objective": ["loss", "time"], "direction": ["minimize", "minimize"]}
     study = add_study(store, runs=runs, **both)
-    with optunas_own(str(store.url)) as storage:
+    with optunas_own(storage_url) as storage:
         made = optuna.create_study(study_name=study.name, storage=storage, directions=both["direction"])
         trial = optuna.create_trial(values=[0.5, 12.0], user_attrs={"note": "=1+1", "shape": [1, math.inf], "run": "x"})
         trial.datetime_start = datetime.fromtimestamp(1.7e9)  # Optuna has local times without a zone
