@@ -22,6 +22,7 @@ GROUND = {
     "commands",
     "core.pruners",
     "declaration",
+    "descriptors",
     "option_values",
     "options",
     "study_file",

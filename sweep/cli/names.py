@@ -82,7 +82,7 @@ def ask_preview(server: str, path: str) -> dict[str, Any]:
     Raises:
         SweepError: it has none, or refuses it.
     """
-    seen: dict[str, Any] = RemoteStore(server).ask(f"/api/files/{quote(Path(path).name, safe='')}/names")
+    seen: dict[str, Any] = RemoteStore(server).ask(f"/api/files/{quote(Path(path).name, safe='')}/names", method="POST")
     del seen["doc"]
     return seen
 

@@ -2,6 +2,7 @@
 
 import errno
 import ipaddress
+import os
 import secrets
 import socket
 import sys
@@ -22,9 +23,9 @@ from sweep.options import OPTIONS
 
 DEFAULT_PORT = 8080
 SHORTEST_TOKEN = 16
-MOST_CONNECTIONS = 2000
-_LEAVE_SECONDS = 2
 _BACKLOG = 512
+_UNREAD_MILLISECONDS = 60_000
+"""How long a client may leave unread what it was sent (Linux)."""
 
 
 def serve(
@@ -127,9 +128,8 @@ def run_service(address: Address, storage: str, logdir: str, studies: str | None
             database cannot be opened.
     """
     try:
-        import uvicorn
-
         from sweep.serve.app import create_app
+        from sweep.serve.connections import Server
         from sweep.serve.settings import ServeSettings
     except ModuleNotFoundError as error:
         raise SweepError(
@@ -147,24 +147,21 @@ def run_service(address: Address, storage: str, logdir: str, studies: str | None
         storage, Path(logdir).absolute(), Path(studies).absolute() if studies else None, shown, address.hosts()
     )
     with listen(address) as listening:
-        config = uvicorn.Config(
-            create_app(settings),
-            log_config=None,  # Python's, as it was set up
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            ws="none",
-            limit_concurrency=MOST_CONNECTIONS,
-            timeout_graceful_shutdown=_LEAVE_SECONDS,
-        )
+        server = Server(create_app(settings), leave=_leave)
         print_whole(f"sweep is at {address.url()}")
         if shown is not None and token is None:
             print_whole(f"the token, which is not shown again: {shown}")
         sys.stdout.flush()
         say("Press Ctrl-C to stop the service; running studies continue.")
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listening])
+            server.run(sockets=[listening])
+
+
+def _leave() -> None:
+    """End the process although a thread of it waits for what does not answer."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def listen(address: Address) -> socket.socket:
@@ -178,6 +175,8 @@ def listen(address: Address) -> socket.socket:
         listening = socket.socket(found[0][0], socket.SOCK_STREAM)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # each connection inherits it
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MILLISECONDS)
             listening.bind(found[0][4])
             listening.listen(_BACKLOG)
         except OSError:

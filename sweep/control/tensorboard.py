@@ -1,10 +1,15 @@
-"""TensorBoard as a process of ours on localhost: started on a free port, watched until it has loaded the runs."""
+"""TensorBoard as a process of ours on localhost: started on a free port, watched until it has loaded the runs.
+
+Every user of the machine can reach the port, so all addresses of it begin with a secret path, which neither the process
+list nor TensorBoard's own list of instances shows. What it loads runs with listens at a random port of its own, without
+a secret.
+"""
 
 import contextlib
 import http.client
 import json
 import os
-import resource
+import secrets
 import socket
 import subprocess
 import tempfile
@@ -15,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 
 from sweep.commands import environment, python
+from sweep.control.tensorboard_process import PREFIX_VARIABLE
+from sweep.descriptors import raise_limit
 from sweep.errors import SweepError
 
 HOST = "127.0.0.1"
@@ -33,29 +40,29 @@ class TensorBoard:
     Args:
         directory: the log directory; it may be empty, and is made if it is not there.
         port: where to begin to look for a free port.
-        prefix: a path all of TensorBoard's addresses begin with, such as `/tensorboard`, for a proxy in front of it.
         reload_seconds: how often it looks for new data.
 
     Attributes:
         port: where it listens.
-        url: its address, with a slash at the end.
+        url: its address, with the secret path and a slash at the end.
 
     Raises:
         SweepError: the directory cannot be made, there is no free port, or TensorBoard does not start.
     """
 
-    def __init__(self, directory: Path, port: int, *, prefix: str = "", reload_seconds: int = 5) -> None:
+    def __init__(self, directory: Path, port: int, *, reload_seconds: int = 5) -> None:
         self.directory = directory
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SweepError(f"Cannot use {directory} as a log directory: {error.strerror}.") from None
         self._arguments = ["--logdir", str(directory), "--host", HOST, "--reload_interval", str(reload_seconds)]
-        self._arguments += ["--path_prefix", prefix] if prefix else []
-        self._arguments += [] if _raise_descriptors(len(event_files(directory))) else ["--load_fast", "false"]
+        self._secret = f"/{secrets.token_urlsafe(12)}"
+        wanted = DESCRIPTORS_A_FILE * len(event_files(directory)) + _SPARE_DESCRIPTORS
+        self._arguments += [] if raise_limit(wanted) >= wanted else ["--load_fast", "false"]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed by `stop`
         self._process, self.port = self._start(port)
-        self.url = f"http://{HOST}:{self.port}{prefix}/"
+        self.url = f"http://{HOST}:{self.port}{self._secret}/"
 
     def __enter__(self) -> "TensorBoard":
         return self
@@ -89,7 +96,7 @@ class TensorBoard:
             stderr=self._log,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            env=environment(),
+            env={**environment(), PREFIX_VARIABLE: self._secret},
         )
 
     def _answers(self, process: subprocess.Popen[bytes], port: int) -> bool:
@@ -165,17 +172,3 @@ def free_ports(first: int) -> Iterator[int]:
             except OSError:
                 continue
         yield port
-
-
-def _raise_descriptors(files: int) -> bool:
-    """Raise the limit of open files, which TensorBoard inherits; False if it cannot be raised far enough."""
-    wanted = DESCRIPTORS_A_FILE * files + _SPARE_DESCRIPTORS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return True
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    except (ValueError, OSError):  # macOS has a limit of its own below an infinite one
-        return False
-    return allowed >= wanted

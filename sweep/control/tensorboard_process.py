@@ -13,6 +13,9 @@ import threading
 import time
 import types
 
+PREFIX_VARIABLE = "SWEEP_TENSORBOARD_PREFIX"
+"""The environment variable with the path that all addresses begin with, which other users cannot read."""
+
 
 def end_with(parent: int) -> None:
     """End this process as soon as `parent` is no longer its parent."""
@@ -27,6 +30,8 @@ def main() -> None:
     sys.modules["tensorboard.compat.notf"] = types.ModuleType("tensorboard.compat.notf")
     from tensorboard.main import run_main
 
+    os.umask(0o077)  # TensorBoard writes where it is to a file in the folder for temporary files
+    sys.argv += ["--path_prefix", os.environ.pop(PREFIX_VARIABLE)]
     run_main()
 
 

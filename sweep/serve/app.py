@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import Depends, FastAPI, Request
 from fastapi.staticfiles import StaticFiles
 
-from sweep.serve import auth, problems
+from sweep.serve import auth, problems, pulse
 from sweep.serve.api import docs, events, exports, health, records, runs, starts, studies, tensorboard
 from sweep.serve.context import HERE, Service
 from sweep.serve.pages import run as run_page
@@ -63,7 +63,8 @@ def create_app(settings: ServeSettings, store: Store | None = None) -> FastAPI:
     app.state.service = service
     app.state.error_page = error_page
     problems.install(app)
-    app.add_middleware(auth.Gate, settings=settings)
+    app.add_middleware(pulse.Desk, pulse=service.pulse)
+    app.add_middleware(auth.Gate, service=service)
     for routes in ROUTES:
         app.include_router(routes.router, responses=problems.RESPONSES, dependencies=[Depends(refuse_changes)])
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")

@@ -3,12 +3,10 @@
 Every request is refused unless it shows the token, names this host, and comes from this site. The gate is in front of
 the whole application as ASGI middleware, so that nothing (a page, a static file, the documentation, a stream,
 TensorBoard) can be forgotten. Only the login page answers without a token: it takes the token once and answers with a
-cookie that scripts cannot read.
+session in a cookie that scripts cannot read.
 """
 
-import hashlib
-import hmac
-import http.cookies
+from collections.abc import Iterator
 from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Request
@@ -17,12 +15,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sweep.serve import problems
-from sweep.serve.context import ServiceDependency
-from sweep.serve.settings import ServeSettings
+from sweep.serve.context import Service, ServiceDependency
+from sweep.serve.logins import DAYS, TooManyTries
 
 COOKIE = "sweep_session"
 LOGIN, LOGOUT = "/login", "/logout"
-DAYS = 30  # that a login lasts
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LARGEST_BODY = 256 * 1024
 
@@ -43,22 +40,12 @@ SECURITY_HEADERS = {
 router = APIRouter(include_in_schema=False)
 
 
-def session(token: str) -> str:
-    """What the cookie of somebody who has logged in holds: a digest, so that the cookie is not the token."""
-    return hmac.new(token.encode(), b"sweep session", hashlib.sha256).hexdigest()
-
-
-def is_token(settings: ServeSettings, text: str) -> bool:
-    """Whether a text is the service's token, in constant time."""
-    return settings.token is not None and hmac.compare_digest(text.encode("utf-8", "replace"), settings.token.encode())
-
-
 class Gate:
     """Refuses what may not be asked, limits bodies, and adds the security headers to every answer."""
 
-    def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
+    def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
-        self._settings = settings
+        self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -72,7 +59,10 @@ class Gate:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         problem = self._refusal(scope)
         if problem is None:
-            body = await _read(receive)
+            try:
+                body = await _read(receive)
+            except _Gone:
+                return
             if body is not None:
                 await self._app(scope, _replay(body, receive), send)
                 return
@@ -82,6 +72,8 @@ class Gate:
                 "Send less.",
             )
         headers = {"www-authenticate": "Bearer"} if problem["status"] == 401 else None
+        if problem["status"] == 429:
+            headers = {"retry-after": str(problem["retry_after"])}
         if problem["status"] == 401 and _is_page(scope):
             await _redirect(scope, receive, send)
             return
@@ -91,30 +83,42 @@ class Gate:
         """Why a request may not be asked; None if it may."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if len(headers.getlist("host")) != 1 or host_name(host) not in self._settings.hosts:
+        if len(headers.getlist("host")) != 1 or host_name(host) not in self._service.settings.hosts:
             return problems.document(
                 403,
                 f"This service does not answer under the name {host!r}.",
                 "Allow the name with: sweep serve --allow-host NAME",
             )
-        if scope["method"] not in SAFE_METHODS and not _same_site(headers, host):
-            return problems.document(
-                403, f"This request changes something and comes from another site, {headers.get('origin')}."
-            )
-        if not self._may(scope, headers):
+        if not _is_from_here(scope["method"], headers, host):
+            return problems.document(403, f"This request comes from another site, {headers.get('origin', 'unnamed')}.")
+        try:
+            may = self._may(scope, headers)
+        except TooManyTries as error:
+            return problems.document(429, error.message, error.hint, retry_after=error.wait)
+        if not may:
             return problems.document(
                 401, "This service needs a token.", f"Log in at {LOGIN}, or send Authorization: Bearer TOKEN."
             )
         return None
 
     def _may(self, scope: Scope, headers: Headers) -> bool:
-        token = self._settings.token
-        if token is None or scope["path"] == LOGIN:
+        """Whether a request shows the token, or a session. Only a token that is wrong counts as a try.
+
+        Raises:
+            TooManyTries: its token was not read.
+        """
+        sessions, tries = self._service.sessions, self._service.tries
+        if sessions is None or tries is None or scope["path"] == LOGIN:
+            return True
+        if any(sessions.is_open(cookie) for cookie in cookies(headers)):
             return True
         kind, _, shown = headers.get("authorization", "").partition(" ")
-        if kind:
-            return kind.lower() == "bearer" and is_token(self._settings, shown.strip())
-        return hmac.compare_digest(_cookie(headers).encode("utf-8", "replace"), session(token).encode())
+        return kind.lower() == "bearer" and tries.is_token(shown.strip(), address_of(scope))
+
+
+def address_of(scope: Scope) -> str:
+    """The address that a request comes from; empty where it has none, as at a Unix socket."""
+    return str(scope["client"][0]) if scope.get("client") else ""
 
 
 def host_name(host: str) -> str:
@@ -125,15 +129,19 @@ def host_name(host: str) -> str:
         return ""
 
 
-def _same_site(headers: Headers, host: str) -> bool:
-    """Whether a request comes from our own pages, or from no page at all.
+def _is_from_here(method: str, headers: Headers, host: str) -> bool:
+    """Whether a request comes from our own pages, from no page at all, or follows a link from another site.
 
-    Browsers send Origin with every request but GET. Sec-Fetch-Site is checked as well, for browsers that leave it out.
+    Browsers say with Sec-Fetch-Site who asks, also for the picture or script of a foreign page, and send Origin with
+    every request but GET, which old browsers have instead.
     """
-    origins = headers.getlist("origin")
     if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-        return False
-    return not origins or (len(origins) == 1 and urlsplit_host(origins[0]) == host.lower())
+        follows = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+        return follows and method in SAFE_METHODS
+    origins = headers.getlist("origin")
+    if method in SAFE_METHODS or not origins:
+        return True
+    return len(origins) == 1 and urlsplit_host(origins[0]) == host.lower()
 
 
 def urlsplit_host(origin: str) -> str | None:
@@ -145,13 +153,13 @@ def urlsplit_host(origin: str) -> str | None:
     return parts.netloc.lower() if parts.scheme in ("http", "https") else None
 
 
-def _cookie(headers: Headers) -> str:
-    cookies: http.cookies.SimpleCookie = http.cookies.SimpleCookie()
-    try:
-        cookies.load(headers.get("cookie", ""))
-    except http.cookies.CookieError:
-        return ""
-    return cookies[COOKIE].value if COOKIE in cookies else ""
+def cookies(headers: Headers) -> Iterator[str]:
+    """What a request has in cookies of ours. Each is read by itself, so that nobody else's, however odd, hides one."""
+    for header in headers.getlist("cookie"):
+        for cookie in header.split(";"):
+            name, _, value = cookie.strip().partition("=")
+            if name == COOKIE:
+                yield value.strip('"')
 
 
 def _is_page(scope: Scope) -> bool:
@@ -166,11 +174,21 @@ async def _redirect(scope: Scope, receive: Receive, send: Send) -> None:
     await RedirectResponse(f"{LOGIN}?next={wanted}", 303)(scope, receive, send)
 
 
+class _Gone(Exception):
+    """The client has gone before it had sent the whole request."""
+
+
 async def _read(receive: Receive) -> bytes | None:
-    """A request's body, or None if it is too large."""
+    """A request's body, or None if it is too large.
+
+    Raises:
+        _Gone: the client has gone.
+    """
     parts, size = [], 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Gone
         part = message.get("body", b"")
         size += len(part)
         if size > LARGEST_BODY:
@@ -210,7 +228,7 @@ def _secured(send: Send) -> Send:
 @router.get(LOGIN)
 def login_page(request: Request, service: ServiceDependency, next: str = "/") -> Response:
     """The page that asks for the token. It loads nothing, since nothing is given without a token."""
-    return service.templates.TemplateResponse(request, "login.html", {"next": local(next), "wrong": False})
+    return service.templates.TemplateResponse(request, "login.html", {"next": local(next), "wrong": ""})
 
 
 @router.post(LOGIN)
@@ -218,22 +236,29 @@ async def log_in(request: Request, service: ServiceDependency) -> Response:
     """Take the token and lead to the page that was asked for."""
     async with request.form(max_files=0, max_fields=8) as form:
         token, target = str(form.get("token", "")).strip(), local(str(form.get("next", "/")))
-    if service.settings.token is not None and not is_token(service.settings, token):
-        context = {"next": target, "wrong": True}
-        return service.templates.TemplateResponse(request, "login.html", context, status_code=401)
     answer = RedirectResponse(target, 303)
-    if service.settings.token is not None:
-        secure = request.url.scheme == "https"
-        answer.set_cookie(
-            COOKIE, session(service.settings.token), DAYS * 86400, httponly=True, samesite="strict", secure=secure
-        )
+    if service.sessions is None or service.tries is None:
+        return answer
+    status, wrong, headers = 401, "That is not the token.", {}
+    try:
+        right = service.tries.is_token(token, address_of(request.scope))
+    except TooManyTries as error:
+        right, status, wrong, headers = False, error.status, str(error), {"retry-after": str(error.wait)}
+    if not right:
+        context = {"next": target, "wrong": wrong}
+        return service.templates.TemplateResponse(request, "login.html", context, status, headers)
+    secure = request.url.scheme == "https"
+    answer.set_cookie(COOKIE, service.sessions.begin(), DAYS * 86400, httponly=True, samesite="strict", secure=secure)
     return answer
 
 
 @router.post(LOGOUT)
 def log_out(request: Request, service: ServiceDependency) -> Response:
-    """Take the cookie away, and lead to where one logs in."""
-    answer = RedirectResponse(LOGIN if service.settings.token is not None else "/", 303)
+    """End the session, take its cookie away, and lead to where one logs in."""
+    answer = RedirectResponse(LOGIN if service.sessions is not None else "/", 303)
+    if service.sessions is not None:
+        for cookie in cookies(request.headers):
+            service.sessions.end(cookie)
     answer.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=request.url.scheme == "https")
     return answer
 

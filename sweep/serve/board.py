@@ -1,17 +1,19 @@
 """TensorBoard behind the login: one process a study on a port of this host alone, started on demand, ended when idle.
 
-The address that is asked is always our own process's, never taken from a request. TensorBoard's flags are not given
-away, a stub is in their stead, and its pages may be framed by ours alone.
+The address that is asked is always our own process's, never taken from a request. A list says which of its paths and
+parameters are passed on: what its page needs. Its flags are not among them, a stub is in their stead, nor is what reads
+files beside the runs, as the projector does. Its pages may be framed by ours alone.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import anyio
 import httpx
@@ -43,10 +45,28 @@ STUB: Mapping[str, Any] = {
 }
 """What the service answers in its stead: all that the page asks for, and nothing of this machine."""
 
+_PLUGINS = (
+    *("audio", "custom_scalars", "distributions", "graphs", "histograms", "hparams", "images", "mesh", "pr_curves"),
+    *("scalars", "text", "timeseries"),
+)
+_PATHS = re.compile(
+    r"|index\.html|index\.js|chart_worker\.js|icon_bundle\.svg|favicon\.ico|font-roboto/[\w-]+\.(?:woff2|html)"
+    r"|(?:experiment/defaultExperimentId/)?data/"
+    rf"(?:runs|experiments|plugins_listing|plugin/(?:{'|'.join(_PLUGINS)})/[A-Za-z_]+)",
+    re.ASCII,
+)
+_PARAMETERS = frozenset(
+    [
+        *("_file_hash", "blob_key", "columnsVisibility", "conceptual", "content_type", "experimentalPlugin", "format"),
+        *("imageId", "index", "large_attrs_key", "limit_attr_size", "markdown", "request", "requests", "run", "sample"),
+        *("step", "tag", "ts"),
+    ]
+)
+
 _ASKED = ("accept", "accept-encoding", "accept-language", "content-type", "if-none-match", "if-modified-since", "range")
 _ANSWERED = (
     *("content-type", "content-encoding", "content-length", "content-range", "accept-ranges", "etag", "last-modified"),
-    *("cache-control", "expires", "location", "vary", "content-security-policy", "x-content-type-options"),
+    *("cache-control", "expires", "vary", "content-security-policy", "x-content-type-options"),
 )
 _TIMEOUT = httpx.Timeout(120.0, connect=5.0)
 
@@ -87,9 +107,7 @@ class Boards:
                         "Try again later.",
                     )
                 port = FIRST_PORT + study.study_id % 1000
-                started = await run_in_threadpool(
-                    TensorBoard, Path(study.directory), port, prefix=f"/tensorboard/{study.name}"
-                )
+                started = await run_in_threadpool(TensorBoard, Path(study.directory), port)
                 board = self._boards[study.study_id] = _Board(started)
         board.used = time.monotonic()
         return board
@@ -114,9 +132,8 @@ class Boards:
 
     async def ask(self, board: _Board, request: Request, path: str) -> Response:
         """A request passed on to a TensorBoard, and its answer as it comes."""
-        url = httpx.URL(board.running.url).copy_with(
-            raw_path=f"{httpx.URL(board.running.url).path}{quote(path)}?{request.url.query}".encode().rstrip(b"?")
-        )
+        query = urlencode([(name, text) for name, text in request.query_params.multi_items() if name in _PARAMETERS])
+        url = f"{board.running.url}{quote(path)}{f'?{query}' if query else ''}"
         headers = {name: request.headers[name] for name in _ASKED if name in request.headers}
         asked = self._client.build_request(request.method, url, headers=headers, content=await request.body())
         try:
@@ -147,11 +164,6 @@ def framed(policy: str) -> str:
     return f"{policy.rstrip('; ')}; frame-ancestors 'self'".lstrip("; ")
 
 
-def is_forbidden(path: str) -> bool:
-    """Whether a path may not be asked of TensorBoard: what gives its flags away, and what is no plain path.
-
-    That holds for every spelling of `ENVIRONMENT`; the plain one is answered with the stub before it is asked.
-    """
-    parts = [part for part in path.split("/") if part]
-    odd = any(part in (".", "..") for part in parts) or not path.isprintable() or "\\" in path or "%" in path
-    return odd or "/".join(parts[:2]).lower() == ENVIRONMENT
+def is_allowed(path: str) -> bool:
+    """Whether a path may be asked of TensorBoard: its page, and the data of the plugins that show runs."""
+    return _PATHS.fullmatch(path) is not None

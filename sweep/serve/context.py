@@ -1,5 +1,6 @@
 """What every route needs: the store, its runs in memory, templates, and who is asked to do things."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +10,10 @@ from fastapi.templating import Jinja2Templates
 from sweep.serve.board import Boards
 from sweep.serve.files import Previews
 from sweep.serve.launcher import Launcher
+from sweep.serve.logins import Sessions, Tries
 from sweep.serve.matcher import Matcher
 from sweep.serve.problems import NotFound
+from sweep.serve.pulse import Pulse
 from sweep.serve.settings import ServeSettings
 from sweep.serve.stream import Streams
 from sweep.store import RunRecord, Store, StudyRecord
@@ -38,6 +41,8 @@ class Service:
         launcher: starts studies.
         boards: TensorBoards; used in the event loop.
         streams: server-sent events; used in the event loop.
+        pulse: whether the database answers; used in the event loop.
+        sessions, tries: who is logged in, and wrong tokens; None where the service has no token.
     """
 
     def __init__(self, settings: ServeSettings, store: Store) -> None:
@@ -52,6 +57,9 @@ class Service:
         self.boards = Boards()
         self.streams = Streams(self.study, self.look)
         self.matcher = Matcher()
+        self.pulse = Pulse(store)
+        self.sessions = Sessions(settings.token, settings.logdir) if settings.token is not None else None
+        self.tries = Tries(settings.token) if settings.token is not None else None
 
     def study(self, name: str) -> StudyRecord:
         """The study called `name`.
@@ -88,28 +96,36 @@ class Service:
         """All studies as they are now, the oldest first."""
         return [self.view(study) for study in self.store.studies()]
 
-    def select(self, snapshot: RunsSnapshot, selection: Selection) -> Selected:
-        """The runs of a study that a selection means.
+    def select(self, snapshot: RunsSnapshot, selection: Selection, client: str) -> Selected:
+        """The runs of a study that a selection means; `client` is the address of whoever asks.
 
         Raises:
             FilterError: the pattern or the condition is malformed, or takes too long.
             SweepError: there is nothing to sort by under that name.
-            Busy: other patterns keep the processes that match them at work.
+            TooManyPatterns: other patterns of this client, or of all, are being matched.
         """
-        return selection.of(snapshot.study, snapshot.runs, snapshot.last_metrics, self.matcher.match)
+        match = partial(self.matcher.match, client=client)
+        return selection.of(snapshot.study, snapshot.runs, snapshot.last_metrics, match)
 
     async def close(self) -> None:
         """End what the service started, except studies, and close the store."""
         await self.streams.close()
         await self.boards.close()
         self.matcher.close()
+        self.pulse.close()
         self.store.close()
 
 
-def service_of(request: Request) -> Service:
-    """The service that answers a request."""
+async def service_of(request: Request) -> Service:
+    """The service that answers a request; needs no thread."""
     service: Service = request.app.state.service
     return service
 
 
+async def client_of(request: Request) -> str:
+    """The address of whoever asks; empty where there is none."""
+    return request.client.host if request.client is not None else ""
+
+
 ServiceDependency = Annotated[Service, Depends(service_of)]
+ClientDependency = Annotated[str, Depends(client_of)]

@@ -1,6 +1,7 @@
 """Errors as problem documents (RFC 9457): what happened, and what to do about it."""
 
 import http
+import logging
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ MEDIA_TYPE = "application/problem+json"
 OPTION_ERROR = "option"
 """The type of an error in a request whose message is a sentence of `sweep.options`."""
 
+_log = logging.getLogger(__name__)
 _LONGEST = 600  # characters of a message or a hint
 
 
@@ -36,7 +38,7 @@ _SCHEMA = {
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": http.HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": _SCHEMA}}}
-    for status in (400, 401, 403, 404, 409, 413, 422, 503)
+    for status in (400, 401, 403, 404, 409, 413, 422, 429, 503)
 }
 """The problems that a route may answer with, for the API's description."""
 
@@ -120,7 +122,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(SweepError, _sweep_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(sa.exc.OperationalError, _database)
+    app.add_exception_handler(sa.exc.DBAPIError, _database)
+    app.add_exception_handler(sa.exc.TimeoutError, _database)  # all connections wait for it
     app.add_exception_handler(sa.exc.DataError, _data)
 
 
@@ -157,8 +160,9 @@ def _http(request: Request, error: Exception) -> Response:
     return respond(request, problem, dict(error.headers or {}))
 
 
-def _database(request: Request, _error: Exception) -> Response:
-    """The database is locked or away; what it said is not shown, since it may name the database."""
+def _database(request: Request, error: Exception) -> Response:
+    """The database is locked, away, damaged or forbidden; what it said is logged, since it may name the database."""
+    _log.warning("the database refuses: %s", error)
     return respond(request, document(503, "The database does not answer.", "Try again shortly."))
 
 

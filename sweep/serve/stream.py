@@ -7,11 +7,12 @@ disconnected; it connects again by itself and reads the lists anew.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
+import anyio
+import anyio.to_thread
 
 from sweep.serve.problems import Busy, NotFound
 from sweep.store import StudyRecord
@@ -24,6 +25,7 @@ SILENCE_SECONDS = 15.0
 """After so long without an event a comment is sent, so that proxies keep the line open."""
 
 MOST_LISTENERS = 1000
+_THREADS = 4  # of their own, so that a database which does not answer leaves threads for everything else
 _BACKLOG = 2000  # events that wait for a client
 
 
@@ -40,6 +42,7 @@ class Streams:
         self._look = look
         self._studies: dict[str, _StudyStream] = {}
         self._closed = False
+        self._threads = anyio.CapacityLimiter(_THREADS)
 
     @property
     def listeners(self) -> int:
@@ -53,7 +56,7 @@ class Streams:
             NotFound: there is no such study.
             Busy: too many clients listen.
         """
-        study = await run_in_threadpool(self._find, name)
+        study = await anyio.to_thread.run_sync(self._find, name, limiter=self._threads)
         if self.listeners >= MOST_LISTENERS or self._closed:
             raise Busy(
                 f"This stream already has {MOST_LISTENERS} listeners, which is the most it can.", "Try again shortly."
@@ -63,12 +66,12 @@ class Streams:
     async def _events(self, study: StudyRecord) -> AsyncIterator[bytes]:
         stream = self._studies.get(study.name)
         if stream is None or stream.task.done():
-            stream = self._studies[study.name] = _StudyStream(lambda: self._look(self._find(study.name)))
+            stream = self._studies[study.name] = _StudyStream(partial(self._look_at, study.name))
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(_BACKLOG)
         stream.queues.add(queue)
         try:
             yield b"retry: 2000\n\n"
-            yield event("study", (await run_in_threadpool(self._look, study))[0].view.as_object())
+            yield event("study", (await self._look_at(study.name))[0].view.as_object())
             while True:
                 try:
                     text = await asyncio.wait_for(queue.get(), SILENCE_SECONDS)
@@ -83,20 +86,22 @@ class Streams:
                 del self._studies[study.name]
                 stream.task.cancel()
 
+    async def _look_at(self, name: str) -> tuple[Look, Metrics]:
+        return await anyio.to_thread.run_sync(lambda: self._look(self._find(name)), limiter=self._threads)
+
     async def close(self) -> None:
         """End every stream."""
         self._closed = True
         for stream in list(self._studies.values()):
             stream.end()
             stream.task.cancel()
-            with suppress(asyncio.CancelledError):
-                await stream.task
+            await asyncio.wait({stream.task}, timeout=1.0)  # its thread may wait for the database
 
 
 class _StudyStream:
     """Reads one study while somebody listens, and gives every listener what changed."""
 
-    def __init__(self, look: Callable[[], tuple[Look, Metrics]]) -> None:
+    def __init__(self, look: Callable[[], Awaitable[tuple[Look, Metrics]]]) -> None:
         self._look = look
         self.queues: set[asyncio.Queue[bytes | None]] = set()
         self.task = asyncio.create_task(self._watch())
@@ -105,7 +110,7 @@ class _StudyStream:
         before: Look | None = None
         while True:
             try:
-                now, metrics = await run_in_threadpool(self._look)
+                now, metrics = await self._look()
             except NotFound:
                 self.end()
                 return

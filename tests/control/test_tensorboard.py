@@ -1,6 +1,7 @@
 """TensorBoard as a process: started beside others, loaded, ended."""
 
 import os
+import re
 import socket
 
 import pytest
@@ -21,7 +22,7 @@ def test_it_has_loaded_every_run_and_ends_with_its_context(tmp_path):
     with TensorBoard(tmp_path, 16006) as running:
         assert running.wait() == 2
         assert sorted(running.runs()) == ["dnn-t0000", "mlp-t0001"]
-        assert running.url == f"http://127.0.0.1:{running.port}/"
+        assert re.fullmatch(rf"http://127\.0\.0\.1:{running.port}/[\w-]{{16}}/", running.url)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", running.port))
 

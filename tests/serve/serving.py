@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Iterator
 
-import uvicorn
 from fastapi import FastAPI
+
+from sweep.serve.connections import Server
 
 
 @contextlib.contextmanager
@@ -16,8 +17,7 @@ def served(app: FastAPI) -> Iterator[str]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(512)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
+        server = Server(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         while not server.started:

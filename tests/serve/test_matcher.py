@@ -1,12 +1,15 @@
 """Patterns matched in child processes, and ended there when they would never end."""
 
 import threading
+from collections import Counter
 
 import pytest
 
 from sweep.errors import FilterError
-from sweep.serve.matcher import Matcher
+from sweep.serve import matcher as module
+from sweep.serve.matcher import Matcher, TooManyPatterns
 from sweep.view.filters import compile_filter
+from tests.control.started import wait_for
 
 NAMES = ["dnn-4x32_16-lr=0.00118-bs=32-t0017", "mlp-64-lr=0.1-bs=3-t0018", "x" * 60 + "-t0019"]
 CATASTROPHIC = ["(x+x+)+y", "(x*)*y", "(x|x)*y", "^(([a-z])+.)+[A-Z]([a-z])+$", "(.*)*(.*)*(.*)*(.*)*[^x]{30}$"]
@@ -63,3 +66,32 @@ def test_several_threads_are_answered_each_with_its_own(matcher):
     assert answers == {
         pattern: {name for name in NAMES if name.endswith(pattern)} for pattern in (f"t00{n}" for n in range(10, 22))
     }
+
+
+def test_one_client_has_one_child_so_that_its_patterns_keep_no_other_waiting(matcher, monkeypatch):
+    """Sixty patterns that never end are asked for at once by one client; another one's comes in between."""
+    monkeypatch.setattr(module, "FROM_ONE", 3)
+    monkeypatch.setattr(module, "_WAIT_SECONDS", 100.0)
+    outcomes = Counter()
+
+    def ask(number):
+        try:
+            matcher.match(f"(x+x+)+y{number}", NAMES, "10.0.0.1")
+        except TooManyPatterns:
+            outcomes["refused"] += 1
+        except FilterError:
+            outcomes["ended"] += 1
+
+    threads = [threading.Thread(target=ask, args=[number]) for number in range(60)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: matcher._waiting["10.0.0.1"] == 3)
+    assert matcher.match("^dnn", NAMES, "10.0.0.2") == {NAMES[0]}
+    assert matcher._working["10.0.0.1"] == 1  # its first, or one that waited, is still being matched
+    for thread in threads:
+        thread.join()
+    assert outcomes.total() == 60
+    assert outcomes["ended"] >= 4
+    assert outcomes["refused"] >= 40
+    assert not matcher._working
+    assert not matcher._waiting

@@ -4,15 +4,16 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
-import sqlalchemy as sa
 from fastapi import APIRouter
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from sweep.serve.context import Service, ServiceDependency
+from sweep.serve.problems import answer, document
+from sweep.serve.pulse import AWAY
 from sweep.view.runs import STATES
 from sweep.view.studies import StudyView
 
@@ -20,11 +21,17 @@ router = APIRouter(tags=["service"])
 
 
 @router.get("/api/health")
-def health(service: ServiceDependency) -> dict[str, Any]:
-    """Whether the service and its database answer; 503 where the database does not."""
-    with service.store.engine.connect() as connection:
-        connection.execute(sa.select(1))
-    return {"status": "ok", "version": version("sweep")}
+async def health(service: ServiceDependency) -> Response:
+    """Whether the service and its database answer; 503 within two seconds where the database alone does not."""
+    if await service.pulse.beats():
+        return JSONResponse({"status": "ok", "service": "ok", "database": "ok", "version": version("sweep")})
+    return answer(document(503, *AWAY, service="ok", database="unavailable", version=version("sweep")))
+
+
+@router.get("/api/health/live")
+async def live() -> dict[str, Any]:
+    """That the service answers, whatever its database does: restarting it would not help the database."""
+    return {"status": "ok", "service": "ok", "version": version("sweep")}
 
 
 @router.get("/metrics", response_class=PlainTextResponse)

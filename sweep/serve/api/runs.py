@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sweep.errors import SweepError
 from sweep.serve.api.parameters import RunName, SelectionQuery, StudyName
 from sweep.serve.api.studies import BY_HAND, check_running
-from sweep.serve.context import Service, ServiceDependency
+from sweep.serve.context import ClientDependency, Service, ServiceDependency
 from sweep.store import RunRecord, StudyRecord
 from sweep.view.conditions import LONGEST as LONGEST_WHERE
 from sweep.view.filters import LONGEST as LONGEST_FILTER
@@ -28,6 +28,7 @@ def list_runs(
     study: StudyName,
     service: ServiceDependency,
     selection: SelectionQuery,
+    client: ClientDependency,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 100,
     cursor: Annotated[
         str, Query(max_length=200, description="The `next` of the page before; the rest of the query stays the same.")
@@ -35,7 +36,7 @@ def list_runs(
 ) -> dict[str, Any]:
     """A page of a study's runs, by number or as sorted. `matched` of `total` runs are asked for in all."""
     record = service.study(study)
-    found = service.select(service.snapshots.of(record), selection)
+    found = service.select(service.snapshots.of(record), selection, client)
     start = _start(found.runs, cursor)
     shown = found.runs[start : start + limit]
     more = start + limit < len(found.runs)
@@ -112,7 +113,9 @@ class RunsToPrune(BaseModel):
 
 
 @router.post("/prune")
-def prune(study: StudyName, service: ServiceDependency, pruning: RunsToPrune) -> dict[str, Any]:
+def prune(
+    study: StudyName, service: ServiceDependency, client: ClientDependency, pruning: RunsToPrune
+) -> dict[str, Any]:
     """Prune the running trials that are listed and match, each after its present epoch; `dry_run` only lists them."""
     record = service.study(study)
     if pruning.runs is None and not pruning.filter and not pruning.where:
@@ -123,7 +126,7 @@ def prune(study: StudyName, service: ServiceDependency, pruning: RunsToPrune) ->
         frozenset({"RUNNING"}),
         frozenset(pruning.runs) if pruning.runs is not None else None,
     )
-    runs = service.select(service.snapshots.of(record), running).runs
+    runs = service.select(service.snapshots.of(record), running, client).runs
     if not pruning.dry_run:
         check_running(service, record, "prune")
         service.store.command(record.study_id, "prune", numbers=[run.number for run in runs], reason=BY_HAND)

@@ -38,7 +38,7 @@ def show_study_file(file: FileName, service: ServiceDependency) -> dict[str, Any
     return file_object(read_file(service.settings.studies, file))
 
 
-@router.get("/files/{file}/names")
+@router.post("/files/{file}/names")
 def preview_names(file: FileName, service: ServiceDependency) -> dict[str, Any]:
     """What run names a study file gives: examples, keys, search space, warnings; it takes some seconds."""
     seen = service.previews.of(find_file(service.settings.studies, file))

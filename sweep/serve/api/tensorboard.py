@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from sweep.serve.board import ENVIRONMENT, STUB, is_forbidden
+from sweep.serve.board import ENVIRONMENT, STUB, is_allowed
 from sweep.serve.context import ServiceDependency
 from sweep.serve.problems import NotFound
 
@@ -26,7 +26,7 @@ def board_slash(request: Request, name: str, service: ServiceDependency) -> Resp
 @router.api_route("/tensorboard/{name}/{path:path}", methods=METHODS)
 async def board(request: Request, name: str, path: str, service: ServiceDependency) -> Response:
     """A study's TensorBoard."""
-    if is_forbidden(path) and path != ENVIRONMENT:
+    if path != ENVIRONMENT and not is_allowed(path):
         raise NotFound(f"No such address: {path}.")
     study = await run_in_threadpool(service.study, name)
     if path == ENVIRONMENT:

@@ -58,7 +58,7 @@ def standing_of(service: Service, name: str) -> StudyView | None:
     return service.view(study) if study is not None else None
 
 
-@router.get("/start/preview")
+@router.post("/start/preview")
 def start_preview(request: Request, service: ServiceDependency, file: FileName) -> HTMLResponse:
     """What a study file would train: its search space and example run names, which takes a child process seconds."""
     path = find_file(service.settings.studies, file)

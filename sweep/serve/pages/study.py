@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from markupsafe import Markup
 
 from sweep.errors import FilterError, SweepError
-from sweep.serve.context import Service, ServiceDependency
+from sweep.serve.context import ClientDependency, Service, ServiceDependency
 from sweep.serve.figures import KINDS
 from sweep.serve.pages.addresses import STATES, query_of, selection_of, study_address, tensorboard_link
 from sweep.serve.pages.layout import PagesDependency, show
@@ -38,11 +38,13 @@ Numbers = Annotated[str, Query(max_length=200, pattern=r"^(\d{1,9}(,\d{1,9})*)?$
 
 
 @router.get("")
-def study_page(request: Request, name: str, service: ServiceDependency, pages: PagesDependency) -> HTMLResponse:
+def study_page(
+    request: Request, name: str, service: ServiceDependency, client: ClientDependency, pages: PagesDependency
+) -> HTMLResponse:
     """A study with the runs that the address chooses; all of them where the filter is wrong, and what is wrong."""
     snapshot = service.snapshots.of(service.study(name))
     selection = selection_of(request.query_params)
-    runs, wrong = _selected(service, snapshot, selection)
+    runs, wrong = _selected(service, client, snapshot, selection)
     runs = snapshot.runs if wrong else runs
     return show(
         request,
@@ -67,6 +69,7 @@ def study_rows(
     request: Request,
     name: str,
     service: ServiceDependency,
+    client: ClientDependency,
     pages: PagesDependency,
     start: From = 0,
     count: Count = FIRST_ROWS,
@@ -74,7 +77,7 @@ def study_rows(
     """A stretch of the table, and everything else on the page that moves."""
     snapshot = service.snapshots.of(service.study(name))
     selection = selection_of(request.query_params)
-    runs, wrong = _selected(service, snapshot, selection)
+    runs, wrong = _selected(service, client, snapshot, selection)
     if wrong is not None:
         return JSONResponse(wrong, 422)
     shown = summary(service, snapshot)
@@ -105,12 +108,13 @@ def study_curves(
     request: Request,
     name: str,
     service: ServiceDependency,
+    client: ClientDependency,
     metric: Annotated[str, Query(max_length=255)] = "",
     numbers: Numbers = "",
 ) -> Response:
     """The courses of the chosen runs, and of those whose numbers are given, by epoch."""
     snapshot = service.snapshots.of(service.study(name))
-    runs, wrong = _selected(service, snapshot, selection_of(request.query_params))
+    runs, wrong = _selected(service, client, snapshot, selection_of(request.query_params))
     if wrong is not None:
         return JSONResponse(wrong, 422)
     return JSONResponse(curves(service.store, snapshot, runs, metric, _numbers(numbers)))
@@ -166,7 +170,7 @@ def _named(name: str) -> str:
 
 
 def _selected(
-    service: Service, snapshot: RunsSnapshot, selection: Selection
+    service: Service, client: str, snapshot: RunsSnapshot, selection: Selection
 ) -> tuple[list[RunRecord], dict[str, Any] | None]:
     """The selected runs, or what is wrong with the filter or the condition.
 
@@ -174,7 +178,7 @@ def _selected(
         SweepError: there is nothing to sort by under that name.
     """
     try:
-        return service.select(snapshot, selection).runs, None
+        return service.select(snapshot, selection, client).runs, None
     except FilterError as error:
         field, text = ("where", selection.where) if isinstance(error, ConditionError) else ("filter", selection.filter)
         return [], {"field": field, **_wrong(error, text)}

@@ -14,7 +14,7 @@ function button() {
 
 async function preview() {
   try {
-    $("preview").innerHTML = await ask(form.dataset.preview);
+    $("preview").innerHTML = await ask(form.dataset.preview, { method: "POST" });
     refused = $("preview").querySelector("[data-refused]") !== null;
     button();
   } catch (error) {
