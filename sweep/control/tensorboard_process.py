@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import types
+from typing import Any
 
 PREFIX_VARIABLE = "SWEEP_TENSORBOARD_PREFIX"
 """The environment variable with the path that all addresses begin with, which other users cannot read."""
@@ -28,8 +29,18 @@ def main() -> None:
     """Run TensorBoard until it is told to end."""
     threading.Thread(target=end_with, args=[os.getppid()], daemon=True).start()
     sys.modules["tensorboard.compat.notf"] = types.ModuleType("tensorboard.compat.notf")
+    from tensorboard.backend import path_prefix
     from tensorboard.main import run_main
 
+    class Prefix(path_prefix.PathPrefixMiddleware):  # type: ignore[misc]
+        """Answers under the prefix alone, but for fonts, which TensorBoard's page asks for without it."""
+
+        def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+            if environ.get("PATH_INFO", "").startswith("/font-roboto/"):
+                return self._application(environ, start_response)
+            return super().__call__(environ, start_response)
+
+    path_prefix.PathPrefixMiddleware = Prefix
     os.umask(0o077)  # TensorBoard writes where it is to a file in the folder for temporary files
     sys.argv += ["--path_prefix", os.environ.pop(PREFIX_VARIABLE)]
     run_main()

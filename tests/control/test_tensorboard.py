@@ -4,6 +4,7 @@ import os
 import re
 import socket
 
+import httpx
 import pytest
 
 from sweep.control.tensorboard import TensorBoard, free_ports, run_names
@@ -23,6 +24,10 @@ def test_it_has_loaded_every_run_and_ends_with_its_context(tmp_path):
         assert running.wait() == 2
         assert sorted(running.runs()) == ["dnn-t0000", "mlp-t0001"]
         assert re.fullmatch(rf"http://127\.0\.0\.1:{running.port}/[\w-]{{16}}/", running.url)
+        font = "font-roboto/oMMgfZMQthOryQo9n22dcuvvDin1pK8aKteLpeZ5c0A.woff2"
+        assert httpx.get(f"http://127.0.0.1:{running.port}/{font}").status_code == 200
+        for path in ("", "data/runs", "data/logdir", "font-roboto/../data/logdir"):
+            assert httpx.get(f"http://127.0.0.1:{running.port}/{path}").status_code == 404
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", running.port))
 
