@@ -1,7 +1,6 @@
 """Command lines: those to copy, which look further at a run or train it again, and those of our own processes."""
 
 import os
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -9,16 +8,17 @@ from typing import TYPE_CHECKING
 
 from sweep.names import format_number
 from sweep.options import OPTIONS
+from sweep.passwords import has_password, masked
 from sweep.words import shown_path
 
 if TYPE_CHECKING:
     from sweep.store import RunRecord, StudyRecord
 
-_PASSWORD = re.compile(r"^[^/]*//[^/@]*:[^/@]*@|[?&]password=", re.IGNORECASE)  # in the URL of a database
-
 
 def command(*words: str, storage: str, logdir: str | None = None) -> str:
     """A `sweep` command line; places are named only where they are not those that would be used anyway.
+
+    The password in a database's URL is hidden, so a person has to put it back.
 
     Args:
         storage: the URL of a database, or the address of a service.
@@ -28,7 +28,7 @@ def command(*words: str, storage: str, logdir: str | None = None) -> str:
     if storage.startswith(("http://", "https://")):
         line += [] if storage == os.environ.get("SWEEP_SERVER") else ["--server", storage]
     elif storage != OPTIONS["storage"].usual:
-        line += ["--storage", storage]
+        line += ["--storage", masked(storage)]
     if logdir not in (None, OPTIONS["logdir"].usual):
         line += ["--logdir", logdir]
     return shlex.join(line)
@@ -46,7 +46,7 @@ def environment(**values: str) -> dict[str, str]:
         values: variables that it has besides, where the user has not set them.
     """
     inherited = {name: value for name, value in os.environ.items() if name != "SWEEP_TOKEN"}
-    if _PASSWORD.search(inherited.get("SWEEP_STORAGE", "")):
+    if has_password(inherited.get("SWEEP_STORAGE", "")):
         del inherited["SWEEP_STORAGE"]
     return {**values, **inherited}
 

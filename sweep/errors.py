@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from sweep.passwords import masked
 from sweep.words import plain
 
 _MACHINES = {
@@ -46,8 +47,8 @@ class SweepError(Exception):
     """
 
     def __init__(self, message: str, hint: str | None = None) -> None:
-        self.message = plain(message)
-        self.hint = plain(hint) if hint else None
+        self.message = plain(masked(message))
+        self.hint = plain(masked(hint)) if hint else None
         super().__init__(" ".join(filter(None, (self.message, self.hint))))
 
     def as_dict(self) -> dict[str, str | None]:

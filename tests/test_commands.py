@@ -1,8 +1,12 @@
 """Commands to copy."""
 
+import ast
+from pathlib import Path
+
 import optuna
 import pytest
 
+import sweep
 from sweep.commands import command, environment, rerun_command, run_again
 from sweep.control.start import start_file
 from sweep.options import Settings
@@ -95,3 +99,21 @@ def test_a_worker_is_not_given_what_only_its_coordinator_needs(tmp_path, monkeyp
     start_file(str(tmp_path / "study.py"), Settings(storage=storage, logdir=str(tmp_path / "runs")))
     (trial,) = optuna.load_study(study_name="study", storage=storage).trials
     assert trial.user_attrs["given"] == []
+
+
+SYSTEM = {"declaration.py", "control/gpus.py"}
+"""Modules that run programs of the system, `git` and `nvidia-smi`, which run nothing of a user's."""
+
+
+def test_every_process_of_ours_is_given_an_environment_that_was_chosen():
+    package = Path(sweep.__file__).parent
+    found = {}
+    for module in package.rglob("*.py"):
+        calls = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call)]
+        starts = [call for call in calls if ast.unparse(call.func) in ("subprocess.Popen", "subprocess.run")]
+        if starts:
+            found[str(module.relative_to(package))] = all(
+                "env" in [word.arg for word in call.keywords] for call in starts
+            )
+    assert len(found) >= 9
+    assert {name for name, chosen in found.items() if not chosen} == SYSTEM

@@ -24,6 +24,7 @@ GROUND = {
     "declaration",
     "descriptors",
     "option_values",
+    "passwords",
     "options",
     "study_file",
     "finding",

@@ -2,11 +2,13 @@
 
 import sys
 
+from sweep.cli.process_list import hide_secrets
 from sweep.errors import SweepError, printed
 
 
 def main() -> None:
     """Run one command. A user's error is printed to stderr, with exit status 2; other errors keep their traceback."""
+    hide_secrets()
     sys.exit(run(sys.argv[1:]))
 
 

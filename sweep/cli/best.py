@@ -88,7 +88,8 @@ def save_best(store: Store, name: str | None, file: str) -> None:
             hint="Those of each run are unless `sweep start --keep` says otherwise.",
         )
     line = python("sweep.models", f"{study.name}:{best.number}", file)
-    there = {**os.environ, "SWEEP_STORAGE": store.url.render_as_string(hide_password=False)}
+    kept = {name: value for name, value in os.environ.items() if name != "SWEEP_TOKEN"}
+    there = {**kept, "SWEEP_STORAGE": store.url.render_as_string(hide_password=False)}
     done = subprocess.run(line, env=there, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SweepError(last_words(done.stderr))

@@ -12,6 +12,7 @@ from pathlib import Path
 from sweep.cli.output import print_whole
 from sweep.commands import command, python
 from sweep.errors import SweepError, last_words
+from sweep.passwords import has_password
 from sweep.store import Store
 from sweep.store.database import has_schema, parse_url
 from sweep.words import shown_path
@@ -31,6 +32,10 @@ def detach(name: str, storage: str, logdir: str) -> None:
         SweepError: the process ended before; the message is what it printed last.
     """
     words = [word for word in sys.argv[1:] if word != "--detach"]
+    surroundings = {name: value for name, value in os.environ.items() if name != "SWEEP_TOKEN"}
+    if has_password(storage):
+        words = _without_storage(words)
+        surroundings["SWEEP_STORAGE"] = storage  # which the process list does not show
     folder = Path(logdir) / name
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / LOG
@@ -42,6 +47,7 @@ def detach(name: str, storage: str, logdir: str) -> None:
             stdout=output,
             stderr=output,
             start_new_session=True,
+            env=surroundings,
         )
     study = None
     while study is None:
@@ -56,6 +62,12 @@ def detach(name: str, storage: str, logdir: str) -> None:
     print_whole(f"{study} trains in process {process.pid} and prints to {shown_path(str(log))}")
     for verb, what in (("watch", "shows it"), ("stop", "stops it after the running epochs")):
         print_whole(f"  {command(verb, study, storage=storage)}   {what}")
+
+
+def _without_storage(words: list[str]) -> list[str]:
+    """A command line without the database's URL."""
+    pairs = zip(["", *words], words, strict=False)
+    return [word for before, word in pairs if "--storage" not in (before, word) and not word.startswith("--storage=")]
 
 
 def _study_of(pid: int, storage: str) -> str | None:

@@ -5,6 +5,7 @@ Every transaction of a writer begins with BEGIN IMMEDIATE: two writers wait for 
 meet halfway. SQLite's locks do not work on network file systems, which are therefore refused.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from sweep.errors import ReadOnly, StoreError
+from sweep.passwords import masked
 from sweep.store.schema import HEAD, VERSION_TABLE, check_ours, check_revision, create_schema, revision
 from sweep.store.sqlite_file import ANOTHER, READ_ONLY, check_file, is_on_network, read_only_uri, unwritable
 
@@ -37,6 +39,9 @@ LOCK_SECONDS = 120.0
 CONNECT_SECONDS = 10
 CONNECTIONS = 10  # to a server, of one process; who needs another waits for it
 
+# SQLAlchemy ends a password at its first @, which would make the rest of it part of the host.
+_PASSWORD = re.compile(r"^(postgres[\w+]*://[^:/@]*:)(.*@.*)(?=@[^@]*$)", re.DOTALL)
+
 REFUSES = (sa.exc.OperationalError, sa.exc.InterfaceError)
 """What a database raises while it cannot be reached or written: locked, full, restarted. It may be tried again."""
 
@@ -44,16 +49,21 @@ REFUSES = (sa.exc.OperationalError, sa.exc.InterfaceError)
 def parse_url(text: str) -> sa.URL:
     """Parse a storage URL; `postgresql://` means psycopg 3. A path without a scheme is an SQLite file.
 
+    The password may hold any character, and may be a parameter of the URL: as its password it is hidden everywhere.
+
     Raises:
         StoreError: the text is no URL of a database that sweep works on (SQLite or PostgreSQL).
     """
     try:
-        url = sa.make_url(text if ":" in text else f"sqlite:///{text}")
+        url = sa.make_url(_PASSWORD.sub(_encoded, text) if ":" in text else f"sqlite:///{text}")
     except (sa.exc.ArgumentError, ValueError):
-        raise StoreError(f"Not a database URL: {text!r}.", "For example: sqlite:///sweep.db") from None
+        whole = "".join(masked(text).split())  # without blanks, at which a password would seem to end
+        raise StoreError(f"Not a database URL: {whole!r}.", "For example: sqlite:///sweep.db") from None
     backend = url.get_backend_name()
     if backend in ("postgresql", "postgres"):
-        return url.set(drivername="postgresql+psycopg")
+        url = url.set(drivername="postgresql+psycopg")
+        named = url.query.get("password")
+        return url.difference_update_query(["password"]).set(password=str(named)) if named else url
     if backend != "sqlite":
         raise StoreError(
             f"Studies are kept in SQLite or PostgreSQL, not in {backend!r}.", "For example: sqlite:///sweep.db"
@@ -61,6 +71,10 @@ def parse_url(text: str) -> sa.URL:
     if url.database in (None, "", ":memory:"):
         raise StoreError(f"{text!r} names no file for SQLite.", "For example: sqlite:///sweep.db")
     return url.set(drivername="sqlite")
+
+
+def _encoded(found: re.Match[str]) -> str:
+    return f"{found[1]}{found[2].replace('@', '%40')}"
 
 
 def sqlite_path(storage: str) -> Path | None:

@@ -19,7 +19,7 @@ class Client:
 
     def __init__(self, store: Store, folder: Path, **settings: Any) -> None:
         given = {"logdir": folder / "runs", "studies": None, "token": None, **settings}
-        self.settings = ServeSettings(str(store.url), **given)
+        self.settings = ServeSettings(store.url.render_as_string(hide_password=False), **given)
         self.app = create_app(self.settings, store)
         self.service = self.app.state.service
         self._runner = asyncio.Runner()
