@@ -7,6 +7,7 @@ from typing import IO, Annotated, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
+from starlette.background import BackgroundTask
 
 from sweep.serve.api.parameters import StudyName
 from sweep.serve.context import ServiceDependency
@@ -34,7 +35,8 @@ def export_study(
     file.seek(0)
     name = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "_" for letter in study)
     headers = {"content-disposition": f'attachment; filename="{name}.{format}"'}
-    return StreamingResponse(_parts(file), media_type=MEDIA_TYPES[format], headers=headers)
+    closing = BackgroundTask(file.close)  # also where the client goes before it has read anything
+    return StreamingResponse(_parts(file), media_type=MEDIA_TYPES[format], headers=headers, background=closing)
 
 
 def _parts(file: IO[bytes]) -> Iterator[bytes]:
