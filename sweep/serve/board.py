@@ -134,7 +134,7 @@ class Boards:
         """A request passed on to a TensorBoard, and its answer as it comes."""
         query = urlencode([(name, text) for name, text in request.query_params.multi_items() if name in _PARAMETERS])
         url = f"{board.running.url}{quote(path)}{f'?{query}' if query else ''}"
-        headers = {name: request.headers[name] for name in _ASKED if name in request.headers}
+        headers = [(name, value) for name, value in request.headers.raw if name.decode("latin-1") in _ASKED]
         asked = self._client.build_request(request.method, url, headers=headers, content=await request.body())
         try:
             answer = await self._client.send(asked, stream=True)

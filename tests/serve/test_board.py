@@ -140,12 +140,13 @@ def test_what_gives_away_paths_of_this_machine_is_refused_in_every_spelling(serv
     assert "logdir" not in answer.text.replace(path, "").replace("data/logdir", "")
 
 
-def test_parameters_that_it_does_not_know_are_not_passed_on(tmp_path, monkeypatch):
+def test_parameters_and_headers_that_it_does_not_know_are_not_passed_on(tmp_path, monkeypatch):
     """A stand-in for TensorBoard answers with the address that it was asked."""
-    asked = []
+    asked, passed = [], []
 
     def answer(request):
         asked.append(str(request.url))
+        passed.append(repr(request.headers.raw))
         return httpx.Response(200, json=[], headers={"location": "http://evil.example"})
 
     store = build_store(tmp_path)
@@ -155,9 +156,14 @@ def test_parameters_that_it_does_not_know_are_not_passed_on(tmp_path, monkeypatc
     stand_in = SimpleNamespace(alive=True, url="http://127.0.0.1:1/secret/", stop=lambda: None)
     boards._boards[study.study_id] = board._Board(stand_in)
     monkeypatch.setattr(boards, "_client", httpx.AsyncClient(transport=httpx.MockTransport(answer)))
-    found = client.ask("GET", "/tensorboard/diabetes/data/plugin/text/text?run=a%26x&tag=b%23&logdir=/etc&run=c&;x=1")
+    odd = {"accept": b"\x80\xff", "cookie": "secret", "authorization": "secret", "x-forwarded-for": "secret"}
+    found = client.ask(
+        "GET", "/tensorboard/diabetes/data/plugin/text/text?run=a%26x&tag=b%23&logdir=/etc&run=c&;x=1", headers=odd
+    )
     assert asked == ["http://127.0.0.1:1/secret/data/plugin/text/text?run=a%26x&tag=b%23&run=c"]
     assert "location" not in found.headers
+    assert r"\x80\xff" in passed[0]
+    assert "secret" not in passed[0]
     client.close()
 
 
