@@ -34,13 +34,20 @@ AWAY = ("The service is up, but its database does not answer.", "Try again short
 
 
 class Pulse:
-    """Whether a store's database answers; asked in one event loop, and at most once a second by a thread."""
+    """Whether a store's database answers; asked in one event loop.
+
+    Whatever the service reads shows that it does. Where nothing was read for a second, a thread reads a row.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._connection: sa.Connection | None = None
         self._asked: asyncio.Future[bool] | None = None
         self._since = self._answered = float("-inf")
+        sa.event.listen(store.engine, "after_cursor_execute", self._note)
+
+    def _note(self, *_of_the_statement: object) -> None:
+        self._answered = time.monotonic()
 
     async def beats(self) -> bool:
         """Whether the database answers; this takes two seconds at most, and no time while it has not for longer."""
@@ -58,8 +65,6 @@ class Pulse:
         answer: asyncio.Future[bool] = loop.create_future()
 
         def finish(beats: bool) -> None:
-            if beats:
-                self._answered = time.monotonic()
             if not answer.done():
                 answer.set_result(beats)
 

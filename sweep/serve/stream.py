@@ -7,6 +7,7 @@ disconnected; it connects again by itself and reads the lists anew.
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from sweep.serve.problems import Busy, NotFound
+from sweep.serve.problems import Busy, NotFound, Refusal
 from sweep.store import StudyRecord
 from sweep.view.changes import Look, RunChange, run_changes
 from sweep.view.quantities import Metrics
@@ -25,8 +26,20 @@ SILENCE_SECONDS = 15.0
 """After so long without an event a comment is sent, so that proxies keep the line open."""
 
 MOST_LISTENERS = 1000
+FROM_ONE = 750
+"""Listeners from one address, so that others are left some."""
+
 _THREADS = 4  # of their own, so that a database which does not answer leaves threads for everything else
 _BACKLOG = 2000  # events that wait for a client
+
+
+class TooManyListeners(Refusal):
+    """One client listens to too many streams."""
+
+    status = 429
+
+    def __init__(self) -> None:
+        super().__init__(f"This address already listens {FROM_ONE} times, which is the most it can.", "Close a page.")
 
 
 class Streams:
@@ -41,6 +54,7 @@ class Streams:
         self._find = find
         self._look = look
         self._studies: dict[str, _StudyStream] = {}
+        self._clients: Counter[str] = Counter()
         self._closed = False
         self._threads = anyio.CapacityLimiter(_THREADS)
 
@@ -49,26 +63,30 @@ class Streams:
         """How many clients listen."""
         return sum(len(stream.queues) for stream in list(self._studies.values()))
 
-    async def listen(self, name: str) -> AsyncIterator[bytes]:
-        """The events of a study from now on, each as the text of a server-sent event.
+    async def listen(self, name: str, client: str = "") -> AsyncIterator[bytes]:
+        """The events of a study from now on, each as the text of a server-sent event; `client` is who listens.
 
         Raises:
             NotFound: there is no such study.
             Busy: too many clients listen.
+            TooManyListeners: this one listens too often.
         """
         study = await anyio.to_thread.run_sync(self._find, name, limiter=self._threads)
         if self.listeners >= MOST_LISTENERS or self._closed:
             raise Busy(
                 f"This stream already has {MOST_LISTENERS} listeners, which is the most it can.", "Try again shortly."
             )
-        return self._events(study)
+        if self._clients[client] >= FROM_ONE:
+            raise TooManyListeners
+        return self._events(study, client)
 
-    async def _events(self, study: StudyRecord) -> AsyncIterator[bytes]:
+    async def _events(self, study: StudyRecord, client: str) -> AsyncIterator[bytes]:
         stream = self._studies.get(study.name)
         if stream is None or stream.task.done():
             stream = self._studies[study.name] = _StudyStream(partial(self._look_at, study.name))
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(_BACKLOG)
         stream.queues.add(queue)
+        self._clients[client] += 1
         try:
             yield b"retry: 2000\n\n"
             yield event("study", (await self._look_at(study.name))[0].view.as_object())
@@ -82,6 +100,7 @@ class Streams:
                 yield text
         finally:
             stream.queues.discard(queue)
+            self._clients -= Counter([client])
             if not stream.queues and self._studies.get(study.name) is stream:
                 del self._studies[study.name]
                 stream.task.cancel()
