@@ -135,7 +135,8 @@ class Desk:
     async def _work(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         await self._places.acquire()
         try:
-            await self._app(scope, receive, answer.send)
+            if not answer.dropped:
+                await self._app(scope, receive, answer.send)
         except Exception:
             if not answer.dropped:
                 raise

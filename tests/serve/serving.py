@@ -11,19 +11,25 @@ from fastapi import FastAPI
 from sweep.serve.connections import Server
 
 
+def listening() -> socket.socket:
+    """A socket at a free port."""
+    found = socket.socket()
+    found.bind(("127.0.0.1", 0))
+    found.listen(512)
+    return found
+
+
 @contextlib.contextmanager
 def served(app: FastAPI) -> Iterator[str]:
     """The application at a free port of this machine, in a thread; gives its address."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(512)
+    with listening() as place:
         server = Server(app)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [place]}, daemon=True)
         thread.start()
         while not server.started:
             time.sleep(0.01)
         try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+            yield f"http://127.0.0.1:{place.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join()

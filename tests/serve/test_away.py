@@ -21,18 +21,23 @@ from sweep.serve.app import create_app
 from sweep.serve.settings import ServeSettings
 from sweep.store import Store
 from tests.control.started import wait_for
+from tests.serve import serving
 from tests.serve.serving import served
 from tests.store_builder import add_example, build_store
 
 ROOT = Path(__file__).parent.parent.parent
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @contextlib.contextmanager
 def serve(folder, storage, descriptors=None):
     """`sweep serve` as a process, its address as a client, and the file with all that it prints."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
 
     def limit():
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
@@ -212,6 +217,33 @@ def test_a_request_that_takes_its_time_is_answered_all_the_same(service, monkeyp
         timer = threading.Timer(0.3, released.set)
         timer.start()
         assert client.get("/api/studies").json() == {"studies": []}
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux alone ends what nobody reads")
+def test_a_client_that_reads_nothing_is_left(tmp_path, monkeypatch):
+    from sweep.cli import serve as command
+
+    monkeypatch.setattr(command, "_UNREAD_MILLISECONDS", 200)
+    monkeypatch.setattr(serving, "listening", lambda: command.listen(command.Address("127.0.0.1", free_port())))
+    store = build_store(tmp_path)
+    app = create_app(ServeSettings(str(store.url), tmp_path / "runs"), store)
+    with served(app) as url, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+        client.sendall(b"GET /static/plotly.min.js HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+        own = psutil.Process()
+        wait_for(lambda: len(ends(own, url)) == 2)
+        wait_for(lambda: len(ends(own, url)) == 1)  # the client's own
+
+
+def ends(process, url):
+    """The connections of this process from and to the service."""
+    port = int(url.rpartition(":")[2])
+    return [
+        each
+        for each in process.net_connections("tcp")
+        if each.status == "ESTABLISHED" and port in (each.laddr.port, each.raddr.port)
+    ]
 
 
 def test_one_address_never_has_all_connections(tmp_path, monkeypatch):
