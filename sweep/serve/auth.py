@@ -111,6 +111,7 @@ class Gate:
         if sessions is None or tries is None or scope["path"] == LOGIN:
             return True
         if any(sessions.is_open(cookie) for cookie in cookies(headers)):
+            tries.know(address_of(scope))
             return True
         kind, _, shown = headers.get("authorization", "").partition(" ")
         return kind.lower() == "bearer" and tries.is_token(shown.strip(), address_of(scope))

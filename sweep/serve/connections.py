@@ -140,7 +140,7 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
         self._leave = leave
-        for name in ("uvicorn.error", "asyncio"):
+        for name in ("uvicorn.error", "asyncio", "sweep.serve.problems"):
             logger = logging.getLogger(name)
             if not any(isinstance(each, Sparing) for each in logger.filters):
                 logger.addFilter(Sparing())

@@ -3,8 +3,8 @@
 A session is a random number that expires, signed with the token, in a cookie. One that has been ended is remembered in
 a file of the log directory, so that a stolen cookie stays worthless after a restart.
 
-A right token is accepted at once from an address that has shown it before, so nobody can lock its owner out. Every
-other try is refused unread while its address, or all addresses together, have failed too often.
+A right token is accepted at once from an address that has shown it, or a session, before, so nobody can lock its owner
+out. Every other try is refused unread while its address, or all addresses together, have failed too often.
 """
 
 import hashlib
@@ -130,10 +130,14 @@ class Tries:
             raise TooManyTries(wait)
         if right:
             self._wrong.pop(client, None)
-            _keep(self._known, client, None)
+            self.know(address)
         else:
             self._count(client)
         return right
+
+    def know(self, address: str) -> None:
+        """Remember an address as one that the token's owner uses."""
+        _keep(self._known, _client(address), None)
 
     def _wait(self, client: str) -> float:
         """For how many seconds no token of a client is read."""

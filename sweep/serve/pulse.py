@@ -56,9 +56,9 @@ class Pulse:
             return True
         if self._asked is None or self._asked.done():
             self._asked, self._since = self._ask(), now
-        rest = max(0.0, self._since + PATIENCE_SECONDS - now)
-        done, _ = await asyncio.wait({self._asked}, timeout=rest)
-        return bool(done) and self._asked.result()
+        asked = self._asked  # which others may replace while this waits
+        done, _ = await asyncio.wait({asked}, timeout=max(0.0, self._since + PATIENCE_SECONDS - now))
+        return bool(done) and asked.result()
 
     def _ask(self) -> asyncio.Future[bool]:
         loop = asyncio.get_running_loop()

@@ -5,6 +5,7 @@ import re
 import socket
 
 import httpx
+import psutil
 import pytest
 
 from sweep.control.tensorboard import TensorBoard, free_ports, run_names
@@ -17,13 +18,18 @@ def write_run(directory):
         writer.scalars(0, {"val_loss": 0.5})
 
 
-def test_it_has_loaded_every_run_and_ends_with_its_context(tmp_path):
+def test_it_has_loaded_every_run_and_ends_with_its_context(tmp_path, monkeypatch):
+    monkeypatch.setenv("SWEEP_TOKEN", "a-secret-token")
+    monkeypatch.setenv("SWEEP_STORAGE", "postgresql://u:hunter2@h/db")
     for name in ("dnn-t0000", "mlp-t0001"):
         write_run(tmp_path / name)
     with TensorBoard(tmp_path, 16006) as running:
         assert running.wait() == 2
         assert sorted(running.runs()) == ["dnn-t0000", "mlp-t0001"]
         assert re.fullmatch(rf"http://127\.0\.0\.1:{running.port}/[\w-]{{16}}/", running.url)
+        process = psutil.Process(running._process.pid)
+        for each in [process, *process.children(recursive=True)]:
+            assert not {"SWEEP_TOKEN", "SWEEP_STORAGE"} & each.environ().keys()
         font = "font-roboto/oMMgfZMQthOryQo9n22dcuvvDin1pK8aKteLpeZ5c0A.woff2"
         assert httpx.get(f"http://127.0.0.1:{running.port}/{font}").status_code == 200
         for path in ("", "data/runs", "data/logdir", "font-roboto/../data/logdir"):

@@ -179,6 +179,17 @@ def test_the_owner_is_never_locked_out_where_the_token_was_shown_before():
         assert tried(tries, TOKEN, "10.0.0.1") is True
 
 
+def test_the_address_of_a_session_is_its_owners(guarded, monkeypatch):
+    tries = Tries(TOKEN, Clock())
+    monkeypatch.setattr(guarded.service, "tries", tries)
+    for _ in range(FREE_TRIES + 1):
+        tried(tries, "wrong", "127.0.0.1")
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+    assert guarded.ask("GET", "/api/studies", headers=bearer).status_code == 429
+    assert shows(guarded, f"{COOKIE}={guarded.service.sessions.begin()}")
+    assert guarded.ask("GET", "/api/studies", headers=bearer).status_code == 200
+
+
 def test_the_owner_comes_in_from_anywhere_a_minute_after_the_last_wrong_token():
     clock = Clock()
     tries = Tries(TOKEN, clock)
