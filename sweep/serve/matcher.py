@@ -20,10 +20,10 @@ from sweep.serve.matcher_process import CPU_SECONDS
 from sweep.serve.problems import Refusal
 
 CHILDREN = 2
-FROM_ONE = 8
+FROM_ONE = 16
 """Patterns that one client may have waiting, beside the one that is being matched."""
 
-FROM_ALL = 16
+FROM_ALL = 24
 _WAIT_SECONDS = 10.0
 
 
