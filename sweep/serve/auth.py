@@ -90,7 +90,8 @@ class Gate:
                 "Allow the name with: sweep serve --allow-host NAME",
             )
         if not _is_from_here(scope["method"], headers, host):
-            return problems.document(403, f"This request comes from another site, {headers.get('origin', 'unnamed')}.")
+            origin = headers.get("origin")
+            return problems.document(403, f"This request comes from another site{f', {origin}' if origin else ''}.")
         try:
             may = self._may(scope, headers)
         except TooManyTries as error:
