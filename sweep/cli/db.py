@@ -123,7 +123,8 @@ def copy_studies(source: str, target: str, names: Sequence[str], *, dry_run: boo
     """Copy studies, all of them if none is named, each whole or not at all; a dry run refuses what a real one does.
 
     Raises:
-        StoreError: one does not exist, is running, or is in the target already; none is copied.
+        StoreError: one does not exist, or is in the target already; none is copied.
+        StudyError: one is running.
     """
     if database.parse_url(source) == database.parse_url(target):
         raise StoreError(f"Cannot copy {source} to itself.", "Name another database to copy to.")
@@ -132,7 +133,7 @@ def copy_studies(source: str, target: str, names: Sequence[str], *, dry_run: boo
         chosen = [there.study(name) for name in dict.fromkeys(names)] if names else there.studies()
         taken = database.names_in(database.parse_url(target))
         for study in chosen:
-            check_copy(there, study, taken)
+            check_copy(there, study, taken, say)
         if dry_run:
             for study in chosen:
                 print_whole(f"{study.name}: {_runs(there, study)} would be copied")

@@ -58,7 +58,7 @@ def remove_one(store: Store, name: str, logdir: str, *, keep_files: bool, yes: b
         remark(f"would be removed, from {where}")
         return
     confirm(f"Remove {study.name} with its {runs}, from {where}, for good?", yes=yes)
-    if remove_study(store, study, Path(logdir), keep_files=keep_files) is not None:
+    if remove_study(store, study, Path(logdir), keep_files=keep_files, notice=say) is not None:
         say(f"{study.name} is removed")
     elif keep_files:
         say(f"{study.name} is removed; {study.directory} was left")

@@ -65,6 +65,23 @@ class Hold:
         os.close(self._descriptor)
 
 
+def held(folder: Path) -> bool:
+    """Whether a process trains into a folder, as far as this machine can tell: also one of another container does."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system that has no such locks
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def check_folder(folder: Path) -> None:
     """See that a folder's mark can be changed, if the folder is there.
 

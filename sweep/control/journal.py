@@ -123,6 +123,11 @@ class Journal:
         """Stop retrying a database that refuses."""
         self._abandoned.set()
 
+    def tick(self) -> None:
+        """The coordinator runs; to be called several times a second."""
+        if self.writer is not None:
+            self.writer.tick()
+
     def hold(self, store: Store) -> None:
         """Have the study's folder for this coordinator alone, and note whose it is.
 

@@ -267,6 +267,8 @@ class Loop:
 
     def _tick(self) -> None:
         self._loop.call_later(TICK_SECONDS, self._tick)
+        if self.journal is not None:
+            self.journal.tick()
         self.sampling.flush()
         self._apply(ev.Tick())
         self._display_shown()
@@ -356,7 +358,13 @@ class Loop:
 
     def _open(self, declaration: Declaration, snapshot: Snapshot | None) -> OpenStudy:
         study = self.study
-        opened = open_study(declaration.at(self._file), study.settings, snapshot, preview=study.preview)
+        opened = open_study(
+            declaration.at(self._file),
+            study.settings,
+            snapshot,
+            preview=study.preview,
+            notice=lambda text: self.post(ev.Troubled(text)),
+        )
         if opened.journal is not None:
             opened.journal.start(self.post, self.finished.set)
             if self.finished.is_set():  # the study was stopped meanwhile

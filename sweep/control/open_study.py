@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from sweep.control.advice import advise, new_study
 from sweep.control.journal import Journal
-from sweep.control.lease import claim, find_study
+from sweep.control.lease import Notice, claim, find_study
 from sweep.control.progress import Opening
 from sweep.control.search import Search
 from sweep.control.stored import Stored, read_stored
@@ -39,9 +39,17 @@ class OpenStudy:
 
 
 def open_study(
-    declaration: Declaration, settings: Settings, snapshot: Snapshot | None = None, *, preview: bool = False
+    declaration: Declaration,
+    settings: Settings,
+    snapshot: Snapshot | None = None,
+    *,
+    preview: bool = False,
+    notice: Notice = lambda _text: None,
 ) -> OpenStudy:
     """Open the study that a worker has declared.
+
+    Args:
+        notice: is told what is waited for.
 
     Raises:
         StudyError: it cannot continue as declared, another coordinator runs it, or its log directory is read-only.
@@ -57,7 +65,7 @@ def open_study(
     check_writable(Path(settings.logdir))
     store, record = _find(settings.storage, declaration.name)
     try:
-        return _open(_seeded(declaration, record), settings, snapshot, store, record)
+        return _open(_seeded(declaration, record), settings, snapshot, store, record, notice)
     except BaseException:
         if store is not None:
             store.close()
@@ -75,6 +83,7 @@ def _open(
     snapshot: Snapshot | None,
     store: Store | None,
     record: StudyRecord | None,
+    notice: Notice,
 ) -> OpenStudy:
     stored = Stored()
     if store and record:
@@ -99,7 +108,7 @@ def _open(
         search.storage.disown(number, search.storage.get_trial(number))
     writer = None
     if store and record:
-        taken = claim(store, record, new_owner())
+        taken = claim(store, record, new_owner(), notice)
         runs = {run.number for run in stored.runs}
         writer = StudyWriter(store, taken, search.storage, stored.known, runs, stored.attributes, stored.moved)
     journal = Journal(declaration, settings, search, writer)

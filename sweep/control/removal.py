@@ -8,35 +8,39 @@ import sqlalchemy as sa
 from optuna.storages._rdb import models
 
 from sweep.control.folder import others, unmark
+from sweep.control.lease import Notice, check_free, is_unchanged, still_running
 from sweep.errors import StudyError
 from sweep.store import Store, StudyRecord
 from sweep.store.database import writing
-from sweep.store.lease import alive
 from sweep.store.tables import commands, metrics, runs, snapshots, studies
 
 
-def remove_study(store: Store, study: StudyRecord, logdir: Path, *, keep_files: bool = False) -> Path | None:
+def remove_study(
+    store: Store,
+    study: StudyRecord,
+    logdir: Path,
+    *,
+    keep_files: bool = False,
+    notice: Notice = lambda _text: None,
+) -> Path | None:
     """Remove a study that nobody runs, with all its runs.
 
     Args:
         logdir: the study's folder goes as well if it stands in this one, as a study's folder does.
         keep_files: it stays.
+        notice: is told what is waited for.
 
     Returns:
         the folder that was removed; None if there is none, or it was left.
 
     Raises:
-        StudyError: another database has a study of this folder, or a coordinator on this host has this one; a
-            coordinator elsewhere finds out that the study is gone.
+        StudyError: another database has a study of this folder, or a coordinator has this one, wherever it runs.
     """
     removed = None if keep_files else folder_to_remove(store, study, logdir)
+    check_free(store, study, "remove", notice)
     with writing(store.engine) as connection:
-        owner = store.owner(study.study_id)[0]
-        if alive(owner):
-            raise StudyError(
-                f"Cannot remove study {study.name} while it is running, in {owner}.",
-                f"Stop it first: sweep stop {study.name}",
-            )
+        if connection.execute(sa.delete(studies).where(is_unchanged(study))).rowcount != 1:
+            raise still_running(study, "remove")  # it has just been started
         _remove_rows(connection, study.study_id)
     if removed is None:
         with contextlib.suppress(StudyError):  # a folder that cannot be written goes on naming this database
@@ -72,7 +76,7 @@ def _remove_rows(connection: sa.Connection, study_id: int) -> None:
     for table in reversed(tables):
         if "trial_id" in table.c and table is not trials:
             connection.execute(sa.delete(table).where(table.c.trial_id.in_(numbers)))
-    for table in [*reversed(tables), commands, metrics, runs, studies]:
+    for table in [*reversed(tables), commands, metrics, runs]:
         if "study_id" in table.c:
             connection.execute(sa.delete(table).where(table.c.study_id == study_id))
     used = sa.select(runs.c.snapshot).where(runs.c.snapshot.is_not(None))

@@ -15,12 +15,13 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.control.lease import IS_OURS, LeaseLost, is_ours, ours
+from sweep.control.lease import IS_OURS, Awake, LeaseLost, is_ours, ours
 from sweep.control.optuna_rows import TrialWriter, read_study_attributes, write_study_attributes
 from sweep.control.storage import STUDY_ID, WriteBehindStorage
 from sweep.core.events import Changes
 from sweep.store import Command, RunRecord, Store, StudyRecord
 from sweep.store.database import REFUSES, writing
+from sweep.store.lease import BEATS
 from sweep.store.tables import commands, metrics, runs, split_float, studies
 from sweep.store.tables import snapshots as snapshot_table
 from sweep.store.trials import read_rows, trials
@@ -30,7 +31,7 @@ _DESCRIBED = ("keys", "space", "declaration", "directory")
 """The columns of `sweep_studies` that change."""
 
 # Made once: making a statement takes longer than running it.
-_HOLD = sa.update(studies).where(IS_OURS).values(beat=studies.c.beat + 1)
+_HOLD = sa.update(studies).where(IS_OURS).values(BEATS)
 _DESCRIBE = _HOLD.values({name: sa.bindparam(name) for name in _DESCRIBED})
 
 _LIVE_STATES = (TrialState.RUNNING, TrialState.WAITING)
@@ -82,7 +83,12 @@ class StudyWriter:
             record.keys, record.space, record.declaration.as_dict(), record.directory
         )
         self._file = _file_identity(store.url)
+        self._awake = Awake()
         self._lock = threading.Lock()
+
+    def tick(self) -> None:
+        """The coordinator runs; to be called several times a second."""
+        self._awake.tick()
 
     def describe(
         self,
@@ -248,13 +254,18 @@ class StudyWriter:
             connection.execute(sa.update(studies).where(is_ours(self.record)).values(owner=None))
 
     def take_commands(self) -> list[Command]:
-        """The commands given since the last call, in their order."""
+        """The commands given since the last call, in their order.
+
+        Raises:
+            LeaseLost: the study is gone, or not ours any more; the commands are another coordinator's.
+        """
         mine = commands.c.study_id == self.record.study_id
         with self.store.engine.connect() as connection:
             rows = connection.execute(sa.select(commands).where(mine).order_by(commands.c.command_id)).all()
         if not rows:
             return []
         with self._lock, writing(self.store.engine) as connection:
+            self._hold(connection, self._written)
             seen = [row.command_id for row in rows]
             connection.execute(sa.delete(commands).where(commands.c.command_id.in_(seen)))
         return [Command(row.verb, row.number, row.reason) for row in rows]
@@ -285,6 +296,7 @@ class StudyWriter:
                 f"Study {self.record.name} was deleted, or another coordinator has taken it.",
                 "Its workers are stopped, and nothing was overwritten.",
             )
+        self._awake.check(self.record.name)  # now that nobody else can take it until the transaction ends
 
     def _write_attributes(self, connection: sa.Connection) -> Attributes:
         """Write the study's attributes that changed; others may have changed the rest, as optuna-dashboard's notes."""

@@ -14,6 +14,9 @@ from sweep.words import plain
 
 Value = None | bool | int | float | str
 
+SILENT_SECONDS = 10.0
+"""A study whose coordinator has not beaten for so long is shown as stopped; it beats every second."""
+
 FINISHED = frozenset({"COMPLETE", "PRUNED", "FAIL"})
 
 REVIVES = "revives"
@@ -203,16 +206,11 @@ def storable(text: str) -> str:
 
 @dataclass(frozen=True)
 class Owner:
-    """The coordinator that has a study: its host, process and a token no other coordinator has.
-
-    `born` is when its process began, in seconds after its host did, since process numbers come again; None where that
-    is not known. No clock that somebody may set is in it.
-    """
+    """The coordinator that has a study: a token that no other coordinator has, and for people its host and process."""
 
     host: str
     pid: int
     token: str
-    born: float | None = None
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -221,6 +219,9 @@ class Owner:
 @dataclass(frozen=True)
 class StudyRecord:
     """A study as it stands in `sweep_studies`.
+
+    `beat` counts up while its owner lives. `silent` is for how many seconds it had not when this was read, by the
+    database's clock; None where no beat is known.
 
     `declaration` is what its file and the command line say; `keys` maps parameter names to their keys
     in run names; `space` maps each parameter to the distributions (Optuna's JSON) it was suggested with.
@@ -235,13 +236,20 @@ class StudyRecord:
     created: float
     owner: Owner | None
     beat: int
+    silent: float | None = field(default=None, compare=False)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its coordinator lived a moment ago. Only `sweep.control.lease` may conclude that it is gone."""
+        return self.owner is not None and self.silent is not None and -1.0 <= self.silent < SILENT_SECONDS
 
     @classmethod
     def from_row(cls, row: Any) -> "StudyRecord":
-        """The study that a row of `sweep_studies` holds."""
+        """The study that a row holds, with the columns `sweep.store.lease.RECORD`."""
         values = dict(row._mapping)
         for name in ("declaration", "keys", "space"):
             values[name] = json.loads(values[name])
         values["declaration"] = Declaration.stored(values["declaration"])
-        values["owner"] = Owner(**json.loads(values["owner"])) if values["owner"] else None
+        owner = json.loads(values["owner"]) if values["owner"] else None
+        values["owner"] = Owner(owner["host"], owner["pid"], owner["token"]) if owner else None
         return cls(**values)

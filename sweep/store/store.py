@@ -2,7 +2,8 @@
 
 Contract. Any number of processes may read and give commands at once. A study's rows are written by one process alone,
 its coordinator (`sweep.control.storage`), which holds the study's lease: `owner` names it and `beat` counts up while it
-lives. Every method is one transaction and may be called from any thread. An unknown study or run raises `StoreError`.
+lives (`sweep.store.lease`). Every method is one transaction and may be called from any thread. An unknown study or run
+raises `StoreError`.
 """
 
 import difflib
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 from sweep.errors import StoreError
 from sweep.names import KeyTable
 from sweep.store import database
+from sweep.store.lease import RECORD
 from sweep.store.records import ADDED, Owner, RunRecord, StudyRecord
 from sweep.store.tables import commands, join_float, metrics, runs, snapshots, studies
 from sweep.words import listed
@@ -64,13 +66,13 @@ class Store:
     def studies(self) -> list[StudyRecord]:
         """All studies, the oldest first."""
         with self.engine.connect() as connection:
-            rows = connection.execute(sa.select(studies).order_by(studies.c.created, studies.c.study_id))
+            rows = connection.execute(sa.select(*RECORD).order_by(studies.c.created, studies.c.study_id))
             return [StudyRecord.from_row(row) for row in rows]
 
     def find_study(self, name: str) -> StudyRecord | None:
         """The study called `name`, or None."""
         with self.engine.connect() as connection:
-            row = connection.execute(sa.select(studies).where(studies.c.name == name)).one_or_none()
+            row = connection.execute(sa.select(*RECORD).where(studies.c.name == name)).one_or_none()
             return StudyRecord.from_row(row) if row else None
 
     def study(self, name: str) -> StudyRecord:
@@ -110,7 +112,7 @@ class Store:
         """The runs of trials that others have added and no coordinator has seen."""
         from sweep.store.trials import read_added
 
-        row = connection.execute(sa.select(studies).where(studies.c.study_id == study_id)).one_or_none()
+        row = connection.execute(sa.select(*RECORD).where(studies.c.study_id == study_id)).one_or_none()
         if row is None:
             return []
         study = StudyRecord.from_row(row)
@@ -183,7 +185,7 @@ class Store:
     def owner(self, study_id: int) -> tuple[Owner | None, int]:
         """Who has a study, and its beat, which counts up while the owner lives."""
         with self.engine.connect() as connection:
-            row = connection.execute(sa.select(studies).where(studies.c.study_id == study_id)).one()
+            row = connection.execute(sa.select(*RECORD).where(studies.c.study_id == study_id)).one()
             record = StudyRecord.from_row(row)
             return record.owner, record.beat
 

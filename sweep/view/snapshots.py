@@ -126,7 +126,7 @@ class Snapshots:
             last, read = self._kept.get(key, (None, 0.0))
             if last is None or time.monotonic() - read > FRESH_SECONDS:
                 last, read = self._read(study, last), time.monotonic()
-            if last.study != study:
+            if last.study != study or last.study.is_running != study.is_running:
                 last = replace(last, study=study)
             self._kept[key] = last, read
             self._kept.move_to_end(key)

@@ -27,7 +27,7 @@ def test_studies_are_listed_the_oldest_first(store):
 
 
 def test_a_study_is_found_by_its_name_whole(store):
-    owner = Owner("host", 17, "token", 12.5)
+    owner = Owner("host", 17, "token")
     added = add_study(store, keys={"x": "x"}, space={"x": ["{}"]}, owner=owner, trials=7)
     found = store.study("diabetes")
     assert found == added
