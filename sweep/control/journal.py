@@ -155,7 +155,8 @@ class Journal:
             except SweepError as error:
                 if isinstance(error, LeaseLost) or self.writer is None:
                     self._lost = error
-                self.post(Refused(error, unwritten=isinstance(effect, Write)))
+                lost = isinstance(error, LeaseLost)
+                self.post(Refused(error, unwritten=isinstance(effect, Write), lost=lost))
             except Exception as error:
                 _log.exception("the journal failed")
                 self._lost, self._crashed = SweepError("The journal failed."), True

@@ -113,11 +113,13 @@ class Refused:
     Attributes:
         worker: whose message the error answers.
         unwritten: what was to be written is not, so that those who wait for it get the error.
+        lost: the study may be another coordinator's by now, so that its workers end at once.
     """
 
     error: SweepError
     worker: str | None = None
     unwritten: bool = False
+    lost: bool = False
 
 
 @dataclass(frozen=True)

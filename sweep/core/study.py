@@ -922,6 +922,8 @@ class StudyMachine:
 
     def _refused(self, event: ev.Refused) -> None:
         self._refuse(event.error)
+        if event.lost:  # another coordinator's workers may be at the same runs
+            self._kill_all()
         rejected = wire.Rejected(event.error.as_dict())
         waiting = {worker for worker, _ in self._greeted}
         if event.worker is not None:

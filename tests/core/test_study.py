@@ -150,14 +150,16 @@ def test_ends_that_come_while_one_is_written_are_written_together():
     assert len(played.answers(played.apply(ev.Written()))) == 2
 
 
-def test_a_study_that_loses_its_lease_ends_although_its_trial_reports_nothing():
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_study_that_cannot_go_on_ends_although_its_trial_reports_nothing(lost):
     played = Played(workers=1)
     played.apply(ev.Room(1))
     played.say(wire.Hello(DECLARATION.as_dict()), "0")
     played.begin("0")
-    played.apply(ev.Refused(StudyError("the lease is lost")))
-    assert not any(isinstance(effect, ev.Kill) for effect in played.effects)
-    assert ev.Kill("0") in played.apply(ev.Tick(), LEAVE_SECONDS)
+    refused = played.apply(ev.Refused(StudyError("the lease is lost"), lost=lost))
+    assert (ev.Kill("0") in refused) == lost, "another coordinator's workers may be at the same run"
+    if not lost:
+        assert ev.Kill("0") in played.apply(ev.Tick(), LEAVE_SECONDS)
     played.apply(ev.HungUp("0"))
     played.apply(ev.Exited("0", "killed by SIGKILL", killed=True))
     played.apply(ev.Written())
