@@ -64,6 +64,8 @@ def clean_runs(
             "Nothing to clean: give a pattern or --where.",
             f"For example: sweep clean {study.name} --where \"state = 'pruned'\"",
         )
+    if not dry_run:
+        check_free(store, study, "clean", say)
     runs = target.select(store, states=FINISHED, where=where).runs
     found = {run.name: files(Path(run.directory), kinds) for run in runs if run.directory is not None}
     found = {name: paths for name, paths in found.items() if paths}
@@ -77,7 +79,6 @@ def clean_runs(
     if dry_run:
         remark(f"{what} of {counted(len(found), 'run')} would be removed, {shown_size(total)}")
         return
-    check_free(store, study, "clean", say)
     confirm(f"Remove {what} of {counted(len(found), 'run')}, {shown_size(total)}?", yes=yes)
     for paths in found.values():
         remove(paths)

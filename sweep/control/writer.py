@@ -189,6 +189,7 @@ class StudyWriter:
                 self._trials.write(connection, snapshots)
                 now = self._write_attributes(connection) if attributes else self._attributes
                 self._write_changes(connection, changes)
+                self._awake.check(self.record.name)
         except BaseException:
             self._trials.failed(snapshots)
             self._storage.mark(snapshots, attributes)
