@@ -28,6 +28,7 @@ GROUND = {
     "finding",
     "records",
     "rundir",
+    "scratch",
     "snapshot",
     "store",
     "tensorboard",

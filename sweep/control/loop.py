@@ -8,11 +8,8 @@ thing after another: sampling, the journal, the hands (processes and files) and 
 import asyncio
 import contextlib
 import logging
-import os
-import shutil
 import socket
 import struct
-import tempfile
 import threading
 import time
 from collections import deque
@@ -32,6 +29,7 @@ from sweep.core.study import StudyMachine
 from sweep.declaration import Declaration
 from sweep.errors import SweepError
 from sweep.options import Settings
+from sweep.scratch import Scratch
 from sweep.snapshot import Snapshot
 from sweep.wire.messages import FAILED, Rejected, decode_message, encode
 
@@ -132,8 +130,8 @@ class Loop:
         self.finished = threading.Event()
         self.executor: Executor | None = None
         self._watcher = watcher if watcher is not None else Silent()
-        self._folder = tempfile.mkdtemp(prefix="sweep-")
-        self.address = os.path.join(self._folder, "coordinator")
+        self._scratch = Scratch()
+        self.address = str(self._scratch.path / "coordinator")
         self.buffer = bytearray(BUFFER)
         self._connections: dict[str, Connection] = {}
         self._hands = Hands("hands", self._crashed)
@@ -233,7 +231,7 @@ class Loop:
             self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._display.stop(5.0)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.close()
 
     def raise_error(self) -> None:
         """Raise what ended the study, if it was an error: a fault of ours with its traceback, or the refusal."""

@@ -88,6 +88,22 @@ def test_a_coordinator_killed_again_and_again_loses_nothing(tmp_path, storage_ur
     Oracle(tmp_path, folder.url).check(40)
 
 
+def test_what_a_killed_coordinator_has_left_in_the_temporary_directory_is_removed_by_the_next_start(
+    tmp_path, monkeypatch
+):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    (tmp_path / "study").mkdir()
+    folder = Folder(tmp_path / "study", BODY, "trials=6, workers=2, seed=7")
+    with folder.started() as started:
+        started.reporting()
+        started.kill()
+    assert any(temporary.iterdir())
+    assert folder.start().returncode == 0
+    assert list(temporary.iterdir()) == []
+
+
 def test_two_thousand_trials_of_one_epoch_on_eight_workers_with_a_kill_every_two_seconds(tmp_path, draw):
     body = BODY.replace("range(8)", "range(1)")
     folder = journalled(tmp_path, "trials=2000, workers=8, seed=7", body=body)

@@ -2,10 +2,8 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +12,7 @@ from pathlib import Path
 from sweep import commands
 from sweep.control.gpus import visible
 from sweep.core.events import Exited, Room
+from sweep.scratch import Scratch
 
 KILLED = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT})
 """Signals that come from outside: a person, a scheduler, the kernel short of memory. Others are faults of what ran."""
@@ -113,7 +112,8 @@ class Local:
         self._address = address
         self._post = post
         self._devices = visible() if devices is None else list(devices)
-        self._outputs = Path(tempfile.mkdtemp(prefix="sweep-"))  # what workers print and compile, for the others
+        self._scratch = Scratch()
+        self._outputs = self._scratch.path  # what workers print and compile, for the others
         self._processes: dict[str, Process] = {}
         self._started = threading.Event()
         self._closed = False
@@ -145,7 +145,7 @@ class Local:
         """Remove what workers have printed and compiled."""
         self._closed = True
         self._started.set()
-        shutil.rmtree(self._outputs, ignore_errors=True)
+        self._scratch.close()
 
     def _watch(self) -> None:
         """Post how workers end."""
