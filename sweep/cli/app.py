@@ -30,7 +30,7 @@ COMMANDS = {
     "revive": "Continue a run that was pruned by mistake.",
     "rerun": "Train a run again and compare.",
     "stop": "Stop a running study.",
-    "rm": "Remove a study.",
+    "rm": "Remove a study, or some of its runs.",
     "clean": "Remove files of runs that match.",
     "serve": "Show every study in a browser and over HTTP.",
     "db": "Upgrade, check or copy a database.",

@@ -21,10 +21,17 @@ _FROM_AFAR = ("host", "port")  # the rest of a URL's query may hold a password
 
 @dataclass(frozen=True)
 class _Mark:
-    """What a folder's file says: the databases that have its study, and whose coordinator has trained there last."""
+    """What a folder's file says.
+
+    Attributes:
+        databases: those that have its study.
+        trains: the one whose coordinator has trained there last.
+        leaves: the one that removes its study with the folder.
+    """
 
     databases: list[str] = field(default_factory=list)
     trains: str | None = None
+    leaves: str | None = None
 
 
 class Hold:
@@ -46,7 +53,7 @@ class Hold:
                     f"The study of another database, {_shown(folder, before.trains)}, is training into {folder}.",
                     "Wait until it ends, or choose another folder with --logdir.",
                 )
-            _write(folder, replace(_with(before, place), trains=place))
+            _write(folder, replace(_with(before, place), trains=place, leaves=None))
         except StudyError:
             self.release()
             raise
@@ -109,6 +116,21 @@ def unmark(folder: Path, url: sa.URL) -> None:
     """
     before, gone = _read(folder), _place(folder, url)
     _write(folder, replace(before, databases=[place for place in before.databases if place != gone]))
+
+
+def mark_leaving(folder: Path, url: sa.URL) -> None:
+    """Note that a database is about to remove the study of a folder, and the folder after it.
+
+    Raises:
+        StudyError: the folder cannot be written.
+    """
+    place = _place(folder, url)
+    _write(folder, replace(_with(_read(folder), place), leaves=place))
+
+
+def leaving(folder: Path, url: sa.URL) -> bool:
+    """Whether a folder is one whose study this database was about to remove when it was marked last."""
+    return _read(folder).leaves == _place(folder, url)
 
 
 def others(folder: Path, url: sa.URL) -> list[str]:

@@ -13,6 +13,7 @@ from sweep.control.advice import advise, new_study
 from sweep.control.journal import Journal
 from sweep.control.lease import Notice, claim, find_study
 from sweep.control.progress import Opening
+from sweep.control.removal import finish_removals
 from sweep.control.search import Search
 from sweep.control.stored import Stored, read_stored
 from sweep.control.writer import StudyWriter
@@ -63,7 +64,7 @@ def open_study(
     if len(declaration.objective) > 1 and settings.kept_best is not None:
         raise StudyError(f"--keep {settings.keep} needs a study with one objective.", "Use --keep all or --keep none.")
     check_writable(Path(settings.logdir))
-    store, record = _find(settings.storage, declaration.name)
+    store, record = _find(settings, declaration.name)
     try:
         return _open(_seeded(declaration, record), settings, snapshot, store, record, notice)
     except BaseException:
@@ -189,12 +190,16 @@ def _opened(
     )
 
 
-def _find(storage: str, name: str) -> tuple[Store | None, StudyRecord | None]:
-    """The store and the study in it, where they are there; nothing is created."""
-    if not has_schema(parse_url(storage)):
+def _find(settings: Settings, name: str) -> tuple[Store | None, StudyRecord | None]:
+    """The store and the study in it, where they are there; nothing is created.
+
+    What a removal has left that was killed is removed first: it would be taken for the study's.
+    """
+    if not has_schema(parse_url(settings.storage)):
         return None, None
-    store = Store(storage)
+    store = Store(settings.storage)
     try:
+        finish_removals(store, Path(settings.logdir))
         record = find_study(store, name)
     except BaseException:
         store.close()

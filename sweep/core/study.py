@@ -408,7 +408,8 @@ class StudyMachine:
         self._changed.add(run.number)
         directory = run.directory
         if event.revives is not None and not event.has_checkpoints:
-            directory = self.runs[event.revives].directory
+            revived = self.runs.get(event.revives)  # which may have been deleted since
+            directory = revived.directory if revived is not None else directory
         assignment = wire.Assignment(
             number=run.number,
             seed=event.seed,

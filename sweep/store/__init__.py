@@ -2,6 +2,7 @@
 
 from sweep.store.records import (
     ADDED,
+    DELETED,
     FINISHED,
     OUT_OF_MEMORY,
     REVIVES,
@@ -17,6 +18,7 @@ from sweep.store.store import Command, Store
 
 __all__ = [
     "ADDED",
+    "DELETED",
     "FINISHED",
     "OUT_OF_MEMORY",
     "REVIVES",

@@ -25,6 +25,10 @@ REVIVES = "revives"
 RUN = "run"
 """The user attribute of a trial that is its run's name."""
 
+DELETED = "sweep:deleted"
+"""The system attribute of a trial whose run was deleted, so that it is only a number: the name of the folder that went
+with the run, empty if none did."""
+
 OUT_OF_MEMORY = "out of memory"
 """How the reason of a run begins that failed for want of memory: samplers learn from it, and it is not tried again."""
 

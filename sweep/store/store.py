@@ -18,18 +18,21 @@ from sweep.errors import StoreError
 from sweep.names import KeyTable
 from sweep.store import database
 from sweep.store.lease import RECORD
-from sweep.store.records import ADDED, Owner, RunRecord, StudyRecord
+from sweep.store.records import ADDED, DELETED, Owner, RunRecord, StudyRecord
 from sweep.store.tables import commands, join_float, metrics, runs, snapshots, studies
 from sweep.words import listed
 
 Epochs = dict[int, dict[str, float]]
 """Metrics by epoch (counted from 0), each a value by name."""
 
-# The finished trials of Optuna's that have no run of ours. Optuna takes a second to import: it reads only those.
+# The finished trials of Optuna's that have no run of ours, but for those whose run was deleted. Optuna takes a second
+# to import: it reads only those.
 _ADDED = (
     "FROM trials WHERE trials.study_id = :study"
     " AND trials.state IN ('COMPLETE', 'PRUNED', 'FAIL') AND NOT EXISTS (SELECT 1 FROM sweep_runs"
     " WHERE sweep_runs.study_id = trials.study_id AND sweep_runs.number = trials.number)"
+    " AND NOT EXISTS (SELECT 1 FROM trial_system_attributes AS attributes"
+    f" WHERE attributes.trial_id = trials.trial_id AND attributes.key = '{DELETED}')"
 )
 _HAS_ADDED = sa.text(f"SELECT EXISTS (SELECT 1 {_ADDED})")
 _ADDED_COUNTS = sa.text(f"SELECT trials.state, COUNT(*) {_ADDED} GROUP BY trials.state")
@@ -101,11 +104,12 @@ class Store:
         if numbers is not None:
             query = query.where(runs.c.number.in_(numbers))
         with self.engine.connect() as connection:
+            # First those without a run of ours: one that a coordinator writes just now is read in one way at least.
+            has_added = connection.execute(_HAS_ADDED, {"study": study_id}).scalar()
+            added = self._added(connection, study_id) if has_added else []
             found = [RunRecord.from_row(row) for row in connection.execute(query)]
-            if not connection.execute(_HAS_ADDED, {"study": study_id}).scalar():
-                return found
-            added = self._added(connection, study_id)
-        chosen = [run for run in added if numbers is None or run.number in numbers]
+        known = {run.number for run in found}
+        chosen = [run for run in added if run.number not in known and (numbers is None or run.number in numbers)]
         return sorted([*found, *chosen], key=lambda run: run.number)
 
     def _added(self, connection: sa.Connection, study_id: int) -> list[RunRecord]:
@@ -118,6 +122,12 @@ class Store:
         study = StudyRecord.from_row(row)
         keys = KeyTable(short=study.declaration.short, table=study.keys)
         return read_added(connection, study_id, study.name, keys, study.declaration.objectives[0])
+
+    def last_number(self, study_id: int) -> int:
+        """The highest number that a run of ours has; -1 where there is none."""
+        with self.engine.connect() as connection:
+            query = sa.select(sa.func.coalesce(sa.func.max(runs.c.number), -1)).where(runs.c.study_id == study_id)
+            return int(connection.execute(query).scalar_one())
 
     def counts(self, study_id: int, *, added: bool = False) -> dict[str, int]:
         """How many runs a study has in each state.
