@@ -30,6 +30,7 @@ GROUND = {
     "rundir",
     "scratch",
     "snapshot",
+    "sources",
     "store",
     "tensorboard",
     "wire",

@@ -114,6 +114,7 @@ class Loop:
 
     Attributes:
         address: the Unix socket where workers connect.
+        snapshot: the file with what the study was loaded from, once it was; later workers load that.
         buffer: what connections receive into.
         finished: set when nothing runs, no worker lives, and the rest is on the disk.
     """
@@ -132,6 +133,7 @@ class Loop:
         self._watcher = watcher if watcher is not None else Silent()
         self._scratch = Scratch()
         self.address = str(self._scratch.path / "coordinator")
+        self.snapshot = self._scratch.path / "snapshot.json"
         self.buffer = bytearray(BUFFER)
         self._connections: dict[str, Connection] = {}
         self._hands = Hands("hands", self._crashed)
@@ -150,6 +152,7 @@ class Loop:
             ev.Launch: lambda effect: self._hands.put(lambda: self._launch(effect)),
             ev.Kill: lambda effect: self._hands.put(lambda: self._kill(effect)),
             ev.EndFiles: lambda effect: self._hands.put(lambda: write_end(effect.run)),
+            ev.KeepSnapshot: lambda effect: self._hands.put(lambda: self._keep(effect)),
             ev.RemoveWeights: lambda effect: self._hands.put(lambda: remove_surplus_weights(effect.runs)),
             ev.Show: self._show,
             ev.Write: self._record,
@@ -377,6 +380,11 @@ class Loop:
         except BaseException:
             self.post(ev.Exited(launch.worker, "unable to start", killed=True))
             raise
+
+    def _keep(self, effect: ev.KeepSnapshot) -> None:
+        beside = self.snapshot.with_suffix(".new")
+        beside.write_text(effect.snapshot.as_text())
+        beside.replace(self.snapshot)
 
     def _kill(self, kill: ev.Kill) -> None:
         self._executor().kill(kill.worker)

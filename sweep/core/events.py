@@ -507,6 +507,13 @@ class EndFiles:
 
 
 @dataclass(frozen=True)
+class KeepSnapshot:
+    """Have workers that are launched from now on load these files, whatever has become of them on the disk."""
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True)
 class RemoveWeights:
     """Remove the weights of runs that are not among the best, unless they can still be continued."""
 
@@ -549,6 +556,7 @@ Effect = (
     | ReadNews
     | Show
     | EndFiles
+    | KeepSnapshot
     | RemoveWeights
     | Finish
 )

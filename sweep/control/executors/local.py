@@ -37,6 +37,7 @@ class Process:
         environment: has all that must be set before it loads TensorFlow; see `environment`.
         descriptors: which it inherits.
         folder: its working directory; None is that of this process.
+        snapshot: a file with what it loads in place of the study file and modules beside it, where they have changed.
     """
 
     def __init__(
@@ -48,10 +49,12 @@ class Process:
         environment: dict[str, str],
         descriptors: Sequence[int] = (),
         folder: Path | None = None,
+        snapshot: Path | None = None,
     ) -> None:
         self._worker = worker
         self._output = output
-        command = commands.python("sweep.worker", file, "--connect", address, "--worker", worker)
+        given = [] if snapshot is None else [f"--snapshot={snapshot}"]
+        command = commands.python("sweep.worker", file, *given, "--connect", address, "--worker", worker)
         with output.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -98,6 +101,7 @@ class Local:
         post: takes `Room` and `Exited`.
         devices: the GPUs they share, one each in turn; by default all that may be seen.
         per_gpu: how many share one.
+        snapshot: a file that is there once the study has been loaded; see `Process`.
     """
 
     def __init__(
@@ -107,10 +111,12 @@ class Local:
         post: Callable[[Room | Exited], None],
         devices: Sequence[str] | None = None,
         per_gpu: int = 1,
+        snapshot: Path | None = None,
     ) -> None:
         self._file = file
         self._address = address
         self._post = post
+        self._snapshot = snapshot
         self._devices = visible() if devices is None else list(devices)
         self._scratch = Scratch()
         self._outputs = self._scratch.path  # what workers print and compile, for the others
@@ -127,8 +133,10 @@ class Local:
     def submit(self, worker: str, slot: int, slots: int) -> None:
         """Start a worker."""
         output = self._outputs / f"worker-{worker}.log"
+        snapshot = self._snapshot if self._snapshot is not None and self._snapshot.exists() else None
+        surroundings = self._environment(slot, slots)
         try:
-            process = Process(self._file, self._address, worker, output, self._environment(slot, slots))
+            process = Process(self._file, self._address, worker, output, surroundings, snapshot=snapshot)
         except OSError as error:  # no memory, or no descriptors
             self._post(Exited(worker, f"not started: {error.strerror or error}", killed=True))
             return
