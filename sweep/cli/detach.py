@@ -14,6 +14,7 @@ from sweep.commands import command, python
 from sweep.errors import SweepError, last_words
 from sweep.store import Store
 from sweep.store.database import has_schema, parse_url
+from sweep.store.lease import OWNER, new_token
 from sweep.words import shown_path
 
 POLL_SECONDS = 0.2
@@ -36,8 +37,10 @@ def detach(name: str, storage: str, logdir: str) -> None:
     log = folder / LOG
     with log.open("ab") as output:
         before = output.tell()
+        token = new_token()
         process = subprocess.Popen(
             python("sweep", *words),
+            env={**os.environ, OWNER: token},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -52,19 +55,19 @@ def detach(name: str, storage: str, logdir: str) -> None:
                 return
             raise SweepError(f"The study did not start: {last}", hint=f"See {shown_path(str(log))}.")
         time.sleep(POLL_SECONDS)
-        study = _study_of(process.pid, storage)
+        study = _study_of(token, storage)
     print_whole(f"{study} trains in process {process.pid} and prints to {shown_path(str(log))}")
     for verb, what in (("watch", "shows it"), ("stop", "stops it after the running epochs")):
         print_whole(f"  {command(verb, study, storage=storage)}   {what}")
 
 
-def _study_of(pid: int, storage: str) -> str | None:
-    """The study that a process runs, once it is in the database."""
+def _study_of(token: str, storage: str) -> str | None:
+    """The study that a coordinator runs, once it is in the database."""
     if not has_schema(parse_url(storage)):
         return None
     store = Store(storage)
     try:
-        owned = [study for study in store.studies() if study.owner is not None and study.owner.pid == pid]
+        owned = [study for study in store.studies() if study.owner is not None and study.owner.token == token]
     finally:
         store.close()
     return owned[-1].name if owned else None

@@ -16,15 +16,29 @@ from sqlalchemy.ext.compiler import compiles
 from sweep.store.records import Owner
 from sweep.store.tables import studies
 
+OWNER = "SWEEP_OWNER"
+"""The environment variable with the token that a process is to have as an owner."""
+
+_chosen = [os.environ.pop(OWNER)] if OWNER in os.environ else []  # it is not for processes that this one starts
+
 
 def this_host() -> str:
     """The name under which a coordinator on this host enters itself as an owner."""
     return socket.gethostname()
 
 
+def new_token() -> str:
+    """A token that no owner has."""
+    return secrets.token_hex(8)
+
+
 def new_owner() -> Owner:
-    """This process as the owner of a study, under a token that no other owner has."""
-    return Owner(this_host(), os.getpid(), secrets.token_hex(8))
+    """This process as the owner of a study, under a token that no other owner has.
+
+    Whoever has started this process may have chosen the first one, to find its study by it.
+    """
+    token = _chosen.pop() if _chosen else new_token()
+    return Owner(this_host(), os.getpid(), token)
 
 
 class Clock(sa.sql.functions.FunctionElement[float]):
