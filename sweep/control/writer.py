@@ -19,7 +19,7 @@ from sweep.control.lease import IS_OURS, Awake, LeaseLost, is_ours, ours
 from sweep.control.optuna_rows import TrialWriter, read_study_attributes, write_study_attributes
 from sweep.control.storage import STUDY_ID, WriteBehindStorage
 from sweep.core.events import Changes
-from sweep.store import Command, RunRecord, Store, StudyRecord
+from sweep.store import FINISHED, Command, RunRecord, Store, StudyRecord
 from sweep.store.database import REFUSES, writing
 from sweep.store.lease import BEATS
 from sweep.store.tables import commands, metrics, runs, split_float, studies
@@ -180,8 +180,8 @@ class StudyWriter:
                     begun = create()
                     self._write_runs(connection, begun)
                     claimed = {run.number for run in begun}
-                snapshots, attributes = self._storage.take()  # a run may be behind its trial, and never before it
-                snapshots = self._with_runs(snapshots, claimed | {run.number for run in changes.runs})
+                snapshots, attributes = self._storage.take()
+                snapshots = self._with_runs(snapshots, claimed, changes.runs)
                 if create is None and not all(self._trials.knows(trial.number) for trial in snapshots):
                     self._see_others(connection, lock=True)
                 kept = [{"hash": snapshot.hash, "content": snapshot.as_text()} for snapshot in changes.snapshots]
@@ -197,9 +197,22 @@ class StudyWriter:
         self._trials.written(snapshots)
         self._written, self._attributes = described, now
 
-    def _with_runs(self, snapshots: list[FrozenTrial], begun: Collection[int]) -> list[FrozenTrial]:
-        """Put off a trial that has just begun and has no run yet: one that runs without a run is somebody else's."""
-        late = [trial for trial in snapshots if self._trials.begins(trial) and trial.number not in begun]
+    def _with_runs(
+        self, snapshots: list[FrozenTrial], claimed: Collection[int], some: Sequence[RunRecord]
+    ) -> list[FrozenTrial]:
+        """Put off what runs do not say yet: a trial begins and ends with its run, in one transaction.
+
+        One that runs without a run is somebody else's, and one that has ended while its run has not was ended by
+        somebody else.
+        """
+        begun = {*claimed, *(run.number for run in some)}
+        ended = {run.number for run in some if run.state in FINISHED}
+        late = [
+            trial
+            for trial in snapshots
+            if (self._trials.begins(trial) and trial.number not in begun)
+            or (self._trials.ends(trial) and trial.number not in ended)
+        ]
         self._storage.mark(late, attributes=False)
         numbers = {trial.number for trial in late}
         return [trial for trial in snapshots if trial.number not in numbers]
