@@ -20,14 +20,18 @@ from sweep.control.folder import held
 from sweep.errors import StudyError, SweepError
 from sweep.store import Owner, Store, StudyRecord
 from sweep.store.database import writing
-from sweep.store.lease import BEATS, Clock
+from sweep.store.lease import BEATS, Clock, this_boot
 from sweep.store.tables import commands, metrics, runs, studies
 
 optuna_studies = models.StudyModel.__table__
 optuna_directions = models.StudyDirectionModel.__table__
 
 WATCH_SECONDS = 3.0
-"""A coordinator whose heartbeat does not change for so long is gone: it beats every second."""
+"""A coordinator whose heartbeat does not change for so long is gone, if it had not for a while already, or if its kernel
+is this one and sees that it holds its folder no more. It beats every second."""
+
+FRESH_SECONDS = 10.0
+"""The same where its heartbeat has just changed, and nothing but that can tell: its database may be busy."""
 
 LEASE_SECONDS = 30.0
 """The same where its process is still there, in the study's folder: its machine is busy, or it was suspended. One that
@@ -234,11 +238,14 @@ def is_free(store: Store, study: StudyRecord, notice: Notice = lambda _text: Non
     began = time.monotonic()
     notice(f"Watching the heartbeat of study {study.name}, which was running in {study.owner}.")
     patient = False
+    folder = Path(study.directory)
+    here = study.owner.boot == this_boot() != "" and folder.is_dir()
+    enough = FRESH_SECONDS if study.is_running and not here else WATCH_SECONDS
     while store.find_study(study.name) == study:
         watched = time.monotonic() - began
-        if watched >= LEASE_SECONDS or (watched >= WATCH_SECONDS and not held(Path(study.directory))):
+        if watched >= LEASE_SECONDS or (watched >= enough and not held(folder)):
             return True
-        if watched >= WATCH_SECONDS and not patient:
+        if watched >= enough and not patient:
             patient = True
             notice(f"It does not change, but its process is still there: watching for {LEASE_SECONDS:.0f} s in all.")
         time.sleep(POLL_SECONDS)

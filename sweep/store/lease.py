@@ -8,6 +8,7 @@ is noted by the database's own clock, the same for whoever writes and reads, so 
 import os
 import secrets
 import socket
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,6 +28,14 @@ def this_host() -> str:
     return socket.gethostname()
 
 
+def this_boot() -> str:
+    """What this machine's kernel calls itself since it began; empty where it does not."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
 def new_token() -> str:
     """A token that no owner has."""
     return secrets.token_hex(8)
@@ -38,7 +47,7 @@ def new_owner() -> Owner:
     Whoever has started this process may have chosen the first one, to find its study by it.
     """
     token = _chosen.pop() if _chosen else new_token()
-    return Owner(this_host(), os.getpid(), token)
+    return Owner(this_host(), os.getpid(), token, this_boot())
 
 
 class Clock(sa.sql.functions.FunctionElement[float]):

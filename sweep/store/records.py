@@ -210,11 +210,15 @@ def storable(text: str) -> str:
 
 @dataclass(frozen=True)
 class Owner:
-    """The coordinator that has a study: a token that no other coordinator has, and for people its host and process."""
+    """The coordinator that has a study: a token that no other coordinator has, and for people its host and process.
+
+    `boot` is what its kernel calls itself since it began, the same in all containers; empty where it does not.
+    """
 
     host: str
     pid: int
     token: str
+    boot: str = ""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -255,5 +259,5 @@ class StudyRecord:
             values[name] = json.loads(values[name])
         values["declaration"] = Declaration.stored(values["declaration"])
         owner = json.loads(values["owner"]) if values["owner"] else None
-        values["owner"] = Owner(owner["host"], owner["pid"], owner["token"]) if owner else None
+        values["owner"] = Owner(owner["host"], owner["pid"], owner["token"], owner.get("boot", "")) if owner else None
         return cls(**values)

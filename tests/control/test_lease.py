@@ -44,6 +44,7 @@ def test_a_study_is_created_once_and_the_second_names_the_first(store):
 def quick(monkeypatch):
     """A heart that beats every 50 ms, and a lease of 2 s."""
     monkeypatch.setattr(lease, "WATCH_SECONDS", 0.6)
+    monkeypatch.setattr(lease, "FRESH_SECONDS", 1.0)
     monkeypatch.setattr(lease, "LEASE_SECONDS", 2.0)
     monkeypatch.setattr(lease, "POLL_SECONDS", 0.02)
 
@@ -115,6 +116,20 @@ def test_a_coordinator_whose_heart_has_stopped_is_gone_and_what_is_waited_for_is
     taken = claim(store, create(store, owner), new_owner(), said.append)
     assert taken.owner not in (owner, None)
     assert said == [f"Watching the heartbeat of study study, which was running in {owner}."]
+
+
+@pytest.mark.parametrize(
+    ("silent", "here", "patience"), [(60.0, False, "WATCH"), (0.0, False, "FRESH"), (0.0, True, "WATCH")]
+)
+def test_one_that_may_only_be_slow_is_watched_for_longer(store, tmp_path, monkeypatch, silent, here, patience):
+    owner = new_owner() if here else GONE
+    create(store, owner)
+    with store.engine.begin() as connection:
+        changed = {"directory": str(tmp_path), "beaten": studies.c.beaten - silent}
+        connection.execute(sa.update(studies).values(changed))
+    monkeypatch.setattr(lease, f"{patience}_SECONDS", 0.1)
+    monkeypatch.setattr(lease, f"{'FRESH' if patience == 'WATCH' else 'WATCH'}_SECONDS", 1000.0)
+    assert claim(store, store.study("study"), new_owner()).owner != owner
 
 
 def test_a_study_that_nobody_has_is_not_waited_for(store):
