@@ -27,8 +27,8 @@ optuna_studies = models.StudyModel.__table__
 optuna_directions = models.StudyDirectionModel.__table__
 
 WATCH_SECONDS = 3.0
-"""A coordinator whose heartbeat does not change for so long is gone, if it had not for a while already, or if its kernel
-is this one and sees that it holds its folder no more. It beats every second."""
+"""A coordinator whose heartbeat does not change for so long is gone, if it had not for a while already, or if its
+kernel is this one and sees that it holds its folder no more. It beats every second."""
 
 FRESH_SECONDS = 10.0
 """The same where its heartbeat has just changed, and nothing but that can tell: its database may be busy."""
@@ -36,6 +36,8 @@ FRESH_SECONDS = 10.0
 LEASE_SECONDS = 30.0
 """The same where its process is still there, in the study's folder: its machine is busy, or it was suspended. One that
 was suspended for longer lets go of its study."""
+
+BUSY = 0.5  # the share of a core that a process takes which computes
 
 POLL_SECONDS = 0.1
 
@@ -66,18 +68,20 @@ class Awake:
         clock: seconds that go on while the process is suspended. Those of Linux's monotonic clock do not while the
             machine itself sleeps, with whoever might take the study; a coordinator then finds that its study is still
             its own, or that another machine has taken it.
+        cpu: seconds of CPU that the process has used. One that computes without ticking, since the training that it
+            does itself holds Python's lock, is not suspended.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._last = clock()
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, cpu: Callable[[], float] = time.process_time
+    ) -> None:
+        self._clock, self._cpu = clock, cpu
+        self._last = clock(), cpu()
         self._suspended = 0.0  # for how long, once it was for too long
 
     def tick(self) -> None:
         """This process runs; to be called several times a second."""
-        now = self._clock()
-        self._look(now)
-        self._last = now
+        self._last = self._look()
 
     def check(self, name: str) -> None:
         """See that this process has not been suspended for longer than its lease.
@@ -85,7 +89,7 @@ class Awake:
         Raises:
             LeaseLost: it was, so that another coordinator may have taken study `name`.
         """
-        self._look(self._clock())
+        self._look()
         if self._suspended:
             raise LeaseLost(
                 f"This coordinator was suspended for {self._suspended:.0f} s, longer than it may have study {name} "
@@ -93,9 +97,12 @@ class Awake:
                 "Nothing was written since. Start the study again to continue.",
             )
 
-    def _look(self, now: float) -> None:
-        if now - self._last > LEASE_SECONDS:
-            self._suspended = max(self._suspended, now - self._last)
+    def _look(self) -> tuple[float, float]:
+        now, used = self._clock(), self._cpu()
+        silent, computed = now - self._last[0], used - self._last[1]
+        if silent > LEASE_SECONDS and computed < BUSY * silent:
+            self._suspended = max(self._suspended, silent)
+        return now, used
 
 
 def is_ours(record: StudyRecord) -> sa.ColumnElement[bool]:

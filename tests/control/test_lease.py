@@ -190,7 +190,7 @@ def test_a_study_that_is_taken_while_it_is_watched_is_not_removed(store, tmp_pat
 def test_a_coordinator_that_was_suspended_for_longer_than_its_lease_lets_go_without_writing(store, monkeypatch):
     memory = Memory(store)
     now = [100.0]
-    memory.writer._awake = Awake(lambda: now[0])
+    memory.writer._awake = Awake(lambda: now[0], lambda: 0.0)
     memory.ask()
     memory.writer.tick()
     memory.flush()
@@ -223,11 +223,20 @@ def dump(store):
 
 def test_one_that_ticks_is_awake():
     now = [100.0]
-    awake = Awake(lambda: now[0])
+    awake = Awake(lambda: now[0], lambda: 0.0)
     for _ in range(10):
         now[0] += lease.LEASE_SECONDS - 0.1
         awake.tick()
         awake.check("study")
+
+
+def test_one_that_computes_without_a_tick_is_not_suspended():
+    now = [100.0]
+    awake = Awake(lambda: now[0], lambda: 0.9 * now[0])
+    now[0] += 100.0
+    awake.check("study")
+    awake.tick()
+    awake.check("study")
 
 
 def test_of_two_that_claim_at_once_one_gets_it(store):
