@@ -60,6 +60,8 @@ def rm(
     """
     with options.opened(options.place(storage, server)) as store:
         asked = Removal(keep_files=keep_files, yes=yes, dry_run=dry_run, as_json=json)
+        if not (dry_run or isinstance(store, RemoteStore)):
+            finish_removals(store, Path(logdir))
         if runs or filter is not None or where is not None:
             remove_some(store, study, runs or [], filter, where, asked, storage)
         else:
@@ -98,7 +100,6 @@ def remove_one(store: Store, name: str, logdir: str, asked: Removal) -> None:
         return
     confirm(f"Remove {study.name} with its {runs}, from {where}, for good?", yes=asked.yes)
     remove_study(store, study, Path(logdir), keep_files=asked.keep_files, notice=say)
-    finish_removals(store, Path(logdir))
     said = f"{study.name} is removed"
     if folder is None:
         left = study.directory if asked.keep_files else f"{study.directory} is not in {logdir}, and"

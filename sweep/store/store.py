@@ -18,7 +18,7 @@ from sweep.errors import StoreError
 from sweep.names import KeyTable
 from sweep.store import database
 from sweep.store.lease import RECORD
-from sweep.store.records import ADDED, DELETED, Owner, RunRecord, StudyRecord
+from sweep.store.records import ADDED, DELETED, RunRecord, StudyRecord
 from sweep.store.tables import commands, join_float, metrics, runs, snapshots, studies
 from sweep.words import listed
 
@@ -191,13 +191,6 @@ class Store:
         if rows:
             with database.writing(self.engine) as connection:
                 connection.execute(sa.insert(commands), rows)
-
-    def owner(self, study_id: int) -> tuple[Owner | None, int]:
-        """Who has a study, and its beat, which counts up while the owner lives."""
-        with self.engine.connect() as connection:
-            row = connection.execute(sa.select(*RECORD).where(studies.c.study_id == study_id)).one()
-            record = StudyRecord.from_row(row)
-            return record.owner, record.beat
 
 
 def _float(value: float | None, kind: str | None) -> float:

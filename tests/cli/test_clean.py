@@ -192,6 +192,23 @@ def test_a_refusal_removes_no_run(study, capsys, arguments, said):
     assert numbers() == [0, 1, 2, 3]
 
 
+def test_a_removal_that_was_killed_is_finished_by_the_same_command(study, capsys):
+    class Killed(BaseException):
+        pass
+
+    def die(*_arguments):
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("sweep.control.removal._remove_folder", die)
+        with pytest.raises(Killed):
+            sweep(["rm", "study", "--yes"])
+    assert (study / "runs" / "study").is_dir()
+    assert sweep(["rm", "study", "--yes"]) == 2
+    assert "No such study: study." in capsys.readouterr().err
+    assert list((study / "runs").iterdir()) == []
+
+
 def test_files_of_removed_runs_can_be_kept(study):
     assert sweep(["rm", "study", "1", "--keep-files", "--yes"]) == 0
     assert numbers() == [0, 2, 3]

@@ -100,9 +100,9 @@ def test_what_is_written_again_changes_what_stands_there(storage_url, study):
 def test_a_flush_without_changes_writes_nothing(study):
     train(study)
     study.flush()
-    beat = study.store.owner(study.record.study_id)[1]
+    beat = study.store.study("study").beat
     study.flush()
-    assert study.store.owner(study.record.study_id)[1] == beat
+    assert study.store.study("study").beat == beat
 
 
 @pytest.mark.parametrize("how", ["refused", "unanswered"])
@@ -242,7 +242,7 @@ def test_a_trial_that_somebody_else_ends_is_noticed(storage_url, study):
 
 def test_a_released_study_has_no_owner(study):
     study.writer.release()
-    assert study.store.owner(study.record.study_id)[0] is None
+    assert study.store.study("study").owner is None
 
 
 def test_tables_hold_no_rows_of_other_studies(storage_url):

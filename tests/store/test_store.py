@@ -118,11 +118,6 @@ def test_commands_stand_in_their_order(store):
     assert rows == [("prune", 2, "by hand"), ("prune", 1, "by hand"), ("stop", None, "enough")]
 
 
-def test_an_owner_is_read_with_its_beat(store):
-    study = add_study(store)
-    assert store.owner(study.study_id) == (None, 0)
-
-
 @pytest.mark.parametrize(("text", "expected"), [("plain ü", "plain ü"), ("a\x00b", "a\\x00b"), ("\ud83d", "\\ud83d")])
 def test_a_text_is_stored_as_every_database_can_hold_it(text, expected):
     assert storable(text) == expected
