@@ -39,7 +39,14 @@ class SourceLoader(importlib.machinery.SourceFileLoader):
     """Loads a file and remembers what it has loaded.
 
     It takes no bytecode of an earlier import: Python tells that by the file's size and the second of its last change.
+
+    Args:
+        given: what takes the place of files on the disk, by their paths.
     """
+
+    def __init__(self, fullname: str, path: str, given: Mapping[str, bytes]) -> None:
+        super().__init__(fullname, path)
+        self._given = given
 
     def path_stats(self, _path: str) -> Mapping[str, object]:
         """None, so that the source is compiled."""
@@ -47,7 +54,8 @@ class SourceLoader(importlib.machinery.SourceFileLoader):
 
     def get_data(self, path: str) -> bytes:
         """The file."""
-        data = _loaded[path] = content(Path(path))
+        known = self._given.get(path)
+        data = _loaded[path] = super().get_data(path) if known is None else known
         lines = data.decode("utf-8", "replace").splitlines(keepends=True)
         linecache.cache[path] = (
             len(data),
@@ -68,8 +76,7 @@ class SourceFinder:
 
     def __init__(self, folder: Path, given: Mapping[str, str]) -> None:
         self._folder = folder
-        self._given = {str(folder / name) for name in given}
-        _loaded.update({str(folder / name): encoded(text) for name, text in given.items()})
+        self._given = {str(folder / name): encoded(text) for name, text in given.items()}
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -85,20 +92,24 @@ class SourceFinder:
         for place in below:
             base = place / fullname.rpartition(".")[2]
             if str(base / "__init__.py") in self._given:
-                return _spec(fullname, base / "__init__.py", [str(base)])
+                return self.spec(fullname, base / "__init__.py", [str(base)])
             if str(base.with_suffix(".py")) in self._given:
-                return _spec(fullname, base.with_suffix(".py"))
+                return self.spec(fullname, base.with_suffix(".py"))
         found = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if found is None or type(found.loader) is not importlib.machinery.SourceFileLoader or found.origin is None:
             return None
         origin = Path(found.origin)
         if not origin.is_relative_to(self._folder) or "site-packages" in origin.parts:
             return None
-        return _spec(fullname, origin, found.submodule_search_locations)
+        return self.spec(fullname, origin, found.submodule_search_locations)
 
+    def spec(self, name: str, file: Path, places: Sequence[str] | None = None) -> importlib.machinery.ModuleSpec | None:
+        """How a module is loaded from a file.
 
-def _spec(name: str, file: Path, places: Sequence[str] | None = None) -> importlib.machinery.ModuleSpec | None:
-    loader = SourceLoader(name, str(file))
-    return importlib.util.spec_from_file_location(
-        name, file, loader=loader, submodule_search_locations=None if places is None else list(places)
-    )
+        Args:
+            places: where the modules of a package are.
+        """
+        loader = SourceLoader(name, str(file), self._given)
+        return importlib.util.spec_from_file_location(
+            name, file, loader=loader, submodule_search_locations=None if places is None else list(places)
+        )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from sweep.code import code_hash
 from sweep.declaration import Declaration, Value, commit, file_hash, versions
 from sweep.errors import StudyError, SweepError
-from sweep.sources import SourceFinder, SourceLoader
+from sweep.sources import SourceFinder
 from sweep.words import listed
 
 if TYPE_CHECKING:
@@ -126,8 +126,9 @@ def load(path: str | Path, given: Mapping[str, str] | None = None) -> BaseStudy:
         StudyError: the file is missing, does not import, or binds no `Study` to `study`.
     """
     file = Path(path).absolute() if given else check_file(path)
-    sys.meta_path.insert(0, SourceFinder(file.parent, given or {}))
-    module = _import(file, path)
+    finder = SourceFinder(file.parent, given or {})
+    sys.meta_path.insert(0, finder)
+    module = _import(file, path, finder)
     study = getattr(module, "study", None)
     if not isinstance(study, BaseStudy):
         got = "" if study is None else f", but a {type(study).__name__}"
@@ -145,13 +146,14 @@ def import_file(path: str | Path) -> ModuleType:
     Raises:
         StudyError: the file is missing or does not import.
     """
-    return _import(check_file(path), path)
+    file = check_file(path)
+    return _import(file, path, SourceFinder(file.parent, {}))
 
 
-def _import(file: Path, path: str | Path) -> ModuleType:
+def _import(file: Path, path: str | Path, finder: SourceFinder) -> ModuleType:
     import_from(file.parent)
     name = f"sweep_study_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file, loader=SourceLoader(name, str(file)))
+    spec = finder.spec(name, file)
     if spec is None or spec.loader is None:
         raise StudyError(f"{path} is not a Python file.", "The name of a study file ends in .py.")
     module = importlib.util.module_from_spec(spec)
