@@ -14,6 +14,7 @@ from sweep.errors import StudyError
 from sweep.names import Value as Value
 from sweep.objective import Objective
 from sweep.options import OPTIONS
+from sweep.sources import content
 from sweep.specs import prunes
 
 PACKAGES = ("sweep", "tensorflow", "keras", "optuna", "numpy", "tensorboard")
@@ -99,8 +100,8 @@ class Declaration:
 
 
 def file_hash(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """The SHA-256 of a file as this process has loaded it, in hex."""
+    return hashlib.sha256(content(path)).hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sweep.errors import StudyError
+from sweep.sources import encoded, text
 from sweep.words import listed
 
 LARGEST = 1_000_000
@@ -83,12 +84,12 @@ class Snapshot:
         Raises:
             StudyError: a path leads out of the folder.
         """
-        for name, text in self.files.items():
+        for name, kept in self.files.items():
             path = folder / name
             if not path.resolve().is_relative_to(folder.resolve()):
                 raise StudyError(f"A file of the snapshot lies outside its folder: {name!r}.")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_bytes(encoded(kept))
         if beside is not None and beside.is_dir():
             _link(beside, folder)
         return folder / self.main
@@ -125,7 +126,7 @@ def take(file: Path | None) -> Snapshot | None:
 
 
 def _read(paths: Mapping[str, Path]) -> dict[str, str]:
-    return {name: path.read_text(errors="surrogateescape") for name, path in paths.items()}
+    return {name: text(path) for name, path in paths.items()}
 
 
 def _imported(file: Path) -> Iterator[tuple[str, Path]]:

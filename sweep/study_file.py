@@ -5,7 +5,6 @@ Only a worker imports it, since it imports Keras; everybody else has its `Declar
 
 import dataclasses
 import difflib
-import importlib.machinery
 import importlib.util
 import sys
 import sysconfig
@@ -14,11 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from sweep.code import code_hash
 from sweep.declaration import Declaration, Value, commit, file_hash, versions
 from sweep.errors import StudyError, SweepError
+from sweep.sources import SourceFinder
 from sweep.words import listed
 
 if TYPE_CHECKING:
@@ -114,21 +114,21 @@ def is_loading() -> bool:
     return bool(_loading)
 
 
-class _Uncached(importlib.machinery.SourceFileLoader):
-    """Takes no bytecode of an earlier import: Python tells it by the file's size and the second of its last change."""
-
-    def path_stats(self, _path: str) -> Mapping[str, Any]:
-        """None, so that the source is compiled."""
-        raise OSError
-
-
-def load(path: str | Path) -> BaseStudy:
+def load(path: str | Path, given: Mapping[str, str] | None = None) -> BaseStudy:
     """Import a study file and return its study. Loads TensorFlow where the file does.
+
+    Args:
+        path: the file.
+        given: it and modules beside it as they were when the study started, by their paths from its folder. They are
+            loaded in place of what is on the disk by now.
 
     Raises:
         StudyError: the file is missing, does not import, or binds no `Study` to `study`.
     """
-    module = import_file(path)
+    file = Path(path).absolute() if given else check_file(path)
+    finder = SourceFinder(file.parent, given or {})
+    sys.meta_path.insert(0, finder)
+    module = _import(file, path, finder)
     study = getattr(module, "study", None)
     if not isinstance(study, BaseStudy):
         got = "" if study is None else f", but a {type(study).__name__}"
@@ -147,9 +147,13 @@ def import_file(path: str | Path) -> ModuleType:
         StudyError: the file is missing or does not import.
     """
     file = check_file(path)
+    return _import(file, path, SourceFinder(file.parent, {}))
+
+
+def _import(file: Path, path: str | Path, finder: SourceFinder) -> ModuleType:
     import_from(file.parent)
     name = f"sweep_study_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file, loader=_Uncached(name, str(file)))
+    spec = finder.spec(name, file)
     if spec is None or spec.loader is None:
         raise StudyError(f"{path} is not a Python file.", "The name of a study file ends in .py.")
     module = importlib.util.module_from_spec(spec)

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sweep.core.pruners import Verdict
 from sweep.names import KeyTable, encode
 from sweep.store import Owner, RunRecord, Store, StudyRecord, tables
+from sweep.store.lease import Clock
 from sweep.view.selection import Selected, Selection
 
 DECLARATION = {
@@ -71,10 +72,15 @@ def add_study(
     keys: Mapping[str, str] | None = None,
     space: Mapping[str, list[str]] | None = None,
     owner: Owner | None = None,
+    silent: float = 0.0,
     directory: str | None = None,
     **declaration: Any,
 ) -> StudyRecord:
-    """A study with its runs; `declaration` overrides what `DECLARATION` says."""
+    """A study with its runs; `declaration` overrides what `DECLARATION` says.
+
+    Args:
+        silent: for how many seconds its owner, if it has one, has not beaten.
+    """
     runs = list(runs)
     if keys is None:
         table = KeyTable()
@@ -94,6 +100,7 @@ def add_study(
                 created=1.7e9 + study_id,
                 owner=json.dumps(dataclasses.asdict(owner)) if owner else None,
                 beat=0,
+                beaten=Clock() - silent if owner else None,
             )
         )
         if runs:

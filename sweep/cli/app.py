@@ -32,7 +32,7 @@ COMMANDS = {
     "rerun": "Train a run again and compare.",
     "stop": "Stop a running study.",
     "import": "Import a study of Optuna, or TensorBoard runs.",
-    "rm": "Remove a study.",
+    "rm": "Remove a study, or some of its runs.",
     "clean": "Remove files of runs that match.",
     "serve": "Show every study in a browser and over HTTP.",
     "db": "Upgrade, check, copy or relocate a database.",

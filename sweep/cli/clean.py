@@ -10,6 +10,7 @@ from sweep.cli import options
 from sweep.cli.output import confirm, print_whole, remark, say
 from sweep.cli.target import Target, find_target
 from sweep.control.disk import KINDS, bytes_of, files, remove
+from sweep.control.lease import check_free
 from sweep.errors import SweepError
 from sweep.store import FINISHED, Store
 from sweep.view.cells import shown_size
@@ -36,7 +37,7 @@ def clean(
     """Remove files of runs that match.
 
     Of runs that have ended: their checkpoints and event files, or what --only says. The runs stay in the database, with
-    every epoch.
+    every epoch. The study must not be running.
 
     \b
     Example: sweep clean diabetes --where "state = 'pruned'" --dry-run
@@ -52,7 +53,7 @@ def clean_runs(
     """Remove files of the runs that match and have ended.
 
     Raises:
-        SweepError: there is neither pattern nor condition, a kind is none, or nobody can be asked.
+        SweepError: there is neither pattern nor condition, a kind is none, the study runs, or nobody can be asked.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
@@ -63,6 +64,8 @@ def clean_runs(
             "Nothing to clean: give a pattern or --where.",
             f"For example: sweep clean {study.name} --where \"state = 'pruned'\"",
         )
+    if not dry_run:
+        check_free(store, study, "clean", say)
     runs = target.select(store, states=FINISHED, where=where).runs
     found = {run.name: files(Path(run.directory), kinds) for run in runs if run.directory is not None}
     found = {name: paths for name, paths in found.items() if paths}

@@ -124,7 +124,7 @@ def relocate_study(store: Store, study: StudyRecord, directory: str, *, yes: boo
         remark("The database would be changed; no file is moved.")
         return
     confirm(f"Look for {study.name} in {found.folder} from now on?", yes=yes)
-    move(store, found)
+    move(store, found, say)
     say(f"{study.name} is in {found.folder}")
 
 
@@ -183,7 +183,8 @@ def copy_studies(source: str, target: str, names: Sequence[str], *, dry_run: boo
     """Copy studies, all of them if none is named, each whole or not at all; a dry run refuses what a real one does.
 
     Raises:
-        StoreError: one does not exist, is running, or is in the target already; none is copied.
+        StoreError: one does not exist, or is in the target already; none is copied.
+        StudyError: one is running.
     """
     if database.parse_url(source) == database.parse_url(target):
         raise StoreError(f"Cannot copy {source} to itself.", "Name another database to copy to.")
@@ -192,7 +193,7 @@ def copy_studies(source: str, target: str, names: Sequence[str], *, dry_run: boo
         chosen = [there.study(name) for name in dict.fromkeys(names)] if names else there.studies()
         taken = database.names_in(database.parse_url(target))
         for study in chosen:
-            check_copy(there, study, taken)
+            check_copy(there, study, taken, say)
         if dry_run:
             for study in chosen:
                 print_whole(f"{study.name}: {_runs(there, study)} would be copied")

@@ -15,6 +15,7 @@ from sweep.errors import SweepError, last_words
 from sweep.passwords import has_password
 from sweep.store import Store
 from sweep.store.database import has_schema, parse_url
+from sweep.store.lease import OWNER, new_token
 from sweep.words import shown_path
 
 POLL_SECONDS = 0.2
@@ -41,13 +42,14 @@ def detach(name: str, storage: str, logdir: str) -> None:
     log = folder / LOG
     with log.open("ab") as output:
         before = output.tell()
+        token = new_token()
         process = subprocess.Popen(
             python("sweep", *words),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
-            env=surroundings,
+            env={**surroundings, OWNER: token},
         )
     study = None
     while study is None:
@@ -58,7 +60,7 @@ def detach(name: str, storage: str, logdir: str) -> None:
                 return
             raise SweepError(f"The study did not start: {last}", hint=f"See {shown_path(str(log))}.")
         time.sleep(POLL_SECONDS)
-        study = _study_of(process.pid, storage)
+        study = _study_of(token, storage)
     print_whole(f"{study} trains in process {process.pid} and prints to {shown_path(str(log))}")
     for verb, what in (("watch", "shows it"), ("stop", "stops it after the running epochs")):
         print_whole(f"  {command(verb, study, storage=storage)}   {what}")
@@ -70,13 +72,13 @@ def _without_storage(words: list[str]) -> list[str]:
     return [word for before, word in pairs if "--storage" not in (before, word) and not word.startswith("--storage=")]
 
 
-def _study_of(pid: int, storage: str) -> str | None:
-    """The study that a process runs, once it is in the database."""
+def _study_of(token: str, storage: str) -> str | None:
+    """The study that a coordinator runs, once it is in the database."""
     if not has_schema(parse_url(storage)):
         return None
     store = Store(storage)
     try:
-        owned = [study for study in store.studies() if study.owner is not None and study.owner.pid == pid]
+        owned = [study for study in store.studies() if study.owner is not None and study.owner.token == token]
     finally:
         store.close()
     return owned[-1].name if owned else None

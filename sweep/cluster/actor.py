@@ -2,7 +2,6 @@
 
 import shutil
 import socket
-import tempfile
 import threading
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
@@ -14,6 +13,7 @@ from sweep.cluster.files import Piece, WorkerFolder
 from sweep.cluster.probe import Probe, sees
 from sweep.control.executors.local import Process, environment
 from sweep.core.events import Exited
+from sweep.scratch import Scratch
 
 THREADS = 8
 """What an actor does at once: two workers, each waited for and heard, while one replaces the other, and orders."""
@@ -70,10 +70,9 @@ class WorkerActor:
         self._threads = max(1, int(cpus))
         self._has_gpu = gpus > 0
         self._sees = sees(probe)
-        self._folder = Path(tempfile.mkdtemp(prefix="sweep-"))
         # The study's actors on a node share one folder, named after the probe, which is unique.
-        self._shared = Path(tempfile.gettempdir()) / Path(probe.path).name.removeprefix(".")
-        self._shared.mkdir(mode=0o700, exist_ok=True)
+        self._scratch, self._sharing = Scratch(), Scratch(Path(probe.path).name.removeprefix("."))
+        self._folder, self._shared = self._scratch.path, self._sharing.path
         self._study = self._shared / "study"
         unpack(packed, self._study)
         self._file = str(self._study / file)
@@ -127,8 +126,8 @@ class WorkerActor:
         for held in self._held.values():
             if held.hold is not None:
                 held.hold.close()
-        for folder in (self._folder, self._shared):
-            shutil.rmtree(folder, ignore_errors=True)
+        for scratch in (self._scratch, self._sharing):
+            scratch.close()
 
     def _start(self, worker: str) -> SlotWorker:
         ours, theirs = Pipe()

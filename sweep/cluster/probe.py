@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+TRIES = 10
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -22,9 +24,8 @@ class Probe:
 def probing(logdir: Path) -> Iterator[Probe]:
     """A probe for as long as the context lasts; a directory that was made for it is removed where nothing came in."""
     made = [folder for folder in (logdir, *logdir.parents) if not folder.exists()]
-    logdir.mkdir(parents=True, exist_ok=True)
     probe = Probe(str(logdir / f".sweep-{secrets.token_hex(8)}"), secrets.token_hex(16))
-    Path(probe.path).write_text(probe.content)
+    _lay(probe)
     try:
         yield probe
     finally:
@@ -32,6 +33,19 @@ def probing(logdir: Path) -> Iterator[Probe]:
         for folder in made:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+
+def _lay(probe: Probe) -> None:
+    """Write a probe. Another study that ends just now may remove the directory, where it had made it."""
+    path = Path(probe.path)
+    for left in reversed(range(TRIES)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.write_text(probe.content)
+            return
+        except FileNotFoundError:
+            if not left:
+                raise
 
 
 def sees(probe: Probe) -> bool:

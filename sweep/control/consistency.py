@@ -79,7 +79,11 @@ def _check_run(study: StudyRecord, run: RunRecord, trial: FrozenTrial, epochs: E
     if seen is None:
         return
     reported = {step: float(value).hex() for step, value in trial.intermediate_values.items()}
-    if {step: value.hex() for step, value in seen.items()} != reported:
+    ours = {step: value.hex() for step, value in seen.items()}
+    if run.state not in FINISHED:  # its coordinator may have been killed when one had the last values already
+        both = ours.keys() & reported.keys()
+        ours, reported = ({step: values[step] for step in both} for values in (ours, reported))
+    if ours != reported:
         yield f"reported other values of {goal.name} than its trial"
     best = goal.best(value for value in seen.values() if math.isfinite(value))
     if best is not None and run.best != best:

@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from optuna.storages._rdb import models
 
 from sweep.control.folder import check_folder, mark
+from sweep.control.lease import Notice, check_free, is_unchanged, still_running
 from sweep.errors import StoreError
 from sweep.store import Store, StudyRecord
 from sweep.store.database import writing
-from sweep.store.lease import alive
 from sweep.store.paths import kept, kept_declaration, whole, whole_declaration
 from sweep.store.tables import metrics, runs, snapshots, studies
 from sweep.store.upsert import upsert
@@ -30,20 +30,22 @@ _TRIALS = models.TrialModel.__table__
 _STUDIES = models.StudyModel.__table__
 
 
-def check_copy(source: Store, study: StudyRecord, names: Collection[str]) -> None:
+def check_copy(source: Store, study: StudyRecord, names: Collection[str], notice: Notice = lambda _text: None) -> None:
     """Refuse what cannot be copied.
 
     Args:
         names: those of the studies in the target.
+        notice: is told what is waited for.
 
     Raises:
-        StoreError: it runs, or the target has a study of that name.
-        StudyError: its folder cannot be written.
+        StoreError: the target has a study of that name.
+        StudyError: it runs, or its folder cannot be written.
     """
-    if alive(source.owner(study.study_id)[0]):
-        raise StoreError(
-            f"Cannot copy study {study.name} while it is running.", f"Stop it first: sweep stop {study.name}"
-        )
+    check_free(source, study, "copy", notice)
+    _check_target(study, names)
+
+
+def _check_target(study: StudyRecord, names: Collection[str]) -> None:
     if study.name in names:
         raise StoreError(f"The database to copy to already has a study {study.name}.")
     check_folder(Path(study.directory))
@@ -60,11 +62,14 @@ def copy_study(
         done: is told how many rows were written since the last call.
 
     Raises:
-        StoreError: it runs, or the target has a study of that name.
-        StudyError: its folder cannot be written.
+        StoreError: the target has a study of that name.
+        StudyError: it runs, or its folder cannot be written.
     """
+    check_free(source, study, "copy")
     with source.engine.connect() as there, writing(target.engine) as here:
-        check_copy(source, study, here.execute(sa.select(_STUDIES.c.study_name)).scalars().all())
+        if there.execute(sa.select(studies.c.study_id).where(is_unchanged(study))).one_or_none() is None:
+            raise still_running(study, "copy")
+        _check_target(study, here.execute(sa.select(_STUDIES.c.study_name)).scalars().all())
         study_id = _insert_study(here, study)
         _copy_snapshots(there, here, study.study_id)
         for table, which in _of_study(study.study_id).items():

@@ -21,10 +21,17 @@ _FROM_AFAR = ("host", "port")  # the rest of a URL's query may hold a password
 
 @dataclass(frozen=True)
 class _Mark:
-    """What a folder's file says: the databases that have its study, and whose coordinator has trained there last."""
+    """What a folder's file says.
+
+    Attributes:
+        databases: those that have its study.
+        trains: the one whose coordinator has trained there last.
+        leaves: the one that removes its study with the folder.
+    """
 
     databases: list[str] = field(default_factory=list)
     trains: str | None = None
+    leaves: str | None = None
 
 
 class Hold:
@@ -46,7 +53,7 @@ class Hold:
                     f"The study of another database, {_shown(folder, before.trains)}, is training into {folder}.",
                     "Wait until it ends, or choose another folder with --logdir.",
                 )
-            _write(folder, replace(_with(before, place), trains=place))
+            _write(folder, replace(_with(before, place), trains=place, leaves=None))
         except StudyError:
             self.release()
             raise
@@ -63,6 +70,23 @@ class Hold:
     def release(self) -> None:
         """Let go of it."""
         os.close(self._descriptor)
+
+
+def held(folder: Path) -> bool:
+    """Whether a process trains into a folder, as far as this machine can tell: also one of another container does."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system that has no such locks
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def check_folder(folder: Path) -> None:
@@ -97,6 +121,21 @@ def unmark(folder: Path, url: sa.URL) -> None:
 def belongs(folder: Path, url: sa.URL) -> bool:
     """Whether a folder's mark says that a database has its study."""
     return _place(folder, url) in _read(folder).databases
+
+
+def mark_leaving(folder: Path, url: sa.URL) -> None:
+    """Note that a database is about to remove the study of a folder, and the folder after it.
+
+    Raises:
+        StudyError: the folder cannot be written.
+    """
+    place = _place(folder, url)
+    _write(folder, replace(_with(_read(folder), place), leaves=place))
+
+
+def leaving(folder: Path, url: sa.URL) -> bool:
+    """Whether a folder is one whose study this database was about to remove when it was marked last."""
+    return _read(folder).leaves == _place(folder, url)
 
 
 def others(folder: Path, url: sa.URL) -> list[str]:

@@ -125,6 +125,11 @@ class Journal:
         """Stop retrying a database that refuses."""
         self._abandoned.set()
 
+    def tick(self) -> None:
+        """The coordinator runs; to be called several times a second."""
+        if self.writer is not None:
+            self.writer.tick()
+
     def hold(self, store: Store) -> None:
         """Have the study's folder for this coordinator alone, and note whose it is.
 
@@ -152,7 +157,8 @@ class Journal:
             except SweepError as error:
                 if isinstance(error, LeaseLost) or self.writer is None:
                     self._lost = error
-                self.post(Refused(error, unwritten=isinstance(effect, Write)))
+                lost = isinstance(error, LeaseLost)
+                self.post(Refused(error, unwritten=isinstance(effect, Write), lost=lost))
             except Exception as error:
                 _log.exception("the journal failed")
                 self._lost, self._crashed = SweepError("The journal failed."), True
@@ -253,20 +259,23 @@ class Journal:
         """Write the rest and give the study up. A new study that is refused before a trial has ended leaves nothing."""
         has_ended = any(run.state in FINISHED for run in finish.runs)
         try:
-            with contextlib.suppress(LeaseLost):
-                if finish.refused and self._created and not has_ended:
-                    self._withdraw(finish.runs)
-                elif self.writer is not None and self._lost is None:
-                    if self._kept or not finish.refused:
-                        self._insist(self.writer.see_others)
-                        self._add_runs(finish)
-                        self._insist(lambda: self._write(self._left.then(finish.changes)))
-                    self._insist(self.writer.release)
+            if isinstance(self._lost, LeaseLost):
+                pass  # whatever is there may be another coordinator's
+            elif finish.refused and self._created and not has_ended:
+                self._withdraw(finish.runs)
+            elif self.writer is not None and self._lost is None:
+                if self._kept or not finish.refused:
+                    self._insist(self.writer.see_others)
+                    self._add_runs(finish)
+                    self._insist(lambda: self._write(self._left.then(finish.changes)))
+                self._insist(self.writer.release)
+        except LeaseLost as error:
+            self._lost = error
         finally:
             if self.writer is not None:
                 self.writer.store.close()
             self.let_go()
-        if finish.refused and not (self._kept and has_ended):
+        if finish.refused and not (self._kept and has_ended) and not isinstance(self._lost, LeaseLost):
             self._remove_traces()
 
     def _add_runs(self, finish: Finish) -> None:
@@ -281,6 +290,7 @@ class Journal:
     def _withdraw(self, runs: Sequence[RunRecord]) -> None:
         """Remove a study that this start has created."""
         if self.writer is not None:
+            self.writer.beat()  # or it is not ours to remove
             delete_study(self.writer.store, self.writer.record)
             unmark(self._folder, self.writer.store.url)
             for run in runs:

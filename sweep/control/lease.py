@@ -1,8 +1,14 @@
-"""Getting hold of a study in the database: creating it, or taking over one that nobody has."""
+"""Getting hold of a study in the database: creating it, or taking over one that nobody has.
+
+A study belongs to the coordinator whose random token is its owner, for as long as its heartbeat changes. Who wants to
+have a study, or to change what its coordinator trusts, watches the heartbeat by a clock of its own (`check_free`).
+"""
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -11,17 +17,34 @@ from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 
 from sweep.commands import command
+from sweep.control.folder import held
 from sweep.errors import StudyError, SweepError
 from sweep.store import Owner, Store, StudyRecord
 from sweep.store.database import writing
-from sweep.store.lease import alive
+from sweep.store.lease import BEATS, Clock, this_boot
 from sweep.store.paths import kept_declaration, kept_folder
 from sweep.store.tables import commands, metrics, runs, studies
 
 optuna_studies = models.StudyModel.__table__
 optuna_directions = models.StudyDirectionModel.__table__
 
-TAKEOVER_SECONDS = 15.0  # a coordinator of another host whose beat stands still for so long is gone
+WATCH_SECONDS = 3.0
+"""A coordinator whose heartbeat does not change for so long is gone, if it had not for a while already, or if its
+kernel is this one and sees that it holds its folder no more. It beats every second."""
+
+FRESH_SECONDS = 10.0
+"""The same where its heartbeat has just changed, and nothing but that can tell: its database may be busy."""
+
+LEASE_SECONDS = 30.0
+"""The same where its process is still there, in the study's folder: its machine is busy, or it was suspended. One that
+was suspended for longer lets go of its study."""
+
+BUSY = 0.5  # the share of a core that a process takes which computes
+
+POLL_SECONDS = 0.1
+
+Notice = Callable[[str], None]
+"""Shows a person why a command waits."""
 
 
 def _is_owned(study_id: Any, owner: Any) -> sa.ColumnElement[bool]:
@@ -34,7 +57,54 @@ IS_OURS = _is_owned(sa.bindparam("study"), sa.bindparam("holder"))
 
 
 class LeaseLost(SweepError):
-    """The study was deleted, or another coordinator has taken it."""
+    """The study was deleted, another coordinator has taken it, or this one was suspended so long that one may have."""
+
+
+class Awake:
+    """Whether this process has run all the time, or was suspended for longer than its lease. Thread-safe.
+
+    A process that is woken runs on where it was, in any of its threads first. So both who ticks and who asks look at
+    how long ago the last tick was.
+
+    Args:
+        clock: seconds that go on while the process is suspended. Those of Linux's monotonic clock do not while the
+            machine itself sleeps, with whoever might take the study; a coordinator then finds that its study is still
+            its own, or that another machine has taken it.
+        cpu: seconds of CPU that the process has used. One that computes without ticking, since the training that it
+            does itself holds Python's lock, is not suspended.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, cpu: Callable[[], float] = time.process_time
+    ) -> None:
+        self._clock, self._cpu = clock, cpu
+        self._last = clock(), cpu()
+        self._suspended = 0.0  # for how long, once it was for too long
+
+    def tick(self) -> None:
+        """This process runs; to be called several times a second."""
+        self._last = self._look()
+
+    def check(self, name: str) -> None:
+        """See that this process has not been suspended for longer than its lease.
+
+        Raises:
+            LeaseLost: it was, so that another coordinator may have taken study `name`.
+        """
+        self._look()
+        if self._suspended:
+            raise LeaseLost(
+                f"This coordinator was suspended for {self._suspended:.0f} s, longer than it may have study {name} "
+                "without a heartbeat, so it has let go of it.",
+                "Nothing was written since. Start the study again to continue.",
+            )
+
+    def _look(self) -> tuple[float, float]:
+        now, used = self._clock(), self._cpu()
+        silent, computed = now - self._last[0], used - self._last[1]
+        if silent > LEASE_SECONDS and computed < BUSY * silent:
+            self._suspended = max(self._suspended, silent)
+        return now, used
 
 
 def is_ours(record: StudyRecord) -> sa.ColumnElement[bool]:
@@ -105,6 +175,7 @@ def create_study(
                 "created": time.time(),
                 "owner": owner_text(owner),
                 "beat": 0,
+                "beaten": Clock(),
             }
             connection.execute(sa.insert(studies).values(ours))
     except sa.exc.IntegrityError:
@@ -143,39 +214,84 @@ def delete_study(store: Store, record: StudyRecord) -> None:
         _forget_deleted(connection)
 
 
-def claim(store: Store, record: StudyRecord, owner: Owner) -> StudyRecord:
-    """Take a study that is there, unless a living coordinator has it.
+def claim(store: Store, record: StudyRecord, owner: Owner, notice: Notice = lambda _text: None) -> StudyRecord:
+    """Take a study that is there, unless a living coordinator has it. Of several that try one gets it.
+
+    Args:
+        record: the study as it was read before anything else of it, so that nobody has changed it since.
 
     Raises:
         StudyError: another coordinator has it; it is named.
     """
     store.check_writable()
-    _check_owner(store, record)
+    if not is_free(store, record, notice):
+        raise _taken(record.name, store.find_study(record.name))
     with writing(store.engine) as connection:
-        unchanged = (studies.c.study_id == record.study_id) & (studies.c.beat == record.beat)
-        new = {"owner": owner_text(owner), "beat": record.beat + 1}
-        taken = connection.execute(sa.update(studies).where(unchanged).values(new)).rowcount == 1
+        new = {**BEATS, "owner": owner_text(owner)}
+        taken = connection.execute(sa.update(studies).where(is_unchanged(record)).values(new)).rowcount == 1
         if taken:
             connection.execute(sa.delete(commands).where(commands.c.study_id == record.study_id))
     there = store.find_study(record.name)
     if not taken or there is None:
-        raise _taken(record.name, there.owner if there else None)
+        raise _taken(record.name, there)
     return there
 
 
-def _check_owner(store: Store, record: StudyRecord) -> None:
-    lives = alive(record.owner)
-    if lives is None:  # on another host: nothing but its beat tells
-        deadline = time.monotonic() + TAKEOVER_SECONDS
-        while not lives and time.monotonic() < deadline:
-            time.sleep(0.5)
-            lives = store.owner(record.study_id)[1] != record.beat
-    if lives:
-        raise _taken(record.name, record.owner)
+def is_unchanged(record: StudyRecord) -> sa.ColumnElement[bool]:
+    """Whether a row of `sweep_studies` is that study, with the owner and the heartbeat that it had when it was read."""
+    owner = studies.c.owner.is_(None) if record.owner is None else studies.c.owner.is_not(None)
+    return sa.and_(studies.c.study_id == record.study_id, studies.c.beat == record.beat, owner)
 
 
-def _taken(name: str, owner: Owner | None) -> StudyError:
+def is_free(store: Store, study: StudyRecord, notice: Notice = lambda _text: None) -> bool:
+    """Whether no living coordinator has a study: it has no owner, or its heartbeat does not change while it is watched.
+
+    Args:
+        study: as it was read. A heartbeat that has changed since then is one that changes.
+        notice: is told what is waited for.
+    """
+    if study.owner is None:
+        return store.find_study(study.name) == study
+    began = time.monotonic()
+    notice(f"Watching the heartbeat of study {study.name}, which was running in {study.owner}.")
+    patient = False
+    folder = Path(study.directory)
+    here = study.owner.boot == this_boot() != "" and folder.is_dir()
+    enough = FRESH_SECONDS if study.is_running and not here else WATCH_SECONDS
+    while store.find_study(study.name) == study:
+        watched = time.monotonic() - began
+        if watched >= LEASE_SECONDS or (watched >= enough and not held(folder)):
+            return True
+        if watched >= enough and not patient:
+            patient = True
+            notice(f"It does not change, but its process is still there: watching for {LEASE_SECONDS:.0f} s in all.")
+        time.sleep(POLL_SECONDS)
+    return False
+
+
+def check_free(store: Store, study: StudyRecord, verb: str, notice: Notice = lambda _text: None) -> None:
+    """Refuse what must not be done to a study that a living coordinator has, wherever that runs.
+
+    Args:
+        verb: what is refused, such as `remove`.
+
+    Raises:
+        StudyError: one has it.
+    """
+    if not is_free(store, study, notice):
+        raise still_running(study, verb)
+
+
+def still_running(study: StudyRecord, verb: str) -> StudyError:
+    """The refusal of what must not be done to a study while it is running."""
+    where = f", in {study.owner}" if study.owner is not None else ""
     return StudyError(
-        f"Study {name} is already running, in {owner or 'another process'}.",
+        f"Cannot {verb} study {study.name} while it is running{where}.", f"Stop it first: sweep stop {study.name}"
+    )
+
+
+def _taken(name: str, there: StudyRecord | None) -> StudyError:
+    return StudyError(
+        f"Study {name} is already running, in {(there and there.owner) or 'another process'}.",
         f"Watch it with: sweep runs {name}; stop it with: sweep stop {name}",
     )

@@ -8,11 +8,8 @@ thing after another: sampling, the journal, the hands (processes and files) and 
 import asyncio
 import contextlib
 import logging
-import os
-import shutil
 import socket
 import struct
-import tempfile
 import threading
 import time
 from collections import deque
@@ -32,6 +29,7 @@ from sweep.core.study import StudyMachine
 from sweep.declaration import Declaration
 from sweep.errors import SweepError
 from sweep.options import Settings
+from sweep.scratch import Scratch
 from sweep.snapshot import Snapshot
 from sweep.wire.messages import FAILED, Rejected, decode_message, encode
 
@@ -116,6 +114,7 @@ class Loop:
 
     Attributes:
         address: the Unix socket where workers connect.
+        snapshot: the file with what the study was loaded from, once it was; later workers load that.
         buffer: what connections receive into.
         finished: set when nothing runs, no worker lives, and the rest is on the disk.
     """
@@ -132,8 +131,9 @@ class Loop:
         self.finished = threading.Event()
         self.executor: Executor | None = None
         self._watcher = watcher if watcher is not None else Silent()
-        self._folder = tempfile.mkdtemp(prefix="sweep-")
-        self.address = os.path.join(self._folder, "coordinator")
+        self._scratch = Scratch()
+        self.address = str(self._scratch.path / "coordinator")
+        self.snapshot = self._scratch.path / "snapshot.json"
         self.buffer = bytearray(BUFFER)
         self._connections: dict[str, Connection] = {}
         self._hands = Hands("hands", self._crashed)
@@ -152,6 +152,7 @@ class Loop:
             ev.Launch: lambda effect: self._hands.put(lambda: self._launch(effect)),
             ev.Kill: lambda effect: self._hands.put(lambda: self._kill(effect)),
             ev.EndFiles: lambda effect: self._hands.put(lambda: write_end(effect.run)),
+            ev.KeepSnapshot: lambda effect: self._hands.put(lambda: self._keep(effect)),
             ev.RemoveWeights: lambda effect: self._hands.put(lambda: remove_surplus_weights(effect.runs)),
             ev.Show: self._show,
             ev.Write: self._record,
@@ -233,7 +234,7 @@ class Loop:
             self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._display.stop(5.0)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.close()
 
     def raise_error(self) -> None:
         """Raise what ended the study, if it was an error: a fault of ours with its traceback, or the refusal."""
@@ -267,6 +268,8 @@ class Loop:
 
     def _tick(self) -> None:
         self._loop.call_later(TICK_SECONDS, self._tick)
+        if self.journal is not None:
+            self.journal.tick()
         self.sampling.flush()
         self._apply(ev.Tick())
         self._display_shown()
@@ -356,7 +359,13 @@ class Loop:
 
     def _open(self, declaration: Declaration, snapshot: Snapshot | None) -> OpenStudy:
         study = self.study
-        opened = open_study(declaration.at(self._file), study.settings, snapshot, preview=study.preview)
+        opened = open_study(
+            declaration.at(self._file),
+            study.settings,
+            snapshot,
+            preview=study.preview,
+            notice=lambda text: self.post(ev.Troubled(text)),
+        )
         if opened.journal is not None:
             opened.journal.start(self.post, self.finished.set)
             if self.finished.is_set():  # the study was stopped meanwhile
@@ -371,6 +380,11 @@ class Loop:
         except BaseException:
             self.post(ev.Exited(launch.worker, "unable to start", killed=True))
             raise
+
+    def _keep(self, effect: ev.KeepSnapshot) -> None:
+        beside = self.snapshot.with_suffix(".new")
+        beside.write_text(effect.snapshot.as_text())
+        beside.replace(self.snapshot)
 
     def _kill(self, kill: ev.Kill) -> None:
         self._executor().kill(kill.worker)

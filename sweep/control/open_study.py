@@ -11,8 +11,9 @@ from optuna.trial import TrialState
 
 from sweep.control.advice import advise, new_study
 from sweep.control.journal import Journal
-from sweep.control.lease import claim, find_study, foreign_study
+from sweep.control.lease import Notice, claim, find_study, foreign_study
 from sweep.control.progress import Opening
+from sweep.control.removal import finish_removals
 from sweep.control.search import Search
 from sweep.control.stored import Stored, read_stored
 from sweep.control.writer import StudyWriter
@@ -40,9 +41,17 @@ class OpenStudy:
 
 
 def open_study(
-    declaration: Declaration, settings: Settings, snapshot: Snapshot | None = None, *, preview: bool = False
+    declaration: Declaration,
+    settings: Settings,
+    snapshot: Snapshot | None = None,
+    *,
+    preview: bool = False,
+    notice: Notice = lambda _text: None,
 ) -> OpenStudy:
     """Open the study that a worker has declared.
+
+    Args:
+        notice: is told what is waited for.
 
     Raises:
         StudyError: it cannot continue as declared, another coordinator runs it, or its log directory is read-only.
@@ -55,12 +64,12 @@ def open_study(
         return OpenStudy(search, None, _opened(declaration, settings, search, Stored(), None, kept=False))
     if len(declaration.objective) > 1 and settings.kept_best is not None:
         raise StudyError(f"--keep {settings.keep} needs a study with one objective.", "Use --keep all or --keep none.")
-    store, record = _find(settings.storage, declaration.name)
+    store, record = _find(settings, declaration.name)
     try:
         if record is not None and settings.cluster is None:  # of a cluster it was known earlier: see `start_file`
             settings = _in_its_folder(settings, record)
         check_writable(Path(settings.logdir))
-        return _open(_seeded(declaration, record), settings, snapshot, store, record)
+        return _open(_seeded(declaration, record), settings, snapshot, store, record, notice)
     except BaseException:
         if store is not None:
             store.close()
@@ -75,7 +84,7 @@ def continuing(settings: Settings, name: str) -> Settings:
     Raises:
         SweepError: the database cannot be read, or the study there is none of sweep's.
     """
-    store, record = _find(settings.storage, name)
+    store, record = _find(settings, name)
     if store is not None:
         store.close()
     return _in_its_folder(settings, record) if record is not None else settings
@@ -108,6 +117,7 @@ def _open(
     snapshot: Snapshot | None,
     store: Store | None,
     record: StudyRecord | None,
+    notice: Notice,
 ) -> OpenStudy:
     stored = Stored()
     if store and record:
@@ -133,7 +143,7 @@ def _open(
         search.storage.disown(number, search.storage.get_trial(number))
     writer = None
     if store and record:
-        taken = claim(store, record, new_owner())
+        taken = claim(store, record, new_owner(), notice)
         runs = {run.number for run in stored.runs}
         writer = StudyWriter(store, taken, search.storage, stored.known, runs, stored.attributes, stored.moved)
     journal = Journal(declaration, settings, search, writer)
@@ -214,19 +224,22 @@ def _opened(
     )
 
 
-def _find(storage: str, name: str) -> tuple[Store | None, StudyRecord | None]:
+def _find(settings: Settings, name: str) -> tuple[Store | None, StudyRecord | None]:
     """The store and the study in it, where they are there; nothing is created.
+
+    What a removal has left that was killed is removed first: it would be taken for the study's.
 
     Raises:
         StudyError: the study there was made with Optuna alone.
     """
-    url = parse_url(storage)
+    url = parse_url(settings.storage)
     if not has_schema(url):
         if name in names_in(url):
             raise foreign_study(name, url)
         return None, None
-    store = Store(storage)
+    store = Store(settings.storage)
     try:
+        finish_removals(store, Path(settings.logdir))
         record = find_study(store, name)
     except BaseException:
         store.close()

@@ -78,6 +78,10 @@ class TrialWriter:
         before = self._written.get(trial.number)
         return trial.state == TrialState.RUNNING and (before is None or before.state == TrialState.WAITING)
 
+    def ends(self, trial: FrozenTrial) -> bool:
+        """Whether writing a snapshot says that a trial has ended which is not known to have."""
+        return trial.state.is_finished() and (trial.number in self._written or trial.number not in self._ids)
+
     def move(self, trial_id: int, number: int) -> None:
         """Have a trial's number changed in the tables with the next write, since another trial has it too."""
         self._moved[trial_id] = number

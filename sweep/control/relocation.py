@@ -9,11 +9,11 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from sweep.control.folder import mark
+from sweep.control.lease import Notice, check_free, is_unchanged, still_running
 from sweep.errors import StudyError
 from sweep.names import format_number
 from sweep.store import RunRecord, Store, StudyRecord
 from sweep.store.database import writing
-from sweep.store.lease import alive
 from sweep.store.paths import change_folder, kept, kept_declaration, whole
 from sweep.store.tables import studies
 from sweep.words import counted, listed
@@ -94,8 +94,11 @@ def _moved_file(study: StudyRecord, before: Path, now: Path) -> Path | None:
     return moved if moved.is_file() else None
 
 
-def relocate(store: Store, relocation: Relocation) -> None:
+def relocate(store: Store, relocation: Relocation, notice: Notice = lambda _text: None) -> None:
     """Have a database look for a study's folder, and for its runs in it, where it was moved to.
+
+    Args:
+        notice: is told what is waited for.
 
     Raises:
         ReadOnly: the database can only be read.
@@ -103,14 +106,11 @@ def relocate(store: Store, relocation: Relocation) -> None:
     """
     store.check_writable()
     study, folder = relocation.study, str(relocation.folder)
+    check_free(store, study, "relocate", notice)
     with writing(store.engine) as connection:
-        owner = store.owner(study.study_id)[0]
-        if alive(owner):
-            raise StudyError(
-                f"Cannot relocate study {study.name} while it is running, in {owner}.",
-                f"Stop it first: sweep stop {study.name}",
-            )
-        here = studies.c.study_id == study.study_id
+        here = is_unchanged(study)
+        if connection.execute(sa.select(studies.c.study_id).where(here)).one_or_none() is None:
+            raise still_running(study, "relocate")  # it has just been started
         changed = {"directory": kept(folder, store.base)}
         if relocation.file is not None:
             declaration = json.loads(connection.execute(sa.select(studies.c.declaration).where(here)).scalar_one())

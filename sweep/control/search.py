@@ -25,7 +25,7 @@ from sweep.declaration import Declaration, Value
 from sweep.errors import StudyError
 from sweep.names import KeyTable, encode, is_same
 from sweep.specs import make_sampler
-from sweep.store import REVIVES, RUN, RunRecord
+from sweep.store import DELETED, REVIVES, RUN, RunRecord
 from sweep.store.trials import added_run
 
 
@@ -265,7 +265,7 @@ class Search:
         found: list[tuple[RunRecord, Mapping[int, float]]] = []
         for number in dict.fromkeys(numbers):
             trial = self.storage.theirs(number)
-            if trial is None or not trial.state.is_finished():
+            if trial is None or not trial.state.is_finished() or DELETED in trial.system_attrs:
                 continue
             run = added_run(trial, self.declaration.name, self.keys, self.declaration.objectives[0])
             found.append((run, dict(trial.intermediate_values)))

@@ -85,7 +85,7 @@ def _executor(loop: Loop, file: str) -> Executor:
     if settings.cluster is not None:
         return OnRay(file, loop.address, loop.post, settings.logdir, settings.cluster)
     devices = choose(settings.gpus, lambda text: loop.post(Troubled(text)))
-    return Local(file, loop.address, loop.post, devices, settings.per_gpu)
+    return Local(file, loop.address, loop.post, devices, settings.per_gpu, loop.snapshot)
 
 
 def start_here(study: BaseStudy, settings: Settings, watcher: Watcher | None = None) -> Outcome:

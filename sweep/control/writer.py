@@ -16,12 +16,13 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.control.lease import IS_OURS, LeaseLost, is_ours, ours
+from sweep.control.lease import IS_OURS, Awake, LeaseLost, is_ours, ours
 from sweep.control.optuna_rows import TrialWriter, read_study_attributes, write_study_attributes
 from sweep.control.storage import STUDY_ID, WriteBehindStorage
 from sweep.core.events import Changes
-from sweep.store import Command, RunRecord, Store, StudyRecord
+from sweep.store import FINISHED, Command, RunRecord, Store, StudyRecord
 from sweep.store.database import REFUSES, writing
+from sweep.store.lease import BEATS
 from sweep.store.paths import change_folder, kept, kept_declaration, kept_folder, whole
 from sweep.store.tables import commands, metrics, runs, split_float, studies
 from sweep.store.tables import snapshots as snapshot_table
@@ -32,7 +33,7 @@ _DESCRIBED = ("keys", "space", "declaration", "directory")
 """The columns of `sweep_studies` that change."""
 
 # Made once: making a statement takes longer than running it.
-_HOLD = sa.update(studies).where(IS_OURS).values(beat=studies.c.beat + 1)
+_HOLD = sa.update(studies).where(IS_OURS).values(BEATS)
 _DESCRIBE = _HOLD.values({name: sa.bindparam(name) for name in _DESCRIBED})
 
 _LIVE_STATES = (TrialState.RUNNING, TrialState.WAITING)
@@ -86,7 +87,12 @@ class StudyWriter:
             record.keys, record.space, record.declaration.as_dict(), kept(record.directory, store.base), store.base
         )
         self._file = _file_identity(store.url)
+        self._awake = Awake()
         self._lock = threading.Lock()
+
+    def tick(self) -> None:
+        """The coordinator runs; to be called several times a second."""
+        self._awake.tick()
 
     def describe(
         self,
@@ -182,8 +188,8 @@ class StudyWriter:
                     begun = create()
                     self._write_runs(connection, begun)
                     claimed = {run.number for run in begun}
-                snapshots, attributes = self._storage.take()  # a run may be behind its trial, and never before it
-                snapshots = self._with_runs(snapshots, claimed | {run.number for run in changes.runs})
+                snapshots, attributes = self._storage.take()
+                snapshots = self._with_runs(snapshots, claimed, changes.runs)
                 if create is None and not all(self._trials.knows(trial.number) for trial in snapshots):
                     self._see_others(connection, lock=True)
                 kept = [{"hash": snapshot.hash, "content": snapshot.as_text()} for snapshot in changes.snapshots]
@@ -191,6 +197,7 @@ class StudyWriter:
                 self._trials.write(connection, snapshots)
                 now = self._write_attributes(connection) if attributes else self._attributes
                 self._write_changes(connection, changes)
+                self._awake.check(self.record.name)
         except BaseException:
             self._trials.failed(snapshots)
             self._storage.mark(snapshots, attributes)
@@ -198,9 +205,22 @@ class StudyWriter:
         self._trials.written(snapshots)
         self._written, self._attributes = described, now
 
-    def _with_runs(self, snapshots: list[FrozenTrial], begun: Collection[int]) -> list[FrozenTrial]:
-        """Put off a trial that has just begun and has no run yet: one that runs without a run is somebody else's."""
-        late = [trial for trial in snapshots if self._trials.begins(trial) and trial.number not in begun]
+    def _with_runs(
+        self, snapshots: list[FrozenTrial], claimed: Collection[int], some: Sequence[RunRecord]
+    ) -> list[FrozenTrial]:
+        """Put off what runs do not say yet: a trial begins and ends with its run, in one transaction.
+
+        One that runs without a run is somebody else's, and one that has ended while its run has not was ended by
+        somebody else.
+        """
+        begun = {*claimed, *(run.number for run in some)}
+        ended = {run.number for run in some if run.state in FINISHED}
+        late = [
+            trial
+            for trial in snapshots
+            if (self._trials.begins(trial) and trial.number not in begun)
+            or (self._trials.ends(trial) and trial.number not in ended)
+        ]
         self._storage.mark(late, attributes=False)
         numbers = {trial.number for trial in late}
         return [trial for trial in snapshots if trial.number not in numbers]
@@ -256,13 +276,18 @@ class StudyWriter:
             connection.execute(sa.update(studies).where(is_ours(self.record)).values(owner=None))
 
     def take_commands(self) -> list[Command]:
-        """The commands given since the last call, in their order."""
+        """The commands given since the last call, in their order.
+
+        Raises:
+            LeaseLost: the study is gone, or not ours any more; the commands are another coordinator's.
+        """
         mine = commands.c.study_id == self.record.study_id
         with self.store.engine.connect() as connection:
             rows = connection.execute(sa.select(commands).where(mine).order_by(commands.c.command_id)).all()
         if not rows:
             return []
         with self._lock, writing(self.store.engine) as connection:
+            self._hold(connection, self._written)
             seen = [row.command_id for row in rows]
             connection.execute(sa.delete(commands).where(commands.c.command_id.in_(seen)))
         return [Command(row.verb, row.number, row.reason) for row in rows]
@@ -297,6 +322,7 @@ class StudyWriter:
                 f"Study {self.record.name} was deleted, or another coordinator has taken it.",
                 "Its workers are stopped, and nothing was overwritten.",
             )
+        self._awake.check(self.record.name)  # now that nobody else can take it until the transaction ends
 
     def _write_attributes(self, connection: sa.Connection) -> Attributes:
         """Write the study's attributes that changed; others may have changed the rest, as optuna-dashboard's notes."""

@@ -113,11 +113,13 @@ class Refused:
     Attributes:
         worker: whose message the error answers.
         unwritten: what was to be written is not, so that those who wait for it get the error.
+        lost: the study may be another coordinator's by now, so that its workers end at once.
     """
 
     error: SweepError
     worker: str | None = None
     unwritten: bool = False
+    lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -505,6 +507,13 @@ class EndFiles:
 
 
 @dataclass(frozen=True)
+class KeepSnapshot:
+    """Have workers that are launched from now on load these files, whatever has become of them on the disk."""
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True)
 class RemoveWeights:
     """Remove the weights of runs that are not among the best, unless they can still be continued."""
 
@@ -547,6 +556,7 @@ Effect = (
     | ReadNews
     | Show
     | EndFiles
+    | KeepSnapshot
     | RemoveWeights
     | Finish
 )

@@ -284,9 +284,20 @@ class StudyMachine:
 
     def _welcome(self, worker: str, hello: wire.Hello) -> None:
         if (hello.declaration.get("hash") or "") != self._opening:
+            if self._loads_anew(worker):
+                self._kill(worker)
+                return
             raise StudyError("The study file changed while its study was running.", "Start the study again.")
+        welcomed = self.workers.by_name.get(worker)
+        if welcomed is not None:
+            welcomed.early = False
         log = Path(self._logdir, self.declaration.name, "workers", f"worker-{worker}.log")
         self._do(ev.Reply(worker, wire.Welcome(os.devnull if self.preview else str(log), self.preview)))
+
+    def _loads_anew(self, name: str) -> bool:
+        """Whether a worker has loaded a file while somebody saved it: its successor loads what the study began with."""
+        worker = self.workers.by_name.get(name)
+        return self._snapshot is not None and worker is not None and worker.early
 
     def _opened(self, event: ev.Opened) -> None:
         declaration = self._declaration = event.declaration
@@ -298,6 +309,8 @@ class StudyMachine:
         self._marked, self._judge, self._logdir = event.marked, event.judge, event.logdir
         self._snapshot = event.snapshot
         self._keep_snapshot()
+        for early in self.workers.by_name.values():
+            early.early = early.slot is not None
         ours = [run for run in self.runs.values() if not run.added]
         self._trained = any(run.has_trained for run in ours)
         for number in event.again:
@@ -408,7 +421,8 @@ class StudyMachine:
         self._changed.add(run.number)
         directory = run.directory
         if event.revives is not None and not event.has_checkpoints:
-            directory = self.runs[event.revives].directory
+            revived = self.runs.get(event.revives)  # which may have been deleted since
+            directory = revived.directory if revived is not None else directory
         assignment = wire.Assignment(
             number=run.number,
             seed=event.seed,
@@ -583,6 +597,7 @@ class StudyMachine:
     def _keep_snapshot(self) -> None:
         if self._snapshot is not None:
             self._changes.snapshots.append(self._snapshot)
+            self._do(ev.KeepSnapshot(self._snapshot))
 
     def _record(self, trial: Trial, epoch: int, metrics: Any, findings: list[dict[str, Any]] | None = None) -> Training:
         """Enter an epoch; the training it belongs to. Without findings, the run keeps those it has."""
@@ -922,6 +937,8 @@ class StudyMachine:
 
     def _refused(self, event: ev.Refused) -> None:
         self._refuse(event.error)
+        if event.lost:  # another coordinator's workers may be at the same runs
+            self._kill_all()
         rejected = wire.Rejected(event.error.as_dict())
         waiting = {worker for worker, _ in self._greeted}
         if event.worker is not None:
@@ -933,7 +950,8 @@ class StudyMachine:
         self._effects += [ev.Reply(worker, rejected) for worker in sorted(waiting)]
 
     def _refuse_said(self, worker: str, message: wire.Refuse) -> None:
-        self._refuse(SweepError.from_dict(message.error))
+        if not self._loads_anew(worker):
+            self._refuse(SweepError.from_dict(message.error))
         self._do(ev.Reply(worker, wire.Done()))
 
     def _crashed(self, event: ev.Crashed) -> None:

@@ -15,6 +15,7 @@ class Worker:
         asks: whether it waits for a trial; `trial`: the number of the one that it had last.
         owed: whether it waits for an answer.
         killed: whether the study has ordered its end.
+        early: whether it was launched before the study was loaded, and has not been welcomed yet.
         exit: how its process ended, at `exited` by the clock.
     """
 
@@ -25,6 +26,7 @@ class Worker:
     asks: bool = False
     owed: bool = False
     killed: bool = False
+    early: bool = False
     trial: int = -1
     exit: Exited | None = None
     exited: float = 0.0

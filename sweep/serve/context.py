@@ -22,7 +22,7 @@ from sweep.view.quantities import Metrics
 from sweep.view.runs import find_runs
 from sweep.view.selection import Selected, Selection
 from sweep.view.snapshots import RunsSnapshot, Snapshots
-from sweep.view.studies import Liveness, StudyView
+from sweep.view.studies import StudyView
 
 HERE = Path(__file__).parent
 
@@ -36,7 +36,6 @@ class Service:
         read_only: why it can only be read, as a sentence; None if it can be changed.
         snapshots: runs kept in memory, so that a reading asks the database only for what can have changed.
         templates: Jinja2's, which escape everything.
-        liveness: whether a study's coordinator lives.
         previews: what study files would train.
         launcher: starts studies.
         boards: TensorBoards; used in the event loop.
@@ -51,7 +50,6 @@ class Service:
         self.read_only = store.read_only
         self.snapshots = Snapshots(store)
         self.templates = Jinja2Templates(HERE / "templates")
-        self.liveness = Liveness()
         self.previews = Previews()
         self.launcher = Launcher(settings, store)
         self.boards = Boards()
@@ -85,12 +83,12 @@ class Service:
 
     def view(self, study: StudyRecord) -> StudyView:
         """A study as it is now."""
-        return self.snapshots.of(study).view(running=self.liveness.of(study))
+        return self.snapshots.of(study).view(running=study.is_running)
 
     def look(self, study: StudyRecord) -> tuple[Look, Metrics]:
         """A study and its runs as they are now, with the last metrics of each run by number."""
         snapshot = self.snapshots.of(study)
-        return Look(snapshot.view(running=self.liveness.of(study)), snapshot.runs), snapshot.last_metrics()
+        return Look(snapshot.view(running=study.is_running), snapshot.runs), snapshot.last_metrics()
 
     def views(self) -> list[StudyView]:
         """All studies as they are now, the oldest first."""

@@ -25,7 +25,7 @@ from sweep.serve.files import default_name
 from sweep.serve.problems import Busy, Conflict, Refusal
 from sweep.serve.settings import ServeSettings
 from sweep.store import Store, StudyRecord
-from sweep.store.lease import this_host
+from sweep.store.lease import OWNER, new_token
 from sweep.view.runs import finished
 from sweep.words import counted
 
@@ -55,6 +55,7 @@ class Start:
         file: the study file's name.
         study: the study's name; as the file's name says until the study is in the store.
         log: what the coordinator prints.
+        token: the coordinator's, as the owner of the study.
     """
 
     identity: str
@@ -63,6 +64,7 @@ class Start:
     log: Path
     began: float
     process: "subprocess.Popen[bytes]" = field(repr=False)
+    token: str = ""
     known: bool = False
 
     @property
@@ -162,6 +164,7 @@ class Launcher:
         # must not be started at another service, nor on the cluster that this one's operator uses.
         hidden = ("SWEEP_TOKEN", "SWEEP_SERVER")
         environment = {key: value for key, value in os.environ.items() if key not in hidden}
+        environment[OWNER] = token = new_token()
         environment["SWEEP_STORAGE"] = self._settings.storage
         environment["SWEEP_LOGDIR"] = str(self._settings.logdir.absolute())
         try:
@@ -178,17 +181,17 @@ class Launcher:
             if error.errno != errno.E2BIG:
                 raise
             raise Refusal("The options are too long for a command line.") from None
-        return Start(secrets.token_hex(6), file.name, name, log, time.time(), process)
+        return Start(secrets.token_hex(6), file.name, name, log, time.time(), process, token)
 
     def starts(self) -> list[Start]:
         """The starts of this service, the latest last."""
         with self._lock:
             found = list(self._starts.values())
-        unknown = {begun.process.pid: begun for begun in found if not begun.known}
+        unknown = {begun.token: begun for begun in found if not begun.known}
         if unknown:
             for study in self._store.studies():
-                if study.owner is not None and study.owner.host == this_host() and study.owner.pid in unknown:
-                    begun = unknown[study.owner.pid]
+                if study.owner is not None and study.owner.token in unknown:
+                    begun = unknown[study.owner.token]
                     begun.study, begun.known = study.name, True
         return found
 

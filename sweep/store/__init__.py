@@ -2,10 +2,12 @@
 
 from sweep.store.records import (
     ADDED,
+    DELETED,
     FINISHED,
     OUT_OF_MEMORY,
     REVIVES,
     RUN,
+    SILENT_SECONDS,
     Owner,
     RunRecord,
     StudyRecord,
@@ -16,10 +18,12 @@ from sweep.store.store import Command, Notes, Store
 
 __all__ = [
     "ADDED",
+    "DELETED",
     "FINISHED",
     "OUT_OF_MEMORY",
     "REVIVES",
     "RUN",
+    "SILENT_SECONDS",
     "Command",
     "Notes",
     "Owner",

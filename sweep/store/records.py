@@ -15,6 +15,9 @@ from sweep.words import plain
 
 Value = None | bool | int | float | str
 
+SILENT_SECONDS = 10.0
+"""A study whose coordinator has not beaten for so long is shown as stopped; it beats every second."""
+
 FINISHED = frozenset({"COMPLETE", "PRUNED", "FAIL"})
 
 REVIVES = "revives"
@@ -22,6 +25,10 @@ REVIVES = "revives"
 
 RUN = "run"
 """The user attribute of a trial that is its run's name."""
+
+DELETED = "sweep:deleted"
+"""The system attribute of a trial whose run was deleted, so that it is only a number: the name of the folder that went
+with the run, empty if none did."""
 
 OUT_OF_MEMORY = "out of memory"
 """How the reason of a run begins that failed for want of memory: samplers learn from it, and it is not tried again."""
@@ -214,16 +221,15 @@ def storable(text: str) -> str:
 
 @dataclass(frozen=True)
 class Owner:
-    """The coordinator that has a study: its host, process and a token no other coordinator has.
+    """The coordinator that has a study: a token that no other coordinator has, and for people its host and process.
 
-    `born` is when its process began, in seconds after its host did, since process numbers come again; None where that
-    is not known. No clock that somebody may set is in it.
+    `boot` is what its kernel calls itself since it began, the same in all containers; empty where it does not.
     """
 
     host: str
     pid: int
     token: str
-    born: float | None = None
+    boot: str = ""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -232,6 +238,9 @@ class Owner:
 @dataclass(frozen=True)
 class StudyRecord:
     """A study as it stands in `sweep_studies`.
+
+    `beat` counts up while its owner lives. `silent` is for how many seconds it had not when this was read, by the
+    database's clock; None where no beat is known.
 
     `declaration` is what its file and the command line say; `keys` maps parameter names to their keys
     in run names; `space` maps each parameter to the distributions (Optuna's JSON) it was suggested with.
@@ -246,10 +255,16 @@ class StudyRecord:
     created: float
     owner: Owner | None
     beat: int
+    silent: float | None = field(default=None, compare=False)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its coordinator lived a moment ago. Only `sweep.control.lease` may conclude that it is gone."""
+        return self.owner is not None and self.silent is not None and -1.0 <= self.silent < SILENT_SECONDS
 
     @classmethod
     def from_row(cls, row: Any, base: str | None = None) -> "StudyRecord":
-        """The study that a row of `sweep_studies` holds.
+        """The study that a row holds, with the columns `sweep.store.lease.RECORD`.
 
         Args:
             base: what the row's paths are relative to: `sweep.store.paths.base_of`.
@@ -259,5 +274,6 @@ class StudyRecord:
             values[name] = json.loads(values[name])
         values["directory"] = whole(values["directory"], base)
         values["declaration"] = Declaration.stored(whole_declaration(values["declaration"], base))
-        values["owner"] = Owner(**json.loads(values["owner"])) if values["owner"] else None
+        owner = json.loads(values["owner"]) if values["owner"] else None
+        values["owner"] = Owner(owner["host"], owner["pid"], owner["token"], owner.get("boot", "")) if owner else None
         return cls(**values)

@@ -109,11 +109,6 @@ class RemoteStore(Store):
         if asked["numbers"]:
             self.ask(f"{self._path(study_id)}/commands", asked)
 
-    def owner(self, study_id: int) -> tuple[Owner | None, int]:
-        """Who has a study, and its beat, which counts up while the owner lives."""
-        study = self._study(self.ask(self._path(study_id)))
-        return study.owner, study.beat
-
     def remove_study(self, name: str) -> str | None:
         """Have the service remove a study with its runs; the folder that went with it, if one did."""
         path = f"/api/studies/{quote(name, safe='')}?{urlencode({'confirm': name})}"

@@ -2,7 +2,8 @@
 
 Contract. Any number of processes may read and give commands at once. A study's rows are written by one process alone,
 its coordinator (`sweep.control.storage`), which holds the study's lease: `owner` names it and `beat` counts up while it
-lives. Every method is one transaction and may be called from any thread. An unknown study or run raises `StoreError`.
+lives (`sweep.store.lease`). Every method is one transaction and may be called from any thread. An unknown study or run
+raises `StoreError`.
 """
 
 import difflib
@@ -19,8 +20,9 @@ import sqlalchemy as sa
 from sweep.errors import ReadOnly, StoreError
 from sweep.names import KeyTable
 from sweep.store import database
+from sweep.store.lease import RECORD
 from sweep.store.paths import base_of, whole
-from sweep.store.records import ADDED, REVIVES, RUN, Owner, RunRecord, StudyRecord
+from sweep.store.records import ADDED, DELETED, REVIVES, RUN, RunRecord, StudyRecord
 from sweep.store.tables import (
     commands,
     join_float,
@@ -36,11 +38,14 @@ from sweep.words import listed
 Epochs = dict[int, dict[str, float]]
 """Metrics by epoch (counted from 0), each a value by name."""
 
-# The finished trials of Optuna's that have no run of ours. Optuna takes a second to import: it reads only those.
+# The finished trials of Optuna's that have no run of ours, but for those whose run was deleted. Optuna takes a second
+# to import: it reads only those.
 _ADDED = (
     "FROM trials WHERE trials.study_id = :study"
     " AND trials.state IN ('COMPLETE', 'PRUNED', 'FAIL') AND NOT EXISTS (SELECT 1 FROM sweep_runs"
     " WHERE sweep_runs.study_id = trials.study_id AND sweep_runs.number = trials.number)"
+    " AND NOT EXISTS (SELECT 1 FROM trial_system_attributes AS attributes"
+    f" WHERE attributes.trial_id = trials.trial_id AND attributes.key = '{DELETED}')"
 )
 _HAS_ADDED = sa.text(f"SELECT EXISTS (SELECT 1 {_ADDED})")
 _ADDED_COUNTS = sa.text(f"SELECT trials.state, COUNT(*) {_ADDED} GROUP BY trials.state")
@@ -105,13 +110,13 @@ class Store:
     def studies(self) -> list[StudyRecord]:
         """All studies, the oldest first."""
         with self.engine.connect() as connection:
-            rows = connection.execute(sa.select(studies).order_by(studies.c.created, studies.c.study_id))
+            rows = connection.execute(sa.select(*RECORD).order_by(studies.c.created, studies.c.study_id))
             return [StudyRecord.from_row(row, self.base) for row in rows]
 
     def find_study(self, name: str) -> StudyRecord | None:
         """The study called `name`, or None."""
         with self.engine.connect() as connection:
-            row = connection.execute(sa.select(studies).where(studies.c.name == name)).one_or_none()
+            row = connection.execute(sa.select(*RECORD).where(studies.c.name == name)).one_or_none()
             return StudyRecord.from_row(row, self.base) if row else None
 
     def study(self, name: str) -> StudyRecord:
@@ -140,12 +145,13 @@ class Store:
         if numbers is not None:
             query = query.where(runs.c.number.in_(numbers))
         with self.engine.connect() as connection:
+            # First those without a run of ours: one that a coordinator writes just now is read in one way at least.
+            has_added = connection.execute(_HAS_ADDED, {"study": study_id}).scalar()
+            added = self._added(connection, study_id) if has_added else []
             folder = self._folder(connection, study_id)
             found = [RunRecord.from_row(row, folder) for row in connection.execute(query)]
-            if not connection.execute(_HAS_ADDED, {"study": study_id}).scalar():
-                return found
-            added = self._added(connection, study_id)
-        chosen = [run for run in added if numbers is None or run.number in numbers]
+        known = {run.number for run in found}
+        chosen = [run for run in added if run.number not in known and (numbers is None or run.number in numbers)]
         return sorted([*found, *chosen], key=lambda run: run.number)
 
     def _folder(self, connection: sa.Connection, study_id: int) -> str | None:
@@ -158,12 +164,18 @@ class Store:
         """The runs of trials that others have added and no coordinator has seen."""
         from sweep.store.trials import read_added
 
-        row = connection.execute(sa.select(studies).where(studies.c.study_id == study_id)).one_or_none()
+        row = connection.execute(sa.select(*RECORD).where(studies.c.study_id == study_id)).one_or_none()
         if row is None:
             return []
         study = StudyRecord.from_row(row, self.base)
         keys = KeyTable(short=study.declaration.short, table=study.keys)
         return read_added(connection, study_id, study.name, keys, study.declaration.objectives[0])
+
+    def last_number(self, study_id: int) -> int:
+        """The highest number that a run of ours has; -1 where there is none."""
+        with self.engine.connect() as connection:
+            query = sa.select(sa.func.coalesce(sa.func.max(runs.c.number), -1)).where(runs.c.study_id == study_id)
+            return int(connection.execute(query).scalar_one())
 
     def counts(self, study_id: int, *, added: bool = False) -> dict[str, int]:
         """How many runs a study has in each state.
@@ -250,13 +262,6 @@ class Store:
             self.check_writable()
             with database.writing(self.engine) as connection:
                 connection.execute(sa.insert(commands), rows)
-
-    def owner(self, study_id: int) -> tuple[Owner | None, int]:
-        """Who has a study, and its beat, which counts up while the owner lives."""
-        with self.engine.connect() as connection:
-            row = connection.execute(sa.select(studies).where(studies.c.study_id == study_id)).one()
-            record = StudyRecord.from_row(row, self.base)
-            return record.owner, record.beat
 
 
 def _float(value: float | None, kind: str | None) -> float:

@@ -29,8 +29,9 @@ studies = sa.Table(
     ),  # JSON, parameter name -> list of the distributions it was suggested with
     sa.Column("directory", sa.Text, nullable=False),  # the study's folder in the log directory: see `sweep.store.paths`
     sa.Column("created", _Double, nullable=False),  # Unix seconds
-    sa.Column("owner", sa.Text),  # JSON, the coordinator that has the study: host, pid, token; NULL if none
-    sa.Column("beat", sa.Integer, nullable=False, default=0),  # counts up while the owner lives; no clock is compared
+    sa.Column("owner", sa.Text),  # JSON, the coordinator that has the study: token, host, pid; NULL if none
+    sa.Column("beat", sa.Integer, nullable=False, default=0),  # counts up while the owner lives
+    sa.Column("beaten", _Double),  # when it last did, in Unix seconds by the database's clock
 )
 
 runs = sa.Table(

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.errors import RunNameError
 from sweep.names import KeyTable, encode
 from sweep.objective import Objective
-from sweep.store.records import ADDED, RunRecord
+from sweep.store.records import ADDED, DELETED, RunRecord
 from sweep.store.tables import runs
 
 trials = models.TrialModel.__table__
@@ -121,6 +121,8 @@ def read_added(
 ) -> list[RunRecord]:
     """The finished trials that another program added and that have no run in our tables yet, as runs.
 
+    A trial whose run was deleted is none of them.
+
     Args:
         name: the study's name.
         keys: its key table, which is given keys for parameters that it does not know.
@@ -131,7 +133,7 @@ def read_added(
         [state for state in TrialState if state.is_finished()]
     )
     found = read_rows(connection, study_id, unknown)
-    return [added_run(trial, name, keys, objective) for _, trial in found]
+    return [added_run(trial, name, keys, objective) for _, trial in found if DELETED not in trial.system_attrs]
 
 
 def added_run(trial: FrozenTrial, study: str, keys: KeyTable, objective: Objective) -> RunRecord:

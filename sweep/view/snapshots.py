@@ -2,7 +2,7 @@
 
 A finished run never changes: each reading asks the store for the runs that were not finished at the last one and, if
 it has more runs by now, for the numbers that had none. Whatever else a store may show, such as a study that was deleted
-and begun again, differs in its counts and is read whole.
+and begun again, or runs that were deleted, differs in its counts or its highest number and is read whole.
 """
 
 import math
@@ -36,6 +36,7 @@ class RunsSnapshot:
         counts: how many are in each state.
         counted: how many without those that other programs added, which do not count towards the study's trials.
         best: the best complete run, if there is one.
+        newest: the highest number of a run in our tables.
     """
 
     study: StudyRecord
@@ -43,6 +44,7 @@ class RunsSnapshot:
     counts: dict[str, int]
     counted: dict[str, int]
     best: RunRecord | None
+    newest: int
     metrics: "_LastMetrics" = field(repr=False)
 
     def last_metrics(self) -> Metrics:
@@ -126,7 +128,7 @@ class Snapshots:
             last, read = self._kept.get(key, (None, 0.0))
             if last is None or time.monotonic() - read > FRESH_SECONDS:
                 last, read = self._read(study, last), time.monotonic()
-            if last.study != study:
+            if last.study != study or last.study.is_running != study.is_running:
                 last = replace(last, study=study)
             self._kept[key] = last, read
             self._kept.move_to_end(key)
@@ -135,20 +137,22 @@ class Snapshots:
             return last
 
     def _read(self, study: StudyRecord, last: RunsSnapshot | None) -> RunsSnapshot:
+        newest = self._store.last_number(study.study_id)
         counts = self._store.counts(study.study_id, added=True)
-        runs = self._changed(study, last, sum(counts.values())) if last is not None else None
+        new = sum(counts.values()) - len(last.runs) if last is not None else 0
+        steady = last is not None and newest - last.newest == new  # none was deleted
+        runs = self._changed(study, last, new) if last is not None and steady else None
         if last is not None and runs is last.runs and counts == last.counts:
             return last
         if runs is None or Counter(run.state for run in runs) != Counter(counts):
             last, runs = None, self._store.runs(study.study_id)
             counts = dict(Counter(run.state for run in runs))
         metrics = last.metrics if last is not None else _LastMetrics(self._store, study.study_id)
-        return RunsSnapshot(study, runs, counts, dict(counts_of(runs)), best_run(study, runs), metrics)
+        return RunsSnapshot(study, runs, counts, dict(counts_of(runs)), best_run(study, runs), newest, metrics)
 
-    def _changed(self, study: StudyRecord, last: RunsSnapshot, total: int) -> list[RunRecord] | None:
+    def _changed(self, study: StudyRecord, last: RunsSnapshot, new: int) -> list[RunRecord] | None:
         """The runs, those read again that can have changed; None where reading all is as quick, or needed."""
         asked = [run.number for run in last.runs if run.state not in FINISHED]
-        new = total - len(last.runs)
         if not asked and not new:
             return last.runs
         known = {run.number: run for run in last.runs}

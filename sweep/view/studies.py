@@ -1,7 +1,5 @@
 """One study as every interface shows it: its state, how far it is, its best run; and whether its coordinator lives."""
 
-import threading
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,14 +7,7 @@ from typing import Any
 
 from sweep.errors import StoreError
 from sweep.store import RunRecord, Store, StudyRecord, counts_of
-from sweep.store.lease import alive
 from sweep.view.runs import STATES, best_run, finished, finite, objectives
-
-BEAT_SECONDS = 1.5
-"""How long the beat of a coordinator on another host is watched; it counts up several times in that."""
-
-SILENT_SECONDS = 5.0
-"""A coordinator on another host whose beat has not changed for so long is gone; it counts up every second."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +104,8 @@ def view_study(study: StudyRecord, runs: Sequence[RunRecord], *, running: bool) 
 
 
 def view_studies(store: Store, studies: Sequence[StudyRecord]) -> list[StudyView]:
-    """Studies as they are now; this takes `BEAT_SECONDS` if one is owned by another host."""
-    running = owners_alive(store, studies)
-    return [view_study(study, store.runs(study.study_id), running=running[study.study_id]) for study in studies]
+    """Studies as they are now."""
+    return [view_study(study, store.runs(study.study_id), running=study.is_running) for study in studies]
 
 
 def choose_study(store: Store, name: str | None) -> StudyRecord:
@@ -157,37 +147,5 @@ def nothing_to(verb: str, name: str, state: str) -> str:
 
 def is_running(store: Store, study: StudyRecord) -> bool:
     """Whether a study's coordinator lives."""
-    return owners_alive(store, [study])[study.study_id]
-
-
-def owners_alive(store: Store, studies: Sequence[StudyRecord]) -> dict[int, bool]:
-    """Which studies' coordinators live, by study id; of those on other hosts the ones whose beat counts up."""
-    lives = {study.study_id: alive(study.owner) for study in studies}
-    foreign = [study for study in studies if lives[study.study_id] is None]
-    before = {study.study_id: store.owner(study.study_id)[1] for study in foreign}
-    if foreign:
-        time.sleep(BEAT_SECONDS)
-    for study in foreign:
-        lives[study.study_id] = store.owner(study.study_id)[1] > before[study.study_id]
-    return {study_id: bool(life) for study_id, life in lives.items()}
-
-
-class Liveness:
-    """Whether studies' coordinators live, without waiting: beats are remembered from call to call. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._beats: dict[int, tuple[str, int, float]] = {}
-        self._lock = threading.Lock()
-
-    def of(self, study: StudyRecord) -> bool:
-        """Whether a study's coordinator lives; one on another host does until its beat stops for a while."""
-        lives = alive(study.owner)
-        if lives is not None or study.owner is None:
-            return bool(lives)
-        now = time.monotonic()
-        with self._lock:
-            token, beat, seen = self._beats.get(study.study_id, ("", -1, now))
-            if (token, beat) != (study.owner.token, study.beat):
-                seen = now
-            self._beats[study.study_id] = (study.owner.token, study.beat, seen)
-        return now - seen < SILENT_SECONDS
+    now = store.find_study(study.name)
+    return now is not None and now.study_id == study.study_id and now.is_running

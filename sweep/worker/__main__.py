@@ -1,6 +1,6 @@
 """A worker process: loads the study file, then trains trials until the coordinator has no more.
 
-    python -m sweep.worker FILE --connect ADDRESS --worker NAME
+    python -m sweep.worker FILE --connect ADDRESS --worker NAME [--snapshot FILE]
 
 It is started by an executor, in a session of its own. Ctrl-C is for the coordinator, which tells its workers what to
 do.

@@ -21,7 +21,7 @@ import optuna
 import psutil
 
 from sweep.errors import SweepError, machine_fault
-from sweep.snapshot import Imports
+from sweep.snapshot import Imports, Snapshot
 from sweep.store.records import OUT_OF_MEMORY
 from sweep.study_file import BaseStudy, load
 from sweep.wire import messages as wire
@@ -252,12 +252,14 @@ def main() -> None:
     parser.add_argument("file", help="the study file")
     parser.add_argument("--connect", required=True, help="the coordinator's socket: its path, or an open descriptor")
     parser.add_argument("--worker", required=True, help="this worker's name")
+    parser.add_argument("--snapshot", type=Path, help="what its study has started with, to load in place of the files")
     arguments = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.path.append(os.getcwd())  # last: a study may import from there, and nothing there shadows what is installed
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    given = Snapshot.from_text(arguments.snapshot.read_text()).files if arguments.snapshot is not None else None
     with _connected(arguments.connect) as connection:
-        work(connection, arguments.worker, lambda: load(arguments.file), own_process=True)
+        work(connection, arguments.worker, lambda: load(arguments.file, given), own_process=True)
     atexit._run_exitfuncs()  # the study's own; TensorFlow, which takes seconds to take itself apart, is left out
     sys.stdout.flush()
     sys.stderr.flush()

@@ -7,8 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from sweep.cli import run as sweep
-from sweep.store import Owner, tables
-from sweep.store.lease import this_host
+from sweep.store import tables
+from sweep.store.lease import new_owner
 from tests.store_builder import add_study, run
 
 
@@ -16,7 +16,7 @@ from tests.store_builder import add_study, run
 def running(store):
     """A study whose coordinator is this process, with two running trials."""
     runs = [run(0), run(1, state="RUNNING"), run(2, state="RUNNING", family="mlp"), run(3, state="PRUNED")]
-    return add_study(store, runs=runs, owner=Owner(this_host(), os.getpid(), "token"))
+    return add_study(store, runs=runs, owner=new_owner())
 
 
 def commands(store):
@@ -75,7 +75,7 @@ def test_a_running_study_is_asked_to_stop(store, running, capsys):
 
 
 def test_a_study_under_another_name_than_its_files_goes_on_under_it(store, capsys):
-    add_study(store, "second", owner=Owner(this_host(), os.getpid(), "token"))
+    add_study(store, "second", owner=new_owner())
     assert sweep(["stop", "second"]) == 0
     assert "continue it with: sweep start /somewhere/studies/diabetes.py --name second" in capsys.readouterr().err
 

@@ -1,6 +1,5 @@
 """`--server`: each command says over HTTP exactly what it says of the database itself; and what it refuses."""
 
-import os
 import re
 
 import pytest
@@ -9,8 +8,8 @@ import sqlalchemy as sa
 from sweep.cli import run as sweep
 from sweep.serve.app import create_app
 from sweep.serve.settings import ServeSettings
-from sweep.store import Owner, tables
-from sweep.store.lease import this_host
+from sweep.store import tables
+from sweep.store.lease import new_owner
 from tests.refusals import refusal_of
 from tests.serve.asking import TOKEN
 from tests.serve.serving import served
@@ -50,7 +49,7 @@ def service(tmp_path_factory):
     (folder / "studies").mkdir()
     store = build_store(folder)
     add_example(store, "diabetes")
-    add_example(store, "wine", owner=Owner(this_host(), os.getpid(), "token"))
+    add_example(store, "wine", owner=new_owner())
     add_study(store, "two", [run(0, 0.5)], objective=["loss", "size"], direction=["minimize", "maximize"])
     odd = {"learning_rate": float("inf"), "opt": "a b=c", "aug": None, "n": 2**53 + 1}
     study = add_study(store, "odd", [run(0, float("nan"), params=odd, last=float("-inf")), run(1, None)])

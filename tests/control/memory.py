@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from sweep.control.lease import create_study
 from sweep.control.search import Search
@@ -14,7 +14,7 @@ from sweep.control.writer import StudyWriter
 from sweep.core.events import Changes
 from sweep.core.trial import forget, requeue
 from sweep.declaration import Declaration
-from sweep.store import RunRecord, Store
+from sweep.store import FINISHED, RunRecord, Store
 from sweep.store.lease import new_owner
 from tests.databases import optunas_own
 
@@ -85,7 +85,12 @@ class Memory:
         self.writer = StudyWriter(store, self.record, self.search.storage)
 
     def flush(self) -> None:
-        """Write what has changed; what could not be written is written the next time."""
+        """Write what has changed, with the ends of trials in their runs; what cannot be written is the next time."""
+        for trial in self.trials():
+            run = self.ledger.runs.get(trial.number)
+            if run is not None and trial.state.is_finished() and run.state not in FINISHED:
+                values = trial.values if trial.state == TrialState.COMPLETE else None
+                self.ledger.update(trial.number, state=trial.state.name, values=values)
         self.writer.write(self.ledger.changes)
         self.ledger.changes = Changes()
 

@@ -99,11 +99,18 @@ class Folder:
         return self.command("start", "tiny.py", *options, before=before)
 
     @contextmanager
-    def started(self, *options: str) -> Iterator["Started"]:
-        """`sweep start` while it runs; what is left of it is killed at the end."""
+    def started(
+        self, *options: str, before: Sequence[str] = (), program: Sequence[str] = ("-m", "sweep")
+    ) -> Iterator["Started"]:
+        """`sweep start` while it runs; what is left of it is killed at the end.
+
+        Args:
+            before: a command that runs it.
+            program: what Python runs.
+        """
         with tempfile.TemporaryFile("a+") as output:  # no pipe, which would have to be read for it to go on
             process = subprocess.Popen(
-                [sys.executable, "-m", "sweep", "start", "tiny.py", *options],
+                [*before, sys.executable, *program, "start", "tiny.py", *options],
                 cwd=self.path,
                 env=self._environment(),
                 stdout=output,

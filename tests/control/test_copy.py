@@ -10,7 +10,7 @@ from optuna.distributions import FloatDistribution
 from sweep.cli import run as sweep
 from sweep.control.consistency import check_database
 from sweep.control.copy import copy_study
-from sweep.errors import StoreError
+from sweep.errors import StoreError, StudyError
 from sweep.store import Store
 from sweep.store.tables import metrics, runs, studies
 from tests.control.memory import comparable, optunas_trials
@@ -109,7 +109,7 @@ def test_a_running_study_is_not_copied(tmp_path, storage_url):
     folder.mkdir()
     with a_house(folder) as house:
         house.worker("0").begin()
-        with pytest.raises(StoreError, match="while it is running"):
+        with pytest.raises(StudyError, match="while it is running"):
             copy(f"sqlite:///{folder}/sweep.db", storage_url, "study")
     with optunas_own(storage_url) as storage:
         assert optuna.get_all_study_names(storage) == []

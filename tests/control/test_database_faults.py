@@ -70,8 +70,8 @@ def test_a_clock_that_is_set_expires_nothing_and_lengthens_no_run(tmp_path, monk
         monkeypatch.setattr(time, "time", lambda: really() + 3600 * hours)
         monkeypatch.setenv("TZ", "Pacific/Auckland" if hours > 0 else "America/Los_Angeles")
         time.tzset()
-        beat = house.writer.store.owner(1)[1]
-        wait_for(lambda: house.writer.store.owner(1)[1] > beat)
+        beat = house.writer.store.study("study").beat
+        wait_for(lambda: house.writer.store.study("study").beat > beat)
         worker.epoch(0, 0.5)
         worker.end()
         worker.begin()

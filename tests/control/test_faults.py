@@ -172,6 +172,32 @@ def test_a_second_coordinator_is_refused_and_names_the_first(tmp_path):
         assert started.process.poll() is None
 
 
+@pytest.mark.sample
+def test_a_study_file_that_is_edited_while_it_runs_never_matters_to_a_replaced_worker(tmp_path):
+    body = MANY_EPOCHS.replace("x * x + 1", "helper.OFFSET + x * x + 1").replace("range(20)", "range(8)")
+    folder = Folder(tmp_path, body, "trials=12, workers=2, seed=7")
+    study, helper = tmp_path / "tiny.py", tmp_path / "helper.py"
+    study.write_text(study.read_text().replace("import sweep\n", "import helper\nimport sweep\n"))
+    helper.write_text("OFFSET = 100.0")
+    whole = study.read_text()
+    with folder.started() as started:
+        running = started.reporting()
+        study.write_text(whole.replace("return x * x", "return (x *"))  # half saved
+        helper.unlink()
+        started.worker_of(running[0]).kill()
+        status, said = started.end()
+    assert status == 0, said
+    assert set(folder.states()) == {"COMPLETE"}
+    assert sum(run.attempt for run in folder.runs()) >= 1
+    assert all(run.last > 100.0 for run in folder.runs())
+    study.write_text(whole.replace("return x * x", "return x * x + 1"))
+    helper.write_text("OFFSET = 200.0")
+    done = folder.start("--trials", "13")  # which takes the new file, and says so
+    assert done.returncode == 0, done.stderr
+    assert folder.runs()[-1].last > 200.0
+    assert folder.runs()[-1].snapshot != folder.runs()[0].snapshot
+
+
 FAILURES = {
     "exception": ('raise ValueError("no such thing")', "ValueError: no such thing"),
     "exit": ("sys.exit(3)", "SystemExit: 3"),

@@ -37,8 +37,8 @@ def test_epochs_are_written_behind(house, storage_url):
 
 
 def test_the_beat_counts_up(house):
-    before = writer(house).store.owner(writer(house).record.study_id)[1]
-    wait_for(lambda: writer(house).store.owner(writer(house).record.study_id)[1] > before)
+    before = writer(house).store.study("study").beat
+    wait_for(lambda: writer(house).store.study("study").beat > before)
 
 
 def test_commands_are_obeyed(house):
@@ -109,7 +109,7 @@ def test_before_a_run_is_kept_nothing_but_the_beat_is_written(tmp_path):
         worker = house.worker("0")
         worker.ask()
         record = writer(house).record
-        wait_for(lambda: writer(house).store.owner(record.study_id)[1] > record.beat)
+        wait_for(lambda: writer(house).store.study("study").beat > record.beat)
         assert len(optunas_trials(f"sqlite:///{tmp_path}/sweep.db")) == 1
 
 

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,7 @@ import psutil
 import pytest
 
 from sweep.control.consistency import check_database
-from sweep.store import Store
+from sweep.store import FINISHED, Store
 from tests.control.oracle import JOURNAL, Oracle
 from tests.control.started import MANY_EPOCHS, Folder, Started, wait_for
 
@@ -86,6 +87,87 @@ def test_a_coordinator_killed_again_and_again_loses_nothing(tmp_path, storage_ur
     done = folder.start()
     assert done.returncode == 0, done.stderr
     Oracle(tmp_path, folder.url).check(40)
+
+
+QUICK = ("-c", """
+import sys
+from sweep.control import lease
+lease.WATCH_SECONDS = 0.3  # nobody lives whose heart would have to be watched
+from sweep.cli import run
+sys.exit(run(sys.argv[1:]))
+""")  # fmt: skip
+KILLS = 100
+
+
+def test_a_hundred_kills_of_coordinators_and_workers_leave_the_database_right_after_each(tmp_path, storage_url, draw):
+    folder = journalled(tmp_path, "trials=9000, workers=4, seed=7", storage_url)
+    kills = Counter[str]()
+    while kills.total() < KILLS:
+        with folder.started(program=QUICK) as started:
+            if draw.random() < 0.8 or not folder.runs():
+                started.reporting()
+            while started.process.poll() is None and kills.total() < KILLS:
+                time.sleep(draw.uniform(0.0, 0.5))
+                workers = started.training() if draw.random() < 0.7 else started.workers()
+                before = ends(folder)
+                if draw.random() < 0.25:
+                    started.kill()
+                    kills["coordinator"] += 1
+                elif workers:
+                    with suppress(psutil.NoSuchProcess):  # it has just ended
+                        draw.choice(workers).kill()
+                        kills["worker"] += 1
+                assert wrong(started) == [], f"after {kills}"
+                if started.process.poll() is None:  # so that no trial loses three workers, which fails it
+                    wait_for(lambda before=before: ends(folder) > before or started.process.poll() is not None)
+            if started.process.poll() is None:
+                started.send(signal.SIGINT)
+                assert started.end()[0] == 130
+    assert min(kills.values()) > 5, kills
+    total = ends(folder) + 8
+    done = folder.start("--trials", str(total))
+    assert done.returncode == 0, done.stderr
+    Oracle(tmp_path, folder.url).check(total)
+
+
+def wrong(started: Started) -> list[str]:
+    """What `sweep db check` finds; a coordinator that lives is suspended meanwhile, so that it writes nothing."""
+    store = Store(started.folder.url)
+    lives = started.process.poll() is None
+    if lives:
+        started.send(signal.SIGSTOP)
+    try:
+        return check_database(store)
+    finally:
+        if lives:
+            started.send(signal.SIGCONT)
+        store.close()
+
+
+def ends(folder: Folder) -> int:
+    """How many trials have ended."""
+    store = Store(folder.url)
+    try:
+        counts = store.counts(store.study("tiny").study_id)
+        return sum(counts.get(state, 0) for state in FINISHED)
+    finally:
+        store.close()
+
+
+def test_what_a_killed_coordinator_has_left_in_the_temporary_directory_is_removed_by_the_next_start(
+    tmp_path, monkeypatch
+):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    (tmp_path / "study").mkdir()
+    folder = Folder(tmp_path / "study", BODY, "trials=6, workers=2, seed=7")
+    with folder.started() as started:
+        started.reporting()
+        started.kill()
+    assert any(temporary.iterdir())
+    assert folder.start().returncode == 0
+    assert list(temporary.iterdir()) == []
 
 
 def test_two_thousand_trials_of_one_epoch_on_eight_workers_with_a_kill_every_two_seconds(tmp_path, draw):

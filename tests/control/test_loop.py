@@ -145,10 +145,10 @@ def test_a_loop_that_has_stopped_leaves_no_thread_and_no_file(tmp_path):
     before = set(threading.enumerate())
     with a_house(tmp_path) as house:
         house.worker("0").train()
-        folder = house.loop._folder
+        address = house.loop.address
     wait_for(lambda: not [thread for thread in set(threading.enumerate()) - before if thread.is_alive()])
     with pytest.raises(FileNotFoundError):
-        Client(folder + "/coordinator", family="AF_UNIX")
+        Client(address, family="AF_UNIX")
 
 
 def test_two_studies_run_in_one_process_beside_another_event_loop(tmp_path):

@@ -9,6 +9,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 
 from sweep.control.lease import LeaseLost, claim
+from sweep.core.events import Changes
 from sweep.store.lease import new_owner
 from sweep.store.tables import commands, metrics, studies
 from tests.control.memory import Memory, a_study, comparable, exact, optunas_trials
@@ -99,9 +100,9 @@ def test_what_is_written_again_changes_what_stands_there(storage_url, study):
 def test_a_flush_without_changes_writes_nothing(study):
     train(study)
     study.flush()
-    beat = study.store.owner(study.record.study_id)[1]
+    beat = study.store.study("study").beat
     study.flush()
-    assert study.store.owner(study.record.study_id)[1] == beat
+    assert study.store.study("study").beat == beat
 
 
 @pytest.mark.parametrize("how", ["refused", "unanswered"])
@@ -241,7 +242,7 @@ def test_a_trial_that_somebody_else_ends_is_noticed(storage_url, study):
 
 def test_a_released_study_has_no_owner(study):
     study.writer.release()
-    assert study.store.owner(study.record.study_id)[0] is None
+    assert study.store.study("study").owner is None
 
 
 def test_tables_hold_no_rows_of_other_studies(storage_url):
@@ -281,3 +282,15 @@ def test_trials_that_are_claimed_together_are_in_the_tables_with_their_runs(stor
     assert [trial.number for trial in study.search.ask_several(3)] == [2, 3, 4]
     assert [trial.number for trial in optunas_trials(storage_url)] == [0, 1, 2, 3, 4]
     assert [run.number for run in study.store.runs(study.record.study_id)] == [0, 2, 3, 4]
+
+
+@pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL])
+def test_a_trial_ends_in_the_tables_with_its_run_and_not_before(storage_url, study, state):
+    trial = study.ask()
+    study.flush()
+    study.search.tell(trial, state, [0.25] if state == TrialState.COMPLETE else None)
+    study.writer.write(Changes())  # as from the sampling thread, before the core has heard of it
+    assert [there.state.name for there in optunas_trials(storage_url)] == ["RUNNING"]
+    study.flush()
+    assert [there.state for there in optunas_trials(storage_url)] == [state]
+    assert [run.state for run in study.store.runs(study.record.study_id)] == [state.name]

@@ -2,9 +2,10 @@
 
 Each sequence of events is drawn from a seed: workers that load, refuse their study, train, report, resume, fall silent
 and die in every state, answers that come late, a sampler that has nothing more to propose, a database that refuses for
-a while or for ever or loses the lease, clocks that jump, one to three Ctrl-Cs, commands, trials of other programs,
-faults of ours, and coordinators that are killed and started again on what was written. Then the world calms down:
-every answer comes, workers go on, and the study must end. The oracle is that of the project:
+a while or for ever, coordinators that are suspended for longer than their lease, a study that somebody else claims,
+clocks that jump, one to three Ctrl-Cs, commands, trials of other programs, faults of ours, and coordinators that are
+killed and started again on what was written, perhaps without a run that somebody has deleted meanwhile. Then the world
+calms down: every answer comes, workers go on, and the study must end. The oracle is that of the project:
 
 A. what was acknowledged is in the database; B. a trial ends once, and one worker has it at a time; C. as many trials
 begin as the study has; D. a run keeps its epochs in order; E. nothing is left running; F. no state is left by an
@@ -14,6 +15,7 @@ unlisted transition, which the core refuses.
 import copy
 import random
 from collections import Counter, deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,8 +36,8 @@ HELLO = wire.Hello(DECLARATION.as_dict(), None, wire.PROTOCOL)
 EPOCHS = 3
 CALM_STEPS = 3000
 HARM = [
-    "die", "die", "crash", "signals", "command", "command", "refuse", "accept", "lose", "kill", "silence", "fenced",
-    "room", "clock", "fault", "stop",
+    "die", "die", "crash", "signals", "command", "command", "refuse", "accept", "suspend", "claim", "kill", "delete",
+    "silence", "fenced", "room", "clock", "fault", "stop",
 ]  # fmt: skip
 EVENTS = [kind for kind in ev.Event.__args__ if kind is not ev.Said]
 HAPPENINGS = [kind.__name__ for kind in [*EVENTS, *wire.Message.__args__]]
@@ -54,6 +56,10 @@ class Fault(Exception):
     """A fault of ours, put in to see that the study ends all the same."""
 
 
+class Lost(StudyError):
+    """The study is another coordinator's by now, or may be."""
+
+
 class HalfPruned(Judge):
     """Stops each second trial after its second epoch."""
 
@@ -70,11 +76,16 @@ class Database:
     runs: dict[int, RunRecord] = field(default_factory=dict)
     metrics: dict[int, set[int]] = field(default_factory=dict)
     next_number: int = 0
-    studies: int = 0
+    owner: int = 0  # the coordinator that has the study: each has a number of its own
 
-    def write(self, changes: ev.Changes) -> None:
-        """One transaction."""
-        self.studies += 1
+    def write(self, owner: int, changes: ev.Changes) -> None:
+        """One transaction of a coordinator, which sees that the study is still its own.
+
+        Raises:
+            Lost: it is not.
+        """
+        if owner != self.owner:
+            raise Lost("another coordinator has taken the study")
         for number in changes.restarted:
             self.metrics.pop(number, None)
         for run in changes.runs:
@@ -127,6 +138,7 @@ class World:
         self.preview = self.chance.random() < 0.05
         self.now = 0.0
         self.ended: Counter[int] = Counter()  # how often each trial was acknowledged as ended
+        self.deleted: set[int] = set()
         self.begin()
 
     # The coordinator.
@@ -143,7 +155,9 @@ class World:
         self.refuses = self.for_ever = False
         self.abandoned = False  # by a second Ctrl-C, so that what was to be written is not
         self.left = ev.Changes()  # what was abandoned
-        self.lost: StudyError | None = None  # the lease
+        self.lost = False  # the lease, as the journal has found
+        self.suspended = False  # for longer than the lease
+        self.owner = self.database.owner = self.database.owner + 1
         self.fault = False
         self.exhausted = False
         self.revivals: deque[int] = deque()  # pruned trials that are in Optuna's queue again
@@ -160,6 +174,15 @@ class World:
 
     def kill(self) -> None:
         """The coordinator is killed, and its workers end; a new one starts."""
+        self.begin()
+
+    def delete(self) -> None:
+        """The coordinator is killed, and somebody deletes a run before a new one starts. No number comes again."""
+        if self.database.runs:
+            number = self.chance.choice(sorted(self.database.runs))
+            del self.database.runs[number]
+            self.database.metrics.pop(number, None)
+            self.deleted.add(number)
         self.begin()
 
     def apply(self, event: ev.Event) -> None:
@@ -281,10 +304,11 @@ class World:
         killed = {effect.worker for effect in self.executor}  # as soon as the executor comes to it
         if not self.here and any(hand.alive and hand.name not in killed for hand in self.hands.values()):
             raise Broken("E: a worker lives at the end")
-        if self.kept and not (finish.refused or self.refuses or self.fault) and self.lost is None:
+        if self.kept and not (finish.refused or self.refuses or self.fault or self.lost):
             for effect in self.journal:  # what it was asked for before a crash
                 self.left = self.left.then(effect.changes) if isinstance(effect, ev.Write) else self.left
-            self.database.write(self.left.then(finish.changes))
+            with suppress(Lost):
+                self.in_database(self.left.then(finish.changes))
             self.left = ev.Changes()
         self.journal.clear()
         study = self.study
@@ -295,7 +319,8 @@ class World:
             if not enough or any(run.state not in FINISHED for run in ours):
                 raise Broken(f"C: finished with {[(run.number, run.state) for run in ours]} of {study.budget}")
             for run in ours:
-                if not (self.preview or self.abandoned) and self.database.runs[run.number].state != run.state:
+                written = not (self.preview or self.abandoned or self.loses)
+                if written and self.database.runs[run.number].state != run.state:
                     raise Broken(f"A: run {run.number} is not written as it ended")
 
     # What the world does.
@@ -384,7 +409,9 @@ class World:
         count = 1 if self.revivals else self.chance.randint(1, effect.most)  # the queue may have some, one by one
         revives = self.revivals.popleft() if self.revivals else None
         numbers, self.sampled = range(self.sampled, self.sampled + count), self.sampled + count
-        if self.kept and self.lost is None:  # they are claimed in the database
+        if any(number in self.deleted for number in numbers):
+            raise Broken(f"C: a deleted number comes again, of {list(numbers)}")
+        if self.kept and not self.loses:  # they are claimed in the database
             self.database.runs |= {number: RunRecord(number) for number in numbers}
             self.database.next_number = self.sampled
         return [
@@ -421,19 +448,22 @@ class World:
         if isinstance(effect, ev.Write):
             if self.fault or self.finished:  # the journal is what has failed, or it is closed, and answers nothing
                 return
-            if self.lost is not None:
-                self.apply(ev.Refused(self.lost, unwritten=True))
-            elif self.refuses:
+            if self.refuses and not self.lost:
                 self.abandoned, self.left = True, self.left.then(effect.changes)
                 self.apply(ev.Unwritten())
                 return
-            else:
-                self.kept = True
-                self.database.write(self.left.then(effect.changes))
-                self.left = ev.Changes()
+            try:
+                self.in_database(self.left.then(effect.changes))
+                self.kept, self.left = True, ev.Changes()
+            except Lost as error:
+                self.lost = True
+                self.apply(ev.Refused(error, unwritten=True, lost=True))
             self.apply(ev.Written())
             return
-        if self.fault or self.lost is not None or self.refuses:
+        if self.loses and self.kept and not (self.lost or self.refuses or self.fault):  # at its next beat
+            self.lost = True
+            self.apply(ev.Refused(Lost("the lease is lost"), lost=True))
+        if self.fault or self.lost or self.refuses:
             self.apply(ev.Looked())
             return
         added: list[int] = []
@@ -445,6 +475,21 @@ class World:
         if effect.running and self.chance.random() < 0.03:
             ended = {self.chance.choice(sorted(effect.running)): ("COMPLETE", [0.25])}
         self.apply(ev.Looked([], added, ended))
+
+    @property
+    def loses(self) -> bool:
+        """Whether the next transaction finds that the study is not, or may not be, this coordinator's any more."""
+        return self.lost or self.suspended or self.owner != self.database.owner
+
+    def in_database(self, changes: ev.Changes) -> None:
+        """Write, unless this coordinator was suspended for longer than its lease.
+
+        Raises:
+            Lost: it was, or the study is another one's.
+        """
+        if self.suspended:
+            raise Lost("this coordinator was suspended")
+        self.database.write(self.owner, changes)
 
     def execute(self) -> None:
         """The executor does the next thing."""
@@ -547,10 +592,13 @@ class World:
             self.apply(ev.Troubled("the database refuses"))
         elif what == "accept" and not self.for_ever:
             self.refuses = False
-        elif what == "lose" and self.kept and self.chance.random() < 0.1:
-            self.lost = StudyError("the lease is lost")  # as the next write will find, or the next beat
-            if self.chance.random() < 0.5:
-                self.apply(ev.Refused(self.lost))
+        elif what == "suspend" and self.kept and self.chance.random() < 0.1:
+            self.now += 100.0
+            self.suspended = True  # as the next write will find, or the next beat
+        elif what == "claim" and self.kept and self.chance.random() < 0.1:
+            self.database.owner += 1
+        elif what == "delete" and self.chance.random() < 0.3:
+            self.delete()
         elif what == "fault" and self.chance.random() < 0.05:
             self.fault = self.chance.random() < 0.5
             self.apply(ev.Crashed(Fault()))

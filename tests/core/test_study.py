@@ -150,14 +150,16 @@ def test_ends_that_come_while_one_is_written_are_written_together():
     assert len(played.answers(played.apply(ev.Written()))) == 2
 
 
-def test_a_study_that_loses_its_lease_ends_although_its_trial_reports_nothing():
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_study_that_cannot_go_on_ends_although_its_trial_reports_nothing(lost):
     played = Played(workers=1)
     played.apply(ev.Room(1))
     played.say(wire.Hello(DECLARATION.as_dict()), "0")
     played.begin("0")
-    played.apply(ev.Refused(StudyError("the lease is lost")))
-    assert not any(isinstance(effect, ev.Kill) for effect in played.effects)
-    assert ev.Kill("0") in played.apply(ev.Tick(), LEAVE_SECONDS)
+    refused = played.apply(ev.Refused(StudyError("the lease is lost"), lost=lost))
+    assert (ev.Kill("0") in refused) == lost, "another coordinator's workers may be at the same run"
+    if not lost:
+        assert ev.Kill("0") in played.apply(ev.Tick(), LEAVE_SECONDS)
     played.apply(ev.HungUp("0"))
     played.apply(ev.Exited("0", "killed by SIGKILL", killed=True))
     played.apply(ev.Written())
@@ -644,3 +646,24 @@ def test_pruners_count_epochs_from_the_first_of_the_training_that_they_see():
     effects += played.apply(ev.Said("a", wire.Epoch(0, 3, {"val_loss": 0.25}, None, None)))
     assert [(effect.step, effect.value) for effect in effects if isinstance(effect, ev.Enter)] == [(0, 0.5), (1, 0.25)]
     assert played.study.trials[0].values == {0: 0.5, 1: 0.25}
+
+
+def test_a_worker_that_loaded_a_half_saved_file_is_replaced_by_one_that_loads_what_the_study_began_with():
+    study = StudyMachine(Settings(workers=3))
+    snapshot = Snapshot("tiny.py", {"tiny.py": "study"})
+    study.apply(ev.Room(3), 0.0)
+    study.apply(ev.Said("0", wire.Hello(DECLARATION.as_dict(), snapshot.as_text())), 0.0)
+    effects = study.apply(replace(opened(), snapshot=snapshot), 0.0)
+    assert ev.KeepSnapshot(snapshot) in effects
+    other = wire.Hello(DECLARATION.replaced(hash="2" * 64).as_dict())
+    assert ev.Kill("1") in study.apply(ev.Said("1", other), 0.0)
+    half = wire.Refuse(StudyError("Cannot import the study file").as_dict())
+    assert ev.Reply("2", wire.Done()) in study.apply(ev.Said("2", half), 0.0)
+    launched = []
+    for name in "12":
+        study.apply(ev.HungUp(name), 0.0)
+        effects = study.apply(ev.Exited(name, "killed by SIGKILL", killed=True), 0.0)
+        launched += [effect.worker for effect in effects if isinstance(effect, ev.Launch)]
+    assert (launched, study.error) == (["3", "4"], None)
+    study.apply(ev.Said("3", half), 0.0)
+    assert str(study.error) == "Cannot import the study file", "this one has loaded what the study began with"

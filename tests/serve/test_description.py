@@ -1,7 +1,6 @@
 """The API keeps its description: requests that schemathesis makes of it, valid ones and others."""
 
 import contextlib
-import os
 
 import httpx
 import pytest
@@ -18,8 +17,7 @@ from schemathesis.specs.openapi.checks import (
 
 from sweep.serve.app import create_app
 from sweep.serve.settings import ServeSettings
-from sweep.store import Owner
-from sweep.store.lease import this_host
+from sweep.store.lease import new_owner
 from tests.serve.serving import served
 from tests.store_builder import add_example, build_store
 
@@ -32,7 +30,7 @@ def operations(tmp_path_factory):
     """The operations of a running service, whose study this process runs, so that commands are taken."""
     folder = tmp_path_factory.mktemp("described")
     store = build_store(folder)
-    add_example(store, owner=Owner(this_host(), os.getpid(), "token"))
+    add_example(store, owner=new_owner())
     with served(create_app(ServeSettings(str(store.url), folder / "runs", folder), store)) as url:
         schema = schemathesis.openapi.from_dict(with_names(httpx.get(f"{url}/api/openapi.json").json()))
         schema.config.update(base_url=url)

@@ -240,6 +240,7 @@ def test_a_database_without_verdicts_is_migrated_and_keeps_its_reasons(storage_u
     study = add_study(store, runs=[run(0, state="PRUNED", reason="median: 0.9 is above 0.3"), run(1, 0.5)])
     with store.engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE sweep_runs DROP COLUMN verdict"))
+        connection.execute(sa.text("ALTER TABLE sweep_studies DROP COLUMN beaten"))
     store.close()
     set_revision(storage_url, "0004")
     store = Store(storage_url, create=True)
@@ -269,9 +270,10 @@ def test_a_database_of_the_first_schema_is_migrated_with_all_that_is_in_it(stora
         connection.execute(sa.text("ALTER TABLE sweep_runs ADD COLUMN finding TEXT"))
         connection.execute(sa.text("UPDATE sweep_runs SET finding = 'no symmetry breaking: all; do'"))
         connection.execute(sa.text("DROP TABLE sweep_snapshots"))
+        connection.execute(sa.text("ALTER TABLE sweep_studies DROP COLUMN beaten"))
     store.close()
     set_revision(storage_url, "0001")
-    with pytest.raises(StoreError, match="its schema is 0001, and this one needs 0006"):
+    with pytest.raises(StoreError, match="its schema is 0001, and this one needs 0007"):
         Store(storage_url)
     store = Store(storage_url, create=True)
     (found,) = store.runs(study.study_id)

@@ -1,31 +1,30 @@
-"""Whether an owner lives."""
+"""A study's owner and its heartbeat."""
 
-import os
-import subprocess
-import sys
+import pytest
 
-from sweep.store import Owner
-from sweep.store.lease import alive, this_host
-
-
-def test_this_process_lives():
-    assert alive(Owner(this_host(), os.getpid(), "token")) is True
+from sweep.store import SILENT_SECONDS, Owner, Store
+from sweep.store.lease import new_owner
+from tests.store_builder import add_study
 
 
-def test_a_process_that_has_ended_does_not_live_whether_or_not_it_was_waited_for():
-    process = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
-    process.stdout.read()  # it ends when its standard output does
-    while alive(owner := Owner(this_host(), process.pid, "token")):
-        pass
-    assert process.returncode is None
-    process.wait()
-    process.stdout.close()
-    assert alive(owner) is False
+@pytest.fixture
+def store(storage_url):
+    store = Store(storage_url)
+    yield store
+    store.close()
 
 
-def test_nobody_does_not_live():
-    assert alive(None) is False
+def test_an_owner_is_a_token_that_no_other_has():
+    owners = [new_owner() for _ in range(100)]
+    assert len({owner.token for owner in owners}) == 100
 
 
-def test_this_host_cannot_tell_of_another():
-    assert alive(Owner("another.host", os.getpid(), "token")) is None
+def test_a_study_is_shown_as_running_by_its_heartbeat_alone(store):
+    owner = Owner("another.host", 1, "token")
+    assert add_study(store, "beating", owner=owner).is_running
+    assert not add_study(store, "silent", owner=owner, silent=SILENT_SECONDS + 1).is_running
+    assert not add_study(store, "free").is_running
+
+
+def test_a_clock_that_was_set_back_since_the_last_beat_makes_nobody_live(store):
+    assert not add_study(store, owner=new_owner(), silent=-3600.0).is_running

@@ -27,7 +27,7 @@ def test_studies_are_listed_the_oldest_first(store):
 
 
 def test_a_study_is_found_by_its_name_whole(store):
-    owner = Owner("host", 17, "token", 12.5)
+    owner = Owner("host", 17, "token")
     added = add_study(store, keys={"x": "x"}, space={"x": ["{}"]}, owner=owner, trials=7)
     found = store.study("diabetes")
     assert found == added
@@ -116,11 +116,6 @@ def test_commands_stand_in_their_order(store):
     with store.engine.connect() as connection:
         rows = connection.execute(sa.select(*columns).order_by(tables.commands.c.command_id)).all()
     assert rows == [("prune", 2, "by hand"), ("prune", 1, "by hand"), ("stop", None, "enough")]
-
-
-def test_an_owner_is_read_with_its_beat(store):
-    study = add_study(store)
-    assert store.owner(study.study_id) == (None, 0)
 
 
 @pytest.mark.parametrize(("text", "expected"), [("plain ü", "plain ü"), ("a\x00b", "a\\x00b"), ("\ud83d", "\\ud83d")])

@@ -21,6 +21,7 @@ from tests.store_builder import add_study, build_store, run
 from tests.version_0_1 import unpack
 
 NEW = ('"values"', "constraints", "trainings", "verdict")
+NEW_OF_STUDIES = ("beaten",)
 
 
 @pytest.fixture
@@ -34,11 +35,14 @@ def old_url(request, empty_storage_url, tmp_path):
     with there.connect() as read, here.begin() as write:
         for column in NEW:
             write.execute(sa.text(f"ALTER TABLE sweep_runs DROP COLUMN {column}"))
+        for column in NEW_OF_STUDIES:
+            write.execute(sa.text(f"ALTER TABLE sweep_studies DROP COLUMN {column}"))
         write.execute(sa.text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '0003'"))
+        new = {name.strip('"') for name in (*NEW, *NEW_OF_STUDIES)}
         for table in [*models.BaseModel.metadata.sorted_tables, *tables.metadata.sorted_tables]:
             if table.name == "version_info":
                 continue
-            columns = [column for column in table.c if f'"{column.name}"' not in NEW and column.name not in NEW]
+            columns = [column for column in table.c if column.name not in new]
             rows = [row._asdict() for row in read.execute(sa.select(*columns))]
             if rows:
                 write.execute(sa.insert(table), rows)

@@ -95,3 +95,18 @@ def test_a_run_is_found_by_its_number(tmp_path):
     assert (snapshot.run(2), snapshot.run(-1)) == (None, None)
     assert [found.number for found in snapshot.numbered([1, 7, 0])] == [1, 0]
     store.close()
+
+
+def test_a_run_that_was_deleted_is_seen_although_another_has_taken_its_place_in_the_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "FRESH_SECONDS", 0.0)
+    store = build_store(tmp_path)
+    study = add_study(store, "s", [run(number, 0.5) for number in range(4)])
+    kept = Snapshots(store)
+    for new in ([4], [5, 6]):
+        assert kept.of(study).runs == store.runs(study.study_id)
+        with store.engine.begin() as connection:
+            connection.execute(sa.delete(tables.runs).where(tables.runs.c.number == new[0] - 3))
+        for number in new:
+            insert(store, study, run(number, 0.5))
+        assert kept.of(study).runs == store.runs(study.study_id)
+    store.close()

@@ -1,13 +1,9 @@
 """How studies stand."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
-from sweep.store import ADDED, Owner
-from sweep.store.lease import this_host
+from sweep.store import ADDED
+from sweep.store.lease import new_owner
 from sweep.view.studies import is_running, view_studies, view_study
 from tests.store_builder import add_study, build_store, run
 
@@ -19,21 +15,15 @@ def store(tmp_path):
     store.close()
 
 
-def dead_process():
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
-
-
 def test_a_study_whose_coordinator_lives_is_running(store):
-    study = add_study(store, owner=Owner(this_host(), os.getpid(), "token"))
+    study = add_study(store, owner=new_owner())
     assert is_running(store, study)
     assert [view.state for view in view_studies(store, [study])] == ["running"]
 
 
 def test_a_study_whose_coordinator_died_is_stopped(store):
     runs = [run(0, state="RUNNING"), run(1, state="RUNNING"), run(2, state="WAITING"), run(3, 0.5)]
-    study = add_study(store, owner=Owner(this_host(), dead_process(), "token"), runs=runs)
+    study = add_study(store, owner=new_owner(), silent=60.0, runs=runs)
     (view,) = view_studies(store, [study])
     assert (view.state, view.finished) == ("stopped", 1)
     assert view.counts == {"COMPLETE": 1, "WAITING": 3}, "what was running waits to be run again"

@@ -2,10 +2,8 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +12,7 @@ from pathlib import Path
 from sweep import commands
 from sweep.control.gpus import visible
 from sweep.core.events import Exited, Room
+from sweep.scratch import Scratch
 
 KILLED = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT})
 """Signals that come from outside: a person, a scheduler, the kernel short of memory. Others are faults of what ran."""
@@ -38,6 +37,7 @@ class Process:
         environment: has all that must be set before it loads TensorFlow; see `environment`.
         descriptors: which it inherits.
         folder: its working directory; None is that of this process.
+        snapshot: a file with what it loads in place of the study file and modules beside it, where they have changed.
     """
 
     def __init__(
@@ -49,10 +49,12 @@ class Process:
         environment: dict[str, str],
         descriptors: Sequence[int] = (),
         folder: Path | None = None,
+        snapshot: Path | None = None,
     ) -> None:
         self._worker = worker
         self._output = output
-        command = commands.python("sweep.worker", file, "--connect", address, "--worker", worker)
+        given = [] if snapshot is None else [f"--snapshot={snapshot}"]
+        command = commands.python("sweep.worker", file, *given, "--connect", address, "--worker", worker)
         with output.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -99,6 +101,7 @@ class Local:
         post: takes `Room` and `Exited`.
         devices: the GPUs they share, one each in turn; by default all that may be seen.
         per_gpu: how many share one.
+        snapshot: a file that is there once the study has been loaded; see `Process`.
     """
 
     def __init__(
@@ -108,12 +111,15 @@ class Local:
         post: Callable[[Room | Exited], None],
         devices: Sequence[str] | None = None,
         per_gpu: int = 1,
+        snapshot: Path | None = None,
     ) -> None:
         self._file = file
         self._address = address
         self._post = post
+        self._snapshot = snapshot
         self._devices = visible() if devices is None else list(devices)
-        self._outputs = Path(tempfile.mkdtemp(prefix="sweep-"))  # what workers print and compile, for the others
+        self._scratch = Scratch()
+        self._outputs = self._scratch.path  # what workers print and compile, for the others
         self._processes: dict[str, Process] = {}
         self._started = threading.Event()
         self._closed = False
@@ -127,8 +133,10 @@ class Local:
     def submit(self, worker: str, slot: int, slots: int) -> None:
         """Start a worker."""
         output = self._outputs / f"worker-{worker}.log"
+        snapshot = self._snapshot if self._snapshot is not None and self._snapshot.exists() else None
+        surroundings = self._environment(slot, slots)
         try:
-            process = Process(self._file, self._address, worker, output, self._environment(slot, slots))
+            process = Process(self._file, self._address, worker, output, surroundings, snapshot=snapshot)
         except OSError as error:  # no memory, or no descriptors
             self._post(Exited(worker, f"not started: {error.strerror or error}", killed=True))
             return
@@ -145,7 +153,7 @@ class Local:
         """Remove what workers have printed and compiled."""
         self._closed = True
         self._started.set()
-        shutil.rmtree(self._outputs, ignore_errors=True)
+        self._scratch.close()
 
     def _watch(self) -> None:
         """Post how workers end."""

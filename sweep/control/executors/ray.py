@@ -8,9 +8,7 @@ messages do not go that way, but from the driver into the coordinator's own sock
 import contextlib
 import dataclasses
 import json
-import shutil
 import subprocess
-import tempfile
 import threading
 from collections.abc import Callable
 from multiprocessing import Pipe
@@ -21,6 +19,7 @@ from sweep.commands import environment, python
 from sweep.core.events import Exited, Refused, Room, Troubled
 from sweep.errors import SweepError
 from sweep.options import Cluster
+from sweep.scratch import Scratch
 
 DEFAULTS = {
     "RAY_AUTH_MODE": "token",  # else anybody who reaches the cluster runs what they like on it
@@ -55,7 +54,8 @@ class OnRay:
         self._lock = threading.Lock()
         self._closed = False
         self._gone = False  # the driver
-        self._folder = Path(tempfile.mkdtemp(prefix="sweep-"))
+        self._scratch = Scratch()
+        self._folder = self._scratch.path
         ours, theirs = Pipe()
         self._line = ours
         with (self._folder / "driver.log").open("wb") as log:
@@ -101,7 +101,7 @@ class OnRay:
         if self._listener.is_alive():
             self._listener.join()
         self._line.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.close()
 
     def _order(self, **order: Any) -> None:
         with self._lock, contextlib.suppress(OSError):  # a driver that is gone is noticed where it is listened to

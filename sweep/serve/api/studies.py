@@ -71,7 +71,7 @@ class GoingOn(BaseModel):
 def go_on(study: StudyName, service: ServiceDependency, options: GoingOn | None = None) -> dict[str, Any]:
     """Start a study that has stopped again, with the options of its last start; `trials` gives it a new total."""
     record = service.study(study)
-    if service.liveness.of(record):
+    if record.is_running:
         raise Conflict(f"Cannot continue study {record.name}: it is running.")
     file = Path(record.declaration.file or "")
     path = startable(service.settings.studies, file.name).path if file.name else None
@@ -99,7 +99,7 @@ async def delete_study(
         raise Refusal(
             f"Removing a study needs its name once more, and confirm is {confirm!r}.", f"Pass confirm={record.name}."
         )
-    if service.liveness.of(record):
+    if record.is_running:
         raise Conflict(f"Cannot remove study {record.name} while it is running.", "Stop it first.")
     await run_in_threadpool(service.launcher.check_none, record.name)
     await service.boards.stop(record.study_id)

@@ -55,7 +55,7 @@ def run_page(request: Request, name: str, text: str, service: ServiceDependency)
         successor=next((other for other in snapshot.runs if other.revives == run.number), None),
         tensorboard=tensorboard,
         graph=graph_link(tensorboard_base(study), run.name) if run.name else None,
-        running=service.liveness.of(study),
+        running=study.is_running,
         last=len(snapshot.runs) - 1,
     )
 

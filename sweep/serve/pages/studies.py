@@ -29,7 +29,7 @@ def studies_again(request: Request, service: ServiceDependency) -> HTMLResponse:
 
 
 def _studies(service: Service) -> list[StudySummary]:
-    shown = [summary(service, service.snapshots.of(study)) for study in service.store.studies()]
+    shown = [summary(service.snapshots.of(study)) for study in service.store.studies()]
     return sorted(shown, key=lambda study: (study.state != "running", -study.study.created))
 
 

@@ -49,7 +49,7 @@ def study_page(
     return show(
         request,
         "study.html",
-        study=summary(service, snapshot),
+        study=summary(snapshot),
         selection=selection,
         query=query_of(selection),
         heads=heads(snapshot.study, selection),
@@ -80,7 +80,7 @@ def study_rows(
     runs, wrong = _selected(service, client, snapshot, selection)
     if wrong is not None:
         return JSONResponse(wrong, 422)
-    shown = summary(service, snapshot)
+    shown = summary(snapshot)
     window = runs[start : start + count]
     return JSONResponse(
         {
@@ -126,7 +126,7 @@ def study_figure(name: str, kind: str, service: ServiceDependency, pages: PagesD
     if kind not in KINDS:
         raise NotFound(f"No such figure: {kind}.", f"Choose from {', '.join(KINDS)}.")
     snapshot = service.snapshots.of(service.study(name))
-    running = service.liveness.of(snapshot.study)
+    running = snapshot.study.is_running
     return Response(pages.figures.of(snapshot, kind, running=running), media_type="application/json")
 
 
@@ -143,9 +143,9 @@ class StudySummary(StudyView):
     findings: list[Common]
 
 
-def summary(service: Service, snapshot: RunsSnapshot) -> StudySummary:
+def summary(snapshot: RunsSnapshot) -> StudySummary:
     """A study at a glance."""
-    view, values = snapshot.view(running=service.liveness.of(snapshot.study)), snapshot.best_so_far
+    view, values = snapshot.view(running=snapshot.study.is_running), snapshot.best_so_far
     spark = sparkline(values, steps=True, label=f"the best value after each of {len(values)} complete runs")
     found = edges(view.study, view.best, view.every.get("COMPLETE", 0))
     return StudySummary(**vars(view), spark=spark, edges=found, findings=snapshot.findings)

@@ -1,14 +1,13 @@
 """Runs over HTTP: chosen, sorted, by pages, one of them, pruned."""
 
 import json
-import os
 
 import pytest
 import sqlalchemy as sa
 
 from sweep.cli import run as sweep
-from sweep.store import Owner, tables
-from sweep.store.lease import this_host
+from sweep.store import tables
+from sweep.store.lease import new_owner
 from tests.serve.asking import Client
 from tests.store_builder import add_study, build_store, run
 
@@ -91,7 +90,7 @@ def running(tmp_path):
     """A client on a study whose coordinator is this process, with two running trials."""
     store = build_store(tmp_path)
     runs = [run(0), run(1, state="RUNNING"), run(2, state="RUNNING", family="mlp"), run(3, state="PRUNED")]
-    add_study(store, runs=runs, owner=Owner(this_host(), os.getpid(), "token"))
+    add_study(store, runs=runs, owner=new_owner())
     client = Client(store, tmp_path)
     client.store = store
     yield client

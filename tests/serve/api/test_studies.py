@@ -3,15 +3,14 @@
 import csv
 import io
 import json
-import os
 
 import optuna
 import pytest
 import sqlalchemy as sa
 
 from sweep.cli import run as sweep
-from sweep.store import Owner, tables
-from sweep.store.lease import this_host
+from sweep.store import tables
+from sweep.store.lease import new_owner
 from tests.serve.asking import Client
 from tests.store_builder import add_example, add_study, build_store, run
 
@@ -56,7 +55,7 @@ def test_an_export_is_what_the_command_line_writes(client, store, form, capsys, 
 
 
 def test_a_running_study_is_asked_to_stop(own):
-    add_study(own.store, runs=[run(0, state="RUNNING")], owner=Owner(this_host(), os.getpid(), "token"))
+    add_study(own.store, runs=[run(0, state="RUNNING")], owner=new_owner())
     assert own.post("/api/studies/diabetes/stop").status_code == 202
     with own.store.engine.connect() as connection:
         assert connection.execute(sa.select(tables.commands.c.verb)).scalars().all() == ["stop"]
@@ -135,7 +134,7 @@ def test_a_folder_that_is_not_the_studys_own_is_left(own, where, tmp_path):
 
 
 def test_a_running_study_is_not_removed(own):
-    add_study(own.store, runs=[run(0, state="RUNNING")], owner=Owner(this_host(), os.getpid(), "token"))
+    add_study(own.store, runs=[run(0, state="RUNNING")], owner=new_owner())
     assert own.ask("DELETE", "/api/studies/diabetes", params={"confirm": "diabetes"}).status_code == 409
     assert len(own.store.studies()) == 1
 
