@@ -76,7 +76,7 @@ class Journal:
         self._new_folders = [
             folder for folder in (self._folder / "workers", self._folder, self._folder.parent) if not folder.exists()
         ]
-        self._old_logs = set((self._folder / "workers").glob("worker-*.log"))
+        self._old_logs = set((self._folder / "workers").glob("worker-*.log*"))
         self._lost: SweepError | None = None  # why nothing can be written any more
         self._crashed = False
         self._left = Changes()  # what was abandoned
@@ -287,7 +287,7 @@ class Journal:
 
     def _remove_traces(self) -> None:
         """Remove the workers' logs, and the database and folders that were made for them."""
-        for log in set((self._folder / "workers").glob("worker-*.log")) - self._old_logs:
+        for log in set((self._folder / "workers").glob("worker-*.log*")) - self._old_logs:
             log.unlink(missing_ok=True)
         for folder in self._new_folders:
             with contextlib.suppress(OSError):  # somebody else has put something into it

@@ -106,6 +106,10 @@ class WorkerTrial(optuna.trial.BaseTrial):
         return self.suggest_float(name, low, high, step=q)
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Value:
+        with self._link.turn():
+            return self._asked(name, distribution)
+
+    def _asked(self, name: str, distribution: BaseDistribution) -> Value:
         if name in self._distributions:
             check_distribution_compatibility(self._distributions[name], distribution)
             return self._params[name]
@@ -132,13 +136,14 @@ class WorkerTrial(optuna.trial.BaseTrial):
             raise ValueError(f"a step is at least 0, got {at}")
         if self.run.fitting:
             return  # sweep.fit reports each epoch
-        if not self.run.named:
-            self.run.begin_plain()
-        if at in self.run.reported:
-            warnings.warn(f"step {at} has a value already, and keeps it", stacklevel=2)
-            return
-        self._link.call(wire.Report(self._number, at, number), wire.Done)
-        self.run.record_plain(at, number)
+        with self._link.turn():
+            if not self.run.named:
+                self.run.begin_plain()
+            if at in self.run.reported:
+                warnings.warn(f"step {at} has a value already, and keeps it", stacklevel=2)
+                return
+            self._link.call(wire.Report(self._number, at, number), wire.Done)
+            self.run.record_plain(at, number)
 
     def should_prune(self) -> bool:
         self._check_single("should_prune")

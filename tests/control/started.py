@@ -24,7 +24,7 @@ PATIENCE = 90.0  # seconds, for whatever must happen; nothing is timed
 ROOT = Path(__file__).parent.parent.parent
 
 TINY = """
-import ctypes, os, signal, subprocess, sys, time
+import ctypes, os, signal, subprocess, sys, threading, time
 import optuna
 import sweep
 

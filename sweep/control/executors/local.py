@@ -53,7 +53,7 @@ class Process:
         self._worker = worker
         self._output = output
         command = commands.python("sweep.worker", file, "--connect", address, "--worker", worker)
-        with output.open("wb") as log:
+        with output.open("ab+") as log:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
