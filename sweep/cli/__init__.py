@@ -1,34 +1,66 @@
 """The command line: `sweep ...`."""
 
+import contextlib
+import errno
 import sys
+from pathlib import Path
 
-from sweep.errors import SweepError, printed
+from sweep.cli.interrupts import ended_by_the_second
+from sweep.cli.streams import Unshown, safe_streams
+from sweep.errors import SweepError, machine_fault, printed
+
+_MORE_MEMORY = "Free some memory, or raise the limits that `ulimit -v` and `ulimit -u` show."
 
 
 def main() -> None:
     """Run one command. A user's error is printed to stderr, with exit status 2; other errors keep their traceback."""
-    sys.exit(run(sys.argv[1:]))
+    with ended_by_the_second():
+        status = run(sys.argv[1:])
+    sys.exit(status)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit status."""
+    with safe_streams():
+        try:
+            return _run(arguments)
+        except SweepError as error:
+            return _refused(error)
+        except Unshown as error:
+            if error.errno == errno.EPIPE:  # as with `sweep runs | head`
+                return 1
+            return _refused(SweepError(f"Standard output cannot be written: {error.strerror}.", "Make room."))
+        except MemoryError:
+            return _refused(SweepError("Not enough memory.", _MORE_MEMORY))
+        except RuntimeError as error:
+            if "can't start new thread" not in str(error):
+                raise
+            return _refused(SweepError("The system does not let this process have another thread.", _MORE_MEMORY))
+        except OSError as error:
+            fault = machine_fault(error, Path.cwd())
+            if fault is None:
+                raise
+            return _refused(fault)
+
+
+def _run(arguments: list[str]) -> int:
     import typer
 
     from sweep.cli.app import app
 
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows `?` for a sparkline
     try:
         return app(arguments or ["--help"], prog_name="sweep", standalone_mode=False) or 0
-    except SweepError as error:
-        print(printed(error), file=sys.stderr)
-        return 2
     except typer.TyperException as error:
         return _usage_error(error)
     except typer.Abort:
         print("sweep: Nothing was changed.", file=sys.stderr)
         return 1
+
+
+def _refused(error: SweepError) -> int:
+    with contextlib.suppress(OSError):
+        print(printed(error), file=sys.stderr)
+    return 2
 
 
 def _usage_error(error: Exception) -> int:

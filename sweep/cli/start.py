@@ -25,6 +25,7 @@ from sweep.cli.json_log import JsonDisplay, log_as_json
 from sweep.cli.notify import Notifier
 from sweep.cli.output import confirm, console, on_terminal, print_whole, say, show_grid
 from sweep.cli.parameters import choose
+from sweep.cli.streams import print_if_possible
 from sweep.cli.tables import constants_line, runs_grid
 from sweep.commands import command
 from sweep.control.preview import preview
@@ -174,7 +175,8 @@ def display_of(file: str, settings: Settings) -> LiveDisplay | PlainDisplay | Js
 
 
 def run(file: str, settings: Settings) -> int:
-    """Run a study file and print how it went; returns the exit status."""
+    """Run a study file and print how it went; returns the exit status, which does not depend on what can be printed."""
+    print_if_possible()
     display = display_of(file, settings)
     check_file(file)
     chosen = choose(settings, lambda: preview(file))

@@ -36,7 +36,8 @@ from sweep.snapshot import Snapshot
 from sweep.wire.messages import FAILED, Rejected, decode_message, encode
 
 TICK_SECONDS = 0.1
-ABANDON_SECONDS = 2.0  # for the database to answer after a second Ctrl-C
+ABANDON_SECONDS = 1.0  # for the database to answer after a second Ctrl-C
+LEFT_SECONDS = 0.3  # for a thread to end after that; together less than `sweep.cli.interrupts.GRACE_SECONDS`
 BACKLOG = 4096
 BUFFER = 2**16  # bytes that are received together
 
@@ -202,7 +203,7 @@ class Loop:
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for the end, in steps, so that signals are handled; False where it has not come in time.
 
-        After a second Ctrl-C the database has two seconds to answer.
+        After a second Ctrl-C the database has a second to answer.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
         while not self.finished.wait(0.05):
@@ -223,16 +224,16 @@ class Loop:
     def stop(self) -> None:
         """Stop everything, once the study has ended; what is shown is shown."""
         gone = self.finished.is_set()
-        self.sampling.stop(5.0 if gone else 0.0)
-        self._hands.stop(None if gone else 1.0)
+        self.sampling.stop(LEFT_SECONDS if self._signalled else 5.0 if gone else 0.0)
+        self._hands.stop(None if gone and not self._signalled else LEFT_SECONDS)
         if not gone and self.journal is not None:  # give the study up, if that can be
             self.journal.abandon()
             self.journal.put(ev.Finish(ev.Changes(), [], refused=False))
-            self.finished.wait(ABANDON_SECONDS)
+            self.finished.wait(LEFT_SECONDS)
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._display.stop(5.0)
+        self._display.stop(LEFT_SECONDS if self._signalled else 5.0)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def raise_error(self) -> None:
@@ -336,8 +337,12 @@ class Loop:
             self._display.put(lambda: self._display_all(shown))
 
     def _display_all(self, shown: list[ev.Show]) -> None:
-        for effect in shown:
-            getattr(self._watcher, effect.method)(*effect.arguments)
+        try:
+            for effect in shown:
+                getattr(self._watcher, effect.method)(*effect.arguments)
+        except Exception:  # the display gives up; the study does not
+            _log.exception("the display failed")
+            self._watcher = Silent()
 
     def _record(self, effect: ev.Write | ev.ReadNews) -> None:
         if self.journal is not None:

@@ -87,7 +87,7 @@ class Folder:
         return subprocess.run(
             [*before, sys.executable, "-m", "sweep", *words],
             cwd=self.path,
-            env=self._environment(),
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=PATIENCE,
@@ -105,7 +105,7 @@ class Folder:
             process = subprocess.Popen(
                 [sys.executable, "-m", "sweep", "start", "tiny.py", *options],
                 cwd=self.path,
-                env=self._environment(),
+                env=self.environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -121,7 +121,9 @@ class Folder:
                     left.kill()
                 process.wait()
 
-    def _environment(self) -> dict[str, str]:
+    @property
+    def environment(self) -> dict[str, str]:
+        """That of its commands."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SWEEP_")}
         given = {"SWEEP_STORAGE": self._storage} if self._storage is not None else {}
         return {**kept, **given, "PYTHONPATH": str(ROOT)}
