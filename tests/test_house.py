@@ -33,6 +33,7 @@ GROUND = {
     "tensorboard",
     "wire",
     "specs",
+    "waiting",
     "words",
 }
 # What each part may import besides itself, the ground floor, and what is no part of this package.

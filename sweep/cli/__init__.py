@@ -1,7 +1,10 @@
 """The command line: `sweep ...`."""
 
+import atexit
 import contextlib
 import errno
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -16,6 +19,9 @@ def main() -> None:
     """Run one command. A user's error is printed to stderr, with exit status 2; other errors keep their traceback."""
     with ended_by_the_second():
         status = run(sys.argv[1:])
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: os._exit(status))  # while threads end
+            atexit.register(signal.signal, number, signal.SIG_IGN)  # while the interpreter takes itself apart
     sys.exit(status)
 
 
@@ -24,6 +30,8 @@ def run(arguments: list[str]) -> int:
     with safe_streams():
         try:
             return _run(arguments)
+        except KeyboardInterrupt:
+            return 128 + signal.SIGINT
         except SweepError as error:
             return _refused(error)
         except Unshown as error:

@@ -31,7 +31,7 @@ from sweep.commands import command
 from sweep.control.preview import preview
 from sweep.control.search import WiderSpace
 from sweep.control.start import Outcome, start_file, start_here
-from sweep.errors import SweepError
+from sweep.errors import MachineFault, SweepError
 from sweep.options import OPTIONS, Settings, command_line, elsewhere, from_command_line, given, groups, words
 from sweep.store import RunRecord, Store, StudyRecord, counts_of
 from sweep.store.remote import RemoteStore
@@ -201,6 +201,8 @@ def run(file: str, settings: Settings) -> int:
         confirm("Continue with the wider range?", yes=False)
         return run(file, dataclasses.replace(settings, yes=True))
     except SweepError as error:
+        if isinstance(error, MachineFault):
+            error = error.continued_by(again(file, settings))
         return _failed(error, display, notifier)
     if isinstance(display, JsonDisplay):
         display.closed("finished" if outcome.stopped is None else "stopped", outcome.stopped, outcome)

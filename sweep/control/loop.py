@@ -33,7 +33,10 @@ from sweep.declaration import Declaration
 from sweep.errors import SweepError
 from sweep.options import Settings
 from sweep.snapshot import Snapshot
+from sweep.store.database import parse_url
+from sweep.waiting import Waiting, note
 from sweep.wire.messages import FAILED, Rejected, decode_message, encode
+from sweep.words import counted
 
 TICK_SECONDS = 0.1
 ABANDON_SECONDS = 1.0  # for the database to answer after a second Ctrl-C
@@ -155,6 +158,7 @@ class Loop:
             ev.EndFiles: lambda effect: self._hands.put(lambda: write_end(effect.run)),
             ev.RemoveWeights: lambda effect: self._hands.put(lambda: remove_surplus_weights(effect.runs)),
             ev.Show: self._show,
+            ev.Wait: self._wait,
             ev.Write: self._record,
             ev.ReadNews: self._record,
             ev.Finish: self._finish,
@@ -330,6 +334,15 @@ class Loop:
         self._shown.append(effect)
         if effect.method != "epoch":
             self._display_shown()
+
+    def _wait(self, effect: ev.Wait) -> None:
+        place = parse_url(self.study.settings.storage).render_as_string(hide_password=True)
+        waiting = Waiting(effect.since, place, effect.why) if effect.seconds is None else None
+        again = f"the database answers again, after {counted(round(effect.seconds or 0), 'second')}"
+        self._show(ev.Show("message", (str(waiting) if waiting is not None else again,)))
+        if self.journal is not None:
+            folder = self.journal.folder
+            self._hands.put(lambda: note(folder, waiting))
 
     def _display_shown(self) -> None:
         if self._shown:

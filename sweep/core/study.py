@@ -44,6 +44,7 @@ TOGETHER = 64
 wait for its next start."""
 
 BEAT_SECONDS = 1.0
+SILENT_SECONDS = 3.0  # for the database to answer before the study says that it waits
 UNANSWERED_SECONDS = 60.0  # how long to wait for the connection of a worker that has exited
 
 ENDED_ELSEWHERE = "ended by another process in Optuna's tables"
@@ -108,6 +109,8 @@ class StudyMachine:
         self._unacknowledged: list[ev.Reply] = []  # until the next write
         self._acknowledged: list[ev.Reply] | None = None  # by the write that is under way
         self._looking = False
+        self._silent: float | None = None  # since when the database owes an answer
+        self._waits = False  # whether that was said
         self._beaten = -math.inf
         self._removed: set[int] = set()  # runs whose weights are gone
         # The end.
@@ -752,6 +755,8 @@ class StudyMachine:
 
     def _looked(self, event: ev.Looked) -> None:
         self._looking = False
+        if not event.refused:
+            self._database_answers()
         if event.added:
             self._do(ev.Learn(tuple(event.added)))
         for command in event.commands:
@@ -827,6 +832,7 @@ class StudyMachine:
             return
         self._acknowledged, self._unacknowledged = self._unacknowledged, []
         self._in_store, self._write_due = True, False
+        self._silent = self._now if self._silent is None else self._silent
         self._do(ev.Write(self._take_changes()))
 
     def _take_changes(self) -> ev.Changes:
@@ -839,9 +845,26 @@ class StudyMachine:
     def _written(self, _event: ev.Written) -> None:
         self._effects += self._acknowledged or ()
         self._acknowledged = None
+        self._database_answers()
 
     def _unwritten(self, _event: ev.Unwritten) -> None:
         self._acknowledged = None  # whoever waits for it is being killed
+
+    def _refuses(self, event: ev.Refuses) -> None:
+        self._wait(event.said)
+
+    def _wait(self, why: str) -> None:
+        """Say that the study waits for its database."""
+        if not self._waits:
+            self._silent = self._now if self._silent is None else self._silent
+            self._waits = True
+            self._do(ev.Wait(self._wall + self._silent, why))
+
+    def _database_answers(self) -> None:
+        if self._waits and self._silent is not None:
+            self._do(ev.Wait(self._wall + self._silent, seconds=self._now - self._silent))
+        self._waits = False
+        self._silent = self._now if self._looking or self._acknowledged is not None else None
 
     def _tick(self, _event: ev.Tick) -> None:
         if self._changed or self._changes:
@@ -851,8 +874,11 @@ class StudyMachine:
             if beat:
                 self._beaten = self._now
             self._looking = True
+            self._silent = self._now if self._silent is None else self._silent
             running = [number for number, trial in self.trials.items() if trial.is_live] if beat else []
             self._do(ev.ReadNews(frozenset(running), beat))
+        if self._silent is not None and self._now - self._silent > SILENT_SECONDS:
+            self._wait("it does not answer")
         self._end_silent()
         for worker in list(self.workers.by_name.values()):
             if worker.exit is not None and self._now - worker.exited > UNANSWERED_SECONDS:
@@ -1003,6 +1029,7 @@ _HANDLERS: dict[type, Callable[[StudyMachine, Any], None]] = {
     ev.Written: StudyMachine._written,
     ev.Unwritten: StudyMachine._unwritten,
     ev.Looked: StudyMachine._looked,
+    ev.Refuses: StudyMachine._refuses,
     ev.Troubled: StudyMachine._troubled,
 }
 

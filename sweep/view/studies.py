@@ -5,12 +5,14 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sweep.errors import StoreError
 from sweep.store import RunRecord, Store, StudyRecord, counts_of
 from sweep.store.lease import alive
 from sweep.view.runs import STATES, best_run, finished, finite, objectives
+from sweep.waiting import Waiting, read
 
 BEAT_SECONDS = 1.5
 """How long the beat of a coordinator on another host is watched; it counts up several times in that."""
@@ -29,6 +31,7 @@ class StudyView:
             its trials. In a study that does not run, none is running (see `counts_now`).
         every: how many runs are in each state, including those that other programs added.
         best: the best complete run, if there is one and the study has a single objective.
+        waiting: what a running study waits for, if it does and its folder can be read here.
     """
 
     study: StudyRecord
@@ -36,6 +39,7 @@ class StudyView:
     counts: Mapping[str, int]
     every: Mapping[str, int]
     best: RunRecord | None
+    waiting: Waiting | None
 
     @property
     def name(self) -> str:
@@ -87,7 +91,7 @@ class StudyView:
         return found
 
     def as_object(self) -> dict[str, Any]:
-        """The study as JSON; `best` is its best run's value, `created` is in Unix seconds."""
+        """The study as JSON; `best` is its best run's value, `created` in Unix seconds, `waiting` as in `Waiting`."""
         study, best = self.study, self.best
         return {
             "study": study.name,
@@ -102,6 +106,7 @@ class StudyView:
             "directory": study.directory,
             "file": study.declaration.file,
             "owner": str(study.owner) if study.owner else None,
+            "waiting": self.waiting.as_object() if self.waiting else None,
         }
 
 
@@ -109,7 +114,8 @@ def view_study(study: StudyRecord, runs: Sequence[RunRecord], *, running: bool) 
     """A study with all its runs; `running`: whether its coordinator lives."""
     counts = counts_now(counts_of(runs), running=running)
     every = counts_now(Counter(run.state for run in runs), running=running)
-    return StudyView(study, study_state(study, counts, running=running), counts, every, best_run(study, runs))
+    waiting = read(Path(study.directory)) if running else None
+    return StudyView(study, study_state(study, counts, running=running), counts, every, best_run(study, runs), waiting)
 
 
 def view_studies(store: Store, studies: Sequence[StudyRecord]) -> list[StudyView]:

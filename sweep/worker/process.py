@@ -2,6 +2,7 @@
 
 import argparse
 import atexit
+import errno
 import gc
 import logging
 import os
@@ -159,7 +160,7 @@ def _train(
     except BaseException as error:  # an exception, sys.exit, KeyboardInterrupt: the study's own
         _stop_for_machine(link, trial, error, logdir)
         reason = plain(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
-        if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
+        if _ran_out(error):
             reason = f"{OUT_OF_MEMORY}: {reason}"
         trace = plain("".join(traceback.format_exception(error)))
     if trial.run.final is not None:  # also where the objective caught what sweep.fit raised
@@ -200,6 +201,12 @@ def _objective(link: Link, study: BaseStudy, trial: WorkerTrial) -> Any:
     if not link.is_ours:
         leave_fork(None)
     return returned
+
+
+def _ran_out(error: BaseException) -> bool:
+    """Whether an error says that there is no more memory."""
+    of_tensorflow = type(error).__name__ == "ResourceExhaustedError"
+    return isinstance(error, MemoryError) or of_tensorflow or getattr(error, "errno", None) == errno.ENOMEM
 
 
 def _stop_for_machine(link: Link, trial: WorkerTrial, error: BaseException, logdir: Path) -> None:

@@ -70,7 +70,7 @@ def refusal(folder, capsys, *arguments: str) -> str:
         (["tiny.py", "--storage", "sqlite:///text.txt"], "text.txt is not an SQLite database"),
         (["tiny.py", "--storage", "sqlite:///theirs.db"], "it has the table theirs"),
         (["tiny.py", "--storage", "sqlite:///folder"], "folder is a directory, not an SQLite database."),
-        (["tiny.py", "--storage", "postgresql://127.0.0.1:1/x"], "Cannot read the database"),
+        (["tiny.py", "--storage", "postgresql://127.0.0.1:1/x"], "Cannot use the database"),
         (["tiny.py", "--logdir", "text.txt"], "Cannot write to the log directory"),
         (["tiny.py", "--logdir", "text.txt/runs"], "Cannot write to the log directory"),
         (["tiny.py", "--logdir", "/proc/runs"], "Cannot write to the log directory"),
