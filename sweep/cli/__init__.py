@@ -12,6 +12,7 @@ from sweep.cli.interrupts import ended_by_the_second
 from sweep.cli.streams import Unshown, safe_streams
 from sweep.errors import SweepError, machine_fault, printed
 
+_SHOWN = 200  # characters of a path
 _MORE_MEMORY = "Free some memory, or raise the limits that `ulimit -v` and `ulimit -u` show."
 
 
@@ -45,7 +46,7 @@ def run(arguments: list[str]) -> int:
                 raise
             return _refused(SweepError("The system does not let this process have another thread.", _MORE_MEMORY))
         except OSError as error:
-            fault = machine_fault(error, Path.cwd())
+            fault = machine_fault(error, Path.cwd()) or _of_file(error)
             if fault is None:
                 raise
             return _refused(fault)
@@ -63,6 +64,14 @@ def _run(arguments: list[str]) -> int:
     except typer.Abort:
         print("sweep: Nothing was changed.", file=sys.stderr)
         return 1
+
+
+def _of_file(error: OSError) -> SweepError | None:
+    """What the system says about a file that was named to it; None where it names none."""
+    if error.filename is None or error.strerror is None:
+        return None
+    name = os.fsdecode(error.filename)
+    return SweepError(f"{error.strerror}: {name if len(name) <= _SHOWN else f'{name[:_SHOWN]}…'}")
 
 
 def _refused(error: SweepError) -> int:

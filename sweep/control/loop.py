@@ -151,10 +151,11 @@ class Loop:
         self._signalled = 0.0
         self._posted: deque[ev.Event] = deque()
         self._woken = False  # whether the loop will see to what is posted
+        self._doomed: set[str] = set()  # workers that are to be killed, or have been
         self._shown: list[ev.Show] = []  # epochs wait for the next tick: each would wake the display's thread
         self._actions: dict[type, Callable[[Any], None]] = {
             ev.Launch: lambda effect: self._hands.put(lambda: self._launch(effect)),
-            ev.Kill: lambda effect: self._hands.put(lambda: self._kill(effect)),
+            ev.Kill: self._doom,
             ev.EndFiles: lambda effect: self._hands.put(lambda: write_end(effect.run)),
             ev.RemoveWeights: lambda effect: self._hands.put(lambda: remove_surplus_weights(effect.runs)),
             ev.Show: self._show,
@@ -335,6 +336,10 @@ class Loop:
         if effect.method != "epoch":
             self._display_shown()
 
+    def _doom(self, effect: ev.Kill) -> None:
+        self._doomed.add(effect.worker)
+        self._hands.put(lambda: self._kill(effect))
+
     def _wait(self, effect: ev.Wait) -> None:
         place = parse_url(self.study.settings.storage).render_as_string(hide_password=True)
         waiting = Waiting(effect.since, place, effect.why) if effect.seconds is None else None
@@ -384,6 +389,9 @@ class Loop:
     # In the hands' thread.
 
     def _launch(self, launch: ev.Launch) -> None:
+        if launch.worker in self._doomed:  # before its turn came
+            self.post(ev.Exited(launch.worker, "not started", killed=True))
+            return
         try:
             self._executor().submit(launch.worker, launch.slot, launch.slots)
         except BaseException:

@@ -43,6 +43,9 @@ TOGETHER = 64
 """How many trials may begin in one transaction. If the study is stopped just then, those that nobody can train any more
 wait for its next start."""
 
+AT_FIRST = 64
+"""How many workers load the study file before it is known how many there is work for, where cores are fewer."""
+
 BEAT_SECONDS = 1.0
 SILENT_SECONDS = 3.0  # for the database to answer before the study says that it waits
 UNANSWERED_SECONDS = 60.0  # how long to wait for the connection of a worker that has exited
@@ -259,8 +262,8 @@ class StudyMachine:
     def _wanted(self) -> int:
         """How many workers the study wants and can use."""
         most = self.settings.workers or self._most or 1
-        if not self.is_open:
-            return most
+        if not self.is_open:  # how many trials there are is not known yet
+            return min(most, max(self._most or 1, AT_FIRST))
         return min(self.declaration.workers or most, max(0, self.budget - self._begun) + len(self._again))
 
     def _resize(self, wanted: int) -> None:

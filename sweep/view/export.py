@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 from sweep.names import format_value
@@ -13,6 +13,7 @@ from sweep.view.runs import objectives, trial_object
 FORMATS = ("csv", "json", "jsonl")
 
 _CHUNK = 500  # runs whose epochs are in memory at once while exporting
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 _VERDICT_FIELDS = ("rule", "value", "epoch_index", "threshold", "rivals")
 _CSV_FIELDS = (
     *("study", "number", "name", "family", "architecture", "state", "epoch", "value", "last", "best"),
@@ -57,14 +58,15 @@ def _write_csv(store: Store, study: StudyRecord, runs: Sequence[RunRecord], file
     (counted from 0), `verdict.threshold` and `verdict.rivals`, the values of several objectives as `value.NAME`,
     constraints as `constraint.NAME`, parameters as `param.NAME`, and of the line's epoch `epoch_index`, counted from
     0, and `metric.NAME`. A cell is empty if it does not apply, as some parameters do not.
-    Parameters are written as in a run name (None is `none`), except that strings are not escaped.
+    Parameters are written as in a run name (None is `none`), except that strings are not escaped. A text that a
+    spreadsheet would take for a formula begins with an apostrophe.
     """
     names = {name for _, epochs in with_epochs(store, study, runs) for values in epochs.values() for name in values}
     metrics = sorted(names)
     parameters = list(dict.fromkeys([*study.keys, *(name for run in runs for name in run.params)]))
     constraints = list(dict.fromkeys(name for run in runs for name in run.constraints))
     goals = [goal.name for goal in objectives(study)] if len(objectives(study)) > 1 else []
-    writer = csv.writer(file, lineterminator="\n")
+    writer = _Writer(file)
     described = [f"verdict.{name}" for name in _VERDICT_FIELDS] + [f"value.{name}" for name in goals]
     described += [f"constraint.{name}" for name in constraints] + [f"param.{name}" for name in parameters]
     writer.writerow([*_CSV_FIELDS, *described, "epoch_index", *(f"metric.{name}" for name in metrics)])
@@ -74,6 +76,28 @@ def _write_csv(store: Store, study: StudyRecord, runs: Sequence[RunRecord], file
             writer.writerow([*same, "", *("" for _ in metrics)])
         for epoch, values in sorted(epochs.items()):
             writer.writerow([*same, epoch, *(values.get(name) for name in metrics)])
+
+
+class _Writer:
+    """Writes rows whose texts no spreadsheet evaluates."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._writer = csv.writer(file, lineterminator="\n")
+
+    def writerow(self, cells: Iterable[Any]) -> None:
+        """Write a row."""
+        self._writer.writerow([_inert(cell) if isinstance(cell, str) else cell for cell in cells])
+
+
+def _inert(text: str) -> str:
+    """A text with an apostrophe before it, if it would be a formula; numbers are none."""
+    if not text.startswith(_FORMULAS):
+        return text
+    try:
+        float(text)
+        return text
+    except ValueError:
+        return f"'{text}"
 
 
 def _csv_cells(

@@ -225,3 +225,29 @@ def test_a_second_ctrl_c_ends_a_study_whose_database_does_not_answer_and_the_nex
     assert not started.workers()
     assert study.start().returncode == 0
     Oracle(tmp_path, study.url).check(12)
+
+
+@pytest.mark.slow
+@pytest.mark.sample
+@pytest.mark.parametrize("which", ["--storage", "--logdir"])
+def test_a_disk_without_room_at_the_very_first_start_is_said_in_a_line(tmp_path, small_disk, which):
+    study = Folder(tmp_path, BODY, "trials=3, workers=1, seed=7")
+    full = fill(small_disk, 0)
+    place = f"sqlite:///{small_disk}/sweep.db" if which == "--storage" else f"{small_disk}/runs"
+    stopped = study.start(which, place)
+    assert stopped.returncode == 2
+    said = refusal_of(stopped.stderr)
+    assert str(small_disk) in said
+    assert "full" in said or "No space left" in said or "No room" in said
+    full.unlink()
+    assert study.start(which, place).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.sample
+@pytest.mark.parametrize("limit", ["ulimit -v 250000", "ulimit -n 14"])
+def test_a_process_that_may_have_too_little_says_so_in_a_line(tmp_path, limit):
+    study = Folder(tmp_path, BODY, "trials=3, workers=1, seed=7")
+    started = study.start(before=["bash", "-c", f'{limit}; exec "$0" "$@"'])
+    assert started.returncode == 2
+    refusal_of(started.stderr)

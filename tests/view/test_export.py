@@ -180,3 +180,21 @@ def test_findings_are_objects_in_json_and_kinds_in_csv(store):
     assert found["findings"][0] == {**dead, "confidence": "certain", "since_epoch_index": 0}
     (line,) = csv.DictReader(io.StringIO(exported(store, study, "csv")))
     assert line["findings"] == "dead-relu data-leak"
+
+
+def test_a_text_that_would_be_a_formula_is_none_in_csv_and_numbers_stay_numbers(store):
+    params = {
+        "=1+1": "=cmd|' /C calc'!A0",
+        "b": "+1-1",
+        "c": -0.5,
+        "d": "-inf",
+        "e": "@SUM(1)",
+        "f": "\t=1",
+        "g": "a=1",
+    }
+    study = add_study(store, runs=[run(0, -0.25, params=params, reason="-=+")])
+    (row,) = csv.DictReader(io.StringIO(exported(store, study, "csv")))
+    assert row["param.=1+1"] == "'=cmd|' /C calc'!A0"
+    shown = [row[f"param.{name}"] for name in "bcdefg"]
+    assert shown == ["'+1-1", "-0.5", "-inf", "'@SUM(1)", "'\t=1", "a=1"]
+    assert (float(row["last"]), row["reason"]) == (-0.25, "'-=+")
