@@ -12,6 +12,7 @@ from sweep.cli.interrupts import ended_by_the_second
 from sweep.cli.streams import Unshown, safe_streams
 from sweep.errors import SweepError, machine_fault, printed
 
+_WANT = ("can't start new thread", "failed to map segment from shared object", "Cannot allocate memory")
 _SHOWN = 200  # characters of a path
 _MORE_MEMORY = "Free some memory, or raise the limits that `ulimit -v` and `ulimit -u` show."
 
@@ -39,12 +40,10 @@ def run(arguments: list[str]) -> int:
             if error.errno == errno.EPIPE:  # as with `sweep runs | head`
                 return 1
             return _refused(SweepError(f"Standard output cannot be written: {error.strerror}.", "Make room."))
-        except MemoryError:
-            return _refused(SweepError("Not enough memory.", _MORE_MEMORY))
-        except RuntimeError as error:
-            if "can't start new thread" not in str(error):
+        except (MemoryError, RuntimeError, ImportError) as error:
+            if not (isinstance(error, MemoryError) or any(text in str(error) for text in _WANT)):
                 raise
-            return _refused(SweepError("The system does not let this process have another thread.", _MORE_MEMORY))
+            return _refused(SweepError("Not enough memory for this command.", _MORE_MEMORY))
         except OSError as error:
             fault = machine_fault(error, Path.cwd()) or _of_file(error)
             if fault is None:

@@ -65,5 +65,6 @@ class Hands(threading.Thread):
             try:
                 action()
             except Exception as error:
-                _log.exception("the %s thread failed", self.name)
                 self._failed(error)
+                with contextlib.suppress(MemoryError):
+                    _log.exception("the %s thread failed", self.name)

@@ -163,9 +163,10 @@ class Journal:
                 stopped = _stopped(error) if self._kept else error
                 self.post(Refused(stopped, unwritten=isinstance(effect, Write)))
             except Exception as error:
-                _log.exception("the journal failed")
                 self._lost, self._crashed = SweepError("The journal failed."), True
                 self.post(Crashed(error))
+                with contextlib.suppress(MemoryError):
+                    _log.exception("the journal failed")
             if isinstance(effect, Write) and not self._crashed:
                 self.post(done)
             elif isinstance(effect, ReadNews) and self._lost is not None:

@@ -12,6 +12,7 @@ from sweep.cli.output import json_text
 from sweep.cli.screen import Screen
 from sweep.cli.streams import Stream, Unshown, print_if_possible, safe_streams
 from tests.control.started import ONE_EPOCH, PATIENCE, Folder
+from tests.refusals import refusal_of
 
 NASTY = "a\x1b[2Jb\x1b]0;title\x07c\x9b2Jd\re\x08f\x00"
 SHOWN = "abcd\\x0de\\x08f\x00"
@@ -57,16 +58,23 @@ def test_where_printing_is_optional_it_says_nothing():
         print("x", file=Stream(file), flush=True)
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread"), OSError(24, "Too many")])
+NO_MORE = [
+    MemoryError(),
+    RuntimeError("can't start new thread"),
+    ImportError("x.so: failed to map segment from shared object"),
+    OSError(24, "Too many open files"),
+    OSError(36, "File name too long", "n" * 300),
+]
+
+
+@pytest.mark.parametrize("error", NO_MORE)
 def test_a_machine_that_has_no_more_for_a_command_is_told_in_a_line(monkeypatch, capsys, error):
     def fail(*_arguments, **_settings):
         raise error
 
     monkeypatch.setattr("sweep.cli._run", fail)
     assert run(["runs"]) == 2
-    first, second = capsys.readouterr().err.splitlines()
-    assert first.startswith("sweep: ")
-    assert second.startswith("       ")
+    assert refusal_of(capsys.readouterr().err)
 
 
 def sweep(folder: Folder, words: str) -> int:
