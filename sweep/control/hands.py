@@ -66,5 +66,6 @@ class Hands(threading.Thread):
                 action()
             except Exception as error:
                 self._failed(error)
-                with contextlib.suppress(MemoryError):
-                    _log.exception("the %s thread failed", self.name)
+                if not isinstance(error, OSError):  # which may be the machine's
+                    with contextlib.suppress(MemoryError):
+                        _log.exception("the %s thread failed", self.name)

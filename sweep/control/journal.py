@@ -33,7 +33,7 @@ from sweep.core.events import (
 )
 from sweep.core.policy import waits
 from sweep.declaration import Declaration
-from sweep.errors import MachineFault, StudyError, SweepError
+from sweep.errors import MachineFault, StudyError, SweepError, machine_fault
 from sweep.options import Settings
 from sweep.store import FINISHED, Command, RunRecord, Store
 from sweep.store.database import DatabaseFault, sqlite_path
@@ -154,7 +154,7 @@ class Journal:
         while not isinstance(effect, Finish):
             effect, done = self._queue.get(), Written()
             try:
-                self._do(effect)
+                self._do_on_disk(effect)
             except Abandoned:
                 self.abandoned, done = True, Unwritten()
             except SweepError as error:
@@ -172,6 +172,17 @@ class Journal:
             elif isinstance(effect, ReadNews) and self._lost is not None:
                 self.post(Looked())
         self._closed()
+
+    def _do_on_disk(self, effect: Write | ReadNews | Finish) -> None:
+        """Do what was asked for; a log directory that cannot be written is the machine's fault."""
+        try:
+            self._do(effect)
+        except OSError as error:
+            fault = machine_fault(error, self.folder.parent)
+            if fault is None:
+                raise
+            self._lost = fault
+            raise fault from error
 
     def _do(self, effect: Write | ReadNews | Finish) -> None:
         if isinstance(effect, Finish):
@@ -209,7 +220,7 @@ class Journal:
             )
             try:
                 self.hold(store)  # not earlier: of one database's coordinators the loser is told who has the study
-            except StudyError:
+            except (StudyError, OSError):
                 delete_study(store, record)
                 raise
         except BaseException:

@@ -30,7 +30,7 @@ from sweep.control.sampling_thread import SamplingThread
 from sweep.core import events as ev
 from sweep.core.study import StudyMachine
 from sweep.declaration import Declaration
-from sweep.errors import SweepError
+from sweep.errors import SweepError, machine_fault
 from sweep.options import Settings
 from sweep.snapshot import Snapshot
 from sweep.store.database import parse_url
@@ -143,7 +143,7 @@ class Loop:
         self._hands = Hands("hands", self._crashed)
         self._display = Hands("display", self._crashed)
         self._file = file
-        self.sampling = SamplingThread(self._open, self.post)
+        self.sampling = SamplingThread(self._open, self.post, self._crashed)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="coordinator", daemon=True)
         self._listens = threading.Event()
@@ -298,7 +298,8 @@ class Loop:
             self._apply(ev.Crashed(error))
 
     def _crashed(self, error: BaseException) -> None:
-        self.post(ev.Crashed(error))
+        fault = machine_fault(error, Path(self.study.settings.logdir).resolve())
+        self.post(ev.Crashed(error) if fault is None else ev.Refused(fault))
 
     def heard(self, connection: "Connection", data: bytes) -> None:
         """A worker has sent a message; bytes that are no message only end their connection."""

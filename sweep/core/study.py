@@ -286,6 +286,7 @@ class StudyMachine:
             if self._opening is None:
                 self._opening = hello.declaration.get("hash") or ""
                 snapshot = Snapshot.from_text(hello.snapshot) if hello.snapshot is not None else None
+                self._silent = self._now
                 self._do(ev.Open(Declaration.from_dict(hello.declaration), snapshot))
 
     def _welcome(self, worker: str, hello: wire.Hello) -> None:
@@ -295,6 +296,7 @@ class StudyMachine:
         self._do(ev.Reply(worker, wire.Welcome(os.devnull if self.preview else str(log), self.preview)))
 
     def _opened(self, event: ev.Opened) -> None:
+        self._database_answers()
         declaration = self._declaration = event.declaration
         self._objective = declaration.objectives[0]
         self.runs = {run.number: run for run in event.runs}
@@ -881,7 +883,7 @@ class StudyMachine:
             running = [number for number, trial in self.trials.items() if trial.is_live] if beat else []
             self._do(ev.ReadNews(frozenset(running), beat))
         if self._silent is not None and self._now - self._silent > SILENT_SECONDS:
-            self._wait("it does not answer")
+            self._wait("it does not answer" if self.is_open else "the study is not open yet")
         self._end_silent()
         for worker in list(self.workers.by_name.values()):
             if worker.exit is not None and self._now - worker.exited > UNANSWERED_SECONDS:
@@ -951,6 +953,8 @@ class StudyMachine:
 
     def _refused(self, event: ev.Refused) -> None:
         self._refuse(event.error)
+        if not self.is_open:
+            self._database_answers()
         rejected = wire.Rejected(event.error.as_dict())
         waiting = {worker for worker, _ in self._greeted}
         if event.worker is not None:
