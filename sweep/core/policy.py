@@ -238,7 +238,7 @@ class FailurePolicy:
         ended = f"{'was ' if exit.killed else ''}{exit.how}"
         message = f"A worker could not load the study file: it {ended}, and last printed: {last}"
         if RULINGS[Fault.LOADERS_KILLED if exit.killed else Fault.LOADER_ENDED].by is By.MACHINE:
-            return MachineFault(message, "Free memory, or have fewer --workers")
+            return MachineFault(message, "Free memory or descriptors, or have fewer --workers")
         return SweepError(message)
 
 
