@@ -7,7 +7,7 @@ import pytest
 
 from sweep.core import events as ev
 from sweep.core.pruners import Verdict
-from sweep.core.study import LEAVE_SECONDS, SILENT_SECONDS, StudyMachine
+from sweep.core.study import AT_FIRST, LEAVE_SECONDS, SILENT_SECONDS, StudyMachine
 from sweep.core.trial import MOVES, State, Trial
 from sweep.declaration import Declaration
 from sweep.errors import StudyError
@@ -683,3 +683,14 @@ def test_a_study_that_takes_long_to_be_opened_says_so_until_it_is_open_or_refuse
         assert waits(study.apply(ev.Tick(), SILENT_SECONDS + 1)) == [("the study is not open yet", None)]
         assert waits(study.apply(end, 10.0)) == [("", 10.0)]
         assert waits(study.apply(ev.Tick(), 60.0)) == []
+
+
+@pytest.mark.parametrize(("cores", "first"), [(2, AT_FIRST), (100, 100)])
+def test_no_more_workers_load_the_file_than_there_may_be_work_for(cores, first):
+    study = StudyMachine(Settings(workers=100_000))
+    launched = [effect for effect in study.apply(ev.Room(cores), 0.0) if isinstance(effect, ev.Launch)]
+    assert len(launched) == first
+    study.apply(ev.Said("0", wire.Hello(DECLARATION.as_dict())), 0.0)
+    many = DECLARATION.replaced(trials=300, workers=100_000)
+    effects = study.apply(ev.Opened(many, [], [], frozenset(), 0, False, 0, None, "/runs"), 0.0)
+    assert len([effect for effect in effects if isinstance(effect, ev.Launch)]) == 300 - first
