@@ -16,9 +16,12 @@ from sweep.words import plain
 _MACHINES = {
     errno.ENOSPC: ("No room is left on the disk at {where}.", "Make room"),
     errno.EDQUOT: ("The disk quota at {where} is used up.", "Make room"),
-    errno.EIO: ("The disk at {where} fails: input/output error.", "See to the disk"),
+    errno.EIO: ("The disk at {where} fails: input/output error.", "Check the disk"),
     errno.EMFILE: ("No more files can be opened, as at {where}: the limit of a process is reached.", "Raise ulimit -n"),
-    errno.ENFILE: ("No more files can be opened, as at {where}: the limit of the machine is reached.", "Raise it"),
+    errno.ENFILE: (
+        "No more files can be opened, as at {where}: the limit of the machine is reached.",
+        "Raise fs.file-max",
+    ),
 }
 _MACHINES_WHERE_WE_WRITE = {
     errno.EROFS: ("The file system at {where} has become read-only.", "Make it writable"),
@@ -58,10 +61,33 @@ class SweepError(Exception):
     @classmethod
     def from_dict(cls, values: Mapping[str, str | None]) -> "SweepError":
         """The inverse of `as_dict`."""
+        if values.get("remedy"):
+            return MachineFault(values["message"] or "", values["remedy"] or "")
         return cls(values["message"] or "", values["hint"])
 
 
-def machine_fault(error: BaseException, folder: Path) -> SweepError | None:
+class MachineFault(SweepError):
+    """A study stops because of the machine. No trial fails for it, and the next start continues the study.
+
+    Args:
+        message: what happened, and where.
+        remedy: what to do before that start, as an imperative without a full stop.
+    """
+
+    def __init__(self, message: str, remedy: str) -> None:
+        self.remedy = plain(remedy)
+        super().__init__(message, f"{self.remedy}, then start the study again to continue.")
+
+    def as_dict(self) -> dict[str, str | None]:
+        """The error as JSON can hold it."""
+        return {**super().as_dict(), "remedy": self.remedy}
+
+    def continued_by(self, command: str) -> SweepError:
+        """The same with the command that continues the study."""
+        return SweepError(self.message, f"{self.remedy}, then continue with: {command}")
+
+
+def machine_fault(error: BaseException, folder: Path) -> MachineFault | None:
     """The error that stops a study because of the machine, whose fault costs no trial; None for anything else.
 
     A full or failing disk and a lack of descriptors are the machine's wherever they are met; what else the system
@@ -80,7 +106,7 @@ def machine_fault(error: BaseException, folder: Path) -> SweepError | None:
     if known is None:
         return None
     message, remedy = known
-    return SweepError(message.format(where=where), f"{remedy}, then start the study again to continue.")
+    return MachineFault(message.format(where=where), remedy)
 
 
 def printed(error: SweepError) -> str:

@@ -37,6 +37,7 @@ GROUND = {
     "tensorboard",
     "wire",
     "specs",
+    "waiting",
     "words",
 }
 # What each part may import besides itself, the ground floor, and what is no part of this package.

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from sweep.core.policy import RULINGS
+
 ROOT = Path(__file__).parent.parent
 DOCUMENT = (ROOT / "docs" / "reliability.md").read_text()
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
-FAULTS = 40
+FAULTS = 49
 
 
 def defined(file: str) -> set[str]:
@@ -32,3 +34,9 @@ def test_each_fault_has_a_test():
 
 def test_no_test_is_named_by_its_file_alone():
     assert re.findall(r"test_\w+\.py(?!::)", DOCUMENT) == []
+
+
+def test_what_follows_from_a_fault_is_what_the_policy_says():
+    said = [f"| {fault.value} | {ruling.by.value} | {ruling.then.value} |" for fault, ruling in RULINGS.items()]
+    section = DOCUMENT.partition("## What follows from a fault")[2].partition("\n## ")[0]
+    assert [line for line in section.splitlines() if line.startswith("| ")][1:] == said

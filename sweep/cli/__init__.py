@@ -1,36 +1,84 @@
 """The command line: `sweep ...`."""
 
+import atexit
+import contextlib
+import errno
+import os
+import signal
 import sys
+from pathlib import Path
 
+from sweep.cli.interrupts import ended_by_the_second
 from sweep.cli.process_list import hide_secrets
-from sweep.errors import SweepError, printed
+from sweep.cli.streams import Unshown, safe_streams
+from sweep.errors import SweepError, machine_fault, printed
+
+_WANT = ("can't start new thread", "failed to map segment from shared object", "Cannot allocate memory")
+_SHOWN = 200  # characters of a path
+_MORE_MEMORY = "Free some memory, or raise the limits that `ulimit -v` and `ulimit -u` show."
 
 
 def main() -> None:
     """Run one command. A user's error is printed to stderr, with exit status 2; other errors keep their traceback."""
     hide_secrets()
-    sys.exit(run(sys.argv[1:]))
+    with ended_by_the_second():
+        status = run(sys.argv[1:])
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: os._exit(status))  # while threads end
+            atexit.register(signal.signal, number, signal.SIG_IGN)  # while the interpreter takes itself apart
+    sys.exit(status)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit status."""
+    with safe_streams():
+        try:
+            return _run(arguments)
+        except KeyboardInterrupt:
+            return 128 + signal.SIGINT
+        except SweepError as error:
+            return _refused(error)
+        except Unshown as error:
+            if error.errno == errno.EPIPE:  # as with `sweep runs | head`
+                return 1
+            return _refused(SweepError(f"Standard output cannot be written: {error.strerror}.", "Make room."))
+        except (MemoryError, RuntimeError, ImportError) as error:
+            if not (isinstance(error, MemoryError) or any(text in str(error) for text in _WANT)):
+                raise
+            return _refused(SweepError("Not enough memory for this command.", _MORE_MEMORY))
+        except OSError as error:
+            fault = machine_fault(error, Path.cwd()) or _of_file(error)
+            if fault is None:
+                raise
+            return _refused(fault)
+
+
+def _run(arguments: list[str]) -> int:
     import typer
 
     from sweep.cli.app import app
 
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows `?` for a sparkline
     try:
         return app(arguments or ["--help"], prog_name="sweep", standalone_mode=False) or 0
-    except SweepError as error:
-        print(printed(error), file=sys.stderr)
-        return 2
     except typer.TyperException as error:
         return _usage_error(error)
     except typer.Abort:
         print("sweep: Nothing was changed.", file=sys.stderr)
         return 1
+
+
+def _of_file(error: OSError) -> SweepError | None:
+    """What the system says about a file that was named to it; None where it names none."""
+    if error.filename is None or error.strerror is None:
+        return None
+    name = os.fsdecode(error.filename)
+    return SweepError(f"{error.strerror}: {name if len(name) <= _SHOWN else f'{name[:_SHOWN]}…'}")
+
+
+def _refused(error: SweepError) -> int:
+    with contextlib.suppress(OSError):
+        print(printed(error), file=sys.stderr)
+    return 2
 
 
 def _usage_error(error: Exception) -> int:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sweep.cli import options
-from sweep.cli.output import say
+from sweep.cli.output import on_terminal, say
 from sweep.cli.target import named_study
 from sweep.errors import SweepError
 from sweep.store import Store
@@ -56,7 +56,7 @@ def export_study(store: Store, name: str | None, form: str, output: str | None) 
         )
     study = named_study(store, name)
     if output is None or output == "-":
-        write_study(store, study, form, sys.stdout)
+        write_study(store, study, form, sys.stdout if on_terminal() else getattr(sys.stdout, "exact", sys.stdout))
         return
     path = Path(output)
     unfinished = path.with_name(f"{path.name}.unfinished")

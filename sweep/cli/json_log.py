@@ -1,7 +1,6 @@
 """`--log-format json`: a JSON object a line on standard error, for machines that read logs."""
 
 import dataclasses
-import json
 import logging
 import math
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from sweep.cli.output import json_text
 from sweep.control.progress import Opening
 from sweep.control.start import Outcome
 from sweep.store import RunRecord, counts_of
@@ -22,13 +22,15 @@ def write_event(event: str, level: str = "info", **values: Any) -> None:
     """Write one event; what is None is left out, NaN and infinity are null."""
     line = {"time": time.strftime(STAMP, time.gmtime()), "level": level, "event": event}
     line |= {name: _plain(value) for name, value in values.items() if value is not None}
-    sys.stderr.write(json.dumps(line, ensure_ascii=False) + "\n")
+    sys.stderr.write(f"{json_text(line)}\n")
     sys.stderr.flush()
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(one) for one in value]
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -85,7 +87,7 @@ class JsonDisplay:
         write_event("started", **self._about(run), directory=run.directory, params=run.params)
 
     def epoch(self, run: RunRecord, metrics: Mapping[str, float]) -> None:
-        write_event("epoch", **self._about(run), metrics={name: _plain(value) for name, value in metrics.items()})
+        write_event("epoch", **self._about(run), metrics=metrics)
 
     def ended(self, run: RunRecord) -> None:
         level = "error" if run.state == "FAIL" else "info"
@@ -133,7 +135,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return json_text(line)
 
 
 def log_as_json() -> None:

@@ -1,6 +1,7 @@
 """Where text goes: data to standard output, remarks to the terminal or, where standard output is piped, to stderr."""
 
 import json
+import re
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+_CONTROLS = re.compile(r"[\x7f-\x9f]")  # those that JSON need not escape
+
+
 def on_terminal() -> bool:
     """Whether a person reads standard output."""
     return sys.stdout.isatty()
@@ -21,12 +25,14 @@ def on_terminal() -> bool:
 def console(width: int | None = None) -> "Console":
     """Rich's console on standard output, which neither guesses at markup nor colours numbers.
 
+    What is printed holds no escape sequences but Rich's own.
+
     Args:
         width: the least width in characters; a narrower terminal wraps by itself, so that names can be copied whole.
     """
-    from rich.console import Console
+    from sweep.cli.screen import Screen
 
-    made = Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
+    made = Screen(highlight=False, markup=False, emoji=False, soft_wrap=False, file=getattr(sys.stdout, "exact", None))
     if width is not None and width > made.width:
         made.width = width
     return made
@@ -45,10 +51,16 @@ def show_grid(grid: Grid) -> list[str]:
 def show_json(value: dict[str, Any] | Sequence[dict[str, Any]]) -> None:
     """Print an object, or a list with an object a line; NaN and infinity must have been made None before."""
     if isinstance(value, dict):
-        sys.stdout.write(f"{json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)}\n")
+        sys.stdout.write(f"{json_text(value, indent=2)}\n")
         return
-    lines = ",\n".join(json.dumps(item, ensure_ascii=False, allow_nan=False) for item in value)
+    lines = ",\n".join(json_text(item) for item in value)
     sys.stdout.write(f"[\n{lines}\n]\n" if lines else "[]\n")
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A value as JSON, with all that controls a terminal escaped; NaN and infinity must have been made None."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def print_whole(text: str, style: str = "") -> None:

@@ -25,13 +25,14 @@ from sweep.cli.json_log import JsonDisplay, log_as_json
 from sweep.cli.notify import Notifier
 from sweep.cli.output import confirm, console, on_terminal, print_whole, say, show_grid
 from sweep.cli.parameters import choose
+from sweep.cli.streams import print_if_possible
 from sweep.cli.tables import constants_line, runs_grid
 from sweep.commands import command
 from sweep.control.open_study import continuing
 from sweep.control.preview import preview
 from sweep.control.search import WiderSpace
 from sweep.control.start import Outcome, start_file, start_here
-from sweep.errors import SweepError
+from sweep.errors import MachineFault, SweepError
 from sweep.options import OPTIONS, Settings, command_line, elsewhere, from_command_line, given, groups, words
 from sweep.store import RunRecord, Store, StudyRecord, counts_of
 from sweep.store.remote import RemoteStore
@@ -176,7 +177,8 @@ def display_of(file: str, settings: Settings) -> LiveDisplay | PlainDisplay | Js
 
 
 def run(file: str, settings: Settings) -> int:
-    """Run a study file and print how it went; returns the exit status."""
+    """Run a study file and print how it went; returns the exit status, which does not depend on what can be printed."""
+    print_if_possible()
     display = display_of(file, settings)
     check_file(file)
     chosen = choose(settings, lambda: preview(file))
@@ -201,6 +203,8 @@ def run(file: str, settings: Settings) -> int:
         confirm("Continue with the wider range?", yes=False)
         return run(file, dataclasses.replace(settings, yes=True))
     except SweepError as error:
+        if isinstance(error, MachineFault):
+            error = error.continued_by(again(file, settings))
         return _failed(error, display, notifier)
     if isinstance(display, JsonDisplay):
         display.closed("finished" if outcome.stopped is None else "stopped", outcome.stopped, outcome)

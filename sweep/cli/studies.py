@@ -31,6 +31,7 @@ def studies(
         taken = [size(Path(view.study.directory)) if server is None else 0 for view in found]
         sizes = [shown_size(count) if count else "" for count in taken]
         remarks(no_room(show_grid(studies_grid(found, sizes))))
+        remarks([f"{view.name} is {view.waiting}" if view.waiting else None for view in found])
     else:
         remark("no studies yet; start one with `sweep start FILE`")
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from sweep.cli import options
 from sweep.cli.display import LiveDisplay, PlainDisplay
@@ -12,6 +13,7 @@ from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 from sweep.view.changes import run_changes
 from sweep.view.runs import finished, key_table, objectives
 from sweep.view.studies import is_running, study_state
+from sweep.waiting import read
 from sweep.words import counted
 
 POLL_SECONDS = 0.5
@@ -62,7 +64,12 @@ def _follow(store: Store, study: StudyRecord, watcher: Watcher) -> None:
     for run in before:
         if run.state == "RUNNING" and run.name is not None:
             watcher.started(run)
+    waited = None
     while True:
+        waits = read(Path(study.directory))
+        if waits is not None and waits != waited:
+            watcher.message(str(waits))
+        waited = waits
         running = is_running(store, study)  # before the runs are read: what it wrote last is then seen
         now = store.runs(study.study_id)
         tell(watcher, before, now)

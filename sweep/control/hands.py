@@ -65,5 +65,7 @@ class Hands(threading.Thread):
             try:
                 action()
             except Exception as error:
-                _log.exception("the %s thread failed", self.name)
                 self._failed(error)
+                if not isinstance(error, OSError):  # which may be the machine's
+                    with contextlib.suppress(MemoryError):
+                        _log.exception("the %s thread failed", self.name)

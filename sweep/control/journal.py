@@ -9,6 +9,7 @@ import logging
 import os
 import queue
 import shutil
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,20 +27,24 @@ from sweep.core.events import (
     Looked,
     ReadNews,
     Refused,
-    Troubled,
+    Refuses,
     Unwritten,
     Write,
     Written,
 )
+from sweep.core.policy import waits
 from sweep.declaration import Declaration
-from sweep.errors import StudyError, SweepError
+from sweep.errors import MachineFault, StudyError, SweepError, machine_fault
 from sweep.options import Settings
 from sweep.store import FINISHED, Command, RunRecord, Store
-from sweep.store.database import REFUSES, sqlite_path
+from sweep.store.database import DatabaseFault, sqlite_path
 from sweep.store.lease import new_owner
 from sweep.store.sqlite_file import remove_unused
+from sweep.waiting import note
 
 RETRY_SECONDS = 1.0
+LOCK_SECONDS = 1.0
+"""For so long a lock of somebody else is waited for before the study says that it waits."""
 
 Result = TypeVar("Result")
 
@@ -58,6 +63,9 @@ class Journal:
         settings: where it is kept.
         search: its memory, whose trials are claimed in the database from then on.
         writer: its place in the database, if it has one.
+
+    Attributes:
+        folder: its place in the log directory.
     """
 
     def __init__(
@@ -70,19 +78,18 @@ class Journal:
         self._search = search
         self._declaration = declaration
         self._directory = os.path.abspath(Path(settings.logdir) / declaration.name)
-        self._folder = Path(settings.logdir).resolve() / declaration.name
+        self.folder = Path(settings.logdir).resolve() / declaration.name
         self._hold: Hold | None = None
         self._kept = False  # whether anything of this start is in the database
         self._created = False
         self._new_file: Path | None = None
         self._new_folders = [
-            folder for folder in (self._folder / "workers", self._folder, self._folder.parent) if not folder.exists()
+            folder for folder in (self.folder / "workers", self.folder, self.folder.parent) if not folder.exists()
         ]
-        self._old_logs = set((self._folder / "workers").glob("worker-*.log"))
+        self._old_logs = set((self.folder / "workers").glob("worker-*.log*"))
         self._lost: SweepError | None = None  # why nothing can be written any more
         self._crashed = False
         self._left = Changes()  # what was abandoned
-        self._troubled = False
         self._abandoned = threading.Event()
         self.abandoned = False  # something was not written, since nobody waited for it any more
         self._queue: queue.SimpleQueue[Write | ReadNews | Finish] = queue.SimpleQueue()
@@ -96,7 +103,7 @@ class Journal:
         if self.writer is None:
             return create()
         if not self._kept:  # if another program takes a number before this one is kept, theirs is changed
-            with contextlib.suppress(*REFUSES):
+            with contextlib.suppress(DatabaseFault):
                 self.writer.see_others()
             return create()
         return self.writer.claim(create)
@@ -115,6 +122,8 @@ class Journal:
             closed: called at the end, when `Finish` is done.
         """
         self.post, self._closed = post, closed
+        if self.writer is not None:
+            self.writer.store.wait_at_most(LOCK_SECONDS)
         threading.Thread(target=self._run, name="journal", daemon=True).start()
 
     def put(self, effect: Write | ReadNews | Finish) -> None:
@@ -136,8 +145,9 @@ class Journal:
         Raises:
             StudyError: another database's study trains into it, or it cannot be written.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._hold = Hold(self._folder, store.url)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._hold = Hold(self.folder, store.url)
+        note(self.folder, None)  # of a coordinator that was killed
 
     def let_go(self) -> None:
         """Let go of the study's folder."""
@@ -151,23 +161,36 @@ class Journal:
         while not isinstance(effect, Finish):
             effect, done = self._queue.get(), Written()
             try:
-                self._do(effect)
+                self._do_on_disk(effect)
             except Abandoned:
                 self.abandoned, done = True, Unwritten()
             except SweepError as error:
-                if isinstance(error, LeaseLost) or self.writer is None:
+                if isinstance(error, LeaseLost | DatabaseFault) or self.writer is None:
                     self._lost = error
                 lost = isinstance(error, LeaseLost)
-                self.post(Refused(error, unwritten=isinstance(effect, Write), lost=lost))
+                stopped = _stopped(error) if self._kept else error
+                self.post(Refused(stopped, unwritten=isinstance(effect, Write), lost=lost))
             except Exception as error:
-                _log.exception("the journal failed")
                 self._lost, self._crashed = SweepError("The journal failed."), True
                 self.post(Crashed(error))
+                with contextlib.suppress(MemoryError):
+                    _log.exception("the journal failed")
             if isinstance(effect, Write) and not self._crashed:
                 self.post(done)
             elif isinstance(effect, ReadNews) and self._lost is not None:
                 self.post(Looked())
         self._closed()
+
+    def _do_on_disk(self, effect: Write | ReadNews | Finish) -> None:
+        """Do what was asked for; a log directory that cannot be written is the machine's fault."""
+        try:
+            self._do(effect)
+        except OSError as error:
+            fault = machine_fault(error, self.folder.parent)
+            if fault is None:
+                raise
+            self._lost = fault
+            raise fault from error
 
     def _do(self, effect: Write | ReadNews | Finish) -> None:
         if isinstance(effect, Finish):
@@ -205,12 +228,13 @@ class Journal:
             )
             try:
                 self.hold(store)  # not earlier: of one database's coordinators the loser is told who has the study
-            except StudyError:
+            except (StudyError, OSError):
                 delete_study(store, record)
                 raise
         except BaseException:
             store.close()
             raise
+        store.wait_at_most(LOCK_SECONDS)
         return StudyWriter(store, record, self._search.storage)
 
     def _look(self, look: ReadNews) -> Looked:
@@ -227,31 +251,33 @@ class Journal:
                 writer.see_others()
                 for number, trial in writer.ended_elsewhere(look.running).items():
                     ended[number] = (trial.state.name, trial.values)
-            self._troubled = False
             return Looked(commands, writer.take_seen(), ended)
-        except REFUSES as error:
+        except DatabaseFault as error:
+            if not waits(error.kind):
+                raise
             self._say_trouble(error)
-            return Looked(commands)  # which the database has no more
+            return Looked(commands, refused=True)  # the commands are no longer in the database
 
     def _insist(self, action: Callable[[], Result]) -> Result:
         """Do something with the database, again and again while it refuses.
 
         Raises:
             Abandoned: nobody waits for it any more.
+            DatabaseFault: waiting is of no use, or there is no study in the database yet.
         """
         while True:
             try:
                 return action()
-            except REFUSES as error:
+            except DatabaseFault as error:
+                if self.writer is None or not waits(error.kind):
+                    raise
                 self._say_trouble(error)
+                self.writer.store.reconnect()
                 if self._abandoned.wait(RETRY_SECONDS):
                     raise Abandoned from None
 
-    def _say_trouble(self, error: Exception) -> None:
-        if not self._troubled and self.writer is not None:
-            place = self.writer.store.url.render_as_string()
-            self.post(Troubled(f"the database at {place} refuses, trying again: {getattr(error, 'orig', error)}"))
-        self._troubled = True
+    def _say_trouble(self, error: DatabaseFault) -> None:
+        self.post(Refuses(error.said))
 
     # The end.
 
@@ -259,8 +285,8 @@ class Journal:
         """Write the rest and give the study up. A new study that is refused before a trial has ended leaves nothing."""
         has_ended = any(run.state in FINISHED for run in finish.runs)
         try:
-            if isinstance(self._lost, LeaseLost):
-                pass  # whatever is there may be another coordinator's
+            if isinstance(self._lost, LeaseLost | DatabaseFault):
+                pass  # whatever is there may be another coordinator's, or cannot be reached
             elif finish.refused and self._created and not has_ended:
                 self._withdraw(finish.runs)
             elif self.writer is not None and self._lost is None:
@@ -274,8 +300,10 @@ class Journal:
         finally:
             if self.writer is not None:
                 self.writer.store.close()
+            note(self.folder, None)
             self.let_go()
-        if finish.refused and not (self._kept and has_ended) and not isinstance(self._lost, LeaseLost):
+        kept = self._kept and (has_ended or isinstance(self._lost, DatabaseFault))
+        if finish.refused and not kept and not isinstance(self._lost, LeaseLost):
             self._remove_traces()
 
     def _add_runs(self, finish: Finish) -> None:
@@ -292,17 +320,25 @@ class Journal:
         if self.writer is not None:
             self.writer.beat()  # or it is not ours to remove
             delete_study(self.writer.store, self.writer.record)
-            unmark(self._folder, self.writer.store.url)
+            unmark(self.folder, self.writer.store.url)
             for run in runs:
                 if run.directory is not None:
                     shutil.rmtree(run.directory, ignore_errors=True)
 
     def _remove_traces(self) -> None:
         """Remove the workers' logs, and the database and folders that were made for them."""
-        for log in set((self._folder / "workers").glob("worker-*.log")) - self._old_logs:
+        for log in set((self.folder / "workers").glob("worker-*.log*")) - self._old_logs:
             log.unlink(missing_ok=True)
         for folder in self._new_folders:
             with contextlib.suppress(OSError):  # somebody else has put something into it
                 folder.rmdir()
         if self._new_file is not None and self._new_file.exists():
-            remove_unused(self._new_file)
+            with contextlib.suppress(sqlite3.Error):  # as where there was no room to make it
+                remove_unused(self._new_file)
+
+
+def _stopped(error: SweepError) -> SweepError:
+    """What stops a study that the database has, which the next start continues."""
+    if not isinstance(error, DatabaseFault) or error.hint is None:
+        return error
+    return MachineFault(error.message, error.hint.rstrip("."))

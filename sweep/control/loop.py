@@ -27,14 +27,18 @@ from sweep.control.sampling_thread import SamplingThread
 from sweep.core import events as ev
 from sweep.core.study import StudyMachine
 from sweep.declaration import Declaration
-from sweep.errors import SweepError
+from sweep.errors import SweepError, machine_fault
 from sweep.options import Settings
 from sweep.scratch import Scratch
 from sweep.snapshot import Snapshot
+from sweep.store.database import parse_url
+from sweep.waiting import Waiting, note
 from sweep.wire.messages import FAILED, Rejected, decode_message, encode
+from sweep.words import counted
 
 TICK_SECONDS = 0.1
-ABANDON_SECONDS = 2.0  # for the database to answer after a second Ctrl-C
+ABANDON_SECONDS = 1.0  # for the database to answer after a second Ctrl-C
+LEFT_SECONDS = 0.3  # for a thread to end after that; together less than `sweep.cli.interrupts.GRACE_SECONDS`
 BACKLOG = 4096
 BUFFER = 2**16  # bytes that are received together
 
@@ -139,7 +143,7 @@ class Loop:
         self._hands = Hands("hands", self._crashed)
         self._display = Hands("display", self._crashed)
         self._file = file
-        self.sampling = SamplingThread(self._open, self.post)
+        self.sampling = SamplingThread(self._open, self.post, self._crashed)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="coordinator", daemon=True)
         self._listens = threading.Event()
@@ -147,14 +151,16 @@ class Loop:
         self._signalled = 0.0
         self._posted: deque[ev.Event] = deque()
         self._woken = False  # whether the loop will see to what is posted
+        self._doomed: set[str] = set()  # workers that are to be killed, or have been
         self._shown: list[ev.Show] = []  # epochs wait for the next tick: each would wake the display's thread
         self._actions: dict[type, Callable[[Any], None]] = {
             ev.Launch: lambda effect: self._hands.put(lambda: self._launch(effect)),
-            ev.Kill: lambda effect: self._hands.put(lambda: self._kill(effect)),
+            ev.Kill: self._doom,
             ev.EndFiles: lambda effect: self._hands.put(lambda: write_end(effect.run)),
             ev.KeepSnapshot: lambda effect: self._hands.put(lambda: self._keep(effect)),
             ev.RemoveWeights: lambda effect: self._hands.put(lambda: remove_surplus_weights(effect.runs)),
             ev.Show: self._show,
+            ev.Wait: self._wait,
             ev.Write: self._record,
             ev.ReadNews: self._record,
             ev.Finish: self._finish,
@@ -203,7 +209,7 @@ class Loop:
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for the end, in steps, so that signals are handled; False where it has not come in time.
 
-        After a second Ctrl-C the database has two seconds to answer.
+        After a second Ctrl-C the database has a second to answer.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
         while not self.finished.wait(0.05):
@@ -224,16 +230,16 @@ class Loop:
     def stop(self) -> None:
         """Stop everything, once the study has ended; what is shown is shown."""
         gone = self.finished.is_set()
-        self.sampling.stop(5.0 if gone else 0.0)
-        self._hands.stop(None if gone else 1.0)
+        self.sampling.stop(LEFT_SECONDS if self._signalled else 5.0 if gone else 0.0)
+        self._hands.stop(None if gone and not self._signalled else LEFT_SECONDS)
         if not gone and self.journal is not None:  # give the study up, if that can be
             self.journal.abandon()
             self.journal.put(ev.Finish(ev.Changes(), [], refused=False))
-            self.finished.wait(ABANDON_SECONDS)
+            self.finished.wait(LEFT_SECONDS)
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._display.stop(5.0)
+        self._display.stop(LEFT_SECONDS if self._signalled else 5.0)
         self._scratch.close()
 
     def raise_error(self) -> None:
@@ -295,7 +301,8 @@ class Loop:
             self._apply(ev.Crashed(error))
 
     def _crashed(self, error: BaseException) -> None:
-        self.post(ev.Crashed(error))
+        fault = machine_fault(error, Path(self.study.settings.logdir).resolve())
+        self.post(ev.Crashed(error) if fault is None else ev.Refused(fault))
 
     def heard(self, connection: "Connection", data: bytes) -> None:
         """A worker has sent a message; bytes that are no message only end their connection."""
@@ -333,14 +340,31 @@ class Loop:
         if effect.method != "epoch":
             self._display_shown()
 
+    def _doom(self, effect: ev.Kill) -> None:
+        self._doomed.add(effect.worker)
+        self._hands.put(lambda: self._kill(effect))
+
+    def _wait(self, effect: ev.Wait) -> None:
+        place = parse_url(self.study.settings.storage).render_as_string(hide_password=True)
+        waiting = Waiting(effect.since, place, effect.why) if effect.seconds is None else None
+        again = f"the database answers again, after {counted(round(effect.seconds or 0), 'second')}"
+        self._show(ev.Show("message", (str(waiting) if waiting is not None else again,)))
+        if self.journal is not None:
+            folder = self.journal.folder
+            self._hands.put(lambda: note(folder, waiting))
+
     def _display_shown(self) -> None:
         if self._shown:
             shown, self._shown = self._shown, []
             self._display.put(lambda: self._display_all(shown))
 
     def _display_all(self, shown: list[ev.Show]) -> None:
-        for effect in shown:
-            getattr(self._watcher, effect.method)(*effect.arguments)
+        try:
+            for effect in shown:
+                getattr(self._watcher, effect.method)(*effect.arguments)
+        except Exception:  # the display gives up; the study does not
+            _log.exception("the display failed")
+            self._watcher = Silent()
 
     def _record(self, effect: ev.Write | ev.ReadNews) -> None:
         if self.journal is not None:
@@ -375,6 +399,9 @@ class Loop:
     # In the hands' thread.
 
     def _launch(self, launch: ev.Launch) -> None:
+        if launch.worker in self._doomed:  # before its turn came
+            self.post(ev.Exited(launch.worker, "not started", killed=True))
+            return
         try:
             self._executor().submit(launch.worker, launch.slot, launch.slots)
         except BaseException:

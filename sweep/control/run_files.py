@@ -24,8 +24,8 @@ def write_end(run: RunRecord) -> None:
     try:
         end_run(run)
         shutil.rmtree(Path(run.directory) / CHECKPOINTS, ignore_errors=True)
-    except OSError:
-        _log.exception("the end of run %s could not be written to %s", run.name, run.directory)
+    except OSError as error:
+        _log.warning("the end of run %s could not be written to %s: %s", run.name, run.directory, error)
 
 
 def remove_surplus_weights(runs: Sequence[RunRecord]) -> None:
@@ -37,5 +37,5 @@ def remove_surplus_weights(runs: Sequence[RunRecord]) -> None:
         if run.directory is not None and not (run.state == "PRUNED" and has_checkpoint(run.directory)):
             try:
                 remove_weights(Path(run.directory))
-            except OSError:
-                _log.exception("the weights of run %s could not be removed", run.name)
+            except OSError as error:
+                _log.warning("the weights of run %s could not be removed: %s", run.name, error)

@@ -43,19 +43,21 @@ class SamplingThread:
     Args:
         open_study: opens the study that a worker declares.
         post: takes the events.
+        failed: called with what is raised otherwise than as a `SweepError`.
     """
 
     def __init__(
         self,
         open_study: Callable[[Declaration, Snapshot | None], OpenStudy],
         post: Callable[[ev.Event], None],
+        failed: Callable[[BaseException], None],
     ) -> None:
         self.opened: OpenStudy | None = None
         self._open_study = open_study
         self._post = post
         self._trials: dict[int, optuna.Trial] = {}  # those that are with a worker
         self._values: list[ev.Enter] = []  # which nobody waits for, so that they do not wake the thread
-        self._hands = Hands("sampling", lambda error: post(ev.Crashed(error)))
+        self._hands = Hands("sampling", failed)
 
     def start(self) -> None:
         """Begin."""

@@ -9,7 +9,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweep.control.optuna_rows import read_study_attributes
-from sweep.core.policy import failed_untrained, ran_out
+from sweep.core.policy import Fault, fault_of, ran_out
 from sweep.store import FINISHED, RUN, RunRecord, Store, StudyRecord, counts_of
 from sweep.store.trials import read_rows
 
@@ -51,7 +51,8 @@ class Stored:
         ours = [run for run in self.runs if not run.added]
         trained = any(run.has_trained for run in ours)
         latest = max(ours, key=lambda run: run.started or 0.0).snapshot if ours else None
-        untrained = [run.number for run in ours if trained and run.snapshot == latest and failed_untrained(run)]
+        failed = [run for run in ours if run.state == "FAIL" and run.snapshot == latest]
+        untrained = [run.number for run in failed if fault_of(run, trained=trained) is Fault.UNTRAINED]
         return {run.number for run in ours if run.state == "FAIL" and ran_out(run.reason)} | set(untrained)
 
     def trials(self) -> list[FrozenTrial]:

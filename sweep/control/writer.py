@@ -21,7 +21,7 @@ from sweep.control.optuna_rows import TrialWriter, read_study_attributes, write_
 from sweep.control.storage import STUDY_ID, WriteBehindStorage
 from sweep.core.events import Changes
 from sweep.store import FINISHED, Command, RunRecord, Store, StudyRecord
-from sweep.store.database import REFUSES, writing
+from sweep.store.database import DatabaseFault, writing
 from sweep.store.lease import BEATS
 from sweep.store.paths import change_folder, kept, kept_declaration, kept_folder, whole
 from sweep.store.tables import commands, metrics, runs, split_float, studies
@@ -120,7 +120,7 @@ class StudyWriter:
 
         Raises:
             LeaseLost: the study is gone, or not ours any more.
-            sqlalchemy.exc.DBAPIError: the database refused; nothing is lost, and the next call tries again.
+            DatabaseFault: the database refused; nothing is lost, and the next call tries again.
         """
         with self._lock:
             self._write(changes)
@@ -144,7 +144,7 @@ class StudyWriter:
         with self._lock:
             try:
                 self._write(Changes(), once)
-            except REFUSES:  # the next write has them; if somebody has taken a number by then, theirs is changed
+            except DatabaseFault:  # the next write has them; if somebody has taken a number by then, theirs is changed
                 if not numbers:
                     once()
         return numbers
@@ -164,7 +164,7 @@ class StudyWriter:
                     theirs = self._trials.take(connection, number)
                     if theirs is None:
                         self._write_runs(connection, [RunRecord(number)])
-            except REFUSES:
+            except DatabaseFault:
                 return True
             except KeyError:
                 return False

@@ -238,11 +238,20 @@ class Looked:
         commands: what people want.
         added: the numbers of trials that other programs have added or changed.
         ended: our running trials that others have ended, with the state and the values that they gave them.
+        refused: the database refused, and there may be more.
     """
 
     commands: Sequence[Command] = ()
     added: Sequence[int] = ()
     ended: Mapping[int, tuple[str, list[float] | None]] = field(default_factory=dict)
+    refused: bool = False
+
+
+@dataclass(frozen=True)
+class Refuses:
+    """The database refuses what the study waits for, and is asked again."""
+
+    said: str
 
 
 @dataclass(frozen=True)
@@ -274,6 +283,7 @@ Event = (
     | Written
     | Unwritten
     | Looked
+    | Refuses
     | Troubled
 )
 
@@ -500,6 +510,20 @@ class Show:
 
 
 @dataclass(frozen=True)
+class Wait:
+    """Say that the study waits for its database, or that it does so no longer.
+
+    Attributes:
+        since: in Unix seconds; `why`: what the database said.
+        seconds: how long it has waited, when that is over.
+    """
+
+    since: float
+    why: str = ""
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
 class EndFiles:
     """Write the end of a run whose worker is gone into its event files."""
 
@@ -555,6 +579,7 @@ Effect = (
     | Write
     | ReadNews
     | Show
+    | Wait
     | EndFiles
     | KeepSnapshot
     | RemoveWeights

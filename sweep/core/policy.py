@@ -1,16 +1,125 @@
-"""What becomes of a trial that fails, and of a worker that is gone: tried again, failed, or the end of the study."""
+"""What went wrong, whose doing it was, and what follows: one table, `RULINGS`, and who decides by it.
+
+What the machine did costs no trial, what a configuration did teaches the sampler, and what the user's code did is FAIL
+with its traceback.
+"""
 
 import builtins
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
 
 from sweep.core.events import Exited
-from sweep.errors import StudyError, SweepError
+from sweep.errors import MachineFault, StudyError, SweepError
 from sweep.names import format_number
 from sweep.store.records import OUT_OF_MEMORY, RunRecord
 from sweep.words import counted
+
+
+class By(Enum):
+    """Whose doing a fault is."""
+
+    MACHINE = "the machine"
+    CONFIGURATION = "the configuration"
+    CODE = "the user's code"
+    OTHERS = "another program, or a person"
+
+
+class Then(Enum):
+    """What follows from a fault."""
+
+    WAIT = "the study waits, says so, and goes on by itself"
+    STOP = "the study stops and says so; the next start continues it"
+    AGAIN = "tried again, from the last checkpoint"
+    TEACH = "FAIL, and the sampler learns from it"
+    PRUNE = "PRUNED with the reason"
+    FAIL = "FAIL, with its traceback where there is one"
+
+
+class Fault(Enum):
+    """What went wrong, as docs/reliability.md lists it."""
+
+    DISK = "the disk of the log directory is full, over quota or failing, or no descriptors are left"
+    LOGDIR = "the log directory is read-only, gone, or not ours to write any more"
+    DATABASE_AWAY = "the database is away, or its server restarts"
+    DATABASE_LOCKED = "the database is locked by another program"
+    DATABASE_FULL = "the database has no room"
+    DATABASE_READ_ONLY = "the database is read-only, as while another server takes over"
+    DATABASE_DAMAGED = "the database is damaged"
+    DATABASE_RIGHTS = "the database refuses the rights it gave"
+    DATABASE_CHANGED = "a table of the database is gone or changed"
+    LEASE = "the study was deleted, or another coordinator has taken it"
+    KILLED = "a worker is killed, up to twice in one trial"
+    KILLED_AGAIN = "a worker is killed for the third time in one trial"
+    ENDED = "a worker exits, or dies by a signal of its own doing, in a trial"
+    LOADER_KILLED = "a worker is killed while it loads the study file"
+    LOADERS_KILLED = "every worker is killed three times while it loads the study file"
+    LOADER_ENDED = "a worker exits while it loads the study file"
+    MEMORY = "a trial runs out of memory"
+    UNTRAINED = "an exception before the first epoch, once another trial has trained"
+    FIRST = "an exception before the first epoch, while no trial has trained"
+    RAISED = "an exception after an epoch; a missing file, module or name at any time"
+    SILENT = "a worker says nothing for --trial-timeout"
+    NOT_A_NUMBER = "a loss or an objective is NaN or infinite at an epoch"
+    WRONG_VALUE = "train returns NaN, or not as many values as there are objectives"
+    ALIKE = "five failures in a row of one exception type at one place"
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """Whose doing a fault is, and what follows."""
+
+    by: By
+    then: Then
+
+
+RULINGS = {
+    Fault.DISK: Ruling(By.MACHINE, Then.STOP),
+    Fault.LOGDIR: Ruling(By.MACHINE, Then.STOP),
+    Fault.DATABASE_AWAY: Ruling(By.MACHINE, Then.WAIT),
+    Fault.DATABASE_LOCKED: Ruling(By.MACHINE, Then.WAIT),
+    Fault.DATABASE_FULL: Ruling(By.MACHINE, Then.WAIT),
+    Fault.DATABASE_READ_ONLY: Ruling(By.MACHINE, Then.WAIT),
+    Fault.DATABASE_DAMAGED: Ruling(By.MACHINE, Then.STOP),
+    Fault.DATABASE_RIGHTS: Ruling(By.OTHERS, Then.STOP),
+    Fault.DATABASE_CHANGED: Ruling(By.OTHERS, Then.STOP),
+    Fault.LEASE: Ruling(By.OTHERS, Then.STOP),
+    Fault.KILLED: Ruling(By.MACHINE, Then.AGAIN),
+    Fault.KILLED_AGAIN: Ruling(By.CONFIGURATION, Then.FAIL),
+    Fault.ENDED: Ruling(By.CODE, Then.FAIL),
+    Fault.LOADER_KILLED: Ruling(By.MACHINE, Then.AGAIN),
+    Fault.LOADERS_KILLED: Ruling(By.MACHINE, Then.STOP),
+    Fault.LOADER_ENDED: Ruling(By.CODE, Then.STOP),
+    Fault.MEMORY: Ruling(By.CONFIGURATION, Then.TEACH),
+    Fault.UNTRAINED: Ruling(By.CONFIGURATION, Then.TEACH),
+    Fault.FIRST: Ruling(By.CODE, Then.FAIL),
+    Fault.RAISED: Ruling(By.CODE, Then.FAIL),
+    Fault.SILENT: Ruling(By.CODE, Then.FAIL),
+    Fault.NOT_A_NUMBER: Ruling(By.CONFIGURATION, Then.PRUNE),
+    Fault.WRONG_VALUE: Ruling(By.CODE, Then.FAIL),
+    Fault.ALIKE: Ruling(By.CODE, Then.STOP),
+}
+
+_DATABASE = {
+    "away": Fault.DATABASE_AWAY,
+    "locked": Fault.DATABASE_LOCKED,
+    "full": Fault.DATABASE_FULL,
+    "read-only": Fault.DATABASE_READ_ONLY,
+    "damaged": Fault.DATABASE_DAMAGED,
+    "rights": Fault.DATABASE_RIGHTS,
+    "changed": Fault.DATABASE_CHANGED,
+}
+
+
+def waits(kind: str) -> bool:
+    """Whether a study waits for a database that has a fault of this kind, a key of `sweep.store.faults.HINTS`."""
+    return RULINGS[_DATABASE[kind]].then is Then.WAIT
+
 
 ATTEMPTS = 3
 """A trial whose worker was killed so many times has failed."""
@@ -25,7 +134,10 @@ for want of memory, each worker of the study is tried as often, since those that
 UNHEARD_LATER = 12
 """The same where another worker has loaded it before, and they were killed."""
 
-_LINE = re.compile(r'^  File "(.*)", line (\d+)', re.MULTILINE)  # of a traceback
+_LINE = re.compile(r'^[ |+-]* File "(.*)", line (\d+)', re.MULTILINE)  # of a traceback, of a group of exceptions too
+_OURS = re.escape(f"{Path(__file__).parent.parent}{os.sep}")
+_LIBRARY = re.compile(rf"/(?:site|dist)-packages/|/lib(?:64)?/python3|^<frozen |^{_OURS}")
+"""The files of a traceback that are none of the user's."""
 
 
 class FailurePolicy:
@@ -72,10 +184,10 @@ class FailurePolicy:
         """
         if exit.killed and not stopping:
             self._kills[number] += 1
-        if exit.killed and self._kills[number] < ATTEMPTS:
-            return True, f"its worker was {exit.how}"
-        times = f" {self._kills[number]} times" if exit.killed else ""
-        return False, f"its worker {'was ' if exit.killed else ''}{exit.how}{times}"
+        kills = self._kills[number]
+        fault = Fault.ENDED if not exit.killed else Fault.KILLED if kills < ATTEMPTS else Fault.KILLED_AGAIN
+        times = f" {kills} times" if fault is Fault.KILLED_AGAIN else ""
+        return RULINGS[fault].then is Then.AGAIN, f"its worker {'was ' if exit.killed else ''}{exit.how}{times}"
 
     def failed_for_parameters(self, run: RunRecord, *, trained: bool) -> list[int]:
         """The failed trials whose parameters are to blame: they raised before they trained, and another has trained.
@@ -84,7 +196,7 @@ class FailurePolicy:
             run: has just ended; it is the last of the list if its parameters are to blame.
             trained: whether a trial of the study has trained.
         """
-        if failed_untrained(run):
+        if run.state == "FAIL" and fault_of(run, trained=True) is Fault.UNTRAINED:
             self._untrained.append(run.number)
         if not trained:
             return []
@@ -124,7 +236,10 @@ class FailurePolicy:
             return None
         last = exit.output.strip().rpartition("\n")[2] or "nothing"
         ended = f"{'was ' if exit.killed else ''}{exit.how}"
-        return SweepError(f"A worker could not load the study file: it {ended}, and last printed: {last}")
+        message = f"A worker could not load the study file: it {ended}, and last printed: {last}"
+        if RULINGS[Fault.LOADERS_KILLED if exit.killed else Fault.LOADER_ENDED].by is By.MACHINE:
+            return MachineFault(message, "Free memory or descriptors, or have fewer --workers")
+        return SweepError(message)
 
 
 def ran_out(reason: str | None) -> bool:
@@ -132,16 +247,23 @@ def ran_out(reason: str | None) -> bool:
     return reason is not None and reason.startswith(OUT_OF_MEMORY)
 
 
-def failed_untrained(run: RunRecord) -> bool:
-    """Whether a run raised before it had trained an epoch, or reported a value, for something other than the machine.
+def fault_of(run: RunRecord, *, trained: bool) -> Fault:
+    """What a failed trial's fault was.
 
-    Once the study has trained another trial this is the fault of the run's parameters, such as a model that cannot be
-    built, rather than that of the code.
+    Args:
+        trained: whether a trial of the study has trained. Then a model that cannot be built is the fault of its
+            parameters rather than that of the code.
     """
-    return run.state == "FAIL" and run.epoch == 0 and run.traceback is not None and not _is_machines(run.reason)
+    if ran_out(run.reason):
+        return Fault.MEMORY
+    if run.traceback is None:
+        return Fault.ENDED
+    if run.epoch or _says_nothing_of_parameters(run.reason):
+        return Fault.RAISED
+    return Fault.UNTRAINED if trained else Fault.FIRST
 
 
-def _is_machines(reason: str | None) -> bool:
+def _says_nothing_of_parameters(reason: str | None) -> bool:
     """Whether a reason names an exception that says nothing about parameters: a missing file, a connection, a name."""
     raised = getattr(builtins, (reason or "").partition(":")[0], None)
     others = (OSError, ImportError, NameError, KeyboardInterrupt, SystemExit)
@@ -155,10 +277,18 @@ def same_parameters(run: RunRecord) -> str:
 
 
 def _kind(run: RunRecord) -> str:
-    """What failures that are alike have in common: the kind of exception and the line that raised it."""
+    """What failures that are alike have in common: the type of the exception, and the user's line that raised it.
+
+    Messages may differ, by a path or a number.
+    """
     lines = _LINE.findall(run.traceback or "")
     if not lines:
         return (run.reason or "").split(" at epoch ")[0]
-    own = [line for line in lines if "site-packages" not in line[0] and "/sweep/" not in line[0]]
+    own = [line for line in lines if not _LIBRARY.search(line[0])]
     file, number = (own or lines)[-1]
-    return f"{(run.reason or '').partition(':')[0]} at {file}, line {number}"
+    return f"{_type(run)} at {file}, line {number}"
+
+
+def _type(run: RunRecord) -> str:
+    """The type of the exception that a run failed with, without its message."""
+    return (run.reason or "").removeprefix(f"{OUT_OF_MEMORY}: ").partition(":")[0]

@@ -43,7 +43,11 @@ TOGETHER = 64
 """How many trials may begin in one transaction. If the study is stopped just then, those that nobody can train any more
 wait for its next start."""
 
+AT_FIRST = 64
+"""How many workers load the study file before it is known how many there is work for, where cores are fewer."""
+
 BEAT_SECONDS = 1.0
+SILENT_SECONDS = 3.0  # for the database to answer before the study says that it waits
 UNANSWERED_SECONDS = 60.0  # how long to wait for the connection of a worker that has exited
 
 ENDED_ELSEWHERE = "ended by another process in Optuna's tables"
@@ -108,6 +112,8 @@ class StudyMachine:
         self._unacknowledged: list[ev.Reply] = []  # until the next write
         self._acknowledged: list[ev.Reply] | None = None  # by the write that is under way
         self._looking = False
+        self._silent: float | None = None  # since when the database owes an answer
+        self._waits = False  # whether that was said
         self._beaten = -math.inf
         self._removed: set[int] = set()  # runs whose weights are gone
         # The end.
@@ -256,8 +262,8 @@ class StudyMachine:
     def _wanted(self) -> int:
         """How many workers the study wants and can use."""
         most = self.settings.workers or self._most or 1
-        if not self.is_open:
-            return most
+        if not self.is_open:  # how many trials there are is not known yet
+            return min(most, max(self._most or 1, AT_FIRST))
         return min(self.declaration.workers or most, max(0, self.budget - self._begun) + len(self._again))
 
     def _resize(self, wanted: int) -> None:
@@ -280,6 +286,7 @@ class StudyMachine:
             if self._opening is None:
                 self._opening = hello.declaration.get("hash") or ""
                 snapshot = Snapshot.from_text(hello.snapshot) if hello.snapshot is not None else None
+                self._silent = self._now
                 self._do(ev.Open(Declaration.from_dict(hello.declaration), snapshot))
 
     def _welcome(self, worker: str, hello: wire.Hello) -> None:
@@ -300,6 +307,7 @@ class StudyMachine:
         return self._snapshot is not None and worker is not None and worker.early
 
     def _opened(self, event: ev.Opened) -> None:
+        self._database_answers()
         declaration = self._declaration = event.declaration
         self._objective = declaration.objectives[0]
         self.runs = {run.number: run for run in event.runs}
@@ -767,6 +775,8 @@ class StudyMachine:
 
     def _looked(self, event: ev.Looked) -> None:
         self._looking = False
+        if not event.refused:
+            self._database_answers()
         if event.added:
             self._do(ev.Learn(tuple(event.added)))
         for command in event.commands:
@@ -842,6 +852,7 @@ class StudyMachine:
             return
         self._acknowledged, self._unacknowledged = self._unacknowledged, []
         self._in_store, self._write_due = True, False
+        self._silent = self._now if self._silent is None else self._silent
         self._do(ev.Write(self._take_changes()))
 
     def _take_changes(self) -> ev.Changes:
@@ -854,9 +865,26 @@ class StudyMachine:
     def _written(self, _event: ev.Written) -> None:
         self._effects += self._acknowledged or ()
         self._acknowledged = None
+        self._database_answers()
 
     def _unwritten(self, _event: ev.Unwritten) -> None:
         self._acknowledged = None  # whoever waits for it is being killed
+
+    def _refuses(self, event: ev.Refuses) -> None:
+        self._wait(event.said)
+
+    def _wait(self, why: str) -> None:
+        """Say that the study waits for its database."""
+        if not self._waits:
+            self._silent = self._now if self._silent is None else self._silent
+            self._waits = True
+            self._do(ev.Wait(self._wall + self._silent, why))
+
+    def _database_answers(self) -> None:
+        if self._waits and self._silent is not None:
+            self._do(ev.Wait(self._wall + self._silent, seconds=self._now - self._silent))
+        self._waits = False
+        self._silent = self._now if self._looking or self._acknowledged is not None else None
 
     def _tick(self, _event: ev.Tick) -> None:
         if self._changed or self._changes:
@@ -866,8 +894,11 @@ class StudyMachine:
             if beat:
                 self._beaten = self._now
             self._looking = True
+            self._silent = self._now if self._silent is None else self._silent
             running = [number for number, trial in self.trials.items() if trial.is_live] if beat else []
             self._do(ev.ReadNews(frozenset(running), beat))
+        if self._silent is not None and self._now - self._silent > SILENT_SECONDS:
+            self._wait("it does not answer" if self.is_open else "the study is not open yet")
         self._end_silent()
         for worker in list(self.workers.by_name.values()):
             if worker.exit is not None and self._now - worker.exited > UNANSWERED_SECONDS:
@@ -939,6 +970,8 @@ class StudyMachine:
         self._refuse(event.error)
         if event.lost:  # another coordinator's workers may be at the same runs
             self._kill_all()
+        if not self.is_open:
+            self._database_answers()
         rejected = wire.Rejected(event.error.as_dict())
         waiting = {worker for worker, _ in self._greeted}
         if event.worker is not None:
@@ -1021,6 +1054,7 @@ _HANDLERS: dict[type, Callable[[StudyMachine, Any], None]] = {
     ev.Written: StudyMachine._written,
     ev.Unwritten: StudyMachine._unwritten,
     ev.Looked: StudyMachine._looked,
+    ev.Refuses: StudyMachine._refuses,
     ev.Troubled: StudyMachine._troubled,
 }
 

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from sweep.errors import FilterError, SweepError
+from sweep.store.database import DatabaseFault
 
 MEDIA_TYPE = "application/problem+json"
 OPTION_ERROR = "option"
@@ -122,6 +123,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(SweepError, _sweep_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(DatabaseFault, _database)
     app.add_exception_handler(sa.exc.DBAPIError, _database)
     app.add_exception_handler(sa.exc.TimeoutError, _database)  # all connections wait for it
     app.add_exception_handler(sa.exc.DataError, _data)

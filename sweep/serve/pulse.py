@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sweep.serve import problems
 from sweep.store import Store
+from sweep.store.faults import DatabaseFault
 from sweep.store.tables import studies
 
 FRESH_SECONDS = 1.0
@@ -86,14 +87,14 @@ class Pulse:
                 self._connection.execute(sa.select(studies.c.study_id).limit(1)).first()
                 self._connection.rollback()
                 return True
-            except sa.exc.SQLAlchemyError:
+            except (DatabaseFault, sa.exc.SQLAlchemyError):
                 self._drop()
         return False
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(sa.exc.SQLAlchemyError):
+            with suppress(DatabaseFault, sa.exc.SQLAlchemyError):
                 connection.invalidate()
             connection.close()
 

@@ -7,6 +7,7 @@ meet halfway. SQLite's locks do not work on network file systems, which are ther
 
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,13 +17,15 @@ import sqlalchemy as sa
 
 from sweep.errors import ReadOnly, StoreError
 from sweep.passwords import masked
+from sweep.store.faults import DatabaseFault, fault, watch
 from sweep.store.schema import HEAD, VERSION_TABLE, check_ours, check_revision, create_schema, revision
-from sweep.store.sqlite_file import ANOTHER, READ_ONLY, check_file, is_on_network, read_only_uri, unwritable
+from sweep.store.sqlite_file import READ_ONLY, check_file, is_on_network, read_only_uri, unwritable
 
 __all__ = [
     "HEAD",
-    "REFUSES",
     "VERSION_TABLE",
+    "DatabaseFault",
+    "Patience",
     "connect",
     "has_schema",
     "names_in",
@@ -42,8 +45,35 @@ CONNECTIONS = 10  # to a server, of one process; who needs another waits for it
 # SQLAlchemy ends a password at its first @, which would make the rest of it part of the host.
 _PASSWORD = re.compile(r"^(postgres[\w+]*://[^:/@]*:)(.*@.*)(?=@[^@]*$)", re.DOTALL)
 
-REFUSES = (sa.exc.OperationalError, sa.exc.InterfaceError)
-"""What a database raises while it cannot be reached or written: locked, full, restarted. It may be tried again."""
+SLICE_SECONDS = 0.25
+"""For so long SQLite waits for a lock by itself, and no signal handler runs."""
+
+ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+"""When libpq gives up a server that does not answer over TCP, in seconds and milliseconds."""
+
+
+class Patience:
+    """How long an engine waits for a lock that somebody else has on an SQLite database.
+
+    Attributes:
+        seconds: may be changed at any time.
+    """
+
+    def __init__(self, seconds: float = LOCK_SECONDS) -> None:
+        self.seconds = seconds
+
+    def execute(self, cursor: sqlite3.Cursor, statement: str, parameters: Any, _context: Any) -> bool:
+        """Run a statement, again and again while the database is locked: an event of SQLAlchemy's."""
+        give_up = time.monotonic() + self.seconds
+        while True:
+            try:
+                cursor.execute(statement, parameters)
+                return True
+            except sqlite3.OperationalError as error:
+                code = getattr(error, "sqlite_errorcode", None)
+                is_locked = code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
+                if not is_locked or code == sqlite3.SQLITE_BUSY_SNAPSHOT or time.monotonic() >= give_up:
+                    raise
 
 
 def parse_url(text: str) -> sa.URL:
@@ -87,12 +117,13 @@ def sqlite_path(storage: str) -> Path | None:
     return Path(str(url.database)) if url.get_backend_name() == "sqlite" else None
 
 
-def connect(url: sa.URL, *, create: bool) -> sa.Engine:
+def connect(url: sa.URL, *, create: bool, patience: Patience | None = None) -> sa.Engine:
     """Open the database at `url` and see that its schema is there.
 
     Args:
         url: from `parse_url`.
         create: make what is missing (the file, Optuna's tables, ours) and migrate an older schema; else refuse.
+        patience: with locks of others; by default two minutes.
 
     Raises:
         StoreError: it cannot be opened, is no database or not ours, or was written by a newer sweep.
@@ -102,7 +133,7 @@ def connect(url: sa.URL, *, create: bool) -> sa.Engine:
     engine = None
     try:
         with refusals(url):
-            engine = _engine(url)
+            engine = _engine(url, patience)
             if create:
                 create_schema(engine)
             check_revision(engine)
@@ -184,11 +215,11 @@ def optunas(url: sa.URL) -> Iterator[sa.Engine]:
             if not sa.inspect(engine).has_table("studies"):
                 raise StoreError(f"The database at {shown} has no studies of Optuna.", "Name another database.")
             yield engine
-        except (sa.exc.OperationalError, sa.exc.ProgrammingError) as error:
-            if "column" not in str(error.orig):
+        except DatabaseFault as error:
+            if error.kind != "changed":
                 raise
             raise StoreError(
-                f"Another version of Optuna wrote the database at {shown}: {str(error.orig).splitlines()[0]}.",
+                f"Another version of Optuna wrote the database at {shown}: {error.said}.",
                 f"Run: optuna storage upgrade --storage {shown}",
             ) from None
         finally:
@@ -216,28 +247,33 @@ def read_only(engine: sa.Engine) -> str | None:
 @contextmanager
 def refusals(url: sa.URL) -> Iterator[None]:
     """Turn the database's refusal to be opened or read into one line; the password is never shown."""
-    shown = url.render_as_string(hide_password=True)
     try:
         yield
     except ModuleNotFoundError as error:
         raise StoreError(
             f"PostgreSQL needs psycopg, and there is no module {error.name!r}.", "Run: pip install 'sweep[postgresql]'"
         ) from error
-    except sa.exc.DBAPIError as error:
-        lines = str(error.orig).strip().splitlines()
-        got = lines[0] if lines else type(error.orig).__name__
-        hint = "Check that the database exists and can be written to, or choose another with --storage."
-        if "not a database" in got or "malformed" in got:
-            hint = ANOTHER
-        raise StoreError(f"Cannot read the database at {shown}: {got}", hint) from error
+    except sa.exc.DBAPIError as error:  # of an engine of Optuna's
+        ours = fault(error.orig, url)
+        if ours is None:
+            raise
+        raise ours from error
+    except sqlite3.Error as error:
+        ours = fault(error, url)
+        if ours is None:
+            raise
+        raise ours from error
 
 
-def _engine(url: sa.URL) -> sa.Engine:
+def _engine(url: sa.URL, patience: Patience | None = None) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
-        limit = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
-        return sa.create_engine(url, pool_pre_ping=True, pool_size=CONNECTIONS, max_overflow=0, connect_args=limit)
+        limits = {"connect_timeout": CONNECT_SECONDS, **ALIVE}
+        limits = {name: value for name, value in limits.items() if name not in url.query}
+        engine = sa.create_engine(url, pool_pre_ping=True, pool_size=CONNECTIONS, max_overflow=0, connect_args=limits)
+        watch(engine)
+        return engine
     # An isolation level of None leaves BEGIN to us: Python's own handling would begin a deferred transaction.
-    options: dict[str, Any] = {"timeout": LOCK_SECONDS, "isolation_level": None}
+    options: dict[str, Any] = {"timeout": SLICE_SECONDS, "isolation_level": None}
     path = Path(str(url.database))
     if path.exists() and (reason := unwritable(path)) is not None:
         network = is_on_network(path)
@@ -253,6 +289,8 @@ def _engine(url: sa.URL) -> sa.Engine:
         engine = sa.create_engine(url, connect_args=options)
         sa.event.listen(engine, "connect", _configure_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
+    sa.event.listen(engine, "do_execute", (patience or Patience()).execute)
+    watch(engine)
     return engine
 
 

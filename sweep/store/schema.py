@@ -4,6 +4,8 @@ A database may hold Optuna's tables without ours, since Optuna's studies and our
 neither, but something else, belongs to somebody else and is left as it is.
 """
 
+import contextlib
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ from sweep.store.sqlite_file import ANOTHER, READ_ONLY, alone
 VERSION_TABLE = "sweep_alembic_version"
 HEAD = "0007"  # the newest revision in migrations/versions
 CREATION_LOCK = 7399730  # the key of PostgreSQL's advisory lock: any number that others do not use
+WAL_SECONDS = 120.0  # for others that look into a file which is being made
 BEING_MADE_SECONDS = 3.0  # for another process to make Optuna's tables
 OPTUNA = frozenset({"studies", "trials", "version_info"})
 
@@ -36,7 +39,7 @@ def create_schema(engine: sa.Engine) -> None:
             return
         check_ours(engine)
         if engine.dialect.name == "sqlite":
-            _use_wal(engine)
+            _use_wal(Path(str(engine.url.database)))
         _create_optunas(engine)
         _migrate(engine)
 
@@ -61,13 +64,10 @@ def _creating(engine: sa.Engine) -> Iterator[None]:
             connection.execute(sa.select(sa.func.pg_advisory_unlock(CREATION_LOCK)))
 
 
-def _use_wal(engine: sa.Engine) -> None:
+def _use_wal(file: Path) -> None:
     """Readers and the writer do not wait for each other. The mode stays with the file."""
-    connection = engine.raw_connection()
-    try:
-        connection.cursor().execute("PRAGMA journal_mode=WAL")
-    finally:
-        connection.close()
+    with contextlib.closing(sqlite3.connect(file, timeout=WAL_SECONDS)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _create_optunas(engine: sa.Engine) -> None:

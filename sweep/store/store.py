@@ -87,7 +87,16 @@ class Store:
     def __init__(self, storage: str, *, create: bool = False) -> None:
         self.url = database.parse_url(storage)
         self.base = base_of(self.url)
-        self.engine = database.connect(self.url, create=create)
+        self._patience = database.Patience()
+        self.engine = database.connect(self.url, create=create, patience=self._patience)
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Have every method fail sooner where another program has an SQLite database locked."""
+        self._patience.seconds = seconds
+
+    def reconnect(self) -> None:
+        """Have the next method use new connections: another server may have taken the place of one that refused."""
+        self.engine.dispose()
 
     @property
     def read_only(self) -> str | None:

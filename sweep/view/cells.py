@@ -80,7 +80,7 @@ def number_cells(values: Sequence[float | None]) -> list[str]:
     or too wide, is written with 4 digits of its own.
     """
     known = [abs(value) for value in values if value is not None and math.isfinite(value) and value != 0]
-    middle = statistics.median(known) if known else 1.0
+    middle = statistics.median_low(known) if known else 1.0
     decimals = max(0, min(6, 3 - math.floor(math.log10(middle))))
     return _line_up([_number_cell(value, decimals) for value in values])
 

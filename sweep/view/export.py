@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -14,6 +14,7 @@ from sweep.view.runs import Epochs, all_finite, objectives, trial_object
 FORMATS = ("csv", "json", "jsonl")
 
 _CHUNK = 500  # runs whose epochs are in memory at once while exporting
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 _VERDICT_FIELDS = ("rule", "value", "epoch_index", "threshold", "rivals")
 _CSV_FIELDS = (
     *("study", "number", "name", "family", "architecture", "state", "epoch", "value", "last", "best"),
@@ -59,7 +60,8 @@ def _write_csv(store: Store, study: StudyRecord, runs: Sequence[RunRecord], file
     as `value.NAME`, constraints as `constraint.NAME`, user attributes as `attribute.NAME` (a text as it is, anything
     else as JSON), parameters as `param.NAME`, and of the line's epoch `epoch_index`, counted from 0, and
     `metric.NAME`. A cell is empty if it does not apply, as some parameters do not. Parameters are written as in a run
-    name (None is `none`), except that strings are not escaped.
+    name (None is `none`), except that strings are not escaped. A text that a spreadsheet would take for a formula
+    begins with an apostrophe.
     """
     notes = store.notes(study.study_id)
     names = {name for _, epochs in with_epochs(store, study, runs) for values in epochs.values() for name in values}
@@ -68,7 +70,7 @@ def _write_csv(store: Store, study: StudyRecord, runs: Sequence[RunRecord], file
     constraints = list(dict.fromkeys(name for run in runs for name in run.constraints))
     attributes = list(dict.fromkeys(key for run in runs for key in _notes(notes, run).attributes))
     goals = [goal.name for goal in objectives(study)] if len(objectives(study)) > 1 else []
-    writer = csv.writer(file, lineterminator="\n")
+    writer = _Writer(file)
     described = [f"verdict.{name}" for name in _VERDICT_FIELDS] + [f"value.{name}" for name in goals]
     described += [f"constraint.{name}" for name in constraints] + [f"attribute.{key}" for key in attributes]
     described += [f"param.{name}" for name in parameters]
@@ -101,6 +103,28 @@ def _time(seconds: float | None) -> str | None:
 def _times(run: RunRecord, noted: Notes) -> dict[str, str | None]:
     """When a run began and ended; of a run that is WAITING or RUNNING, Optuna's tables have no end."""
     return {"started": _time(run.started), "ended": _time(noted.ended)}
+
+
+class _Writer:
+    """Writes rows whose texts no spreadsheet evaluates."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._writer = csv.writer(file, lineterminator="\n")
+
+    def writerow(self, cells: Iterable[Any]) -> None:
+        """Write a row."""
+        self._writer.writerow([_inert(cell) if isinstance(cell, str) else cell for cell in cells])
+
+
+def _inert(text: str) -> str:
+    """A text with an apostrophe before it, if it would be a formula; numbers are none."""
+    if not text.startswith(_FORMULAS):
+        return text
+    try:
+        float(text)
+        return text
+    except ValueError:
+        return f"'{text}"
 
 
 def _csv_cells(

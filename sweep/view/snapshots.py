@@ -15,12 +15,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 from operator import attrgetter
+from pathlib import Path
 
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord, counts_of
 from sweep.view.findings import Common, common_findings
 from sweep.view.quantities import Metrics
 from sweep.view.runs import best_run, objective, objectives
 from sweep.view.studies import StudyView, counts_now, study_state
+from sweep.waiting import read
 
 KEPT = 16  # studies
 FRESH_SECONDS = 0.2  # how old a reading may be: many pages that are open at once share one
@@ -54,7 +56,10 @@ class RunsSnapshot:
     def view(self, *, running: bool) -> StudyView:
         """The study at this moment; `running`: whether its coordinator lives."""
         counts, every = (counts_now(each, running=running) for each in (self.counted, self.counts))
-        return StudyView(self.study, study_state(self.study, counts, running=running), counts, every, self.best)
+        waiting = read(Path(self.study.directory)) if running else None
+        return StudyView(
+            self.study, study_state(self.study, counts, running=running), counts, every, self.best, waiting
+        )
 
     @cached_property
     def best_so_far(self) -> list[float]:

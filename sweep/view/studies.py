@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sweep.errors import StoreError
 from sweep.store import RunRecord, Store, StudyRecord, counts_of
 from sweep.view.runs import STATES, best_run, finished, finite, objectives
+from sweep.waiting import Waiting, read
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class StudyView:
             its trials. In a study that does not run, none is running (see `counts_now`).
         every: how many runs are in each state, including those that other programs added.
         best: the best complete run, if there is one and the study has a single objective.
+        waiting: what a running study waits for, if it does and its folder can be read here.
     """
 
     study: StudyRecord
@@ -27,6 +30,7 @@ class StudyView:
     counts: Mapping[str, int]
     every: Mapping[str, int]
     best: RunRecord | None
+    waiting: Waiting | None
 
     @property
     def name(self) -> str:
@@ -78,7 +82,7 @@ class StudyView:
         return found
 
     def as_object(self) -> dict[str, Any]:
-        """The study as JSON; `best` is its best run's value, `created` is in Unix seconds."""
+        """The study as JSON; `best` is its best run's value, `created` in Unix seconds, `waiting` as in `Waiting`."""
         study, best = self.study, self.best
         return {
             "study": study.name,
@@ -93,6 +97,7 @@ class StudyView:
             "directory": study.directory,
             "file": study.declaration.file,
             "owner": str(study.owner) if study.owner else None,
+            "waiting": self.waiting.as_object() if self.waiting else None,
         }
 
 
@@ -100,7 +105,8 @@ def view_study(study: StudyRecord, runs: Sequence[RunRecord], *, running: bool) 
     """A study with all its runs; `running`: whether its coordinator lives."""
     counts = counts_now(counts_of(runs), running=running)
     every = counts_now(Counter(run.state for run in runs), running=running)
-    return StudyView(study, study_state(study, counts, running=running), counts, every, best_run(study, runs))
+    waiting = read(Path(study.directory)) if running else None
+    return StudyView(study, study_state(study, counts, running=running), counts, every, best_run(study, runs), waiting)
 
 
 def view_studies(store: Store, studies: Sequence[StudyRecord]) -> list[StudyView]:

@@ -2,6 +2,7 @@
 
 import argparse
 import atexit
+import errno
 import gc
 import logging
 import os
@@ -27,7 +28,8 @@ from sweep.study_file import BaseStudy, load
 from sweep.wire import messages as wire
 from sweep.words import plain
 from sweep.worker.frameworks import Frameworks
-from sweep.worker.link import Gone, Link, StudyRefused, TrialTaken
+from sweep.worker.link import Gone, Link, StudyRefused, TrialTaken, leave_fork
+from sweep.worker.output import redirect, rotate
 from sweep.worker.run import Requeued, StartOver
 from sweep.worker.trial import Previewed, WorkerTrial
 
@@ -39,6 +41,8 @@ WARM_TRIALS = 20
 GROWTH_BYTES = 330 * 1024**2
 """A worker whose resident memory has grown by more since it was warm is to be relieved. The programs that are kept,
 which XLA compiles as they recur, take 12 MB each and up to some 250 MB in all, and then no more."""
+
+WATCH_SECONDS = 0.5
 
 
 class Growth:
@@ -85,7 +89,7 @@ def work(connection: Connection, worker: str, get_study: Callable[[], BaseStudy]
             gc.freeze()
             gc.enable()  # `sweep.worker.__main__` has disabled it
         growth, trained, logdir = Growth(), 0, _logdir(Path(welcome.log))
-        begun = cache(lambda: _redirect(Path(welcome.log))) if own_process else None
+        begun = cache(lambda: redirect(Path(welcome.log))) if own_process else None
         with frameworks.training_nothing() if welcome.preview else nullcontext():
             while isinstance(assignment := _asked(link, own_process and growth.outgrown()), wire.Assignment):
                 trial = WorkerTrial(link, assignment, preview=welcome.preview, begun=begun)
@@ -138,7 +142,7 @@ def _train(
     frameworks.begin(trial.seed, settled=settled)
     state, values, reason, trace = "FAIL", None, None, None
     try:
-        returned = _trained(study, trial, frameworks, settled=settled)
+        returned = _trained(link, study, trial, frameworks, settled=settled)
         state, values = "COMPLETE", _values(returned)
     except optuna.TrialPruned as pruned:
         state, reason = "PRUNED", trial.run.reason or plain(str(pruned)) or "the objective raised TrialPruned"
@@ -156,7 +160,7 @@ def _train(
     except BaseException as error:  # an exception, sys.exit, KeyboardInterrupt: the study's own
         _stop_for_machine(link, trial, error, logdir)
         reason = plain(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
-        if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
+        if _ran_out(error):
             reason = f"{OUT_OF_MEMORY}: {reason}"
         trace = plain("".join(traceback.format_exception(error)))
     if trial.run.final is not None:  # also where the objective caught what sweep.fit raised
@@ -175,15 +179,34 @@ def _train(
         trial.run.close(state, reason, values=values, feasible=trial.feasible, duration=duration)
 
 
-def _trained(study: BaseStudy, trial: WorkerTrial, frameworks: Frameworks, *, settled: bool) -> Any:
+def _trained(link: Link, study: BaseStudy, trial: WorkerTrial, frameworks: Frameworks, *, settled: bool) -> Any:
     """What `train` returns; it runs once more where what an earlier attempt has left does not fit any more."""
     try:
-        return study.train(trial)
+        return _objective(link, study, trial)
     except StartOver as why:
         _log.warning("trial %d starts from its beginning, since %s", trial.number, why)
     trial.start_over()
     frameworks.begin(trial.seed, settled=settled)
-    return study.train(trial)
+    return _objective(link, study, trial)
+
+
+def _objective(link: Link, study: BaseStudy, trial: WorkerTrial) -> Any:
+    """What `train` returns. A process that it has forked ends here, and says nothing of the trial."""
+    try:
+        returned = study.train(trial)
+    except BaseException as error:
+        if not link.is_ours:
+            leave_fork(error)
+        raise
+    if not link.is_ours:
+        leave_fork(None)
+    return returned
+
+
+def _ran_out(error: BaseException) -> bool:
+    """Whether an error says that there is no more memory."""
+    of_tensorflow = type(error).__name__ == "ResourceExhaustedError"
+    return isinstance(error, MemoryError) or of_tensorflow or getattr(error, "errno", None) == errno.ENOMEM
 
 
 def _stop_for_machine(link: Link, trial: WorkerTrial, error: BaseException, logdir: Path) -> None:
@@ -224,21 +247,11 @@ def _values(returned: Any) -> list[float]:
         ) from None
 
 
-def _redirect(log: Path) -> None:
-    """Print into the study's folder from now on."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
-
-
-def _end_with(parent: int) -> None:
-    """End this process when its coordinator is gone."""
+def _watch(parent: int) -> None:
+    """Keep what this process has printed short, and end it when its coordinator is gone."""
     while os.getppid() == parent:
-        time.sleep(1.0)
+        rotate()
+        time.sleep(WATCH_SECONDS)
     os._exit(3)
 
 
@@ -256,7 +269,7 @@ def main() -> None:
     arguments = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.path.append(os.getcwd())  # last: a study may import from there, and nothing there shadows what is installed
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
     given = Snapshot.from_text(arguments.snapshot.read_text()).files if arguments.snapshot is not None else None
     with _connected(arguments.connect) as connection:
         work(connection, arguments.worker, lambda: load(arguments.file, given), own_process=True)

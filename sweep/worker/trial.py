@@ -2,6 +2,7 @@
 
 import datetime
 import math
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from optuna.distributions import (
 )
 
 from sweep.declaration import Value
+from sweep.errors import StudyError
 from sweep.finding import Finding
 from sweep.names import check_choices, is_same
 from sweep.objective import Objective
@@ -26,6 +28,23 @@ from sweep.wire.messages import Assignment
 from sweep.worker.link import Link
 from sweep.worker.run import Policy, Run
 from sweep.worker.training import LiveTraining
+
+
+def check_bounds(name: str, low: float, high: float) -> None:
+    """Refuse bounds that are too far apart for samplers, which work with floats.
+
+    Raises:
+        StudyError: a float holds neither the bounds nor what lies between them; NaN is left to Optuna.
+    """
+    try:
+        too_far = math.isinf(float(high) - float(low))
+    except OverflowError:
+        too_far = True
+    if too_far:
+        raise StudyError(
+            f"The bounds of parameter {name!r} are too far apart for a float.",
+            f"Let them differ by at most {sys.float_info.max:.1e}, or search its logarithm.",
+        )
 
 
 class Previewed(BaseException):
@@ -87,9 +106,11 @@ class WorkerTrial(optuna.trial.BaseTrial):
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
+        check_bounds(name, low, high)
         return self._suggest(name, FloatDistribution(low, high, log=log, step=step))  # type: ignore[return-value]
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        check_bounds(name, low, high)
         return self._suggest(name, IntDistribution(low, high, log=log, step=step))  # type: ignore[return-value]
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
@@ -106,6 +127,10 @@ class WorkerTrial(optuna.trial.BaseTrial):
         return self.suggest_float(name, low, high, step=q)
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Value:
+        with self._link.turn():
+            return self._asked(name, distribution)
+
+    def _asked(self, name: str, distribution: BaseDistribution) -> Value:
         if name in self._distributions:
             check_distribution_compatibility(self._distributions[name], distribution)
             return self._params[name]
@@ -132,13 +157,14 @@ class WorkerTrial(optuna.trial.BaseTrial):
             raise ValueError(f"a step is at least 0, got {at}")
         if self.run.fitting:
             return  # sweep.fit reports each epoch
-        if not self.run.named:
-            self.run.begin_plain()
-        if at in self.run.reported:
-            warnings.warn(f"step {at} has a value already, and keeps it", stacklevel=2)
-            return
-        self._link.call(wire.Report(self._number, at, number), wire.Done)
-        self.run.record_plain(at, number)
+        with self._link.turn():
+            if not self.run.named:
+                self.run.begin_plain()
+            if at in self.run.reported:
+                warnings.warn(f"step {at} has a value already, and keeps it", stacklevel=2)
+                return
+            self._link.call(wire.Report(self._number, at, number), wire.Done)
+            self.run.record_plain(at, number)
 
     def should_prune(self) -> bool:
         self._check_single("should_prune")

@@ -70,7 +70,7 @@ def refusal(folder, capsys, *arguments: str) -> str:
         (["tiny.py", "--storage", "sqlite:///text.txt"], "text.txt is not an SQLite database"),
         (["tiny.py", "--storage", "sqlite:///theirs.db"], "it has the table theirs"),
         (["tiny.py", "--storage", "sqlite:///folder"], "folder is a directory, not an SQLite database."),
-        (["tiny.py", "--storage", "postgresql://127.0.0.1:1/x"], "Cannot read the database"),
+        (["tiny.py", "--storage", "postgresql://127.0.0.1:1/x"], "Cannot use the database"),
         (["tiny.py", "--logdir", "text.txt"], "Cannot write to the log directory"),
         (["tiny.py", "--logdir", "text.txt/runs"], "Cannot write to the log directory"),
         (["tiny.py", "--logdir", "/proc/runs"], "Cannot write to the log directory"),
@@ -234,3 +234,52 @@ def test_an_impossible_read_is_refused_as_well(folder, capsys, arguments, expect
     store.close()
     assert sweep(arguments) == 2
     assert expected in refusal_of(capsys.readouterr().err)
+
+
+BOUNDS = {
+    "int": "suggest_int('x', 1, 10**400)",
+    "float": "suggest_float('x', 1, 10**400)",
+    "width": "suggest_float('x', -1e308, 1e308)",
+}
+
+
+@pytest.mark.parametrize("kind", BOUNDS)
+def test_bounds_that_no_sampler_can_hold_are_refused(folder, capsys, kind):
+    train = TRAIN.replace("suggest_float('x', -1, 1)", BOUNDS[kind])
+    (folder / "tiny.py").write_text(HEAD + train + STUDY.replace("workers=1", "workers=0"))
+    said = refusal(folder, capsys, "start", "tiny.py")
+    assert "The bounds of parameter 'x' are too far apart for a float." in said
+
+
+@pytest.mark.parametrize("option", ["--logdir", "--storage"])
+def test_a_path_that_is_too_long_is_refused_in_a_line(folder, capsys, option):
+    said = refusal(folder, capsys, "start", "tiny.py", option, "n" * 300)
+    assert "File name too long: " in said
+    assert len(said) < 400
+
+
+def test_the_greatest_and_smallest_numbers_are_shown_by_every_command(folder, capsys):
+    values = [1.7976931348623157e308, -1e308, 5e-324, 1e308]
+    train = f"""def train(trial):
+    trial.suggest_float('x', -8e307, 8e307)
+    value = {values}[trial.number % 4]
+    for step in range(2):
+        trial.report(value, step)
+    return value
+
+"""
+    (folder / "tiny.py").write_text(HEAD + train + STUDY.replace("workers=1", "workers=0").replace("=2", "=12"))
+    assert sweep(["start", "tiny.py", "--pruner", "median(n_startup_trials=2)"]) == 0
+    for words in ("runs tiny", "show tiny 1", "best tiny", "studies", "export tiny", "names tiny", "db check"):
+        assert sweep(words.split()) == 0, words
+
+
+def test_an_error_of_a_megabyte_and_an_objective_of_300_characters_are_kept(folder, capsys):
+    train = TRAIN.replace("return x", "raise ValueError('long ' * 200_000)")
+    (folder / "tiny.py").write_text(HEAD + train + STUDY.replace("workers=1", "workers=0"))
+    assert sweep(["start", "tiny.py"]) == 0
+    assert sweep(["show", "tiny", "0"]) == 0
+    plain = STUDY.replace("workers=1", "workers=0, name='long'").replace("'loss'", "'l' * 300")
+    (folder / "tiny.py").write_text(HEAD + TRAIN + plain)
+    assert sweep(["start", "tiny.py"]) == 0
+    assert sweep(["runs", "long"]) == 0

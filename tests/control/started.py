@@ -24,7 +24,7 @@ PATIENCE = 90.0  # seconds, for whatever must happen; nothing is timed
 ROOT = Path(__file__).parent.parent.parent
 
 TINY = """
-import ctypes, os, signal, subprocess, sys, time
+import ctypes, os, signal, subprocess, sys, threading, time
 import optuna
 import sweep
 
@@ -87,7 +87,7 @@ class Folder:
         return subprocess.run(
             [*before, sys.executable, "-m", "sweep", *words],
             cwd=self.path,
-            env=self._environment(),
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=PATIENCE,
@@ -112,7 +112,7 @@ class Folder:
             process = subprocess.Popen(
                 [*before, sys.executable, *program, "start", "tiny.py", *options],
                 cwd=self.path,
-                env=self._environment(),
+                env=self.environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -128,7 +128,9 @@ class Folder:
                     left.kill()
                 process.wait()
 
-    def _environment(self) -> dict[str, str]:
+    @property
+    def environment(self) -> dict[str, str]:
+        """That of its commands."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SWEEP_")}
         given = {"SWEEP_STORAGE": self._storage} if self._storage is not None else {}
         return {**kept, **given, "PYTHONPATH": str(ROOT)}

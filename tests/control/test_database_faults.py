@@ -1,7 +1,9 @@
 """Faults of what lies below a study: databases that restart, disks that fill up, clocks that jump."""
 
 import contextlib
+import json
 import os
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -94,7 +96,7 @@ def test_a_server_that_crashes_and_restarts_in_mid_study_loses_nothing(tmp_path,
             for outage in range(2):
                 done = completed(started)
                 server.crash()
-                wait_for(lambda outage=outage: started.said().count("trying again") > outage)
+                wait_for(lambda outage=outage: started.said().count("waiting since") > outage)
                 server.restart()
                 wait_for(lambda done=done: completed(started) > done)
             status, said = started.end()
@@ -140,6 +142,12 @@ def fill(folder: Path, leave: int) -> Path:
     return full
 
 
+def waiting_of(study: Folder) -> list[str]:
+    """The databases that studies wait for, as `sweep studies` says."""
+    done = study.command("studies", "--json", "--storage", study.url)
+    return [shown["waiting"]["place"] for shown in json.loads(done.stdout) if shown["waiting"]]
+
+
 def assert_complete(study: Folder, trials: int) -> None:
     """All trials of a study are complete, and its database is as it should be."""
     assert study.states() == ["COMPLETE"] * trials
@@ -175,9 +183,9 @@ def test_a_study_whose_log_directory_becomes_read_only_loses_no_trial_and_goes_o
     subprocess.run(["umount", str(small_disk)], check=True)
     assert status == 2, said
     assert "has become read-only" in said
-    assert "Make it writable, then start the study again to continue." in said
+    assert "Make it writable, then continue with: sweep start" in said
     assert set(study.states()) <= {"COMPLETE", "WAITING"}
-    done = study.start("--logdir", str(small_disk))
+    done = study.command(*shlex.split(said.rpartition("continue with: sweep ")[2]))
     assert done.returncode == 0, done.stderr
     assert_complete(study, 30)
 
@@ -189,12 +197,15 @@ def test_a_study_whose_database_has_no_room_waits_for_it(tmp_path, small_disk):
     with study.started() as started:
         started.reporting()
         full = fill(small_disk, 0)
-        wait_for(lambda: "trying again: " in started.said())
-        assert f"{small_disk}/sweep.db refuses" in started.said()
+        wait_for(lambda: "waiting since " in started.said())
+        assert f"for the database at sqlite:///{small_disk}/sweep.db: " in started.said()
+        assert waiting_of(study) == [f"sqlite:///{small_disk}/sweep.db"]
         full.unlink()
+        wait_for(lambda: "answers again" in started.said())
         status, said = started.end()
         assert status == 0, said
     assert_complete(study, 60)
+    assert waiting_of(study) == []
 
 
 @pytest.mark.slow
@@ -214,3 +225,29 @@ def test_a_second_ctrl_c_ends_a_study_whose_database_does_not_answer_and_the_nex
     assert not started.workers()
     assert study.start().returncode == 0
     Oracle(tmp_path, study.url).check(12)
+
+
+@pytest.mark.slow
+@pytest.mark.sample
+@pytest.mark.parametrize("which", ["--storage", "--logdir"])
+def test_a_disk_without_room_at_the_very_first_start_is_said_in_a_line(tmp_path, small_disk, which):
+    study = Folder(tmp_path, BODY, "trials=3, workers=1, seed=7")
+    full = fill(small_disk, 0)
+    place = f"sqlite:///{small_disk}/sweep.db" if which == "--storage" else f"{small_disk}/runs"
+    stopped = study.start(which, place)
+    assert stopped.returncode == 2
+    said = refusal_of(stopped.stderr)
+    assert str(small_disk) in said
+    assert "full" in said or "No space left" in said or "No room" in said
+    full.unlink()
+    assert study.start(which, place).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.sample
+@pytest.mark.parametrize("limit", ["ulimit -v 60000", "ulimit -n 14"])
+def test_a_process_that_may_have_too_little_says_so_in_a_line(tmp_path, limit):
+    study = Folder(tmp_path, BODY, "trials=3, workers=1, seed=7")
+    started = study.start(before=["bash", "-c", f'export OPENBLAS_NUM_THREADS=1; {limit}; exec "$0" "$@"'])
+    assert started.returncode == 2
+    refusal_of(started.stderr)

@@ -521,3 +521,55 @@ def test_a_trial_that_optuna_adds_from_another_process_while_a_study_runs(tmp_pa
     again = folder.start("--trials", "13")
     assert again.returncode == 0, again.stderr
     assert sum(run.state == "COMPLETE" and not run.added for run in folder.runs()) == 13
+
+
+FORKS = {
+    "returns": ("return -5.0", "0"),
+    "raises": ('raise ValueError("of the child")', "1"),
+    "exits": ("sys.exit(3)", "3"),
+    "reports": ("trial.report(-5.0, 1)", "1"),
+    "prunes": ("raise optuna.TrialPruned", "1"),
+}
+
+
+@pytest.mark.parametrize("kind", [pytest.param("returns", marks=pytest.mark.sample), *list(FORKS)[1:]])
+def test_a_process_that_a_trial_has_forked_does_not_speak_for_it(tmp_path, kind):
+    code, status = FORKS[kind]
+    body = f"""
+    x = trial.suggest_float("x", -1, 1)
+    trial.report(x, 0)
+    child = os.fork()
+    if child == 0:
+        {code}
+    open("ended", "a").write(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+    trial.report(x, 2)
+    return x
+"""
+    folder = Folder(tmp_path, body, "trials=3, workers=1, seed=7")
+    done = folder.start()
+    assert done.returncode == 0, done.stderr
+    assert folder.states() == ["COMPLETE"] * 3
+    assert [run.value for run in folder.runs()] == [run.params["x"] for run in folder.runs()]
+    assert [list(trial.intermediate_values) for trial in folder.trials()] == [[0, 2]] * 3
+    assert (tmp_path / "ended").read_text() == status * 3
+
+
+@pytest.mark.sample
+def test_threads_of_a_trial_may_report_at_once(tmp_path):
+    body = """
+    x = trial.suggest_float("x", -1, 1)
+    def report(first):
+        for step in range(first, 120, 4):
+            trial.report(x, step)
+            trial.set_user_attr(f"at {step}", x)
+    threads = [threading.Thread(target=report, args=[first]) for first in range(4)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    return x
+"""
+    folder = Folder(tmp_path, body, "trials=3, workers=1, seed=7")
+    done = folder.start()
+    assert done.returncode == 0, done.stderr
+    assert [sorted(trial.intermediate_values) for trial in folder.trials()] == [list(range(120))] * 3
+    attributes = [[key for key in trial.user_attrs if key.startswith("at ")] for trial in folder.trials()]
+    assert [len(keys) for keys in attributes] == [120] * 3

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from sweep.control.journal import Journal
 from sweep.core.events import Changes, Finish, Write, Written
 from sweep.options import Settings
-from sweep.store.database import parse_url
+from sweep.store.database import DatabaseFault, parse_url
+from sweep.waiting import read
 from sweep.wire import messages as wire
 from tests.control.memory import a_study, declare, optunas_trials
 from tests.control.started import PATIENCE, wait_for
@@ -62,9 +63,15 @@ def test_a_database_that_refuses_is_said_once_and_tried_again(house):
     with commits.refused():
         house.say("0", wire.Epoch(0, 0, {"loss": 1.0}, None, None))
         wait_for(lambda: commits.refusals >= 4)
-    (said,) = house.heard.messages
-    assert re.fullmatch(r"the database at \S+ refuses, trying again: disk full", said)
+        wait_for(lambda: read(house.loop.journal.folder) is not None)
+        noted = str(read(house.loop.journal.folder))
     wait_for(lambda: house.stored(0).epoch == 1)
+    wait_for(lambda: len(house.heard.messages) == 2)
+    said, then = house.heard.messages
+    assert re.fullmatch(r"waiting since \d\d:\d\d:\d\d for the database at \S+: disk full", said)
+    assert noted == said
+    assert re.fullmatch(r"the database answers again, after \d+ seconds?", then)
+    wait_for(lambda: read(house.loop.journal.folder) is None)
 
 
 def test_connections_that_the_server_ends_are_made_again(tmp_path, postgresql):
@@ -115,7 +122,7 @@ def test_before_a_run_is_kept_nothing_but_the_beat_is_written(tmp_path):
 
 def test_a_command_is_obeyed_although_the_database_refuses_right_after_it_was_read(house, monkeypatch):
     def refuse(self):
-        raise sa.exc.OperationalError("", {}, Exception("away"))
+        raise DatabaseFault("away", "a database", "away")
 
     monkeypatch.setattr("sweep.control.writer.StudyWriter.beat", refuse)
     writer(house).store.command(writer(house).record.study_id, "prune", numbers=[0], reason="by hand")

@@ -11,6 +11,9 @@ import pytest
 from optuna.distributions import distribution_to_json
 
 from sweep.control.loop import Loop
+from sweep.control.progress import Silent
+from sweep.control.start import running
+from sweep.core import events as ev
 from sweep.declaration import versions
 from sweep.errors import StudyError, SweepError
 from sweep.options import Settings
@@ -165,3 +168,49 @@ def test_a_socket_that_cannot_be_made_is_refused_in_a_line(tmp_path, monkeypatch
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     with pytest.raises(SweepError, match=r"Cannot make a socket at .*: AF_UNIX path too long Set TMPDIR to a shorter"):
         Loop(Settings()).start()
+
+
+class SlowExecutor:
+    """Starts its first worker when it is let."""
+
+    def __init__(self, post):
+        self.post, self.started, self.may = post, [], threading.Event()
+
+    def start(self):
+        self.post(ev.Room(3))
+
+    def submit(self, worker, _slot, _slots):
+        self.started.append(worker)
+        self.may.wait()
+
+    def kill(self, worker):
+        self.post(ev.Exited(worker, "killed by SIGKILL", killed=True))
+
+    def close(self): ...
+
+
+def test_workers_whose_turn_has_not_come_are_not_started_when_the_study_ends():
+    loop = Loop(Settings())
+    with running(loop):
+        executor = SlowExecutor(loop.post)
+        loop.use(executor)
+        wait_for(lambda: executor.started)
+        loop.signal("Ctrl-C", 1)
+        wait_for(lambda: loop.study.over)
+        executor.may.set()
+        assert loop.wait()
+    assert executor.started == ["0"]
+
+
+def test_a_display_that_fails_ends_nothing(caplog):
+    class Broken(Silent):
+        def message(self, text):
+            raise ValueError(text)
+
+    loop = Loop(Settings(), Broken())
+    with running(loop):
+        loop.post(ev.Troubled("something"))
+        wait_for(lambda: "the display failed" in caplog.text)
+        loop.signal("Ctrl-C", 1)
+        assert loop.wait()
+    loop.raise_error()

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.control.lease import optuna_studies
 from sweep.control.optuna_rows import read_study_attributes
 from sweep.store import Store
-from sweep.store.database import writing
+from sweep.store.database import DatabaseFault, writing
 from sweep.store.trials import read_trials, trials
 from tests.control.memory import Memory, comparable
 from tests.databases import Commits, optunas_own
@@ -107,7 +107,7 @@ class Study(RuleBasedStateMachine):
 
     @rule(fault=st.sampled_from(["refused", "unanswered"]))
     def flush_fails(self, fault: str) -> None:
-        with getattr(self.commits, fault)(), contextlib.suppress(sa.exc.OperationalError):
+        with getattr(self.commits, fault)(), contextlib.suppress(DatabaseFault):
             self.memory.flush()
 
     @rule()

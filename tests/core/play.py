@@ -124,6 +124,7 @@ class World:
 
     def __init__(self, seed: int, coverage: Counter[tuple[str, str]] | None = None) -> None:
         self.chance = random.Random(seed)
+        self.refusals = random.Random(seed)
         self.coverage = coverage if coverage is not None else Counter()
         self.database = Database()
         self.here = self.chance.random() < 0.2  # no executor: the process itself trains
@@ -152,6 +153,7 @@ class World:
         self.hands: dict[str, Hand] = {}
         self.dead: set[str] = set()
         self.finished = False
+        self.waits = False
         self.refuses = self.for_ever = False
         self.abandoned = False  # by a second Ctrl-C, so that what was to be written is not
         self.left = ev.Changes()  # what was abandoned
@@ -211,6 +213,10 @@ class World:
             self.journal.append(effect)
         elif isinstance(effect, ev.Finish):
             self.finish(effect)
+        elif isinstance(effect, ev.Wait):
+            if self.waits == (effect.seconds is None):
+                raise Broken("the study says twice that it waits, or that it does so no longer")
+            self.waits = not self.waits
         elif not isinstance(effect, ev.Show | ev.EndFiles | ev.RemoveWeights):
             self.sampler.append(effect)
 
@@ -443,7 +449,9 @@ class World:
         )
 
     def write(self) -> None:
-        """The journal does the next thing."""
+        """The journal does the next thing, for which it may have to wait."""
+        if self.refusals.random() < 0.05 and not (self.fault or self.finished):
+            self.apply(ev.Refuses("locked"))
         effect = self.journal.popleft()
         if isinstance(effect, ev.Write):
             if self.fault or self.finished:  # the journal is what has failed, or it is closed, and answers nothing

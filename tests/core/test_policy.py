@@ -3,7 +3,22 @@
 import pytest
 
 from sweep.core.events import Exited
-from sweep.core.policy import ATTEMPTS, SAME_FAILURES, UNHEARD, UNHEARD_LATER, FailurePolicy, same_parameters
+from sweep.core.policy import (
+    ATTEMPTS,
+    RULINGS,
+    SAME_FAILURES,
+    UNHEARD,
+    UNHEARD_LATER,
+    By,
+    FailurePolicy,
+    Fault,
+    Then,
+    fault_of,
+    same_parameters,
+    waits,
+)
+from sweep.errors import MachineFault
+from sweep.store.faults import HINTS
 from sweep.store.records import OUT_OF_MEMORY, RunRecord
 
 KILLED = Exited("0", "killed by SIGKILL", killed=True)
@@ -117,3 +132,94 @@ def test_loaders_that_are_killed_stop_a_study_when_each_worker_has_been_tried_th
         policy.unheard(KILLED, loaded=False, workers=4)
     policy.heard()
     assert policy.unheard(KILLED, loaded=False, workers=4) is None
+
+
+def test_every_fault_has_a_ruling():
+    assert set(RULINGS) == set(Fault)
+
+
+def test_what_the_machine_did_costs_no_trial():
+    assert {ruling.then for ruling in RULINGS.values() if ruling.by is By.MACHINE} == {Then.WAIT, Then.STOP, Then.AGAIN}
+
+
+def test_what_a_configuration_did_is_learnt_from_and_what_code_did_fails():
+    assert {RULINGS[fault].then for fault in (Fault.MEMORY, Fault.UNTRAINED)} == {Then.TEACH}
+    by_code = {ruling.then for ruling in RULINGS.values() if ruling.by is By.CODE}
+    assert by_code == {Then.FAIL, Then.STOP}
+
+
+@pytest.mark.parametrize(
+    ("kind", "waited"),
+    [
+        *(("away", True), ("locked", True), ("full", True), ("read-only", True)),
+        *(("damaged", False), ("rights", False), ("changed", False)),
+    ],
+)
+def test_a_database_that_may_come_back_is_waited_for(kind, waited):
+    assert waits(kind) is waited
+
+
+def test_every_kind_of_fault_that_the_store_knows_is_ruled_on():
+    assert {kind for kind in HINTS if waits(kind)} == {"away", "locked", "full", "read-only"}
+
+
+@pytest.mark.parametrize(
+    ("run", "trained", "expected"),
+    [
+        (failed(0, f"{OUT_OF_MEMORY}: MemoryError"), False, Fault.MEMORY),
+        (failed(0, f"{OUT_OF_MEMORY}: OSError: [Errno 12] Cannot allocate memory", epoch=3), True, Fault.MEMORY),
+        (failed(0), True, Fault.UNTRAINED),
+        (failed(0), False, Fault.FIRST),
+        (failed(0, epoch=1), True, Fault.RAISED),
+        (failed(0, "FileNotFoundError: x"), True, Fault.RAISED),
+        (failed(0, "SystemExit: 3"), True, Fault.RAISED),
+        (RunRecord(0, state="FAIL", reason="its worker left with exit status 4"), True, Fault.ENDED),
+    ],
+)
+def test_a_failed_trials_fault_is_known_from_its_run(run, trained, expected):
+    assert fault_of(run, trained=trained) is expected
+
+
+@pytest.mark.parametrize(
+    "reasons",
+    [
+        [f"ValueError: no such file: /tmp/{number}.csv" for number in range(SAME_FAILURES)],
+        ["KeyError: 'a'", "KeyError", "KeyError: 3", "KeyError: b", "KeyError: c"],
+        [f"{OUT_OF_MEMORY}: MemoryError: {number} bytes" for number in range(SAME_FAILURES)],
+    ],
+)
+def test_failures_are_alike_whatever_their_messages(reasons):
+    policy = FailurePolicy(0)
+    errors = [policy.repeated(failed(number, reason)) for number, reason in enumerate(reasons)]
+    assert [error is not None for error in errors] == [False] * (SAME_FAILURES - 1) + [True]
+
+
+def test_failures_of_other_types_or_at_other_places_are_not_alike():
+    policy = FailurePolicy(0)
+    for number in range(3 * SAME_FAILURES):
+        assert policy.repeated(failed(number, f"{'KeyError' if number % 2 else 'ValueError'}: no")) is None
+    for number in range(3 * SAME_FAILURES):
+        assert policy.repeated(failed(number, file=f"/studies/{number % 2}.py")) is None
+
+
+@pytest.mark.parametrize("file", ["/x/site-packages/y.py", "/usr/lib/python3.11/json/decoder.py", "<frozen runpy>"])
+def test_the_place_is_the_innermost_line_of_the_users_own_files(file):
+    policy = FailurePolicy(0)
+    for number in range(SAME_FAILURES):
+        run = failed(number, file="/home/me/sweep/studies/x.py")
+        run.traceback += TRACEBACK.format(file=file, line=number)
+        error = policy.repeated(run)
+    assert error is not None
+    for number in range(SAME_FAILURES):
+        run = failed(number, file=file)
+        run.traceback += TRACEBACK.format(file="/home/me/sweep/studies/x.py", line=number)
+        error = policy.repeated(run)
+    assert error is None, "a directory of the user's that is called sweep holds files of the user's"
+
+
+def test_loaders_that_are_killed_are_the_machines_fault_and_say_what_to_do():
+    policy = FailurePolicy(0)
+    errors = [policy.unheard(KILLED, loaded=False) for _ in range(UNHEARD)]
+    assert isinstance(errors[-1], MachineFault)
+    assert "Free memory" in errors[-1].remedy
+    assert not isinstance(FailurePolicy(0).unheard(CRASHED, loaded=False), MachineFault)

@@ -7,7 +7,7 @@ import pytest
 
 from sweep.core import events as ev
 from sweep.core.pruners import Verdict
-from sweep.core.study import LEAVE_SECONDS, StudyMachine
+from sweep.core.study import AT_FIRST, LEAVE_SECONDS, SILENT_SECONDS, StudyMachine
 from sweep.core.trial import MOVES, State, Trial
 from sweep.declaration import Declaration
 from sweep.errors import StudyError
@@ -667,3 +667,53 @@ def test_a_worker_that_loaded_a_half_saved_file_is_replaced_by_one_that_loads_wh
     assert (launched, study.error) == (["3", "4"], None)
     study.apply(ev.Said("3", half), 0.0)
     assert str(study.error) == "Cannot import the study file", "this one has loaded what the study began with"
+
+
+def waits(effects):
+    """What is said about waiting for the database."""
+    return [(effect.why, effect.seconds) for effect in effects if isinstance(effect, ev.Wait)]
+
+
+def test_a_study_whose_database_says_nothing_waits_and_says_so_once_and_when_it_is_over():
+    played = Played()
+    played.say(wire.Ask())
+    played.apply(ev.Sampled(0))
+    played.say(wire.Begin(0, "mlp", None, None))
+    played.apply(ev.Named("a", 0, "mlp-t0000", "mlp", {}, None))
+    assert waits(played.apply(ev.Tick(), 1.0)) == []
+    assert waits(played.apply(ev.Tick(), SILENT_SECONDS)) == [("it does not answer", None)]
+    assert waits(played.apply(ev.Tick(), 60.0)) == []
+    assert waits(played.apply(ev.Refuses("locked"))) == []
+    assert waits(played.apply(ev.Written())) == [("", 61.0 + SILENT_SECONDS)]
+    played.apply(ev.Looked())
+    assert waits(played.apply(ev.Tick(), 60.0)) == []
+
+
+def test_a_database_that_refuses_is_said_at_once_and_another_refusal_ends_no_waiting():
+    played = Played()
+    played.begin()
+    played.apply(ev.Tick(), 2.0)
+    assert waits(played.apply(ev.Refuses("locked"))) == [("locked", None)]
+    assert waits(played.apply(ev.Looked(refused=True))) == []
+    played.apply(ev.Tick(), 2.0)
+    assert waits(played.apply(ev.Looked(), 1.0)) == [("", 3.0)]
+
+
+def test_a_study_that_takes_long_to_be_opened_says_so_until_it_is_open_or_refused():
+    for end in (ev.Opened(DECLARATION, [], [], frozenset(), 0, False, 0, None, "/runs"), ev.Refused(StudyError("no"))):
+        study = StudyMachine(Settings())
+        study.apply(ev.Said("a", wire.Hello(DECLARATION.as_dict())), 0.0)
+        assert waits(study.apply(ev.Tick(), SILENT_SECONDS + 1)) == [("the study is not open yet", None)]
+        assert waits(study.apply(end, 10.0)) == [("", 10.0)]
+        assert waits(study.apply(ev.Tick(), 60.0)) == []
+
+
+@pytest.mark.parametrize(("cores", "first"), [(2, AT_FIRST), (100, 100)])
+def test_no_more_workers_load_the_file_than_there_may_be_work_for(cores, first):
+    study = StudyMachine(Settings(workers=100_000))
+    launched = [effect for effect in study.apply(ev.Room(cores), 0.0) if isinstance(effect, ev.Launch)]
+    assert len(launched) == first
+    study.apply(ev.Said("0", wire.Hello(DECLARATION.as_dict())), 0.0)
+    many = DECLARATION.replaced(trials=300, workers=100_000)
+    effects = study.apply(ev.Opened(many, [], [], frozenset(), 0, False, 0, None, "/runs"), 0.0)
+    assert len([effect for effect in effects if isinstance(effect, ev.Launch)]) == 300 - first

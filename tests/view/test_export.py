@@ -232,3 +232,21 @@ def test_a_service_gives_what_optunas_tables_have_of_each_trial(noted, tmp_path)
     assert [row[:2] for row in rows] == [[0, 1.7e9 + 60.125], [1, None]]
     assert json.loads(rows[0][2]) == {"note": "=1+1", "shape": [1, math.inf]}
     client.close()
+
+
+def test_a_text_that_would_be_a_formula_is_none_in_csv_and_numbers_stay_numbers(store):
+    params = {
+        "=1+1": "=cmd|' /C calc'!A0",
+        "b": "+1-1",
+        "c": -0.5,
+        "d": "-inf",
+        "e": "@SUM(1)",
+        "f": "\t=1",
+        "g": "a=1",
+    }
+    study = add_study(store, runs=[run(0, -0.25, params=params, reason="-=+")])
+    (row,) = csv.DictReader(io.StringIO(exported(store, study, "csv")))
+    assert row["param.=1+1"] == "'=cmd|' /C calc'!A0"
+    shown = [row[f"param.{name}"] for name in "bcdefg"]
+    assert shown == ["'+1-1", "-0.5", "-inf", "'@SUM(1)", "'\t=1", "a=1"]
+    assert (float(row["last"]), row["reason"]) == (-0.25, "'-=+")

@@ -1,10 +1,13 @@
 """How studies stand."""
 
+from dataclasses import asdict, replace
+
 import pytest
 
 from sweep.store import ADDED
 from sweep.store.lease import new_owner
 from sweep.view.studies import is_running, view_studies, view_study
+from sweep.waiting import Waiting, note
 from tests.store_builder import add_study, build_store, run
 
 
@@ -71,4 +74,13 @@ def test_a_study_as_json_has_the_value_and_the_name_of_its_best_run(store):
         "directory": "/somewhere/runs/diabetes",
         "file": "/somewhere/studies/diabetes.py",
         "owner": None,
+        "waiting": None,
     }
+
+
+def test_a_running_study_that_waits_says_so_and_one_that_does_not_run_does_not(store, tmp_path):
+    study = replace(add_study(store), directory=str(tmp_path))
+    waiting = Waiting(1000.0, "sqlite:///sweep.db", "database is locked")
+    note(tmp_path, waiting)
+    assert view_study(study, [], running=True).as_object()["waiting"] == asdict(waiting)
+    assert view_study(study, [], running=False).waiting is None

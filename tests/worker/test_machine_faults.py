@@ -10,7 +10,8 @@ import pytest
 
 import sweep
 from sweep import records
-from sweep.errors import _MACHINES, _MACHINES_WHERE_WE_WRITE, SweepError, machine_fault
+from sweep.errors import _MACHINES, _MACHINES_WHERE_WE_WRITE, MachineFault, SweepError, machine_fault
+from sweep.store.records import OUT_OF_MEMORY
 from sweep.tensorboard.event_files import RunWriter
 from tests.whole_study import read, run_study
 
@@ -123,6 +124,36 @@ def test_the_value_of_a_trial_that_has_ended_stays_although_its_files_could_not_
     trials = optuna.load_study(study_name="test", storage=f"sqlite:///{tmp_path / 'sweep.db'}").trials
     assert trials[0].value == 1.0
     assert [run.state for run in run(tmp_path).runs] == ["COMPLETE"] * TRIALS
+
+
+@pytest.mark.parametrize("where", ["journal.Hold", "sampling_thread.SamplingThread._enter"])
+def test_what_the_coordinator_cannot_write_or_read_stops_the_study_too(tmp_path, monkeypatch, where):
+    path = str(tmp_path / "runs" / "test" / "x")
+    with monkeypatch.context() as patch:
+        patch.setattr(f"sweep.control.{where}", failing(None, 0, errno.EIO, path))
+        with pytest.raises(SweepError, match="input/output error"):
+            run(tmp_path)
+    assert [run.state for run in run(tmp_path).runs] == ["COMPLETE"] * TRIALS
+
+
+def test_memory_that_the_system_refuses_to_a_trial_is_its_configurations_fault(tmp_path):
+    def greedy(trial):
+        trial.suggest_float("x", 0, 1)
+        if trial.number == 1:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        return 1.0
+
+    kept = run(tmp_path, greedy)
+    assert [run.state for run in kept.runs] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert kept.runs[1].reason.startswith(OUT_OF_MEMORY)
+
+
+def test_a_machines_fault_crosses_the_wire_and_names_the_command_that_continues():
+    fault = MachineFault("The disk is full.", "Make room")
+    again = SweepError.from_dict(fault.as_dict())
+    assert isinstance(again, MachineFault)
+    assert (again.message, again.hint) == (fault.message, fault.hint)
+    assert again.continued_by("sweep start x.py").hint == "Make room, then continue with: sweep start x.py"
 
 
 def test_an_error_without_a_number_is_nobodys_but_the_users():

@@ -55,7 +55,7 @@ class Process:
         self._output = output
         given = [] if snapshot is None else [f"--snapshot={snapshot}"]
         command = commands.python("sweep.worker", file, *given, "--connect", address, "--worker", worker)
-        with output.open("wb") as log:
+        with output.open("ab+") as log:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
