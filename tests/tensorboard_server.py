@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.control.tensorboard import HOST, free_ports
+from sweep.control.tensorboard_process import PREFIX_VARIABLE
 
 # Without TensorFlow it starts in a fifth of the time and is the same otherwise.
 WITHOUT_TENSORFLOW = [sys.executable, "-m", "sweep.control.tensorboard_process"]
@@ -121,7 +123,7 @@ def tensorboard(logdir: Path, loader: str = "fast", command: list[str] = WITHOUT
     with tempfile.TemporaryFile() as log:
         process, port = _start(logdir, loader, command, log)
         try:
-            yield Server(f"http://{HOST}:{port}/")
+            yield Server(f"http://{HOST}:{port}{_prefix(command)}/")
         finally:
             process.terminate()
             try:
@@ -131,14 +133,25 @@ def tensorboard(logdir: Path, loader: str = "fast", command: list[str] = WITHOUT
                 process.wait()
 
 
+def _prefix(command: list[str]) -> str:
+    """What the addresses of a TensorBoard that is not started by hand begin with."""
+    return "" if command is BY_HAND else "/tests"
+
+
+def _asked(port: int, command: list[str]) -> Any:
+    return urllib.request.urlopen(f"http://{HOST}:{port}{_prefix(command)}/data/runs", timeout=60)
+
+
 def _start(logdir: Path, loader: str, command: list[str], log: Any) -> tuple["subprocess.Popen[bytes]", int]:
     # Tests that run beside this one look for a port as well: each begins at another one.
     first = 20000 + time.time_ns() // 1000 % 20000
     for port in free_ports(first):
         arguments = ["--logdir", str(logdir), "--host", HOST, "--port", str(port), "--reload_interval", "1"]
-        process = subprocess.Popen([*command, *arguments, *LOADERS[loader]], stdout=log, stderr=log)
+        environment = {**os.environ, PREFIX_VARIABLE: _prefix(command)}
+        whole = [*command, *arguments, *LOADERS[loader]]
+        process = subprocess.Popen(whole, env=environment, stdout=log, stderr=log)
         while process.poll() is None:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{HOST}:{port}/data/runs", timeout=60):
+            with contextlib.suppress(OSError), _asked(port, command):
                 return process, port
             time.sleep(0.1)
         log.seek(0)
