@@ -13,7 +13,12 @@ from sweep.cli.process_list import hide_secrets
 from sweep.cli.streams import Unshown, safe_streams
 from sweep.errors import SweepError, machine_fault, printed
 
-_WANT = ("can't start new thread", "failed to map segment from shared object", "Cannot allocate memory")
+_WANT = (
+    "can't start new thread",
+    "Cannot allocate memory",
+    "failed to map segment from shared object",
+    "error return without exception set",  # an interpreter that had no memory for the exception
+)
 _SHOWN = 200  # characters of a path
 _MORE_MEMORY = "Free some memory, or raise the limits that `ulimit -v` and `ulimit -u` show."
 
@@ -42,7 +47,7 @@ def run(arguments: list[str]) -> int:
             if error.errno == errno.EPIPE:  # as with `sweep runs | head`
                 return 1
             return _refused(SweepError(f"Standard output cannot be written: {error.strerror}.", "Make room."))
-        except (MemoryError, RuntimeError, ImportError) as error:
+        except (MemoryError, RuntimeError, ImportError, SystemError) as error:
             if not (isinstance(error, MemoryError) or any(text in str(error) for text in _WANT)):
                 raise
             return _refused(SweepError("Not enough memory for this command.", _MORE_MEMORY))

@@ -48,6 +48,7 @@ AT_FIRST = 64
 
 BEAT_SECONDS = 1.0
 SILENT_SECONDS = 3.0  # for the database to answer before the study says that it waits
+REASONS = 5  # why it waits is said for so many different ones
 UNANSWERED_SECONDS = 60.0  # how long to wait for the connection of a worker that has exited
 
 ENDED_ELSEWHERE = "ended by another process in Optuna's tables"
@@ -113,7 +114,7 @@ class StudyMachine:
         self._acknowledged: list[ev.Reply] | None = None  # by the write that is under way
         self._looking = False
         self._silent: float | None = None  # since when the database owes an answer
-        self._waits = False  # whether that was said
+        self._reasons: list[str] = []  # those that were said since; empty while it answers
         self._beaten = -math.inf
         self._removed: set[int] = set()  # runs whose weights are gone
         # The end.
@@ -874,16 +875,16 @@ class StudyMachine:
         self._wait(event.said)
 
     def _wait(self, why: str) -> None:
-        """Say that the study waits for its database."""
-        if not self._waits:
+        """Say that the study waits for its database, and why, unless that was said."""
+        if why not in self._reasons and len(self._reasons) < REASONS:
             self._silent = self._now if self._silent is None else self._silent
-            self._waits = True
+            self._reasons.append(why)
             self._do(ev.Wait(self._wall + self._silent, why))
 
     def _database_answers(self) -> None:
-        if self._waits and self._silent is not None:
+        if self._reasons and self._silent is not None:
             self._do(ev.Wait(self._wall + self._silent, seconds=self._now - self._silent))
-        self._waits = False
+        self._reasons = []
         self._silent = self._now if self._looking or self._acknowledged is not None else None
 
     def _tick(self, _event: ev.Tick) -> None:

@@ -153,7 +153,7 @@ class World:
         self.hands: dict[str, Hand] = {}
         self.dead: set[str] = set()
         self.finished = False
-        self.waits = False
+        self.waits: set[str] = set()  # the reasons that were said
         self.refuses = self.for_ever = False
         self.abandoned = False  # by a second Ctrl-C, so that what was to be written is not
         self.left = ev.Changes()  # what was abandoned
@@ -214,9 +214,9 @@ class World:
         elif isinstance(effect, ev.Finish):
             self.finish(effect)
         elif isinstance(effect, ev.Wait):
-            if self.waits == (effect.seconds is None):
-                raise Broken("the study says twice that it waits, or that it does so no longer")
-            self.waits = not self.waits
+            if effect.why in self.waits or (effect.seconds is not None and not self.waits):
+                raise Broken("the study says twice that it waits for one reason, or that it does so no longer")
+            self.waits = {*self.waits, effect.why} if effect.seconds is None else set()
         elif not isinstance(effect, ev.Show | ev.EndFiles | ev.RemoveWeights):
             self.sampler.append(effect)
 

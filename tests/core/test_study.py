@@ -674,7 +674,7 @@ def waits(effects):
     return [(effect.why, effect.seconds) for effect in effects if isinstance(effect, ev.Wait)]
 
 
-def test_a_study_whose_database_says_nothing_waits_and_says_so_once_and_when_it_is_over():
+def test_a_study_whose_database_says_nothing_waits_and_says_so_and_when_it_is_over():
     played = Played()
     played.say(wire.Ask())
     played.apply(ev.Sampled(0))
@@ -683,10 +683,18 @@ def test_a_study_whose_database_says_nothing_waits_and_says_so_once_and_when_it_
     assert waits(played.apply(ev.Tick(), 1.0)) == []
     assert waits(played.apply(ev.Tick(), SILENT_SECONDS)) == [("it does not answer", None)]
     assert waits(played.apply(ev.Tick(), 60.0)) == []
+    assert waits(played.apply(ev.Refuses("locked"))) == [("locked", None)]
     assert waits(played.apply(ev.Refuses("locked"))) == []
     assert waits(played.apply(ev.Written())) == [("", 61.0 + SILENT_SECONDS)]
     played.apply(ev.Looked())
     assert waits(played.apply(ev.Tick(), 60.0)) == []
+
+
+def test_each_reason_to_wait_is_said_once_and_five_at_most():
+    played = Played()
+    played.begin()
+    said = [waits(played.apply(ev.Refuses(f"reason {number % 8}"))) for number in range(16)]
+    assert said == [[(f"reason {number}", None)] for number in range(5)] + [[]] * 11
 
 
 def test_a_database_that_refuses_is_said_at_once_and_another_refusal_ends_no_waiting():
