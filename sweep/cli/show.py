@@ -20,6 +20,7 @@ from sweep.view.runs import (
     Epochs,
     best_run,
     finished,
+    how_trained,
     key_table,
     named_values,
     objectives,
@@ -222,6 +223,7 @@ def _provenance(study: StudyRecord, run: RunRecord, used: int, storage: str) -> 
     return [
         ("started", f"{moment(run.started)}{where}" if run.started is not None else None),
         ("seed", str(run.seed) if run.seed is not None else None),
+        *((name, one_line(said)) for name, said in how_trained(run)),
         ("directory", shown_path(run.directory) if run.directory else None),
         ("TensorBoard", command("tensorboard", study.name, f"-{format_number(run.number)}$", storage=storage)),
         ("again", run_again(study, run, used, storage=storage)),

@@ -52,6 +52,7 @@ class Training:
         monitor: the metric that chooses its best epoch.
         value: what the last `sweep.fit` call of it returned.
         best_epoch: its epoch, from 0, whose weights are kept.
+        how: in which way its epochs ran, and how fast, as a sentence; known when it has ended.
     """
 
     number: int
@@ -65,6 +66,7 @@ class Training:
     monitor: str | None = None
     value: float | None = None
     best_epoch: int | None = None
+    how: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The training as JSON can hold it."""

@@ -115,8 +115,9 @@ class Monitor(keras.callbacks.Callback):
             self._saver.epoch_ended(over=over)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002  # Keras'
-        """Write how the epochs ran, as a text."""
+        """Note how the epochs ran, also as a text for TensorBoard."""
         way = compiled.way(self.model)
+        self._run.training.how = way or None
         if self._run.writer is not None and self._announced and way:
             self._run.writer.text(TRAINING_TAG, way, step=max(0, self._run.epoch - 1))
 

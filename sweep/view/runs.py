@@ -149,6 +149,12 @@ def training_name(training: Training) -> str:
     return training.label or f"training {training.number + 1}"
 
 
+def how_trained(run: RunRecord) -> list[tuple[str, str]]:
+    """In which way the epochs of each training ran: `trained`, or what the training is called, and a sentence."""
+    told = [item for item in run.trainings if item.how is not None]
+    return [("trained" if len(run.trainings) == 1 else training_name(item), str(item.how)) for item in told]
+
+
 def epochs_text(run: RunRecord) -> str:
     """Finished and planned epochs: `3/10`, or `fold 2 of 3, 3/10` where the trial has several trainings."""
     if len(run.trainings) < 2:

@@ -37,6 +37,7 @@ class LiveTraining:
         best: the best finite value of the present call, `best_epoch` its epoch within the training.
         weights: those of the epoch whose value counts.
         value: what the last call returned.
+        how: in which way its epochs ran, and how fast, as a sentence; known when they have.
     """
 
     number: int
@@ -56,6 +57,7 @@ class LiveTraining:
     best_epoch: int | None = None
     weights: "Weights | None" = None
     value: float | None = None
+    how: str | None = None
 
     @property
     def epochs(self) -> int:
@@ -114,4 +116,5 @@ class LiveTraining:
             monitor=self.objective.name,
             value=self.value,
             best_epoch=self.kept_epoch(),
+            how=self.how,
         )

@@ -106,6 +106,7 @@ def test_the_store_knows_each_training(folds):
     assert [item.judged for item in found] == [True, False, False]
     assert [item.value for item in found] == [score for score, *_ in seen]
     assert {(item.architecture, item.monitor) for item in found} == {("4", "val_loss")}
+    assert all(item.how.startswith("Whole epochs as one program, run as a graph, ") for item in found)
     assert (kept.run.epoch, kept.run.epochs) == (9, 9)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from sweep.store.records import RunRecord, Training
-from sweep.view.runs import epoch_share, epochs_text, trained_text, training_name
+from sweep.view.runs import epoch_share, epochs_text, how_trained, trained_text, training_name
 
 
 def folds(*epochs, **changes):
@@ -34,3 +34,13 @@ def test_the_epochs_shown_are_those_of_the_present_training(run, short, long, sh
 def test_a_training_is_called_by_its_label_or_else_by_its_number():
     assert training_name(Training(1)) == "training 2"
     assert training_name(Training(1, label="fine-tuning")) == "fine-tuning"
+
+
+def test_how_a_training_ran_is_told_of_each_that_has_ended():
+    run = folds(10, 10, how="Whole epochs as one program.")
+    assert how_trained(run) == [
+        ("training 1", "Whole epochs as one program."),
+        ("training 2", "Whole epochs as one program."),
+    ]
+    assert how_trained(folds(3)) == []
+    assert how_trained(folds(10, how="Keras' own fit.")) == [("trained", "Keras' own fit.")]
