@@ -29,6 +29,7 @@ BODY_SECONDS = 20.0
 SPARING_SECONDS = 60.0
 _LEAVE_SECONDS = 2
 _DESCRIPTORS = 8192
+_CANCELLED = "Cancel %s running task(s), timeout graceful shutdown exceeded"  # uvicorn's
 
 _ALLOWED = {h11.IDLE: HEADER_SECONDS, h11.SEND_BODY: BODY_SECONDS}
 
@@ -98,7 +99,7 @@ class ClientConnection(H11Protocol):
 
 
 class Sparing(logging.Filter):
-    """Lets the same line, or the same exception, through once a minute."""
+    """Lets the same line, or the same exception, through once a minute, and no stream that ends with the service."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,6 +108,8 @@ class Sparing(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a record is logged."""
         error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, asyncio.CancelledError) or record.msg == _CANCELLED:
+            return False
         key = (record.name, str(record.msg)[:60], repr(error)[:200])
         if record.created - self._last.get(key, 0.0) < SPARING_SECONDS:
             return False

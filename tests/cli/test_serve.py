@@ -15,6 +15,7 @@ from sweep.cli import run as sweep
 from sweep.cli.serve import Address
 from sweep.errors import SweepError
 from tests.refusals import refusal_of
+from tests.store_builder import add_study, build_store, run
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,19 @@ def test_it_answers_until_it_is_told_to_end_and_makes_its_database(tmp_path, how
     rest = process.communicate(timeout=30)[0]
     assert "Traceback" not in rest
     assert (tmp_path / "sweep.db").exists()
+
+
+def test_it_ends_in_silence_although_a_page_is_open_which_listens(tmp_path):
+    store = build_store(tmp_path)
+    add_study(store, runs=[run(0, 0.5)])
+    store.close()
+    port, process = start(tmp_path)
+    assert ask(port)["status"] == "ok"
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/studies/diabetes/events", timeout=30) as stream:
+        stream.read(1)
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=30)[0]
+    assert [line for line in said.splitlines() if not line.startswith(("sweep is at", "Press Ctrl-C"))] == []
 
 
 def test_bound_to_more_than_this_machine_it_makes_a_token_and_prints_it_once(tmp_path):
