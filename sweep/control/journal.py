@@ -96,6 +96,12 @@ class Journal:
         search.storage.numbering = self._number
         search.storage.taking = self._take
 
+    @property
+    def token(self) -> str:
+        """That of this coordinator, once the study is its own; empty before."""
+        owner = self.writer.record.owner if self.writer is not None else None
+        return owner.token if owner is not None else ""
+
     # What the sampling thread asks for.
 
     def _number(self, create: Callable[[], list[int]]) -> list[int]:

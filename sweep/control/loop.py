@@ -8,6 +8,7 @@ thing after another: sampling, the journal, the hands (processes and files) and 
 import asyncio
 import contextlib
 import logging
+import math
 import socket
 import struct
 import threading
@@ -32,7 +33,7 @@ from sweep.options import Settings
 from sweep.scratch import Scratch
 from sweep.snapshot import Snapshot
 from sweep.store.database import parse_url
-from sweep.waiting import Waiting, note
+from sweep.waiting import TOUCH_SECONDS, Waiting, note, touch
 from sweep.wire.messages import FAILED, Rejected, decode_message, encode
 from sweep.words import counted
 
@@ -152,6 +153,8 @@ class Loop:
         self._posted: deque[ev.Event] = deque()
         self._woken = False  # whether the loop will see to what is posted
         self._doomed: set[str] = set()  # workers that are to be killed, or have been
+        self._waits = False  # for the database, as readers are told; when that was last touched
+        self._touched = -math.inf
         self._shown: list[ev.Show] = []  # epochs wait for the next tick: each would wake the display's thread
         self._actions: dict[type, Callable[[Any], None]] = {
             ev.Launch: lambda effect: self._hands.put(lambda: self._launch(effect)),
@@ -276,6 +279,9 @@ class Loop:
         self._loop.call_later(TICK_SECONDS, self._tick)
         if self.journal is not None:
             self.journal.tick()
+            if self._waits and time.monotonic() - self._touched >= TOUCH_SECONDS:
+                folder, self._touched = self.journal.folder, time.monotonic()
+                self._hands.put(lambda: touch(folder))
         self.sampling.flush()
         self._apply(ev.Tick())
         self._display_shown()
@@ -349,9 +355,10 @@ class Loop:
         waiting = Waiting(effect.since, place, effect.why) if effect.seconds is None else None
         again = f"the database answers again, after {counted(round(effect.seconds or 0), 'second')}"
         self._show(ev.Show("message", (str(waiting) if waiting is not None else again,)))
+        self._waits = waiting is not None
         if self.journal is not None:
-            folder = self.journal.folder
-            self._hands.put(lambda: note(folder, waiting))
+            folder, owner = self.journal.folder, self.journal.token
+            self._hands.put(lambda: note(folder, waiting, owner))
 
     def _display_shown(self) -> None:
         if self._shown:

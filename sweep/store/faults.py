@@ -98,4 +98,5 @@ def _kind(error: Any) -> str | None:
     state = getattr(error, "sqlstate", None)
     if state is not None:
         return _POSTGRESQL.get(state) or _POSTGRESQL.get(state[:2])
-    return "away" if type(error).__name__ in ("OperationalError", "InterfaceError") else None
+    names = {kind.__name__ for kind in type(error).__mro__}  # of whatever driver; a timeout is one of its own
+    return "away" if names & {"OperationalError", "InterfaceError"} else None

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from sweep.core.pruners import Verdict, sentence
@@ -11,6 +12,7 @@ from sweep.declaration import Declaration
 from sweep.finding import Finding
 from sweep.store.paths import kept, whole, whole_declaration
 from sweep.store.tables import join_float, split_float
+from sweep.waiting import is_there
 from sweep.words import plain
 
 Value = None | bool | int | float | str
@@ -261,8 +263,14 @@ class StudyRecord:
 
     @property
     def is_running(self) -> bool:
-        """Whether its coordinator lived a moment ago. Only `sweep.control.lease` may conclude that it is gone."""
-        return self.owner is not None and self.silent is not None and -1.0 <= self.silent < SILENT_SECONDS
+        """Whether its coordinator lived a moment ago. Only `sweep.control.lease` may conclude that it is gone.
+
+        One that waits for the database cannot show its heartbeat there; it does so in the study's folder.
+        """
+        if self.owner is None:
+            return False
+        beats = self.silent is not None and -1.0 <= self.silent < SILENT_SECONDS
+        return beats or is_there(Path(self.directory), self.owner.token)
 
     @classmethod
     def from_row(cls, row: Any, base: str | None = None) -> "StudyRecord":

@@ -79,6 +79,7 @@ def test_postgresqls_faults_are_known_by_their_states(state):
 
 def test_a_lost_connection_and_a_table_that_is_gone_are_known_and_a_wrong_statement_is_none():
     assert fault(psycopg.OperationalError("server closed the connection"), URL).kind == "away"
+    assert fault(psycopg.errors.ConnectionTimeout("connection timeout expired"), URL).kind == "away"
     assert fault(psycopg.ProgrammingError("something"), URL) is None
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         for statement, kind in {"SELECT * FROM nosuch": "changed", "SELEKT": None}.items():

@@ -84,3 +84,14 @@ def test_a_running_study_that_waits_says_so_and_one_that_does_not_run_does_not(s
     note(tmp_path, waiting)
     assert view_study(study, [], running=True).as_object()["waiting"] == asdict(waiting)
     assert view_study(study, [], running=False).waiting is None
+
+
+def test_a_study_that_waits_is_running_although_its_heart_stands_still_in_the_database(store, tmp_path):
+    owner = new_owner()
+    still = replace(add_study(store), directory=str(tmp_path), owner=owner, silent=100.0)
+    assert not still.is_running
+    note(tmp_path, Waiting(1000.0, "sqlite:///sweep.db", "database is locked"), "another's")
+    assert not still.is_running
+    note(tmp_path, Waiting(1000.0, "sqlite:///sweep.db", "database is locked"), owner.token)
+    assert still.is_running
+    assert not replace(still, owner=None).is_running
