@@ -96,18 +96,17 @@ def fit(
                 x, how["callbacks"] = watched(x, first.see), _before(callbacks, first, model)
         return model.fit(x, y, epochs=epochs, initial_epoch=initial_epoch, verbose=verbose, **how)
     _reasons[model] = None
-    steps = training.layout.steps
-    if not isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks = keras.callbacks.CallbackList(
-            callbacks,
-            add_history=True,
-            add_progbar=verbose != 0,
-            verbose=verbose,
-            epochs=epochs,
-            steps=steps,
-            model=model,
-        )
     try:
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = keras.callbacks.CallbackList(
+                callbacks,
+                add_history=True,
+                add_progbar=verbose != 0,
+                verbose=verbose,
+                epochs=epochs,
+                steps=training.layout.steps,
+                model=model,
+            )
         return _loop(model, passes, callbacks, initial_epoch, epochs, validation_freq)
     finally:
         passes.end()

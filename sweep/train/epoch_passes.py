@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from sweep.train import sharing
-from sweep.train.data import Rows, Unsuitable
+from sweep.train.data import Rows
 from sweep.train.metric_names import remember
 from sweep.train.optimizers import optimizers
 from sweep.train.program_cache import Loan
@@ -96,15 +96,16 @@ class Passes:
         self._beginnings = [(variable.value, tf.identity(variable.value)) for variable in own]
         self._fast = self._key is not None and sharing.suits_xla(model)
         loans = [Loan(model, "train_step", rows.layout, shuffled=bool(self._shuffle), key=self._key)]
-        if self._validation is not None:
-            try:
+        try:
+            if self._validation is not None:
                 loans.append(Loan(model, "test_step", self._validation.layout, shuffled=False, key=self._key))
-            except Unsuitable:
-                loans[0].end()
-                raise
-        self._key_when_traced = None if self._key is None else sharing.key(model).whole
-        remember(model, loans[0].program.names, loans[-1].program.names)
-        self._traced_from = _traced_from(model)
+            self._key_when_traced = None if self._key is None else sharing.key(model).whole
+            remember(model, loans[0].program.names, loans[-1].program.names)
+            self._traced_from = _traced_from(model)
+        except BaseException:
+            for loan in loans:
+                loan.end()
+            raise
         return loans
 
     def _prepare_again_if_changed(self) -> None:

@@ -3,6 +3,9 @@
 Before a program runs for the first time, TensorFlow optimizes it for the shapes of the variables that it is bound to:
 some 0.15 s for a network of six layers, and again for each other width. A variable that was made with an open shape has
 none to ask for. To Python, and so to every trace, it shows the shape that it has.
+
+The numbers are the same but for rounding in a few networks: TensorFlow turns a sum of many tensors into one operation,
+and reorders products that broadcast, where it knows the shapes.
 """
 
 import functools
@@ -33,19 +36,30 @@ def install() -> None:
 
 
 def _initialize(self: Any, value: Any) -> None:
-    """Keras' `Variable._initialize`, with an open shape."""
+    """Keras' `Variable._initialize`, with an open shape where that is of use and changes nothing."""
     if isinstance(value, tf.Variable):
         self._value = value
-    else:
-        self._value = _made(
-            value,
-            self._shape,
-            dtype=self._dtype,
-            trainable=self.trainable,
-            name=self.name,
-            aggregation=self._map_aggregation(self.aggregation),
-            synchronization=self._map_synchronization(self.synchronization),
-        )
+        return
+    self._value = _made(
+        value,
+        self._shape if _may_be_open(self) else None,
+        dtype=self._dtype,
+        trainable=self.trainable,
+        name=self.name,
+        aggregation=self._map_aggregation(self.aggregation),
+        synchronization=self._map_synchronization(self.synchronization),
+    )
+
+
+def _may_be_open(variable: Any) -> bool:
+    """Whether a variable is one of those that programs share.
+
+    Not one of a strategy, of which there are several; nor one that is made in a trace, which reads it before its shape
+    is shown; nor one of a model that computes with fewer bits, where other operations are fused without a shape, and
+    round much.
+    """
+    single = variable._dtype == "float32" and keras.config.dtype_policy().compute_dtype == "float32"
+    return single and not tf.distribute.has_strategy() and not tf.inside_function()
 
 
 def copied(variable: Any) -> tf.Variable:

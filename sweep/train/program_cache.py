@@ -56,7 +56,7 @@ class Loan:
             _place(repr(which), step, layout, shuffled) for which in (key.digest, (key.digest, key.widths), key.whole)
         )
         batch = layout.batch if layout.count % layout.batch == 0 else None  # the one size that a trace may ask for
-        topology = _topologies.get(anyones, _Topology()) if key.widths and batch not in key.widths else None
+        topology = _topologies.get(anyones, _Topology()) if key.widths and batch not in key.sizes else None
         if topology is not None and topology.closed:
             topology = None
         if anyones in _closed:
@@ -64,7 +64,7 @@ class Loan:
         values = [number.value for number in numbers]
         known = _programs.get(own)
         if known is None and topology is not None:
-            known = topology.program(key.widths, own)
+            known = topology.program(key.sizes, own)
         if known is not None:
             if not known.take():
                 self.program = trace().complete()
@@ -87,7 +87,7 @@ class Loan:
         if topology is None:
             known = traced.complete()
         else:
-            known = topology.joined(traced, key.widths, own)
+            known = topology.joined(traced, key.sizes, own)
             _put(_topologies, anyones, topology)
         if not known.take():
             self.program = traced.complete()
@@ -118,28 +118,28 @@ class _Topology:
         self._digest: str | None = None
         self._tried = Tried(())
 
-    def program(self, widths: Sequence[int], place: str) -> Program | None:
-        """The program for models of these widths, if it is known that there is one."""
-        if self._first is None or not self._tried.covers(widths):
+    def program(self, sizes: Sequence[int], place: str) -> Program | None:
+        """The program for models of these sizes, if it is known that there is one."""
+        if self._first is None or not self._tried.covers(sizes):
             return None
         return self._first.of_other_widths(place)
 
-    def joined(self, traced: Program, widths: Sequence[int], place: str) -> Program:
-        """The program for models of widths that `program` did not know.
+    def joined(self, traced: Program, sizes: Sequence[int], place: str) -> Program:
+        """The program for models of sizes that `program` did not know.
 
         Args:
             traced: from the first of them, just now; it need not be complete.
-            widths: of that one.
+            sizes: of that one.
             place: of the program.
         """
         if self._first is None:
-            self._first, self._tried = traced.complete(), Tried(widths)
+            self._first, self._tried = traced.complete(), Tried(sizes)
             return traced.of_other_widths(place)
         self._digest = self._digest or self._first.digest()
         if self._digest is None or self._digest != traced.digest():
             self._first, self.closed = None, True
             return traced.complete().of_other_widths(place)
-        self._tried.add(widths)
+        self._tried.add(sizes)
         return self._first.of_other_widths(place)
 
 

@@ -95,11 +95,13 @@ class Key:
             and where their widths are the same.
         numbers: of the model, in an order that models of one digest share.
         widths: of layers of the model, in such an order too. `widths.py` tells whether one program does for two.
+        sizes: all that follow from the widths (`Widths.sizes`).
     """
 
     digest: str
     numbers: tuple[Number, ...]
     widths: tuple[int, ...] = ()
+    sizes: tuple[int, ...] = ()
 
     @property
     def whole(self) -> tuple[str, tuple[float, ...], tuple[int, ...]]:
@@ -124,7 +126,7 @@ def key(model: keras.Model) -> Key:
     known = variables(model)
     walk = _Walk(known, Widths(model)) if allowed(model, known) else _Walk(known)
     described = _described(model, walk, known)
-    values = () if walk.widths is None else walk.widths.values
+    values, sizes = ((), ()) if walk.widths is None else (walk.widths.values, walk.widths.sizes)
     with replaced(walk.numbers, [number.representative for number in walk.numbers]):
         if walk.widths is None or not values:
             topology = _topology(model)
@@ -132,7 +134,7 @@ def key(model: keras.Model) -> Key:
             with walk.widths.hidden():
                 topology = _without(_topology(model), "shape")  # of the tensors between layers
     text = json.dumps([surroundings, described, topology])
-    return Key(hashlib.sha256(text.encode()).hexdigest(), tuple(walk.numbers), values)
+    return Key(hashlib.sha256(text.encode()).hexdigest(), tuple(walk.numbers), values, sizes)
 
 
 def _described(model: keras.Model, walk: "_Walk", known: Sequence[keras.Variable]) -> Any:

@@ -4,7 +4,9 @@ A traced step of such a model mostly holds no width at all: matrices are multipl
 Where it does hold one, for one as the shape of a gradient, the graph of another width is another graph. So nothing is
 taken for granted: the first two models of one topology are both traced, their graphs are compared operation by
 operation (`graph_digest.py`), and only where they are the same does one program serve both, and further widths
-(`Tried`). It is then what a trace of their own would give, to the last operation.
+(`Tried`). It is then what a trace of their own would give, to the last operation. Two networks may agree in a size that
+others do not have, as 8 + 5 = 7 + 6 units side by side: every size of a tensor must have been varied, not the widths
+alone.
 
 What two widths cannot show is a step that takes another way from some width on. Hence only the layers listed here may
 be in such a model, whose code has been read (Keras 3.15): none asks how wide it is, but for a width of 1, which
@@ -88,12 +90,14 @@ class Widths:
 
     Attributes:
         values: how wide they are; empty where every width is part of the model's key.
+        sizes: all that follows from them: the sizes of every weight and of every tensor between layers.
     """
 
     def __init__(self, model: keras.Model) -> None:
         self._layers = _open(model)
         self._owners = {id(layer) for layer in self._layers}
         self.values: tuple[int, ...] = tuple(layer.units for layer in self._layers)
+        self.sizes = _sizes(model) if self._layers else ()
         metrics = model.metrics_variables if self._layers else []
         self._whole = {id(variable) for variable in metrics}
 
@@ -120,23 +124,23 @@ class Widths:
 
 
 class Tried:
-    """The widths of one topology whose graphs have been found to be one.
+    """The sizes of models of one topology whose graphs have been found to be one.
 
     Args:
-        widths: of the first.
+        sizes: of the first (`Widths.sizes`).
     """
 
-    def __init__(self, widths: Sequence[int]) -> None:
-        self._seen = [{width} for width in widths]
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self._seen = [{size} for size in sizes]
 
-    def covers(self, widths: Sequence[int]) -> bool:
-        """Whether the graph of these widths is known: each has been varied, or is the only one that was tried."""
-        return all(len(seen) > 1 or width in seen for seen, width in zip(self._seen, widths, strict=True))
+    def covers(self, sizes: Sequence[int]) -> bool:
+        """Whether the graph of these sizes is known: each has been varied, or is the only one that was tried."""
+        return all(len(seen) > 1 or size in seen for seen, size in zip(self._seen, sizes, strict=True))
 
-    def add(self, widths: Sequence[int]) -> None:
-        """Notes that the graph of these widths is the same."""
-        for seen, width in zip(self._seen, widths, strict=True):
-            seen.add(width)
+    def add(self, sizes: Sequence[int]) -> None:
+        """Notes that the graph of these sizes is the same."""
+        for seen, size in zip(self._seen, sizes, strict=True):
+            seen.add(size)
 
 
 @contextmanager
@@ -180,11 +184,12 @@ def _of_unknown_shape(regularizer: Any) -> Any:
 
 def _call(layer: keras.layers.Layer) -> Any:
     """The `call` of a layer, which does not see the sizes of what it takes."""
+    is_normalization = type(layer) is layers.BatchNormalization
     own, names = layer.call, [name for name in _OPENED[type(layer)] if vars(layer)[name] is not None]
 
     def call(inputs: Any, **settings: Any) -> Any:
-        if names and inputs.shape.is_fully_defined():  # a division by a constant becomes a multiplication, which rounds
-            return own(inputs, **settings)
+        if is_normalization and (inputs.shape.is_fully_defined() or layer.axis != -1):
+            return own(inputs, **settings)  # of full batches a division by their size becomes a product, which rounds
         weights = {name: vars(layer)[name] for name in names}
         try:
             vars(layer).update((name, _opaque(tf.convert_to_tensor(weight))) for name, weight in weights.items())
@@ -220,6 +225,16 @@ def _open(model: keras.Model) -> list[keras.layers.Layer]:
         for operation in operations
         if type(operation) is layers.Dense and id(operation) not in closed and operation.units > 1
     ]
+
+
+def _sizes(model: keras.Model) -> tuple[int, ...]:
+    """The sizes of every weight and of every tensor between layers; 0 for that of a batch."""
+    shapes = [tuple(variable.shape) for variable in model.variables]
+    inner = model._functional if type(model) is keras.Sequential else model
+    for operation in inner.operations:
+        for node in operation._inbound_nodes:
+            shapes += [tuple(tensor.shape) for tensor in keras.tree.flatten(node.outputs)]
+    return tuple(size or 0 for shape in shapes for size in shape)
 
 
 def _at_the_end(model: keras.Model) -> set[int]:

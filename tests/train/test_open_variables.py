@@ -40,6 +40,21 @@ def test_python_and_every_trace_see_the_shape():
     assert [tuple(shape) for shape in seen] == [(4, 3)]
 
 
+def test_variables_of_a_strategy_of_a_trace_or_of_fewer_bits_are_made_as_ever():
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        keras.Sequential([keras.Input((6,)), keras.layers.Dense(5), keras.layers.Dense(1)])
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(5), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Muon(), "mse")  # which asks for shapes as its variables are made, in a trace
+    model.fit(np.zeros((8, 6)), np.zeros((8, 1)), epochs=1, verbose=0)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        layer = keras.layers.Dense(5)
+        layer.build((None, 6))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert not hasattr(layer.kernel.value, "_is_open")
+
+
 def test_values_of_another_shape_are_refused_as_ever():
     layer = keras.layers.Dense(3)
     layer.build((None, 4))
