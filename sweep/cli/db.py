@@ -18,6 +18,7 @@ from sweep.control.relocation import relocate as move
 from sweep.errors import StoreError
 from sweep.names import format_number
 from sweep.store import Store, StudyRecord, database
+from sweep.store.sqlite_file import unwritable
 from sweep.view.upgrades import open_upgraded
 from sweep.words import counted, listed
 
@@ -137,6 +138,8 @@ def upgrade_database(storage: str) -> None:
     url = database.parse_url(storage)
     if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
         raise StoreError(f"No database at {url.database}, so there is nothing to upgrade.", "Name it with --storage.")
+    if url.get_backend_name() == "sqlite" and (reason := unwritable(Path(str(url.database)))) is not None:
+        raise StoreError(reason, "Copy it to where you can write, and migrate the copy.")
     _check_ours(url)
     store, changes = open_upgraded(storage)
     store.close()

@@ -63,8 +63,8 @@ def _check_kind(path: Path, *, create: bool) -> None:
         raise StoreError(f"Cannot read the database {path}: {error.strerror}.", ANOTHER) from None
     if head and head != MAGIC:
         raise StoreError(f"{path} is not an SQLite database, but another kind of file.", ANOTHER)
-    if create and not os.access(path, os.W_OK):
-        raise StoreError(f"Cannot write to the database {path}: no permission.", ANOTHER)
+    if create and (reason := unwritable(path)) is not None:
+        raise StoreError(reason, ANOTHER)
 
 
 def file_system(path: Path) -> str:
