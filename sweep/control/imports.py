@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.control.folder import mark
 from sweep.control.optuna_rows import TrialWriter, write_study_attributes
+from sweep.control.ours import OTHERS
 from sweep.declaration import Declaration
 from sweep.errors import StudyError
 from sweep.names import KeyTable
@@ -97,6 +98,7 @@ class Import:
         self.name = name
         self.foreign = foreign
         self.folder = foreign.folder
+        self._written = False  # whether the event files in the folder are ours
         self._keys = KeyTable()
         ended = [trial for trial in foreign.trials if trial.state.is_finished()]
         self.runs = [self._run(trial) for trial in ended]
@@ -167,7 +169,7 @@ class Import:
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise StudyError(f"Cannot write event files to {folder}: {error.strerror}.") from None
-        self.folder = folder
+        self.folder, self._written = folder, True
 
     def _write_run(self, run: RunRecord, trial: FrozenTrial, directory: Path) -> None:
         epochs, started = self._epochs(trial), run.started or 0.0
@@ -213,7 +215,7 @@ class Import:
             raise StudyError(
                 f"The database already has a study {self.name}.", "Give this one another name with --name."
             ) from None
-        if folder.is_dir() and self.foreign.folder != folder:
+        if self._written and folder.is_dir():
             mark(folder, store.url)
 
     def _write_study(self, connection: sa.Connection, store: Store, folder: Path) -> int:
@@ -225,6 +227,8 @@ class Import:
                 row = {"study_id": study_id, "direction": StudyDirection[goal.direction.upper()], "objective": place}
                 connection.execute(sa.insert(_DIRECTIONS).values(row))
             write_study_attributes(connection, study_id, *map(dict, self.foreign.attributes))
+        if folder.is_dir() and not self._written:
+            write_study_attributes(connection, study_id, {}, {OTHERS: True})
         described: dict[str, Any] = {
             "study_id": study_id,
             "name": self.name,

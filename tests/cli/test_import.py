@@ -466,3 +466,79 @@ def test_what_tensorflow_and_keras_write_is_read(tmp_path, capsys):
     assert [metrics[1][epoch]["val_loss"] for epoch in (0, 1)] == pytest.approx(history.history["val_loss"], rel=1e-5)
     assert runs[1].value == metrics[1][1]["val_loss"]
     assert check("sqlite:///sweep.db") == []
+
+
+# What others wrote stays.
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def others(tmp_path):
+    """A study of runs that others wrote, one of them nested; beside its directory is one that belongs to no run."""
+    folder = tmp_path / "mine"
+    write_session(folder / "x" / "a", {"rate": 0.5}, started=100.0, own={"loss": 1.0})
+    write_session(folder / "b", {"rate": 0.25}, started=200.0, own={"loss": 2.0})
+    for run in ("b", "x/a"):
+        (folder / run / "checkpoints").mkdir()
+        (folder / run / "checkpoints" / "1.npz").write_text("theirs")
+        (folder / run / "weights.npz").write_text("theirs")
+    (folder / "a").mkdir()
+    (folder / "a" / "notes.txt").write_text("theirs")
+    assert sweep(["import", "--tensorboard", "mine", "--direction", "minimize"]) == 0
+    return folder
+
+
+CONTINUING = """
+import sweep
+
+def train(trial):
+    return trial.suggest_float("rate", 0.0, 1.0)
+
+study = sweep.Study(train, objective="loss", direction="minimize", name="mine", pruner="nop")
+"""
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_whatever_is_removed_of_an_imported_study_the_files_that_others_wrote_stay(others, tmp_path, capsys, goes_on):
+    before = contents(others)
+    if goes_on:
+        (tmp_path / "mine.py").write_text(CONTINUING)
+        start = ["start", "mine.py", "--trials", "3", "--workers", "1", "--logdir", ".", "--keep", "best:1"]
+        assert sweep(start) == 0
+    (_, runs, _) = runs_of("sqlite:///sweep.db", "mine")
+    capsys.readouterr()
+    for kinds in ([], ["--only", "weights"]):
+        for how in ("--dry-run", "--yes"):
+            assert sweep(["clean", "mine", "t000[01]$", *kinds, how]) == 0
+            assert "others wrote the files of 2 runs, which were left" in "".join(capsys.readouterr())
+    for how in ("--dry-run", "--yes"):
+        assert sweep(["rm", "mine", "0", how]) == 0
+        assert "others wrote the files of 1 run, which were left" in "".join(capsys.readouterr())
+    if goes_on:
+        assert Path(runs[2].directory).is_dir()
+        assert sweep(["rm", "mine", "2", "--yes"]) == 0
+        assert "others wrote" not in "".join(capsys.readouterr())
+        assert not Path(runs[2].directory).exists()
+    assert sweep(["rm", "mine", "--logdir", ".", "--yes"]) == 0
+    assert "others wrote" in "".join(capsys.readouterr())
+    assert contents(others).items() >= before.items()
+
+
+def test_a_folder_that_an_imported_study_would_have_had_is_not_its_own(source, tmp_path):
+    (tmp_path / "runs" / "plain").mkdir(parents=True)
+    (tmp_path / "runs" / "plain" / "notes.txt").write_text("theirs")
+    assert sweep(["import", source, "plain"]) == 0
+    assert sweep(["rm", "plain", "--yes"]) == 0
+    assert contents(tmp_path / "runs" / "plain") == {Path("notes.txt"): b"theirs"}
+
+
+def test_event_files_that_the_import_wrote_are_removed_with_their_runs(source, tmp_path):
+    assert sweep(["import", source, "plain", "--events"]) == 0
+    _, runs, _ = runs_of("sqlite:///sweep.db", "plain")
+    assert sweep(["rm", "plain", "0", "--yes"]) == 0
+    assert not Path(runs[0].directory).exists()
+    assert sweep(["clean", "plain", ".", "--yes"]) == 0
+    assert list(Path(runs[1].directory).iterdir()) == []
