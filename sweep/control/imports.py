@@ -4,6 +4,7 @@ What is taken over is read elsewhere (`sweep.control.optuna_study`, `sweep.contr
 one transaction: the study is there whole or not at all.
 """
 
+import contextlib
 import json
 import math
 import shutil
@@ -99,6 +100,7 @@ class Import:
         self.foreign = foreign
         self.folder = foreign.folder
         self._written = False  # whether the event files in the folder are ours
+        self._made: list[Path] = []  # the study's folder, and those above it that were made for it, until it is written
         self._keys = KeyTable()
         ended = [trial for trial in foreign.trials if trial.state.is_finished()]
         self.runs = [self._run(trial) for trial in ended]
@@ -153,23 +155,37 @@ class Import:
             done: is told how many runs were written since the last call.
 
         Raises:
-            StudyError: there is such a folder, or it cannot be written; nothing of it is left then.
+            StudyError: there is such a folder, or it cannot be written; whatever is raised, nothing of it is left.
         """
-        folder = logdir.resolve() / self.name
+        place = logdir.resolve()
+        folder = place / self.name
         if folder.exists():
             raise StudyError(f"There already is a folder {folder}.", "Choose another with --logdir.")
         by_number = {trial.number: trial for trial in self.foreign.trials}
+        self._made = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
             for run in self.runs:
                 if run.name is not None:
-                    directory = run_directory(logdir.resolve(), self.name, run.name)
+                    directory = run_directory(place, self.name, run.name)
                     self._write_run(run, by_number[run.number], directory)
                     run.directory = str(directory)
                 done(1)
         except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
+            self.withdraw_events()
             raise StudyError(f"Cannot write event files to {folder}: {error.strerror}.") from None
+        except BaseException:
+            self.withdraw_events()
+            raise
         self.folder, self._written = folder, True
+
+    def withdraw_events(self) -> None:
+        """Remove the event files again, with the folders made for them, unless the study is in the database."""
+        if self._made:
+            shutil.rmtree(self._made[0], ignore_errors=True)
+        for folder in self._made[1:]:
+            with contextlib.suppress(OSError):  # somebody else has put something into it
+                folder.rmdir()
+        self._made = []
 
     def _write_run(self, run: RunRecord, trial: FrozenTrial, directory: Path) -> None:
         epochs, started = self._epochs(trial), run.started or 0.0
@@ -215,6 +231,7 @@ class Import:
             raise StudyError(
                 f"The database already has a study {self.name}.", "Give this one another name with --name."
             ) from None
+        self._made = []
         if self._written and folder.is_dir():
             mark(folder, store.url)
 

@@ -1,5 +1,6 @@
 """`sweep import`: plain studies of Optuna's, and log directories that others wrote for TensorBoard."""
 
+import contextlib
 import json
 import math
 import warnings
@@ -13,6 +14,8 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
 from sweep.cli import run as sweep
 from sweep.control.consistency import check_database
+from sweep.control.imports import Import
+from sweep.errors import StudyError
 from sweep.names import KeyTable, decode
 from sweep.store import Store
 from sweep.tensorboard import hparams
@@ -277,6 +280,41 @@ def test_a_choice_that_no_name_can_hold_leaves_its_run_without_one(tmp_path, cap
     assert "whose parameters no run name can hold" in capsys.readouterr().out
     _, runs, _ = runs_of("sqlite:///sweep.db", "lists")
     assert [(run.name, run.directory, run.state) for run in runs] == [(None, None, "COMPLETE")] * 2
+
+
+def test_steps_below_zero_are_imported_with_their_events(tmp_path):
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    with optunas_own(url) as storage:
+        study = optuna.create_study(study_name="early", storage=storage)
+        study.add_trial(optuna.create_trial(value=0.5, intermediate_values={-1: 1.0, 0: 0.5}))
+    assert sweep(["import", url, "early", "--events"]) == 0
+    _, (run,), metrics = runs_of("sqlite:///sweep.db", "early")
+    assert metrics[0] == {-1: {"value": 1.0}, 0: {"value": 0.5}}
+    (session,) = read_log_directory(Path(run.directory)).sessions
+    assert session.metrics["value"] == metrics_of("value", metrics[0])
+    for command in (["runs", "early"], ["show", "early", "0"], ["export", "early"], ["db", "check"]):
+        assert sweep(command) == 0
+
+
+def metrics_of(name, epochs):
+    return {step: named[name] for step, named in epochs.items()}
+
+
+@pytest.mark.parametrize("where", ["events", "database"])
+@pytest.mark.parametrize("problem", [RuntimeError, KeyboardInterrupt, StudyError])
+def test_an_import_that_fails_leaves_no_folder(source, tmp_path, monkeypatch, where, problem):
+    place, name = {"events": (RunWriter, "text"), "database": (Import, "_write_runs")}[where]
+
+    def fail(*_given, **_named):
+        raise problem("no")
+
+    (tmp_path / "there").mkdir()
+    monkeypatch.setattr(place, name, fail)
+    for logdir in ("new/runs", "there"):
+        with contextlib.suppress(RuntimeError, KeyboardInterrupt):
+            assert sweep(["import", source, "plain", "--events", "--logdir", logdir]) != 0
+    assert not (tmp_path / "new").exists()
+    assert list((tmp_path / "there").iterdir()) == []
 
 
 # TensorBoard.
