@@ -6,6 +6,7 @@ Its scalars are in itself and in folders below it: Keras' `TensorBoard` callback
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -103,11 +104,29 @@ def read_log_directory(root: Path, done: Callable[[int], None] = lambda _files: 
 
 
 def _event_files(root: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """Each directory below one that has event files, with these in the order of their names."""
-    for folder, _, names in sorted(os.walk(root, followlinks=True)):
-        files = [Path(folder, name) for name in sorted(names) if "tfevents" in name]
+    """Each directory below one that has event files, with these in the order of their names; no directory twice."""
+    for folder, names in sorted(_directories(root)):
+        paths = [Path(folder, name) for name in sorted(names) if "tfevents" in name]
+        files = [path for path in paths if path.is_file()]  # no pipe, whose end may never come
         if files:
             yield Path(folder), files
+
+
+def _directories(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """A directory and those below it, with the names of their files: each once, under its own path if that is there.
+
+    Links to directories come last: one may lead back, or to a directory that is there anyway.
+    """
+    seen, links = set[str](), deque([str(root)])
+    while links:
+        for folder, below, names in os.walk(links.popleft()):
+            place = os.path.realpath(folder)
+            if place in seen:
+                below.clear()
+                continue
+            seen.add(place)
+            links.extend(path for name in sorted(below) if os.path.islink(path := os.path.join(folder, name)))
+            yield folder, names
 
 
 def _read_folder(files: Sequence[Path], done: Callable[[int], None]) -> _Folder:

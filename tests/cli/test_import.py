@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import os
 import warnings
 from pathlib import Path
 
@@ -433,6 +434,23 @@ def test_with_events_the_runs_have_directories_that_are_called_as_they_are(logs,
     assert found.sessions[0].metrics["val_loss"] == {0: 5.0, 1: 4.5}
     assert sweep(["rm", "tuned", "--yes"]) == 0
     assert (logs / "a").is_dir()
+
+
+def test_a_run_is_read_once_wherever_links_lead_and_a_pipe_is_no_event_file(tmp_path):
+    logs, elsewhere = tmp_path / "logs", tmp_path / "elsewhere"
+    write_session(logs / "run", {"rate": 0.5}, started=100.0, train=[1.0])
+    write_session(elsewhere / "linked", {"rate": 0.25}, started=200.0, train=[2.0])
+    (logs / "a loop").symlink_to(logs)
+    (logs / "run" / "up").symlink_to(logs)
+    (logs / "latest").symlink_to(logs / "run")
+    (logs / "more").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(logs)
+    os.mkfifo(logs / "run" / "events.out.tfevents.1")
+    found = read_log_directory(logs)
+    assert [session.path for session in found.sessions] == [logs / "run", logs / "more" / "linked"]
+    assert [session.metrics for session in found.sessions] == [{"loss": {0: 1.0}}, {"loss": {0: 2.0}}]
+    (tmp_path / "link").symlink_to(logs)
+    assert [session.path.name for session in read_log_directory(tmp_path / "link").sessions] == ["run", "linked"]
 
 
 @pytest.mark.parametrize(
