@@ -33,7 +33,8 @@ class LoggedRun:
 
     Attributes:
         path: its directory.
-        params: its parameters, whole numbers as int where the parameter is an integer in every session.
+        params: its parameters in the order of the experiment, further ones by name; whole numbers as int where the
+            parameter is an integer in every session.
         started, ended: in Unix seconds: when its first event was written, if its start record does not say.
         status: `SUCCESS`, `FAILURE` or another one of HParams; None without an end record.
         metrics: its scalars by name.
@@ -99,6 +100,7 @@ def read_log_directory(root: Path, done: Callable[[int], None] = lambda _files: 
     experiments = [found.experiment for found in folders.values() if found.experiment is not None]
     ordered = sorted(sessions.values(), key=lambda session: (session.started or 0.0, session.path))
     _settle_types(ordered, {name: numbers for each in experiments for name, numbers in each.numbers.items()})
+    _settle_order(ordered, [name for each in experiments for name in each.params])
     metrics = [metric for each in experiments for metric in each.metrics]
     return LogDirectory(ordered, metric_name(*metrics[0]) if metrics else None, others)
 
@@ -197,6 +199,13 @@ def metric_name(group: str, tag: str) -> str:
     if group in ("", "train"):
         return name
     return f"val_{name}" if group == _VALIDATION else (PurePath(group) / name).as_posix()
+
+
+def _settle_order(sessions: Sequence[LoggedRun], described: Sequence[str]) -> None:
+    """Have every session's parameters in one order: first those that the experiment describes, as it does."""
+    for session in sessions:
+        names = [*(name for name in dict.fromkeys(described) if name in session.params), *session.params]
+        session.params = {name: session.params[name] for name in names}
 
 
 def _settle_types(sessions: Sequence[LoggedRun], described: Mapping[str, Sequence[float]]) -> None:

@@ -421,6 +421,17 @@ def test_a_log_directory_of_others_is_a_finished_study(logs, tmp_path, capsys):
     assert (logs / "a" / "train").is_dir(), "it is not ours"
 
 
+def test_names_have_the_parameters_in_the_order_of_the_experiment_and_then_by_name(logs, capsys):
+    line = ["import", "--tensorboard", "logs", "--direction", "minimize", "--json"]
+    assert sweep([*line, "--dry-run"]) == 0
+    before = json.loads(capsys.readouterr().out)["names"]
+    assert sweep(line) == 0
+    assert json.loads(capsys.readouterr().out)["names"] == before
+    _, runs, _ = runs_of("sqlite:///sweep.db", "logs")
+    assert [run.name for run in runs] == before
+    assert [list(run.params) for run in runs] == [["drop", "units", "act", "adam", "rate"]] * 4
+
+
 def test_with_events_the_runs_have_directories_that_are_called_as_they_are(logs, tmp_path):
     line = ["import", "--tensorboard", "logs", "tuned", "--direction", "maximize", "--objective", "loss", "--events"]
     assert sweep(line) == 0
