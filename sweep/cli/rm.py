@@ -150,7 +150,9 @@ def remove_some(
     remove_runs(store, study, removed, say)
     done, total = finished(store.counts(study.study_id)), study.declaration.trials
     said = f"{runs} of {study.name} {'is' if len(chosen) == 1 else 'are'} removed{left}"
-    if done < total and (again := start_command(study, storage=storage)):
+    if done < total and study.declaration.file is not None:
+        # The file may say fewer trials than the study was started with.
+        again = start_command(study, "--trials", str(total), storage=storage)
         said += f"; to train {counted(total - done, 'trial')} more: {again}"
     _end(asked, found, said)
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+import shlex
 import warnings
 from pathlib import Path
 
@@ -600,6 +601,29 @@ def test_a_folder_that_an_imported_study_would_have_had_is_not_its_own(source, t
     assert sweep(["import", source, "plain"]) == 0
     assert sweep(["rm", "plain", "--yes"]) == 0
     assert contents(tmp_path / "runs" / "plain") == {Path("notes.txt"): b"theirs"}
+
+
+def test_no_command_is_said_to_train_what_was_removed_from_a_study_without_a_file(source, capsys):
+    assert sweep(["import", source, "plain"]) == 0
+    capsys.readouterr()
+    assert sweep(["rm", "plain", "0", "--yes"]) == 0
+    assert capsys.readouterr().err.strip() == "1 run of plain is removed"
+
+
+def test_where_only_optuna_has_studies_the_command_that_takes_one_over_is_said(source, capsys):
+    make_study(source, "another")
+    assert sweep(["studies", "--storage", source]) == 2
+    line = refusal_of(capsys.readouterr().err).partition("take over one of Optuna's: sweep ")[2]
+    assert sweep([*shlex.split(line), "--yes"]) == 0
+    assert sweep(["rm", "another", "--storage", source, "--yes"]) == 0
+    make_study(source, "another")
+    capsys.readouterr()
+    assert sweep(["studies", "--storage", source]) == 0
+    said = capsys.readouterr().err
+    assert "no studies yet, but 2 studies of Optuna's, another, plain" in said
+    line = said.partition("with `sweep ")[2].partition("`")[0]
+    assert sweep([*shlex.split(line), "--yes"]) == 0
+    assert sweep(["studies", "--storage", source, "--json"]) == 0
 
 
 def test_event_files_that_the_import_wrote_are_removed_with_their_runs(source, tmp_path):
