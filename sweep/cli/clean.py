@@ -11,6 +11,7 @@ from sweep.cli.output import confirm, print_whole, remark, say
 from sweep.cli.target import Target, find_target
 from sweep.control.disk import KINDS, bytes_of, files, remove
 from sweep.control.lease import check_free
+from sweep.control.ours import Ours, left_to_others
 from sweep.errors import SweepError
 from sweep.store import FINISHED, Store
 from sweep.view.cells import shown_size
@@ -67,17 +68,19 @@ def clean_runs(
     if not dry_run:
         check_free(store, study, "clean", say)
     runs = target.select(store, states=FINISHED, where=where).runs
-    found = {run.name: files(Path(run.directory), kinds) for run in runs if run.directory is not None}
-    found = {name: paths for name, paths in found.items() if paths}
+    ours = Ours(store, study)
+    every = [(run, files(Path(run.directory), kinds)) for run in runs if run.directory is not None]
+    found = {run.name: paths for run, paths in every if paths and ours.has(run)}
+    left = left_to_others(run for run, paths in every if paths and not ours.has(run))
     total = sum(bytes_of(paths) for paths in found.values())
     what = " and ".join(kinds)
     if not found:
-        say(f"no ended run of {study.name} that matches has {what}")
+        say(f"no ended run of {study.name} that matches has {what} to remove{left}")
         return
     for name, paths in found.items():
         print_whole(f"{shown_size(bytes_of(paths)):>9}  {name}")
     if dry_run:
-        remark(f"{what} of {counted(len(found), 'run')} would be removed, {shown_size(total)}")
+        remark(f"{what} of {counted(len(found), 'run')} would be removed, {shown_size(total)}{left}")
         return
     confirm(f"Remove {what} of {counted(len(found), 'run')}, {shown_size(total)}?", yes=yes)
     for paths in found.values():
@@ -85,4 +88,4 @@ def clean_runs(
             remove(paths)
         except OSError as error:
             raise SweepError(f"Cannot remove {error.filename}: {error.strerror}.") from None
-    say(f"{shown_size(total)} are free again; the runs stay in the database")
+    say(f"{shown_size(total)} are free again; the runs stay in the database{left}")

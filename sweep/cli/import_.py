@@ -164,18 +164,26 @@ def carry_out(
     if events:
         with _progress("event files", len(found.runs)) as done:
             found.write_events(Path(logdir), done)
-    store = Store(storage, create=True)
     try:
-        with _progress("trials", len(found.foreign.trials)) as done:
-            found.write(store, Path(logdir), done)
-    finally:
-        store.close()
+        _write(found, storage, logdir)
+    except BaseException:
+        found.withdraw_events()
+        raise
     if as_json:
         show_json(_object(found, imported=True))
         return
     if (left := _left(found)) is not None:
         remark(left)
     say(f"{found.name} is imported; look at it with: {command('runs', found.name, storage=storage)}")
+
+
+def _write(found: Import, storage: str, logdir: str) -> None:
+    store = Store(storage, create=True)
+    try:
+        with _progress("trials", len(found.foreign.trials)) as done:
+            found.write(store, Path(logdir), done)
+    finally:
+        store.close()
 
 
 def _left(found: Import) -> str | None:

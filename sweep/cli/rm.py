@@ -12,6 +12,7 @@ from sweep.cli.output import confirm, print_whole, remark, say, show_json
 from sweep.cli.target import Target, named_study
 from sweep.commands import start_command
 from sweep.control.disk import size
+from sweep.control.ours import left_to_others
 from sweep.control.removal import finish_removals, folder_to_remove, remove_runs, remove_study, runs_to_remove
 from sweep.errors import SweepError
 from sweep.names import format_number
@@ -141,14 +142,17 @@ def remove_some(
         for run in chosen:
             print_whole(f"{shown_size(sizes.get(run.number, 0)):>9}  {_called(run)}")
     runs, files = counted(len(chosen), "run"), f"{shown_size(sum(sizes.values()))} of files"
+    left = left_to_others(removed.left)
     if asked.dry_run:
-        _end(asked, found, f"{runs} would be removed, with {files}")
+        _end(asked, found, f"{runs} would be removed, with {files}{left}")
         return
     confirm(f"Remove {runs} of {study.name}, with {files}, for good?", yes=asked.yes)
     remove_runs(store, study, removed, say)
     done, total = finished(store.counts(study.study_id)), study.declaration.trials
-    said = f"{runs} of {study.name} {'is' if len(chosen) == 1 else 'are'} removed"
-    if done < total and (again := start_command(study, storage=storage)):
+    said = f"{runs} of {study.name} {'is' if len(chosen) == 1 else 'are'} removed{left}"
+    if done < total and study.declaration.file is not None:
+        # The file may say fewer trials than the study was started with.
+        again = start_command(study, "--trials", str(total), storage=storage)
         said += f"; to train {counted(total - done, 'trial')} more: {again}"
     _end(asked, found, said)
 

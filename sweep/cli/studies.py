@@ -7,10 +7,15 @@ from sweep.cli import options
 from sweep.cli.grid import Column, Grid
 from sweep.cli.output import remark, remarks, show_grid, show_json
 from sweep.cli.tables import STATE_STYLES, no_room
+from sweep.commands import command
 from sweep.control.disk import size
 from sweep.names import format_number
+from sweep.passwords import masked
+from sweep.store.database import names_in, parse_url
+from sweep.store.remote import RemoteStore
 from sweep.view.cells import number_cells, shown_size
 from sweep.view.studies import StudyView, view_studies
+from sweep.words import listed
 
 
 def studies(
@@ -25,6 +30,7 @@ def studies(
     """
     with options.opened(options.place(storage, server)) as store:
         found = view_studies(store, store.studies())
+        remote = isinstance(store, RemoteStore)
     if json:
         show_json([view.as_object() for view in found])
     elif found:
@@ -33,7 +39,21 @@ def studies(
         remarks(no_room(show_grid(studies_grid(found, sizes))))
         remarks([f"{view.name} is {view.waiting}" if view.waiting else None for view in found])
     else:
-        remark("no studies yet; start one with `sweep start FILE`")
+        optunas = sorted(names_in(parse_url(storage))) if not remote else []
+        remark(_none_of_ours(optunas, storage))
+
+
+def _none_of_ours(optunas: Sequence[str], storage: str) -> str:
+    """What is said of a database without a study of sweep's.
+
+    Args:
+        optunas: the names of the studies of Optuna's own that it has.
+    """
+    if not optunas:
+        return "no studies yet; start one with `sweep start FILE`"
+    take = command("import", masked(storage), optunas[0], storage=storage)
+    have = f"{'a study' if len(optunas) == 1 else f'{len(optunas)} studies'} of Optuna's, {listed(optunas)}"
+    return f"no studies yet, but {have}: take over {optunas[0]} with `{take}`, or start one with `sweep start FILE`"
 
 
 def studies_grid(views: Sequence[StudyView], sizes: Sequence[str] = ()) -> Grid:

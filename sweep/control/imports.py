@@ -4,6 +4,7 @@ What is taken over is read elsewhere (`sweep.control.optuna_study`, `sweep.contr
 one transaction: the study is there whole or not at all.
 """
 
+import contextlib
 import json
 import math
 import shutil
@@ -23,6 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.control.folder import mark
 from sweep.control.optuna_rows import TrialWriter, write_study_attributes
+from sweep.control.ours import OTHERS
 from sweep.declaration import Declaration
 from sweep.errors import StudyError
 from sweep.names import KeyTable
@@ -97,6 +99,8 @@ class Import:
         self.name = name
         self.foreign = foreign
         self.folder = foreign.folder
+        self._written = False  # whether the event files in the folder are ours
+        self._made: list[Path] = []  # the study's folder, and those above it that were made for it, until it is written
         self._keys = KeyTable()
         ended = [trial for trial in foreign.trials if trial.state.is_finished()]
         self.runs = [self._run(trial) for trial in ended]
@@ -151,23 +155,37 @@ class Import:
             done: is told how many runs were written since the last call.
 
         Raises:
-            StudyError: there is such a folder, or it cannot be written; nothing of it is left then.
+            StudyError: there is such a folder, or it cannot be written; whatever is raised, nothing of it is left.
         """
-        folder = logdir.resolve() / self.name
+        place = logdir.resolve()
+        folder = place / self.name
         if folder.exists():
             raise StudyError(f"There already is a folder {folder}.", "Choose another with --logdir.")
         by_number = {trial.number: trial for trial in self.foreign.trials}
+        self._made = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
             for run in self.runs:
                 if run.name is not None:
-                    directory = run_directory(logdir.resolve(), self.name, run.name)
+                    directory = run_directory(place, self.name, run.name)
                     self._write_run(run, by_number[run.number], directory)
                     run.directory = str(directory)
                 done(1)
         except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
+            self.withdraw_events()
             raise StudyError(f"Cannot write event files to {folder}: {error.strerror}.") from None
-        self.folder = folder
+        except BaseException:
+            self.withdraw_events()
+            raise
+        self.folder, self._written = folder, True
+
+    def withdraw_events(self) -> None:
+        """Remove the event files again, with the folders made for them, unless the study is in the database."""
+        if self._made:
+            shutil.rmtree(self._made[0], ignore_errors=True)
+        for folder in self._made[1:]:
+            with contextlib.suppress(OSError):  # somebody else has put something into it
+                folder.rmdir()
+        self._made = []
 
     def _write_run(self, run: RunRecord, trial: FrozenTrial, directory: Path) -> None:
         epochs, started = self._epochs(trial), run.started or 0.0
@@ -213,7 +231,8 @@ class Import:
             raise StudyError(
                 f"The database already has a study {self.name}.", "Give this one another name with --name."
             ) from None
-        if folder.is_dir() and self.foreign.folder != folder:
+        self._made = []
+        if self._written and folder.is_dir():
             mark(folder, store.url)
 
     def _write_study(self, connection: sa.Connection, store: Store, folder: Path) -> int:
@@ -225,6 +244,8 @@ class Import:
                 row = {"study_id": study_id, "direction": StudyDirection[goal.direction.upper()], "objective": place}
                 connection.execute(sa.insert(_DIRECTIONS).values(row))
             write_study_attributes(connection, study_id, *map(dict, self.foreign.attributes))
+        if folder.is_dir() and not self._written:
+            write_study_attributes(connection, study_id, {}, {OTHERS: True})
         described: dict[str, Any] = {
             "study_id": study_id,
             "name": self.name,

@@ -22,6 +22,7 @@ from optuna.trial import TrialState
 
 from sweep.control.folder import MARK, belongs, leaving, mark_leaving, others, unmark
 from sweep.control.lease import Notice, check_free, is_unchanged, still_running
+from sweep.control.ours import Ours
 from sweep.control.stored import number_trials
 from sweep.errors import StudyError
 from sweep.store import DELETED, RunRecord, Store, StudyRecord
@@ -76,16 +77,16 @@ def remove_study(
 
 
 def folder_to_remove(store: Store, study: StudyRecord, logdir: Path) -> Path | None:
-    """The folder that goes with a study; None if there is none, or it is neither in `logdir` nor known to be its own.
+    """The folder that goes with a study; None if there is none, others wrote it, or it is neither in `logdir` nor known
+    to be its own.
 
     Raises:
         StudyError: another database has a study of this folder, as after `sweep db copy`.
     """
     folder = Path(study.directory)
-    ours = folder.name == study.name and folder.is_dir() and not folder.is_symlink()
-    # What no version of sweep has trained was imported, perhaps from a log directory that others wrote.
-    placed = folder.resolve().parent == logdir.resolve() and study.declaration.versions
-    if not ours or not (placed or belongs(folder, store.url)):
+    called = folder.name == study.name and folder.is_dir() and not folder.is_symlink()
+    placed = folder.resolve().parent == logdir.resolve() or belongs(folder, store.url)
+    if not (called and placed and Ours(store, study).folder):
         return None
     if shared := others(folder, store.url):
         raise StudyError(
@@ -101,10 +102,12 @@ class RunsToRemove:
 
     Attributes:
         folders: by their numbers, of those runs that have one in the study's folder.
+        left: those whose files others wrote; they stay.
     """
 
     runs: Sequence[RunRecord]
     folders: Mapping[int, Path]
+    left: Sequence[RunRecord] = ()
 
 
 def runs_to_remove(
@@ -121,13 +124,16 @@ def runs_to_remove(
     if keep_files:
         return RunsToRemove(some, {})
     folder = Path(study.directory)
-    found = {run.number: path for run in some if run.directory and (path := folder / Path(run.directory).name).is_dir()}
+    ours = Ours(store, study)
+    there = [(run, Path(run.directory)) for run in some if run.directory is not None and Path(run.directory).is_dir()]
+    inside = [(run, path) for run, path in there if path.parent.resolve() == folder.resolve()]
+    found = {run.number: path for run, path in inside if ours.has(run)}
     if found and (shared := others(folder, store.url)):
         raise StudyError(
             f"Cannot remove runs from {folder}: {' and '.join(shared)} also has study {study.name} in it.",
             "To remove them from this database only, use --keep-files.",
         )
-    return RunsToRemove(some, found)
+    return RunsToRemove(some, found, [run for run, _ in there if not ours.has(run)])
 
 
 def remove_runs(store: Store, study: StudyRecord, removed: RunsToRemove, notice: Notice = lambda _text: None) -> None:

@@ -765,7 +765,7 @@ class StudyMachine:
         if number is None:
             return
         spared = {run.number for run in self._objective.rank(self.runs.values())[:number]} | self._removed
-        ended = [run for run in self.runs.values() if run.state in FINISHED and run.directory is not None]
+        ended = [run for run in self.runs.values() if run.state in FINISHED and run.is_trained_here]
         surplus = [copy.copy(run) for run in ended if run.number not in spared]
         # A pruned run that can still be continued keeps them, which the file system alone knows.
         self._removed |= {run.number for run in surplus if run.state != "PRUNED"}

@@ -153,6 +153,11 @@ class RunRecord:
         return self.reason == ADDED
 
     @property
+    def is_trained_here(self) -> bool:
+        """Whether a worker of sweep trains it, or has; no run that was added or imported has a seed or a worker."""
+        return self.seed is not None or self.worker is not None
+
+    @property
     def has_trained(self) -> bool:
         """Whether it has trained an epoch, reported a value, or ended with one."""
         return self.epoch > 0 or self.state == "COMPLETE"

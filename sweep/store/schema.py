@@ -5,6 +5,7 @@ neither, but something else, belongs to somebody else and is left as it is.
 """
 
 import contextlib
+import shlex
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -138,6 +139,16 @@ def _optunas_tables() -> set[str]:
     return {"alembic_version", *BaseModel.metadata.tables}
 
 
+def _study_of_optunas(engine: sa.Engine) -> str | None:
+    """The name of a study of Optuna's in a database, the first one; None if there is none."""
+    found = sa.inspect(engine)
+    if not found.has_table("studies") or "study_name" not in [one["name"] for one in found.get_columns("studies")]:
+        return None
+    name: sa.ColumnClause[str] = sa.column("study_name")
+    with engine.connect() as connection:
+        return connection.execute(sa.select(name).select_from(sa.table("studies")).order_by(name)).scalars().first()
+
+
 def check_revision(engine: sa.Engine) -> None:
     """Refuse a schema that this version cannot work on.
 
@@ -147,9 +158,11 @@ def check_revision(engine: sa.Engine) -> None:
     found = revision(engine)
     shown = engine.url.render_as_string(hide_password=True)
     if found is None:
-        raise StoreError(
-            f"The database at {shown} has none of sweep's tables.", "Start a study with `sweep start FILE`."
-        )
+        hint = "Start a study with `sweep start FILE`."
+        if (optunas := _study_of_optunas(engine)) is not None:
+            take = shlex.join(["sweep", "import", shown, optunas, "--storage", shown])
+            hint = f"Start a study with `sweep start FILE`, or take over one of Optuna's: {take}"
+        raise StoreError(f"The database at {shown} has none of sweep's tables.", hint)
     if found < HEAD:
         hint = f"Stop its running studies, and migrate it with: sweep db upgrade --storage {shown}"
         if READ_ONLY in engine.get_execution_options():

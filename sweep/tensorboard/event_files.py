@@ -98,8 +98,8 @@ class RunWriter:
             ValueError: a tag has this step or a later one already.
         """
         for value in summary.value:
-            last = self._steps.get(value.tag, -1)
-            if step <= last:
+            last = self._steps.get(value.tag)
+            if last is not None and step <= last:  # the first may be negative
                 raise ValueError(f"steps of tag {value.tag!r} must increase: got {step} after {last}")
             self._steps[value.tag] = step
         self._event(Event(wall_time=time.time(), step=step, summary=summary))

@@ -123,20 +123,26 @@ class Experiment:
 
     Attributes:
         metrics: each as the folder below the session's that it is in (empty for its own) and its tag.
+        params: the names of the parameters, in the experiment's order.
         numbers: of each numeric parameter whose domain is known the numbers that describe it.
     """
 
     metrics: list[tuple[str, str]]
+    params: list[str]
     numbers: dict[str, list[float]]
 
 
 def parse_session(summary: Summary) -> SessionStart | None:
-    """The start record of a session of any writer; None for any other summary. Lists and structures are JSON."""
+    """The start record of a session of any writer; None for any other summary. Lists and structures are JSON.
+
+    The parameters are in the order of their names: a record is a map, whose order is another one in each process.
+    """
     info = _content(summary, START_TAG)
     if info is None:
         return None
     start = info.session_start_info
-    return SessionStart({name: _plain(value) for name, value in start.hparams.items()}, start.start_time_secs)
+    params = {name: _plain(start.hparams[name]) for name in sorted(start.hparams)}
+    return SessionStart(params, start.start_time_secs)
 
 
 def _plain(value: Any) -> Value:
@@ -166,7 +172,8 @@ def parse_experiment(summary: Summary) -> Experiment | None:
         elif one.HasField("domain_discrete"):
             choices = [value.number_value for value in one.domain_discrete.values if value.HasField("number_value")]
             numbers[one.name] = choices
-    return Experiment([(one.name.group, one.name.tag) for one in info.experiment.metric_infos], numbers)
+    metrics = [(one.name.group, one.name.tag) for one in info.experiment.metric_infos]
+    return Experiment(metrics, [one.name for one in info.experiment.hparam_infos], numbers)
 
 
 def _content(summary: Summary, tag: str) -> Any:

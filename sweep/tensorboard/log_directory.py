@@ -6,6 +6,7 @@ Its scalars are in itself and in folders below it: Keras' `TensorBoard` callback
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -32,7 +33,8 @@ class LoggedRun:
 
     Attributes:
         path: its directory.
-        params: its parameters, whole numbers as int where the parameter is an integer in every session.
+        params: its parameters in the order of the experiment, further ones by name; whole numbers as int where the
+            parameter is an integer in every session.
         started, ended: in Unix seconds: when its first event was written, if its start record does not say.
         status: `SUCCESS`, `FAILURE` or another one of HParams; None without an end record.
         metrics: its scalars by name.
@@ -98,16 +100,35 @@ def read_log_directory(root: Path, done: Callable[[int], None] = lambda _files: 
     experiments = [found.experiment for found in folders.values() if found.experiment is not None]
     ordered = sorted(sessions.values(), key=lambda session: (session.started or 0.0, session.path))
     _settle_types(ordered, {name: numbers for each in experiments for name, numbers in each.numbers.items()})
+    _settle_order(ordered, [name for each in experiments for name in each.params])
     metrics = [metric for each in experiments for metric in each.metrics]
     return LogDirectory(ordered, metric_name(*metrics[0]) if metrics else None, others)
 
 
 def _event_files(root: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """Each directory below one that has event files, with these in the order of their names."""
-    for folder, _, names in sorted(os.walk(root, followlinks=True)):
-        files = [Path(folder, name) for name in sorted(names) if "tfevents" in name]
+    """Each directory below one that has event files, with these in the order of their names; no directory twice."""
+    for folder, names in sorted(_directories(root)):
+        paths = [Path(folder, name) for name in sorted(names) if "tfevents" in name]
+        files = [path for path in paths if path.is_file()]  # no pipe, whose end may never come
         if files:
             yield Path(folder), files
+
+
+def _directories(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """A directory and those below it, with the names of their files: each once, under its own path if that is there.
+
+    Links to directories come last: one may lead back, or to a directory that is there anyway.
+    """
+    seen, links = set[str](), deque([str(root)])
+    while links:
+        for folder, below, names in os.walk(links.popleft()):
+            place = os.path.realpath(folder)
+            if place in seen:
+                below.clear()
+                continue
+            seen.add(place)
+            links.extend(path for name in sorted(below) if os.path.islink(path := os.path.join(folder, name)))
+            yield folder, names
 
 
 def _read_folder(files: Sequence[Path], done: Callable[[int], None]) -> _Folder:
@@ -178,6 +199,13 @@ def metric_name(group: str, tag: str) -> str:
     if group in ("", "train"):
         return name
     return f"val_{name}" if group == _VALIDATION else (PurePath(group) / name).as_posix()
+
+
+def _settle_order(sessions: Sequence[LoggedRun], described: Sequence[str]) -> None:
+    """Have every session's parameters in one order: first those that the experiment describes, as it does."""
+    for session in sessions:
+        names = [*(name for name in dict.fromkeys(described) if name in session.params), *session.params]
+        session.params = {name: session.params[name] for name in names}
 
 
 def _settle_types(sessions: Sequence[LoggedRun], described: Mapping[str, Sequence[float]]) -> None:

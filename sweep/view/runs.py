@@ -101,8 +101,10 @@ def find_run(store: Store, text: str, study_name: str | None = None) -> tuple[St
         study_name: its study; without one every study is looked through.
 
     Raises:
-        StoreError: there is no such run, or one in each of several studies.
+        StoreError: there is no such run, or one in each of several studies, or the text is empty.
     """
+    if not text.strip():
+        raise StoreError("A run's name is empty.", "Give its number, such as 17 or t0017, or its full name.")
     studies = store.studies() if study_name is None else [store.study(study_name)]
     found = find_runs(store, studies, text)
     if len(found) == 1:

@@ -107,7 +107,7 @@ def study(tmp_path, monkeypatch):
     """A folder in which a study of four trials has trained, with a file in each run's folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SWEEP_STORAGE", raising=False)
-    with a_house(tmp_path, options={"trials": 4}) as house:
+    with a_house(tmp_path, options={"trials": 4}, file=str(tmp_path / "study.py")) as house:
         worker = house.worker("0")
         for _ in range(4):
             worker.train()
@@ -157,8 +157,9 @@ def test_runs_are_removed_that_are_named_or_match(study, capsys, chosen, left):
 
 def test_how_many_trials_are_to_be_trained_in_their_place_is_said(study, capsys):
     assert sweep(["rm", "study", "2", "3", "--yes"]) == 0
-    said = capsys.readouterr().err
+    said = capsys.readouterr().err.strip()
     assert said.startswith("2 runs of study are removed; to train 2 trials more: sweep start ")
+    assert said.endswith(" --trials 4"), "the file may say fewer than the study was started with"
 
 
 def test_what_is_removed_is_said_in_json(study, capsys):
@@ -182,6 +183,8 @@ def test_what_is_removed_is_said_in_json(study, capsys):
     [
         (["1"], "no terminal to ask on"),
         (["9", "--yes"], "No run 9 in study study"),
+        (["", "--yes"], "A run's name is empty. Give its number, such as 17 or t0017, or its full name."),
+        (["1", " ", "--yes"], "A run's name is empty."),
         (["1", "--filter", "x", "--yes"], "Runs are named, and so is a pattern or a condition."),
         (["1", "--server", "http://127.0.0.1:1", "--yes"], "Single runs cannot be removed through a service"),
     ],

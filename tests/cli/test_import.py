@@ -1,7 +1,10 @@
 """`sweep import`: plain studies of Optuna's, and log directories that others wrote for TensorBoard."""
 
+import contextlib
 import json
 import math
+import os
+import shlex
 import warnings
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
 from sweep.cli import run as sweep
 from sweep.control.consistency import check_database
+from sweep.control.imports import Import
+from sweep.errors import StudyError
 from sweep.names import KeyTable, decode
 from sweep.store import Store
 from sweep.tensorboard import hparams
@@ -279,6 +284,41 @@ def test_a_choice_that_no_name_can_hold_leaves_its_run_without_one(tmp_path, cap
     assert [(run.name, run.directory, run.state) for run in runs] == [(None, None, "COMPLETE")] * 2
 
 
+def test_steps_below_zero_are_imported_with_their_events(tmp_path):
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    with optunas_own(url) as storage:
+        study = optuna.create_study(study_name="early", storage=storage)
+        study.add_trial(optuna.create_trial(value=0.5, intermediate_values={-1: 1.0, 0: 0.5}))
+    assert sweep(["import", url, "early", "--events"]) == 0
+    _, (run,), metrics = runs_of("sqlite:///sweep.db", "early")
+    assert metrics[0] == {-1: {"value": 1.0}, 0: {"value": 0.5}}
+    (session,) = read_log_directory(Path(run.directory)).sessions
+    assert session.metrics["value"] == metrics_of("value", metrics[0])
+    for command in (["runs", "early"], ["show", "early", "0"], ["export", "early"], ["db", "check"]):
+        assert sweep(command) == 0
+
+
+def metrics_of(name, epochs):
+    return {step: named[name] for step, named in epochs.items()}
+
+
+@pytest.mark.parametrize("where", ["events", "database"])
+@pytest.mark.parametrize("problem", [RuntimeError, KeyboardInterrupt, StudyError])
+def test_an_import_that_fails_leaves_no_folder(source, tmp_path, monkeypatch, where, problem):
+    place, name = {"events": (RunWriter, "text"), "database": (Import, "_write_runs")}[where]
+
+    def fail(*_given, **_named):
+        raise problem("no")
+
+    (tmp_path / "there").mkdir()
+    monkeypatch.setattr(place, name, fail)
+    for logdir in ("new/runs", "there"):
+        with contextlib.suppress(RuntimeError, KeyboardInterrupt):
+            assert sweep(["import", source, "plain", "--events", "--logdir", logdir]) != 0
+    assert not (tmp_path / "new").exists()
+    assert list((tmp_path / "there").iterdir()) == []
+
+
 # TensorBoard.
 
 
@@ -382,6 +422,17 @@ def test_a_log_directory_of_others_is_a_finished_study(logs, tmp_path, capsys):
     assert (logs / "a" / "train").is_dir(), "it is not ours"
 
 
+def test_names_have_the_parameters_in_the_order_of_the_experiment_and_then_by_name(logs, capsys):
+    line = ["import", "--tensorboard", "logs", "--direction", "minimize", "--json"]
+    assert sweep([*line, "--dry-run"]) == 0
+    before = json.loads(capsys.readouterr().out)["names"]
+    assert sweep(line) == 0
+    assert json.loads(capsys.readouterr().out)["names"] == before
+    _, runs, _ = runs_of("sqlite:///sweep.db", "logs")
+    assert [run.name for run in runs] == before
+    assert [list(run.params) for run in runs] == [["drop", "units", "act", "adam", "rate"]] * 4
+
+
 def test_with_events_the_runs_have_directories_that_are_called_as_they_are(logs, tmp_path):
     line = ["import", "--tensorboard", "logs", "tuned", "--direction", "maximize", "--objective", "loss", "--events"]
     assert sweep(line) == 0
@@ -395,6 +446,23 @@ def test_with_events_the_runs_have_directories_that_are_called_as_they_are(logs,
     assert found.sessions[0].metrics["val_loss"] == {0: 5.0, 1: 4.5}
     assert sweep(["rm", "tuned", "--yes"]) == 0
     assert (logs / "a").is_dir()
+
+
+def test_a_run_is_read_once_wherever_links_lead_and_a_pipe_is_no_event_file(tmp_path):
+    logs, elsewhere = tmp_path / "logs", tmp_path / "elsewhere"
+    write_session(logs / "run", {"rate": 0.5}, started=100.0, train=[1.0])
+    write_session(elsewhere / "linked", {"rate": 0.25}, started=200.0, train=[2.0])
+    (logs / "a loop").symlink_to(logs)
+    (logs / "run" / "up").symlink_to(logs)
+    (logs / "latest").symlink_to(logs / "run")
+    (logs / "more").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(logs)
+    os.mkfifo(logs / "run" / "events.out.tfevents.1")
+    found = read_log_directory(logs)
+    assert [session.path for session in found.sessions] == [logs / "run", logs / "more" / "linked"]
+    assert [session.metrics for session in found.sessions] == [{"loss": {0: 1.0}}, {"loss": {0: 2.0}}]
+    (tmp_path / "link").symlink_to(logs)
+    assert [session.path.name for session in read_log_directory(tmp_path / "link").sessions] == ["run", "linked"]
 
 
 @pytest.mark.parametrize(
@@ -466,3 +534,102 @@ def test_what_tensorflow_and_keras_write_is_read(tmp_path, capsys):
     assert [metrics[1][epoch]["val_loss"] for epoch in (0, 1)] == pytest.approx(history.history["val_loss"], rel=1e-5)
     assert runs[1].value == metrics[1][1]["val_loss"]
     assert check("sqlite:///sweep.db") == []
+
+
+# What others wrote stays.
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def others(tmp_path):
+    """A study of runs that others wrote, one of them nested; beside its directory is one that belongs to no run."""
+    folder = tmp_path / "mine"
+    write_session(folder / "x" / "a", {"rate": 0.5}, started=100.0, own={"loss": 1.0})
+    write_session(folder / "b", {"rate": 0.25}, started=200.0, own={"loss": 2.0})
+    for run in ("b", "x/a"):
+        (folder / run / "checkpoints").mkdir()
+        (folder / run / "checkpoints" / "1.npz").write_text("theirs")
+        (folder / run / "weights.npz").write_text("theirs")
+    (folder / "a").mkdir()
+    (folder / "a" / "notes.txt").write_text("theirs")
+    assert sweep(["import", "--tensorboard", "mine", "--direction", "minimize"]) == 0
+    return folder
+
+
+CONTINUING = """
+import sweep
+
+def train(trial):
+    return trial.suggest_float("rate", 0.0, 1.0)
+
+study = sweep.Study(train, objective="loss", direction="minimize", name="mine", pruner="nop")
+"""
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_whatever_is_removed_of_an_imported_study_the_files_that_others_wrote_stay(others, tmp_path, capsys, goes_on):
+    before = contents(others)
+    if goes_on:
+        (tmp_path / "mine.py").write_text(CONTINUING)
+        start = ["start", "mine.py", "--trials", "3", "--workers", "1", "--logdir", ".", "--keep", "best:1"]
+        assert sweep(start) == 0
+    (_, runs, _) = runs_of("sqlite:///sweep.db", "mine")
+    capsys.readouterr()
+    for kinds in ([], ["--only", "weights"]):
+        for how in ("--dry-run", "--yes"):
+            assert sweep(["clean", "mine", "t000[01]$", *kinds, how]) == 0
+            assert "others wrote the files of 2 runs, which were left" in "".join(capsys.readouterr())
+    for how in ("--dry-run", "--yes"):
+        assert sweep(["rm", "mine", "0", how]) == 0
+        assert "others wrote the files of 1 run, which were left" in "".join(capsys.readouterr())
+    if goes_on:
+        assert Path(runs[2].directory).is_dir()
+        assert sweep(["rm", "mine", "2", "--yes"]) == 0
+        assert "others wrote" not in "".join(capsys.readouterr())
+        assert not Path(runs[2].directory).exists()
+    assert sweep(["rm", "mine", "--logdir", ".", "--yes"]) == 0
+    assert "others wrote" in "".join(capsys.readouterr())
+    assert contents(others).items() >= before.items()
+
+
+def test_a_folder_that_an_imported_study_would_have_had_is_not_its_own(source, tmp_path):
+    (tmp_path / "runs" / "plain").mkdir(parents=True)
+    (tmp_path / "runs" / "plain" / "notes.txt").write_text("theirs")
+    assert sweep(["import", source, "plain"]) == 0
+    assert sweep(["rm", "plain", "--yes"]) == 0
+    assert contents(tmp_path / "runs" / "plain") == {Path("notes.txt"): b"theirs"}
+
+
+def test_no_command_is_said_to_train_what_was_removed_from_a_study_without_a_file(source, capsys):
+    assert sweep(["import", source, "plain"]) == 0
+    capsys.readouterr()
+    assert sweep(["rm", "plain", "0", "--yes"]) == 0
+    assert capsys.readouterr().err.strip() == "1 run of plain is removed"
+
+
+def test_where_only_optuna_has_studies_the_command_that_takes_one_over_is_said(source, capsys):
+    make_study(source, "another")
+    assert sweep(["studies", "--storage", source]) == 2
+    line = refusal_of(capsys.readouterr().err).partition("take over one of Optuna's: sweep ")[2]
+    assert sweep([*shlex.split(line), "--yes"]) == 0
+    assert sweep(["rm", "another", "--storage", source, "--yes"]) == 0
+    make_study(source, "another")
+    capsys.readouterr()
+    assert sweep(["studies", "--storage", source]) == 0
+    said = capsys.readouterr().err
+    assert "no studies yet, but 2 studies of Optuna's, another, plain" in said
+    line = said.partition("with `sweep ")[2].partition("`")[0]
+    assert sweep([*shlex.split(line), "--yes"]) == 0
+    assert sweep(["studies", "--storage", source, "--json"]) == 0
+
+
+def test_event_files_that_the_import_wrote_are_removed_with_their_runs(source, tmp_path):
+    assert sweep(["import", source, "plain", "--events"]) == 0
+    _, runs, _ = runs_of("sqlite:///sweep.db", "plain")
+    assert sweep(["rm", "plain", "0", "--yes"]) == 0
+    assert not Path(runs[0].directory).exists()
+    assert sweep(["clean", "plain", ".", "--yes"]) == 0
+    assert list(Path(runs[1].directory).iterdir()) == []

@@ -176,6 +176,15 @@ def test_a_run_that_begins_for_the_first_time_has_nothing_to_forget(directory):
 
 
 @pytest.mark.parametrize("loader", LOADERS)
+def test_steps_below_zero_are_shown(tmp_path, directory, loader):
+    with RunWriter(directory) as writer:
+        for step in (-3, -1, 0):
+            writer.scalars(step, {"val_loss": step})
+    with tensorboard(tmp_path / "diabetes", loader) as server:
+        assert server.wait_for(lambda: server.scalars(NAME, "val_loss"), bool) == [(-3, -3.0), (-1, -1.0), (0, 0.0)]
+
+
+@pytest.mark.parametrize("loader", LOADERS)
 def test_nan_infinity_and_empty_arrays_are_shown(tmp_path, directory, loader):
     with RunWriter(directory) as writer:
         for step, value in enumerate([1.0, math.nan, math.inf, -math.inf]):
