@@ -89,8 +89,8 @@ class Loan:
         else:
             known = topology.joined(traced, key.sizes, own)
             _put(_topologies, anyones, topology)
-        if not known.take():
-            self.program = traced.complete()
+        if not known.take():  # another training has the graph
+            self.program = traced.complete().of_other_widths(own)
             return
         known.bind(variables, values)
         self.program, self._place = known, own

@@ -24,10 +24,13 @@ for width in map(int, sys.argv[1:]):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(width), keras.layers.Dense(1)])
     model.compile("adam", "mse")
     sharing.build(model, data)
-    program = Loan(model, "train_step", data.layout, shuffled=False, key=sharing.key(model)).program
-    program.run(data)  # by which it is known to be short, so that no sample of it is compiled first
+    loan = Loan(model, "train_step", data.layout, shuffled=False, key=sharing.key(model))
+    program = loan.program
+    for _ in range(3):
+        program.run(data)  # by which it is known to be short, so that no sample of it is compiled first
     program.compile(data).join()
     assert program._fast is not None
+    loan.end()
 """
 
 
