@@ -23,7 +23,7 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from sweep.control.tensorboard import TensorBoard
-from sweep.serve.problems import Busy
+from sweep.serve.problems import Busy, Full
 from sweep.store import StudyRecord
 
 FIRST_PORT = 16006
@@ -94,7 +94,7 @@ class Boards:
         """The TensorBoard of a study, started if there is none, or it has died.
 
         Raises:
-            Busy: too many run.
+            Full: too many run.
             SweepError: it does not start.
         """
         async with self._starting.setdefault(study.study_id, asyncio.Lock()):
@@ -102,7 +102,7 @@ class Boards:
             if board is None or not board.running.alive:
                 await self.stop(study.study_id)
                 if self.running >= MOST:
-                    raise Busy(
+                    raise Full(
                         f"This service already runs {self.running} TensorBoards, which is the most it can.",
                         "Try again later.",
                     )

@@ -14,7 +14,7 @@ from typing import Any
 from sweep.control.preview import Preview, preview
 from sweep.declaration import file_hash
 from sweep.option_values import STUDY_NAME
-from sweep.serve.problems import Busy, Conflict, NotFound, Refusal
+from sweep.serve.problems import Conflict, Full, NotFound, Refusal
 from sweep.study_file import syntax_problem
 
 EXAMPLES = 8
@@ -153,11 +153,11 @@ class Previews:
         """What a worker finds that runs `train` up to `sweep.fit` with parameters drawn at random.
 
         Raises:
-            Busy: another file is being previewed.
+            Full: another file is being previewed.
             SweepError: the file or its study is refused, or takes too long.
         """
         if not self._lock.acquire(timeout=WAIT_SECONDS):
-            raise Busy("Another study file is being previewed.", "Try again shortly.")
+            raise Full("Another study file is being previewed.", "Try again shortly.")
         try:
             key = (path, file_hash(path))
             if key not in self._kept:

@@ -22,7 +22,7 @@ from sweep.control.open_study import check_total
 from sweep.errors import last_words
 from sweep.options import Settings, given, of_way, words
 from sweep.serve.files import default_name
-from sweep.serve.problems import Busy, Conflict, Refusal
+from sweep.serve.problems import Conflict, Full, Refusal
 from sweep.serve.settings import ServeSettings
 from sweep.store import Store, StudyRecord
 from sweep.store.lease import OWNER, new_token
@@ -106,7 +106,7 @@ class Launcher:
 
         Raises:
             Conflict: the study is being started already.
-            Busy: too many studies run.
+            Full: too many studies run.
             SweepError: the sampler or pruner cannot be made, there are more workers than a service starts, or the
                 study has more trials than it is to have in all.
         """
@@ -145,7 +145,7 @@ class Launcher:
         if any(begun.study == name for begun in running):
             raise Conflict(f"{name} has been started already.", hint="Stop it first, or give another name.")
         if len(running) >= MOST:
-            raise Busy(
+            raise Full(
                 f"This service runs {counted(MOST, 'study')} already, which is the most it can.",
                 hint="Stop one first.",
             )

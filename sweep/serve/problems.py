@@ -74,6 +74,12 @@ class Busy(Refusal):
     status = 503
 
 
+class Full(Refusal):
+    """So many have been asked for that there is no place for another."""
+
+    status = 429
+
+
 def status_of(error: SweepError) -> int:
     """The HTTP status that an error of the user's is answered with."""
     return error.status if isinstance(error, Refusal) else 422

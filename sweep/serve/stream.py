@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from sweep.serve.problems import Busy, NotFound, Refusal
+from sweep.serve.problems import Full, NotFound, Refusal
 from sweep.store import StudyRecord
 from sweep.view.changes import Look, RunChange, run_changes
 from sweep.view.quantities import Metrics
@@ -68,12 +68,12 @@ class Streams:
 
         Raises:
             NotFound: there is no such study.
-            Busy: too many clients listen.
+            Full: too many clients listen.
             TooManyListeners: this one listens too often.
         """
         study = await anyio.to_thread.run_sync(self._find, name, limiter=self._threads)
         if self.listeners >= MOST_LISTENERS or self._closed:
-            raise Busy(
+            raise Full(
                 f"This stream already has {MOST_LISTENERS} listeners, which is the most it can.", "Try again shortly."
             )
         if self._clients[client] >= FROM_ONE:

@@ -212,4 +212,4 @@ def test_at_most_so_many_run(service, monkeypatch):
     monkeypatch.setattr(board, "MOST", 0)
     client, own, study = service
     if study.study_id not in own.boards._boards:
-        assert client.get("/tensorboard/diabetes/data/runs").status_code == 503
+        assert client.get("/tensorboard/diabetes/data/runs").status_code == 429

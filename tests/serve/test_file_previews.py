@@ -7,7 +7,7 @@ import pytest
 from sweep.errors import StudyError
 from sweep.serve import files
 from sweep.serve.files import Previews
-from sweep.serve.problems import Busy
+from sweep.serve.problems import Full
 
 PLAIN = """
 import sweep
@@ -50,7 +50,7 @@ def test_whoever_waits_too_long_for_another_preview_is_told(tmp_path, monkeypatc
     first.start()
     while not kept._lock.locked():
         pass
-    with pytest.raises(Busy):
+    with pytest.raises(Full):
         kept.of(file)
     leave.set()
     first.join()

@@ -12,7 +12,7 @@ from sweep.errors import SweepError
 from sweep.options import Settings
 from sweep.serve import launcher as launcher_module
 from sweep.serve.launcher import KEPT_OPTIONS, LOG, Launcher, arguments
-from sweep.serve.problems import Busy, Conflict
+from sweep.serve.problems import Conflict, Full
 from sweep.serve.settings import ServeSettings
 from tests.serve.asking import Client
 from tests.store_builder import add_study, build_store, run
@@ -107,7 +107,7 @@ def test_a_service_runs_so_many_studies(sleeping, monkeypatch):
     monkeypatch.setattr(launcher_module, "MOST", 1)
     launcher, file, _ = sleeping
     launcher.start(file, Settings())
-    with pytest.raises(Busy, match="runs 1 study already, which is the most"):
+    with pytest.raises(Full, match="runs 1 study already, which is the most"):
         launcher.start(file, Settings(name="other"))
 
 

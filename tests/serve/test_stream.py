@@ -142,7 +142,7 @@ def test_a_stream_of_no_study_is_not_found(service):
 
 def test_a_stream_has_so_many_listeners(service, monkeypatch):
     monkeypatch.setattr(stream, "MOST_LISTENERS", 0)
-    assert httpx.get(f"{service[0]}/api/studies/diabetes/events").status_code == 503
+    assert httpx.get(f"{service[0]}/api/studies/diabetes/events").status_code == 429
 
 
 def test_one_address_leaves_streams_for_others(service, monkeypatch):
