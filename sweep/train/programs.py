@@ -28,7 +28,6 @@ from sweep.train.adam import alpha_once
 from sweep.train.data import Layout, Rows, Unsuitable
 from sweep.train.graph_digest import digest
 from sweep.train.metric_names import flatten
-from sweep.train.open_variables import copied
 from sweep.train.scalar_inputs import Number, ScalarInputs
 from sweep.train.steps import trace_step
 from sweep.train.trace_names import TraceNames
@@ -252,7 +251,7 @@ class Program:
         except BaseException:
             _one_at_a_time.release()
             raise
-        copies = [copied(variable) for variable in self._variables]
+        copies = [tf.Variable(tf.convert_to_tensor(variable)) for variable in self._variables]
 
         def compile_by_running() -> None:
             try:

@@ -39,19 +39,14 @@ def begin(seed: int, *, settled: bool = False) -> None:
 
     Args:
         seed: of the trial, 0 to 2**32 - 1.
-        settled: the process trains trials and nothing else. Its variables are open ones from now on
-            (`open_variables.py`), and what is there is left out of the collections of later trials, once this one has
-            collected the garbage that the last has left. A collection would take 0.2 s for the some 600,000 objects of
-            TensorFlow and Keras, and 20 to 50 ms for the graphs of the programs that are kept.
+        settled: leave what is there out of the collections of later trials, once this one has collected the garbage
+            that the last has left. A collection would take 0.2 s for the some 600,000 objects of TensorFlow and Keras,
+            and 20 to 50 ms for the graphs of the programs that are kept.
     """
     import keras
 
-    from sweep.train import open_variables
-
-    if settled:
-        open_variables.install()
-        if next(_collections) % THAWED_TRIALS == 0:
-            gc.unfreeze()
+    if settled and next(_collections) % THAWED_TRIALS == 0:
+        gc.unfreeze()
     settings = getattr(_remembered, "settings", None)
     if settings is None:
         settings = _settings()

@@ -14,7 +14,7 @@ broadcasts, and for one that is the size of every batch (`keras.ops.add` adds a 
 keep programs of their own. So does the width of what leaves the model, for losses and metrics look at it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -147,35 +147,34 @@ class Tried:
 def shapes_open(model: keras.Model) -> Iterator[None]:
     """While a step of a model is traced, shapes that would be constants of its graph are computed in it.
 
-    Those of the gradients of regularizers, of what layers draw at random, and in BatchNormalization. The numbers are
-    the same.
+    Those of the gradients of regularizers, and of what layers draw at random. Neither changes a bit of the results, as
+    those of BatchNormalization would: of a division by a constant TensorFlow makes a product.
     """
     held = [variable for variable in model.trainable_variables if type(variable.regularizer) in _REGULARIZERS]
     before = [variable._regularizer for variable in held]
-    called = [layer for layer in model._flatten_layers() if type(layer) in _OPENED]
+    drawing = [layer for layer in model._flatten_layers() if type(layer) in _DRAWING]
     try:
         for variable, regularizer in zip(held, before, strict=True):
             variable._regularizer = _of_unknown_shape(regularizer)
-        for layer in called:
+        for layer in drawing:
             vars(layer)["call"] = _call(layer)
         yield
     finally:
         for variable, regularizer in zip(held, before, strict=True):
             variable._regularizer = regularizer
-        for layer in called:
+        for layer in drawing:
             del vars(layer)["call"]
 
 
-_OPENED: Mapping[type, tuple[str, ...]] = {
-    layers.Dropout: (),
-    layers.SpatialDropout1D: (),
-    layers.SpatialDropout2D: (),
-    layers.AlphaDropout: (),
-    layers.GaussianNoise: (),
-    layers.GaussianDropout: (),
-    layers.BatchNormalization: ("gamma", "beta"),
-}
-"""Layers that ask for the sizes of what they are given and of these weights, and return a tensor of the same shape."""
+_DRAWING = (
+    layers.Dropout,
+    layers.SpatialDropout1D,
+    layers.SpatialDropout2D,
+    layers.AlphaDropout,
+    layers.GaussianNoise,
+    layers.GaussianDropout,
+)
+"""Layers that ask for the sizes of what they are given, and return a tensor of the same shape."""
 
 
 def _of_unknown_shape(regularizer: Any) -> Any:
@@ -184,18 +183,10 @@ def _of_unknown_shape(regularizer: Any) -> Any:
 
 def _call(layer: keras.layers.Layer) -> Any:
     """The `call` of a layer, which does not see the sizes of what it takes."""
-    is_normalization = type(layer) is layers.BatchNormalization
-    own, names = layer.call, [name for name in _OPENED[type(layer)] if vars(layer)[name] is not None]
+    own = layer.call
 
     def call(inputs: Any, **settings: Any) -> Any:
-        if is_normalization and (inputs.shape.is_fully_defined() or layer.axis != -1):
-            return own(inputs, **settings)  # of full batches a division by their size becomes a product, which rounds
-        weights = {name: vars(layer)[name] for name in names}
-        try:
-            vars(layer).update((name, _opaque(tf.convert_to_tensor(weight))) for name, weight in weights.items())
-            outputs = tf.identity(own(_opaque(inputs), **settings))
-        finally:
-            vars(layer).update(weights)
+        outputs = tf.identity(own(_opaque(inputs), **settings))
         outputs.set_shape(inputs.shape)
         return outputs
 
