@@ -380,7 +380,7 @@ def generated(seed, which):
     return model
 
 
-@pytest.mark.parametrize("seed", sometimes(range(80), [1]))
+@pytest.mark.parametrize("seed", sometimes([1, 16, 20, *range(4, 80, 10)], [1]))
 def test_any_model_trains_by_a_shared_program_as_by_its_own_and_as_by_fit(seed, monkeypatch):
     """Its own is one whose shapes are all constants, as in `fit`."""
     count = FULL if seed % 3 == 0 else NOT_FULL
