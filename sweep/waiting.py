@@ -1,6 +1,6 @@
 """That a running study waits for its database, as readers learn it: from a file in the study's folder.
 
-The database cannot say it, for it is away, and the coordinator's heartbeat in it stands still. So the coordinator
+The database cannot say it, for it is away, and the coordinator's heartbeat in it stops. So the coordinator
 touches the file every second. A disk that is full may have no room for the reason; the file is there then all the same,
 and is empty.
 """

@@ -10,6 +10,7 @@ from pathlib import Path
 from sweep.control.folder import belongs
 from sweep.control.optuna_rows import read_study_attributes
 from sweep.store import RunRecord, Store, StudyRecord
+from sweep.words import counted
 
 OTHERS = "sweep:others_folder"
 """The system attribute of a study that says that others had written its folder when it was imported."""
@@ -41,4 +42,4 @@ def left_to_others(runs: Iterable[RunRecord]) -> str:
     count = len(list(runs))
     if not count:
         return ""
-    return f"; others wrote the files of {'1 run' if count == 1 else f'{count} runs'}, which were left"
+    return f"; others wrote the files of {counted(count, 'run')}, which were left"

@@ -180,22 +180,24 @@ def finish_removals(store: Store, logdir: Path) -> None:
     for folder in logdir.glob("*"):
         if leaving(folder, store.url) and folder.resolve() not in there and not others(folder, store.url):
             _clear(folder)
-    for folder, study in there.items():
-        if folder.parent == logdir.resolve():
-            _finish_runs(store, study, folder)
+    folders = {study.study_id: folder for folder, study in there.items() if folder.parent == logdir.resolve()}
+    _finish_runs(store, folders)
 
 
-def _finish_runs(store: Store, study: StudyRecord, folder: Path) -> None:
-    """Remove the folders of runs that were removed."""
+def _finish_runs(store: Store, folders: Mapping[int, Path]) -> None:
+    """Remove the folders of runs that were removed; `folders` are those of studies, by their ids."""
     query = (
-        sa.select(system_attributes.c.value_json)
+        sa.select(trials.c.study_id, system_attributes.c.value_json)
         .join(trials, trials.c.trial_id == system_attributes.c.trial_id)
-        .where(trials.c.study_id == study.study_id, system_attributes.c.key == DELETED)
+        .where(system_attributes.c.key == DELETED)
     )
     with store.engine.connect() as connection:
-        names = [json.loads(text) for text in connection.execute(query).scalars()]
-    for name in names:
-        if name and Path(name).name == name and (folder / name).is_dir() and not others(folder, store.url):
+        removed = [(study_id, json.loads(text)) for study_id, text in connection.execute(query)]
+    for study_id, name in removed:
+        folder = folders.get(study_id)
+        if folder is None or not name or Path(name).name != name:
+            continue
+        if (folder / name).is_dir() and not others(folder, store.url):
             shutil.rmtree(folder / name, ignore_errors=True)
 
 
@@ -221,23 +223,24 @@ def _clear(folder: Path) -> None:
 
 def _empty_trials(connection: sa.Connection, ids: Sequence[int]) -> None:
     """Leave of trials nothing but their rows and numbers."""
-    for table in reversed(models.BaseModel.metadata.sorted_tables):
-        if "trial_id" in table.c and table is not trials:
-            connection.execute(sa.delete(table).where(table.c.trial_id.in_(ids)))
+    _remove_of_trials(connection, ids)
     now = datetime.now(UTC).replace(tzinfo=None)
     failed = sa.update(trials).where(trials.c.trial_id.in_(ids))
     ended = sa.func.coalesce(trials.c.datetime_complete, now)
     connection.execute(failed.values(state=TrialState.FAIL, datetime_complete=ended))
 
 
+def _remove_of_trials(connection: sa.Connection, ids: Sequence[int] | sa.Select[tuple[int]]) -> None:
+    """Remove what belongs to trials from Optuna's tables; their own rows stay."""
+    for table in reversed(models.BaseModel.metadata.sorted_tables):
+        if "trial_id" in table.c and table is not trials:
+            connection.execute(sa.delete(table).where(table.c.trial_id.in_(ids)))
+
+
 def _remove_rows(connection: sa.Connection, study_id: int) -> None:
     """Remove what belongs to a study, and what belongs to its trials before the trials, since keys refer to them."""
-    tables = models.BaseModel.metadata.sorted_tables
-    numbers = sa.select(trials.c.trial_id).where(trials.c.study_id == study_id)
-    for table in reversed(tables):
-        if "trial_id" in table.c and table is not trials:
-            connection.execute(sa.delete(table).where(table.c.trial_id.in_(numbers)))
-    for table in [*reversed(tables), commands, metrics, runs]:
+    _remove_of_trials(connection, sa.select(trials.c.trial_id).where(trials.c.study_id == study_id))
+    for table in [*reversed(models.BaseModel.metadata.sorted_tables), commands, metrics, runs]:
         if "study_id" in table.c:
             connection.execute(sa.delete(table).where(table.c.study_id == study_id))
     _remove_snapshots(connection)

@@ -24,7 +24,7 @@ MAX_STATE_BYTES = 64 * 1024**2
 _programs: OrderedDict[str, Program] = OrderedDict()
 _topologies: OrderedDict[str, "_Topology"] = OrderedDict()
 _closed: set[str] = set()
-"""Places of programs whose traces ask for the numbers themselves."""
+"""Places of programs whose traces ask for the numbers, or the sizes, themselves."""
 
 
 class Loan:
@@ -76,7 +76,7 @@ class Loan:
             shared = topology is not None
             traced = trace(place=anyones if shared else own, numbers=numbers, open_shapes=shared)
         except Unsuitable:
-            if not numbers:
+            if not numbers and topology is None:
                 raise
             traced = trace(place=alone)
             own, values, topology = alone, [], None

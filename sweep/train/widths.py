@@ -203,9 +203,7 @@ def _open(model: keras.Model) -> list[keras.layers.Layer]:
     optimizer = model.optimizer
     if type(optimizer) not in OPTIMIZERS or optimizer.gradient_accumulation_steps is not None:
         return []
-    if type(model) is keras.Sequential:
-        model = model._functional
-    operations = getattr(model, "operations", ())
+    operations = _operations(model)
     if not operations or not all(
         type(operation) is layers.Dense or type(operation) in OTHERS for operation in operations
     ):
@@ -218,11 +216,17 @@ def _open(model: keras.Model) -> list[keras.layers.Layer]:
     ]
 
 
+def _operations(model: keras.Model) -> Sequence[Any]:
+    """The layers and operations of a model that is a graph of them; none of another one."""
+    inner = model._functional if type(model) is keras.Sequential else model
+    operations: Sequence[Any] = getattr(inner, "operations", ())
+    return operations
+
+
 def _sizes(model: keras.Model) -> tuple[int, ...]:
     """The sizes of every weight and of every tensor between layers; 0 for that of a batch."""
     shapes = [tuple(variable.shape) for variable in model.variables]
-    inner = model._functional if type(model) is keras.Sequential else model
-    for operation in inner.operations:
+    for operation in _operations(model):
         for node in operation._inbound_nodes:
             shapes += [tuple(tensor.shape) for tensor in keras.tree.flatten(node.outputs)]
     return tuple(size or 0 for shape in shapes for size in shape)
