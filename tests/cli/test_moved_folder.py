@@ -16,20 +16,7 @@ from sweep.store import Store
 from tests.databases import PostgreSQL
 from tests.refusals import refusal_of
 from tests.serve.asking import Client
-
-STUDY = """
-import numpy as np
-import sweep
-
-def train(trial):
-    x = trial.suggest_float("x", -1, 1)
-    epochs = sweep.epochs(trial)
-    for epoch in epochs:
-        epochs.report({"loss": x * x + 1 / (epoch + 1)}, {"x": np.array([x])})
-    return epochs.value
-
-study = sweep.Study(train, objective="loss", direction="minimize", epochs=2, seed=1, pruner="nop", name="tiny")
-"""
+from tests.tiny_study import STUDY
 
 
 def contents(folder: Path) -> dict[str, tuple[str, int]]:

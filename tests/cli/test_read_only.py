@@ -29,22 +29,10 @@ from tests.refusals import refusal_of
 from tests.serve.asking import Client
 from tests.serve.routes import filled, leaves
 from tests.store_builder import add_study, build_store, run
+from tests.tiny_study import STUDY
 from tests.version_0_1 import unpack
 
 ROOT = Path(__file__).parent.parent.parent
-STUDY = """
-import numpy as np
-import sweep
-
-def train(trial):
-    x = trial.suggest_float("x", -1, 1)
-    epochs = sweep.epochs(trial)
-    for epoch in epochs:
-        epochs.report({"loss": x * x + 1 / (epoch + 1)}, {"x": np.array([x])})
-    return epochs.value
-
-study = sweep.Study(train, objective="loss", direction="minimize", epochs=2, seed=1, pruner="nop", name="tiny")
-"""
 
 READING = {
     "runs": ["runs", "tiny", "^tiny", "--where", "x < 2"],

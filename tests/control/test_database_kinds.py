@@ -152,6 +152,16 @@ def test_a_server_that_is_read_only_for_a_while_is_waited_for(tmp_path, postgres
     Oracle(tmp_path, study.url).check(30)
 
 
+def stopped_in_a_line(started, status, said):
+    """The refusal with which a study has stopped because of its database, with the command that continues it."""
+    assert status == 2, said
+    last = refusal_of("\n".join(said.splitlines()[-2:]))
+    assert "Cannot use the database" in last
+    assert "then continue with: sweep start tiny.py" in last
+    assert not started.workers()
+    return last
+
+
 STOPS = {
     "rights": ["REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {user}"],
     "table": ["DROP TABLE sweep_metrics"],
@@ -175,11 +185,7 @@ def test_a_server_whose_tables_are_out_of_reach_stops_the_study_in_a_line(tmp_pa
         started.reporting()
         execute(url, *(statement.format(user=user) for statement in STOPS[kind]))
         status, said = started.end()
-    assert status == 2, said
-    last = refusal_of("\n".join(said.splitlines()[-2:]))
-    assert "Cannot use the database" in last
-    assert "then continue with: sweep start tiny.py" in last
-    assert not started.workers()
+    last = stopped_in_a_line(started, status, said)
     if kind == "rights":
         execute(url, f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {user}")
         done = study.command(*shlex.split(last.rpartition("continue with: sweep ")[2]), "--trials", "20", "--yes")
@@ -197,11 +203,7 @@ def test_an_sqlite_file_that_is_spoilt_stops_the_study_in_a_line(tmp_path, kind)
         else:
             spoil(tmp_path, started)
         status, said = started.end()
-    assert status == 2, said
-    last = refusal_of("\n".join(said.splitlines()[-2:]))
-    assert "Cannot use the database" in last
-    assert "then continue with: sweep start tiny.py" in last
-    assert not started.workers()
+    stopped_in_a_line(started, status, said)
 
 
 def spoil(folder, started: Started) -> None:

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 from sweep.train import compiled
 
@@ -52,3 +53,15 @@ def assert_same_as_fit(build, *data, tolerance=1e-6, **arguments):
         np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=tolerance, atol=tolerance)
     assert ours.history is got
     return ours, theirs
+
+
+def assert_same(one, other):
+    """Compares two trainings, each a history and all arrays that are left of it, bit for bit."""
+    np.testing.assert_equal(one[0], other[0])  # for which NaN is NaN
+    for mine, theirs in zip(one[1], other[1], strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def sometimes(cases, always):
+    """Parameters of a test; all but these are left to `make test-all`."""
+    return [case if case in always else pytest.param(case, marks=pytest.mark.slow) for case in cases]

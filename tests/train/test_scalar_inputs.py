@@ -13,7 +13,7 @@ from sweep.train import compiled, program_cache, scalar_inputs, sharing
 from sweep.train.data import rows
 from sweep.train.programs import Program
 from sweep.train.scalar_inputs import LISTED, Number, Scalar, ScalarInputs
-from tests.train.same_as_fit import CLASSES, HELD_OUT, ROWS, X, Y, assert_same_as_fit, state
+from tests.train.same_as_fit import CLASSES, HELD_OUT, ROWS, X, Y, assert_same, assert_same_as_fit, sometimes, state
 
 DRAW = np.random.default_rng(5)
 IMAGES = DRAW.normal(size=(ROWS, 5, 5, 2)).astype("float32")
@@ -163,17 +163,6 @@ def assert_shared_is_as_own(one, other):
     assert_same(shared, own)
     x, y, _ = other()
     assert_same_as_fit(lambda: other()[2], x, y, epochs=2)
-
-
-def assert_same(one, other):
-    np.testing.assert_equal(one[0], other[0])  # for which NaN is NaN
-    for mine, theirs in zip(one[1], other[1], strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-
-
-def sometimes(names, always):
-    """Parameters of a test; all but these are left to `make test-all`."""
-    return [name if name in always else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 ALWAYS = {
