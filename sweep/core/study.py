@@ -898,7 +898,7 @@ class StudyMachine:
             self._silent = self._now if self._silent is None else self._silent
             running = [number for number, trial in self.trials.items() if trial.is_live] if beat else []
             self._do(ev.ReadNews(frozenset(running), beat))
-        if self._silent is not None and self._now - self._silent > SILENT_SECONDS:
+        if not self._reasons and self._silent is not None and self._now - self._silent > SILENT_SECONDS:
             self._wait("it does not answer" if self.is_open else "the study is not open yet")
         self._end_silent()
         for worker in list(self.workers.by_name.values()):

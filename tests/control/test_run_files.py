@@ -1,6 +1,7 @@
 """Whose weights stay."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -40,7 +41,8 @@ def runs_in(folder, values, states=None, **more):
         (directory / WEIGHTS).write_bytes(b"")
         state = states[number] if states else "COMPLETE"
         returned = [value] if state == "COMPLETE" else None
-        made.append(RunRecord(number, directory=str(directory), best=-value, values=returned, state=state, **more))
+        run = RunRecord(number, directory=str(directory), best=-value, values=returned, state=state, seed=1)
+        made.append(replace(run, **more))
     return made
 
 
@@ -112,3 +114,9 @@ def test_a_better_one_takes_the_place_of_the_worst(tmp_path):
 def test_anything_else_is_refused(wrong):
     with pytest.raises(StudyError, match="all, none or best:N"):
         Keeping(wrong)
+
+
+def test_a_run_that_was_imported_keeps_its_weights(tmp_path):
+    runs = runs_in(tmp_path, [0.9, 0.1], seed=None)
+    Keeping("best:1").ended(runs, LOSS)
+    assert left(tmp_path) == {0, 1}

@@ -326,9 +326,12 @@ def generated(seed, which):
         return kinds[draw.integers(len(kinds))]
 
     def dense(units):
+        activation = ["relu", "tanh", "elu", "linear", "softmax", "gelu"][draw.integers(6)]
+        if units == 1 and activation == "softmax":
+            activation = "sigmoid"  # the other is always 1, of which Keras warns
         return layers.Dense(
             units,
-            activation=["relu", "tanh", "elu", "linear", "softmax", "gelu"][draw.integers(6)],
+            activation=activation,
             use_bias=bool(draw.random() < 0.8),
             kernel_regularizer=regularizer(),
             bias_regularizer=regularizer(),
