@@ -110,8 +110,8 @@ class StudyMachine:
         self._changed: set[int] = set()
         self._changes = ev.Changes()
         self._write_due = False
-        self._unacknowledged: list[ev.Reply] = []  # until the next write
-        self._acknowledged: list[ev.Reply] | None = None  # by the write that is under way
+        self._unacknowledged: list[ev.Reply | ev.Show] = []  # until the next write
+        self._acknowledged: list[ev.Reply | ev.Show] | None = None  # by the write that is under way
         self._looking = False
         self._silent: float | None = None  # since when the database owes an answer
         self._reasons: list[str] = []  # those that were said since; empty while it answers
@@ -497,10 +497,9 @@ class StudyMachine:
         if trial.state is State.BUILDING:  # else it starts over, under its name
             trial.move(State.TRAINING)
         self._changed.add(run.number)
-        self._show("started", copy.copy(run))
         stop = same_parameters(self.runs[event.hopeless]) if event.hopeless is not None else None
         started = wire.Started(event.name, str(directory), run.started or 0.0, self._text(run), stop)
-        self._acknowledge(ev.Reply(event.worker, started))
+        self._acknowledge(ev.Reply(event.worker, started), ev.Show("started", (copy.copy(run),)))
 
     def _text(self, run: RunRecord) -> dict[str, Any]:
         """What TensorBoard shows about a run beside its parameters."""
@@ -754,10 +753,10 @@ class StudyMachine:
         self._settled(trial.run, end.by)
 
     def _settled(self, run: RunRecord, by: str | None) -> None:
-        """A trial's end, or its return to the queue, is decided: it is answered when it is on the disk."""
+        """A trial's end, or its return to the queue, is decided: it is answered and shown when it is on the disk."""
         ended = wire.Ended(run.state, run.why, run.duration)
-        self._acknowledge(ev.Reply(by, ended) if by is not None else None)
-        self._show("ended", copy.copy(run))
+        replies = [ev.Reply(by, ended)] if by is not None else []
+        self._acknowledge(*replies, ev.Show("ended", (copy.copy(run),)))
 
     def _keep_best(self) -> None:
         """Remove the weights of runs that are not among the best any more."""
@@ -836,16 +835,14 @@ class StudyMachine:
 
     # The database.
 
-    def _acknowledge(self, reply: ev.Reply | None) -> None:
-        """Have everything written, and answer a worker when it is on the disk."""
+    def _acknowledge(self, *effects: ev.Reply | ev.Show) -> None:
+        """Have everything written, and do this when it is on the disk: nobody is told of what may be lost."""
         refused = self.error is not None and not self.kept  # of such a study nothing is kept
         if self.preview or refused:
-            if reply is not None:
-                self._do(reply)
+            self._effects += effects
             return
         self.kept = self._write_due = True
-        if reply is not None:
-            self._unacknowledged.append(reply)
+        self._unacknowledged += effects
 
     def _write(self) -> None:
         """Write what has changed, if nothing is being written."""
@@ -978,7 +975,7 @@ class StudyMachine:
         if event.worker is not None:
             waiting.add(event.worker)
         if event.unwritten and self._acknowledged is not None:
-            waiting |= {reply.worker for reply in self._acknowledged}
+            waiting |= {reply.worker for reply in self._acknowledged if isinstance(reply, ev.Reply)}
             self._acknowledged = []
         self._greeted = []
         self._effects += [ev.Reply(worker, rejected) for worker in sorted(waiting)]

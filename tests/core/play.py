@@ -217,7 +217,9 @@ class World:
             if effect.why in self.waits or (effect.seconds is not None and not self.waits):
                 raise Broken("the study says twice that it waits for one reason, or that it does so no longer")
             self.waits = {*self.waits, effect.why} if effect.seconds is None else set()
-        elif not isinstance(effect, ev.Show | ev.EndFiles | ev.RemoveWeights):
+        elif isinstance(effect, ev.Show):
+            self.show(effect)
+        elif not isinstance(effect, ev.EndFiles | ev.RemoveWeights):
             self.sampler.append(effect)
 
     # The oracle.
@@ -241,6 +243,14 @@ class World:
             begun = sum(not run.added for run in study.runs.values())
             if begun > study.budget:
                 raise Broken(f"C: {begun} trials have begun of {study.budget}")
+
+    def show(self, effect: ev.Show) -> None:
+        """People are shown something."""
+        if effect.method != "ended" or self.preview or self.withdrawn:
+            return
+        shown, written = effect.arguments[0], self.database.runs.get(effect.arguments[0].number)
+        if shown.state in FINISHED and (written is None or written.state != shown.state):
+            raise Broken(f"A: trial {shown.number} is shown as {shown.state}, and written is {written}")
 
     def reply(self, reply: ev.Reply) -> None:
         """A worker is answered."""

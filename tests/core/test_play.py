@@ -46,10 +46,19 @@ def test_whatever_happens_nothing_acknowledged_is_lost_and_the_study_ends():
 
 
 def acknowledged_at_once(monkeypatch):
-    def acknowledge(self, reply):
+    def acknowledge(self, *effects):
         self.kept = self._write_due = True
-        if reply is not None:
-            self._do(reply)
+        self._effects += [effect for effect in effects if isinstance(effect, ev.Reply)]
+
+    monkeypatch.setattr(StudyMachine, "_acknowledge", acknowledge)
+
+
+def shown_at_once(monkeypatch):
+    acknowledged = StudyMachine._acknowledge
+
+    def acknowledge(self, *effects):
+        self._effects += [effect for effect in effects if isinstance(effect, ev.Show)]
+        acknowledged(self, *[effect for effect in effects if isinstance(effect, ev.Reply)])
 
     monkeypatch.setattr(StudyMachine, "_acknowledge", acknowledge)
 
@@ -149,6 +158,7 @@ def _handlers():
 
 FAULTS = [
     ("A", acknowledged_at_once),
+    ("A", shown_at_once),
     ("A", ended_twice),
     ("B", keeps_ended_trials),
     ("B", gives_trials_to_two),

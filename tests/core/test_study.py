@@ -474,17 +474,26 @@ def test_a_trial_whose_worker_says_nothing_for_too_long_fails_with_the_option_th
     assert played.study.trials[0].end.reason == "its worker reported nothing for 60 s, its --trial-timeout"
 
 
-def test_a_run_that_has_its_name_is_shown_and_its_worker_knows_its_place_when_it_is_written():
+def test_when_a_runs_name_is_written_it_is_shown_and_its_worker_knows_its_place():
     played = Played()
     played.say(wire.Ask())
     played.apply(ev.Sampled(0))
     played.say(wire.Begin(0, "mlp", "32", 5))
     effects = played.apply(ev.Named("a", 0, "mlp-32-t0000", "mlp", {"x": 0.5}, None))
+    assert shown(effects, "started") == played.answers(effects) == []
+    effects = played.apply(ev.Written())
     ((run,),) = shown(effects, "started")
     assert (run.name, run.params, run.architecture, run.epochs) == ("mlp-32-t0000", {"x": 0.5}, "32", 5)
-    assert played.answers(effects) == []
-    (started,) = played.answers(played.apply(ev.Written()))
+    (started,) = played.answers(effects)
     assert (started.name, started.directory, started.stop) == ("mlp-32-t0000", "/runs/study/mlp-32-t0000", None)
+
+
+def test_an_end_that_is_not_written_is_not_shown():
+    played = Played()
+    played.begin(number=0)
+    played.say(wire.End(0, "COMPLETE", [0.5], None, None, []))
+    effects = played.apply(ev.Told(0, "COMPLETE", [0.5], {}, {}, exhausted=False))
+    assert shown(effects, "ended") == shown(played.apply(ev.Unwritten()), "ended") == []
 
 
 def test_parameters_that_have_failed_before_are_not_trained_again():
