@@ -20,6 +20,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sweep.core.pruners import RULES, Rule
+from sweep.core.pruners.asha import Asha
 from sweep.core.pruners.rule import bounds_of
 from sweep.errors import StudyError
 
@@ -50,7 +51,7 @@ _PACKAGES = {"cmaes": ("cmaes",), "gp": ("torch", "scipy"), "qmc": ("scipy",)}
 # Bounds of samplers' settings that Optuna does not check itself; below them it fails in the middle of a study.
 _LEAST = {"n_startup_trials": 0, "n_ei_candidates": 1, "popsize": 2, "dividing_parameter": 1}
 _EXAMPLE = {"sampler": "tpe(n_startup_trials=20)", "pruner": "median(n_startup_trials=5)"}
-_TYPES: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str, "dict": dict}
+_TYPES: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str, "dict": dict, "list": list}
 _WITHIN: dict[str, Kind] = {"BaseSampler": "sampler", "Rule": "pruner"}  # types of settings that are specs
 
 
@@ -121,6 +122,8 @@ def optuna_pruner(rule: Rule) -> "BasePruner":
     """Optuna's pruner that decides as a rule does."""
     from optuna import pruners
 
+    if isinstance(rule, Asha):  # which Optuna has not: it cannot pause
+        return pruners.NopPruner()
     settings = {item.name: getattr(rule, item.name) for item in fields(rule) if item.init}  # type: ignore[arg-type]
     arguments = {name: optuna_pruner(value) if isinstance(value, Rule) else value for name, value in settings.items()}
     return cast("BasePruner", _made(rule.name, getattr(pruners, rule.optuna), arguments))
