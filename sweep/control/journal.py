@@ -297,6 +297,7 @@ class Journal:
                 self._withdraw(finish.runs)
             elif self.writer is not None and self._lost is None:
                 if self._kept or not finish.refused:
+                    self._search.storage.hand_back(run.number for run in finish.runs if run.state == "PAUSED")
                     self._insist(self.writer.see_others)
                     self._add_runs(finish)
                     self._insist(lambda: self._write(self._left.then(finish.changes)))

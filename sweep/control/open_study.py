@@ -18,6 +18,7 @@ from sweep.control.search import Search
 from sweep.control.stored import Stored, read_stored
 from sweep.control.writer import StudyWriter
 from sweep.core.events import Opened
+from sweep.core.pruners.asha import Asha, Schedule
 from sweep.core.study import ENDED_ELSEWHERE
 from sweep.core.trial import requeue
 from sweep.declaration import Declaration
@@ -25,6 +26,7 @@ from sweep.errors import StudyError
 from sweep.names import Value
 from sweep.options import Settings
 from sweep.snapshot import Snapshot
+from sweep.specs import pruner_rule
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 from sweep.store.database import has_schema, names_in, parse_url
 from sweep.store.lease import new_owner
@@ -97,6 +99,14 @@ def _in_its_folder(settings: Settings, record: StudyRecord) -> Settings:
     return replace(settings, logdir=str(folder.parent))
 
 
+def _with_its_rungs(pruner: str, before: str) -> str:
+    """A pruner with the rungs that the study has, which were fixed with its first run, unless it names its own."""
+    now, was = pruner_rule(pruner), pruner_rule(before)
+    if not (isinstance(now, Asha) and isinstance(was, Asha)) or now.rungs is not None or was.rungs is None:
+        return pruner
+    return replace(now, rungs=was.rungs).text()
+
+
 def _follow(runs: Sequence[RunRecord], before: str, now: Path) -> None:
     """Have the runs of the study's folder be in the new one, if that is the same, or somebody has moved it there."""
     if Path(before).is_dir() and Path(before).resolve() != now:
@@ -124,6 +134,7 @@ def _open(
         _check_same(record, declaration, settings)
         stored = read_stored(store, record)
         _follow(stored.runs, record.directory, Path(settings.logdir).resolve() / record.name)
+        declaration = declaration.replaced(pruner=_with_its_rungs(declaration.pruner, record.declaration.pruner))
     declaration = _counting(declaration, settings, stored)
     search = Search(
         declaration,
@@ -176,11 +187,15 @@ def _opened(
     A run whose trial has ended without it, while no coordinator saw to it, ends as its trial did.
     """
     runs, changed, again = {run.number: run for run in stored.runs}, set(), []
+    pauses = isinstance(search.pruning.judge, Schedule)
     for trial in search.trials():
         number, run = trial.number, runs.get(trial.number)
         if not search.storage.is_ours(number):
             continue
-        if trial.state == TrialState.RUNNING:
+        if trial.state == TrialState.RUNNING and run is not None and run.state == "PAUSED" and pauses:
+            search.storage.pause(number)
+            changed.add(number)
+        elif trial.state == TrialState.RUNNING:
             search.storage.wait(trial._trial_id)
             if run is not None and run.state in FINISHED:  # its trial was deleted
                 runs[number] = RunRecord(number, state="WAITING")

@@ -31,6 +31,7 @@ Asked = (
     | ev.SetAttribute
     | ev.Tell
     | ev.Requeue
+    | ev.Pause
     | ev.Teach
     | ev.Revive
     | ev.Learn
@@ -157,7 +158,8 @@ class SamplingThread:
         self._post(ev.Answered(effect.worker, Done()))
 
     def _tell(self, effect: ev.Tell) -> None:
-        search, trial = self._search, self._trials.pop(effect.number)
+        search = self._search
+        trial = self._trials.pop(effect.number, None) or search.storage.get_trial(effect.number)  # it was paused
         frozen = search.tell(trial, TrialState[effect.state], effect.values, hopeless=effect.hopeless)
         ended = ev.Told(
             number=frozen.number,
@@ -172,6 +174,11 @@ class SamplingThread:
     def _requeue(self, effect: ev.Requeue) -> None:
         self._search.storage.wait(self._trials.pop(effect.number)._trial_id)
         self._post(ev.PutBack(effect.number))
+
+    def _pause(self, effect: ev.Pause) -> None:
+        del self._trials[effect.number]
+        self._search.storage.pause(effect.number)
+        self._post(ev.Paused(effect.number))
 
     def _teach(self, effect: ev.Teach) -> None:
         self._search.teach(effect.number)
@@ -205,6 +212,7 @@ _ACTIONS: dict[type, Callable[..., None]] = {
     ev.SetAttribute: SamplingThread._set_attribute,
     ev.Tell: SamplingThread._tell,
     ev.Requeue: SamplingThread._requeue,
+    ev.Pause: SamplingThread._pause,
     ev.Teach: SamplingThread._teach,
     ev.Revive: SamplingThread._revive,
     ev.Learn: SamplingThread._learn,

@@ -187,7 +187,7 @@ class Search:
         """All trials by number; not copies."""
         return self.study.get_trials(deepcopy=False)
 
-    def frozen(self, trial: optuna.Trial) -> FrozenTrial:
+    def frozen(self, trial: optuna.Trial | FrozenTrial) -> FrozenTrial:
         """A trial as it stands."""
         return self.storage.get_trial(trial._trial_id)
 
@@ -403,11 +403,17 @@ class Search:
         self.pruning.note(trial.number, step, value)
 
     def tell(
-        self, trial: optuna.Trial, state: TrialState, values: Sequence[float] | None, *, hopeless: bool = False
+        self,
+        trial: optuna.Trial | FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+        *,
+        hopeless: bool = False,
     ) -> FrozenTrial:
         """End a trial; others are held against it from now on.
 
         Args:
+            trial: as `ask` or `again` gave it; one that is paused as the storage has it.
             hopeless: it failed for its parameters. Optuna's samplers pass over failed trials, and rank a pruned one
                 that has reported little below all others: for them it is one, and FAIL in the tables and for us.
         """
@@ -418,8 +424,9 @@ class Search:
             return ended
         try:
             # As `Study.tell`, which copies all of the trial once more.
+            told = trial if isinstance(trial, optuna.Trial) else trial.number
             _tell_with_warning(
-                self.study, trial, list(values) if state == TrialState.COMPLETE and values else None, state
+                self.study, told, list(values) if state == TrialState.COMPLETE and values else None, state
             )
         except RuntimeError:
             # Grid and brute force stop the study at their last trial, which is stored by then.

@@ -206,6 +206,13 @@ class PutBack:
 
 
 @dataclass(frozen=True)
+class Paused:
+    """A trial is paused in Optuna's study."""
+
+    number: int
+
+
+@dataclass(frozen=True)
 class Added:
     """Other programs have added trials that have ended, or ended theirs: our runs of them, and values by step."""
 
@@ -278,6 +285,7 @@ Event = (
     | Judged
     | Told
     | PutBack
+    | Paused
     | Added
     | Revived
     | Written
@@ -411,6 +419,13 @@ class Tell:
 @dataclass(frozen=True)
 class Requeue:
     """Have a trial wait to be run again: answered with `PutBack`."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Have a trial wait, and the sampler see it as pruned until it ends: answered with `Paused`."""
 
     number: int
 
@@ -573,6 +588,7 @@ Effect = (
     | SetAttribute
     | Tell
     | Requeue
+    | Pause
     | Teach
     | Revive
     | Learn

@@ -18,6 +18,7 @@ from typing import Any
 from sweep.core import events as ev
 from sweep.core.policy import FailurePolicy, ran_out, same_parameters
 from sweep.core.pruners import Judge, Verdict, sentence
+from sweep.core.pruners.asha import Schedule
 from sweep.core.trial import Ending, State, Trial, forget, requeue
 from sweep.core.workers import Worker, Workers
 from sweep.declaration import Declaration
@@ -88,6 +89,11 @@ class StudyMachine:
         self._effects: list[ev.Effect] = []
         self._policy = FailurePolicy(settings.retries)
         self._judge: Judge | None = None
+        self._schedule: Schedule | None = None  # of a pruner that pauses: the judge
+        self.paused: dict[int, Trial] = {}
+        """Those that wait at a rung, by number."""
+        self._called: dict[int, bool] = {}  # paused runs that continue first; whether to the end
+        self._unpausable: set[str] = set()  # why runs cannot be paused, as was said
         self._objective = Objective("value")
         self._snapshot: Snapshot | None = None
         self._logdir = ""
@@ -316,12 +322,15 @@ class StudyMachine:
         self._changed.update(event.changed)
         self.budget, self._begun, self.exhausted = declaration.trials, event.begun, event.exhausted
         self._marked, self._judge, self._logdir = event.marked, event.judge, event.logdir
+        self._schedule = event.judge if isinstance(event.judge, Schedule) else None
         self._snapshot = event.snapshot
         self._keep_snapshot()
         for early in self.workers.by_name.values():
             early.early = early.slot is not None
         ours = [run for run in self.runs.values() if not run.added]
         self._trained = any(run.has_trained for run in ours)
+        for run in event.runs:
+            self._restore_rungs(run)
         for number in event.again:
             trial = self.trials[number] = Trial(self.runs.setdefault(number, RunRecord(number, state="WAITING")))
             trial.move(State.QUEUED)
@@ -369,18 +378,19 @@ class StudyMachine:
         """Give trials to idle workers."""
         if not self.is_open or not self._idle:
             return
-        if self._now >= self._deadline and (self._again or self.left > 0):
+        if self._now >= self._deadline and (self._again or self.left > 0 or self._next_paused() is not None):
             self.stopped = self.stopped or f"its timeout of {self.declaration.timeout:g} s is over"
         if self._nothing_begins():
             for worker in list(self._idle):
                 self._answer_ask(worker, wire.NoMore())
-        elif not self._sampling and self.stopped is None and (self._again or self.left > 0):
-            self._sampling = True
-            if self._again:
-                number = self._again.popleft()
+        elif not self._sampling and self.stopped is None:
+            number = self._again.popleft() if self._again else self._unpaused()
+            if number is not None:
+                self._sampling = True
                 self.trials[number].move(State.SAMPLING)
                 self._do(ev.Sample(number, self.trials[number].run.directory))
-            else:
+            elif self.left > 0:
+                self._sampling = True
                 self._do(ev.Sample(None, most=min(len(self._idle), self.left, TOGETHER)))
 
     def _answer_ask(self, worker: str, answer: wire.Answer) -> None:
@@ -393,7 +403,90 @@ class StudyMachine:
         if self.stopped is not None or self._over:
             return True
         # A running trial may come back into the queue, so idle workers wait until the last one has ended.
-        return not self.trials and not self._sampling and self.left <= 0
+        return not self.trials and not self._sampling and self.left <= 0 and self._next_paused() is None
+
+    # Runs that wait at a rung.
+
+    def _restore_rungs(self, run: RunRecord) -> None:
+        """Take over the rungs that a run has entered in an earlier start; it may be paused."""
+        if self._schedule is not None:
+            self._schedule.restore(run.number, run.rungs, paused=run.state == "PAUSED")
+        if run.state == "PAUSED":
+            trial = self.paused[run.number] = Trial(run)
+            trial.move(State.PAUSED)
+
+    def _next_paused(self) -> tuple[int, bool] | None:
+        """The paused run that continues next, if one is to, and whether it pauses no more."""
+        schedule = self._schedule
+        if not self.paused or schedule is None:
+            return None
+        if self._called:
+            return next(iter(self._called.items()))
+        due = schedule.due()
+        if due is not None:
+            return due, False
+        if self.left > 0 or self.trials:  # others may come to be due, or COMPLETE
+            return None
+        complete = sum(run.state == "COMPLETE" and not run.added for run in self.runs.values())
+        last = schedule.finalist(trials=self.budget, complete=complete, running=0)
+        return None if last is None else (last, True)
+
+    def _unpaused(self) -> int | None:
+        """Have the next paused run continue; its number."""
+        found = self._next_paused()
+        if found is None or self._schedule is None:
+            return None
+        number, to_the_end = found
+        self._called.pop(number, None)
+        trial = self.trials[number] = self.paused.pop(number)
+        self._schedule.proceed(number, to_the_end=to_the_end)
+        trial.shielded = trial.shielded or to_the_end
+        self._note_rungs(trial.run)
+        return number
+
+    def _note_rungs(self, run: RunRecord) -> None:
+        """Keep with a run which rungs it has entered by now."""
+        if self._schedule is not None:
+            rungs = self._schedule.entries(run.number)
+            if rungs != run.rungs:
+                run.rungs = rungs
+                self._changed.add(run.number)
+
+    def _pause(self, trial: Trial, by: str | None) -> None:
+        """Have a trial wait at its rung, where its checkpoint is."""
+        trial.end = Ending(None, verdict=trial.verdict, by=by)
+        trial.move(State.ENDING)
+        self._do(ev.Pause(trial.run.number))
+
+    def _has_paused(self, event: ev.Paused) -> None:
+        trial = self.paused[event.number] = self.trials.pop(event.number)
+        trial.move(State.PAUSED)
+        self._busy -= 1
+        end, trial.end = trial.end or Ending(None), None
+        run = trial.run
+        run.state, run.verdict, run.reason, run.duration = "PAUSED", end.verdict, None, trial.seconds(self._now)
+        run.attempt += 1
+        trial.worker, trial.verdict = None, None
+        if self._schedule is not None:
+            self._schedule.pause(run.number)
+        self._changed.add(run.number)
+        self._settled(run, end.by)
+        if trial.condemned is not None:  # since it was told to pause
+            self._drop_paused(trial, Ending(trial.condemned, abandoned=True, held=False))
+
+    def _drop_paused(self, trial: Trial, end: Ending, state: str = "PRUNED", values: list[float] | None = None) -> None:
+        """End a trial that is paused."""
+        number = trial.run.number
+        self.trials[number] = self.paused.pop(number)
+        self._called.pop(number, None)
+        if self._schedule is not None:
+            self._schedule.leave(number)
+        self._end(trial, state, values, end)
+
+    def _prune_paused(self) -> None:
+        """Nothing of the study is left to do: what is still paused was not good enough."""
+        for trial in list(self.paused.values()):
+            self._drop_paused(trial, Ending(None, verdict=trial.run.verdict, abandoned=True, held=False))
 
     def _sampled(self, event: ev.Sampled) -> None:
         self._sampling = event.more
@@ -422,7 +515,11 @@ class StudyMachine:
         self.workers.by_name[worker].trial = run.number
         trial.worker, trial.began, trial.heard = worker, self._now, self._now
         trial.earlier, trial.values = run.duration or 0.0, {}
-        trial.shielded = event.revives is not None  # it would be pruned at once, as the other was
+        # A revived one would be pruned at once, as the other was.
+        trial.shielded = trial.shielded or event.revives is not None
+        trial.pausable = False
+        if trial.shielded and self._schedule is not None:
+            self._schedule.never_pause(run.number)
         run.state, run.worker, run.seed = "RUNNING", worker, event.seed
         run.started, run.duration, run.reason, run.verdict = run.started or self._wall + self._now, None, None, None
         run.constraints, run.revives = {}, event.revives
@@ -445,6 +542,7 @@ class StudyMachine:
             direction=declaration.direction,
             result=declaration.value,
             judged=self._marked,
+            pauses=self._schedule is not None,
         )
         self._answer_ask(worker, assignment)
 
@@ -522,7 +620,19 @@ class StudyMachine:
         run.epochs = None if begun.planned is None else begun.first + begun.planned
         run.trainings = [known[place] for place in sorted(known)]
         self._changed.add(run.number)
+        if begun.judged and self._schedule is not None:
+            self._settle_rungs(begun.planned)
+            trial.pausable = message.unpausable is None
+            if message.unpausable is not None and message.unpausable not in self._unpausable:
+                self._unpausable.add(message.unpausable)
+                self._show("message", f"runs are pruned rather than paused, since {message.unpausable}")
         self._reply(trial, wire.Done())
+
+    def _settle_rungs(self, epochs: int | None) -> None:
+        """Fix the study's rungs when it is known for how many epochs its runs train."""
+        rule = self._schedule.settle(epochs) if self._schedule is not None and epochs is not None else None
+        if rule is not None:
+            self._declaration = self.declaration.replaced(pruner=rule.text())
 
     def _resume(self, trial: Trial, message: wire.Resume) -> None:
         """A run continues from a checkpoint: these epochs had their verdicts when they were trained."""
@@ -653,8 +763,23 @@ class StudyMachine:
             self._advise(trial, _broken(self._objective.name, last, trial.values[last]))
         elif self._judge is None:
             self._do(ev.Judgement(trial.held_by, trial.run.number, step, value))
+        elif self._schedule is not None:
+            self._advise(trial, self._at_rung(trial, self._schedule, last))
         else:
             self._advise(trial, self._judge.verdict(trial.run.number, trial.values))
+
+    def _at_rung(self, trial: Trial, schedule: Schedule, last: int) -> Verdict | None:
+        """Why a trial pauses at a rung, or is pruned there where it cannot be paused; at its last epoch none does."""
+        run = trial.run
+        training = run.judged_training
+        planned = training.planned if training is not None else self.declaration.epochs
+        if training is None:
+            self._settle_rungs(planned)
+        if planned is not None and last + 1 >= planned:
+            return None
+        verdict = schedule.verdict(run.number, trial.values, pausable=trial.pausable)
+        self._note_rungs(run)
+        return verdict
 
     def _judged(self, event: ev.Judged) -> None:
         trial = self._held(event.worker, event.number)
@@ -674,7 +799,8 @@ class StudyMachine:
             advice = wire.Advice("prune", trial.condemned)
         elif why is not None and (broken or not trial.shielded):
             trial.verdict = why if isinstance(why, Verdict) else None
-            advice = wire.Advice("prune", sentence(why) if isinstance(why, Verdict) else why)
+            pauses = trial.pausable and self._schedule is not None and isinstance(why, Verdict)
+            advice = wire.Advice("pause" if pauses else "prune", sentence(why) if isinstance(why, Verdict) else why)
         elif self._requeues:
             advice = wire.Advice("requeue", self.stopped or "")
         else:
@@ -694,6 +820,9 @@ class StudyMachine:
             if self.stopped is None and self._policy.tries_again(message.number, reason):
                 self._requeue(trial, f"tried again: {reason}", by=trial.worker)
                 return
+        if message.state == "PAUSED":
+            self._pause(trial, by=trial.worker)
+            return
         verdict = trial.verdict if message.state == "PRUNED" else None
         self._end(trial, message.state, message.values, Ending(reason, message.traceback, verdict, trial.worker))
 
@@ -706,11 +835,12 @@ class StudyMachine:
 
     def _told(self, event: ev.Told) -> None:
         trial = self.trials.pop(event.number)
-        self._busy -= 1
         self.exhausted = event.exhausted
         trial.move(State[event.state])
         end, run = trial.end or Ending(None), trial.run
-        run.state, run.traceback, run.duration = event.state, end.traceback, trial.seconds(self._now)
+        self._busy -= end.held
+        run.state, run.traceback = event.state, end.traceback
+        run.duration = trial.seconds(self._now) if end.held else run.duration
         run.verdict, run.reason = end.verdict, end.reason if end.verdict is None else None
         run.params, run.constraints = dict(event.params), dict(event.constraints)
         run.values = list(event.values) if event.state == "COMPLETE" and event.values else None
@@ -785,6 +915,9 @@ class StudyMachine:
             trial = self.trials.get(number)
             if trial is not None and trial.is_live:
                 self._end(trial, state, values, Ending(ENDED_ELSEWHERE, abandoned=True))
+            if number in self.paused:
+                end = Ending(ENDED_ELSEWHERE, abandoned=True, held=False)
+                self._drop_paused(self.paused[number], end, state, values)
 
     def _added(self, event: ev.Added) -> None:
         """Trials of other programs have ended: they have runs of ours, and rivals are compared with them."""
@@ -809,6 +942,12 @@ class StudyMachine:
             self._stop(command.reason, requeue=True)
         elif command.number is None:
             return
+        elif command.number in self.paused:
+            if command.verb == "prune":
+                end = Ending(command.reason, abandoned=True, held=False)
+                self._drop_paused(self.paused[command.number], end)
+            else:  # revive: continue out of turn; protect: and to the end
+                self._called[command.number] = command.verb in ("protect", "keep")
         elif command.verb == "revive":
             run = self.runs.get(command.number)
             if run is not None and run.state == "PRUNED":
@@ -819,6 +958,8 @@ class StudyMachine:
                 trial.condemned = command.reason
             elif trial is not None and trial.worker is not None and command.verb in ("protect", "keep"):
                 trial.shielded = True
+                if self._schedule is not None:
+                    self._schedule.never_pause(trial.run.number)
 
     def _revived(self, event: ev.Revived) -> None:
         run = self.runs[event.number]
@@ -894,6 +1035,7 @@ class StudyMachine:
             self._looking = True
             self._silent = self._now if self._silent is None else self._silent
             running = [number for number, trial in self.trials.items() if trial.is_live] if beat else []
+            running += self.paused if beat else ()
             self._do(ev.ReadNews(frozenset(running), beat))
         if not self._reasons and self._silent is not None and self._now - self._silent > SILENT_SECONDS:
             self._wait("it does not answer" if self.is_open else "the study is not open yet")
@@ -994,6 +1136,8 @@ class StudyMachine:
     def _proceed(self) -> None:
         """Do what is due after any event."""
         self._assign()
+        if self.paused and self._is_spent():
+            self._prune_paused()
         if self._write_due:
             self._write()
         if not self._over and self._has_ended():
@@ -1011,6 +1155,11 @@ class StudyMachine:
                 changes.declaration = self.declaration.replaced(trials=self._begun)  # there is nothing more to try
             refused = self.error is not None and self.crash is None
             self._do(ev.Finish(changes, list(self.runs.values()), refused))
+
+    def _is_spent(self) -> bool:
+        """Whether the study has done all that it was to do, rather than being stopped; paused runs may be left."""
+        ready = self.is_open and self.error is None and self.crash is None and self.stopped is None
+        return ready and not self._over and not self._busy and self._nothing_begins()
 
     def _has_ended(self) -> bool:
         """Whether nothing runs and nothing will."""
@@ -1047,6 +1196,7 @@ _HANDLERS: dict[type, Callable[[StudyMachine, Any], None]] = {
     ev.Judged: StudyMachine._judged,
     ev.Told: StudyMachine._told,
     ev.PutBack: StudyMachine._requeued,
+    ev.Paused: StudyMachine._has_paused,
     ev.Added: StudyMachine._added,
     ev.Revived: StudyMachine._revived,
     ev.Written: StudyMachine._written,

@@ -15,19 +15,21 @@ class State(Enum):
     SAMPLING = "is taken from the queue for the next worker"
     BUILDING = "is with a worker, which asks for its parameters"
     TRAINING = "is with a worker, and its run has a name"
-    ENDING = "its end, or its return to the queue, is being entered in Optuna's study"
+    PAUSED = "waits at a rung until it is among the best there"
+    ENDING = "its end, its pause or its return to the queue is being entered in Optuna's study"
     COMPLETE = "complete"
     PRUNED = "pruned"
     FAIL = "failed"
 
 
 MOVES = {
-    None: {State.QUEUED, State.BUILDING, State.ENDING},
+    None: {State.QUEUED, State.BUILDING, State.ENDING, State.PAUSED},
     State.QUEUED: {State.SAMPLING},
     State.SAMPLING: {State.BUILDING, State.ENDING},
     State.BUILDING: {State.TRAINING, State.ENDING},
     State.TRAINING: {State.ENDING},
-    State.ENDING: {State.QUEUED, State.COMPLETE, State.PRUNED, State.FAIL},
+    State.PAUSED: {State.SAMPLING, State.ENDING},
+    State.ENDING: {State.QUEUED, State.PAUSED, State.COMPLETE, State.PRUNED, State.FAIL},
 }
 """The states that may follow each state; None is that of a trial that is not there yet."""
 
@@ -44,6 +46,7 @@ class Trial:
         values: the objective by step, as pruners see it.
         shielded: pruners do not stop it; `condemned`: why a person prunes it at its next epoch.
         verdict: the one that its worker was told last; None where it continues.
+        pausable: whether it can be paused, since what it trains can be resumed exactly.
         end: what is being entered.
     """
 
@@ -56,6 +59,7 @@ class Trial:
     shielded: bool = False
     condemned: str | None = None
     verdict: Verdict | None = None
+    pausable: bool = False
     end: "Ending | None" = None
     _state: State | None = None
 
@@ -99,6 +103,7 @@ class Ending:
         verdict: the one that stopped it, which says more than the reason.
         by: the worker that reported it and waits for the answer; None where its worker is gone.
         abandoned: its event files have no end yet.
+        held: whether a worker had the trial until then.
     """
 
     reason: str | None
@@ -106,6 +111,7 @@ class Ending:
     verdict: Verdict | None = None
     by: str | None = None
     abandoned: bool = False
+    held: bool = True
 
 
 def requeue(run: RunRecord, reason: str | None, seconds: float | None = None) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.core.pruners import Verdict, sentence
+from sweep.core.pruners.asha import Entry
 from sweep.declaration import Declaration
 from sweep.finding import Finding
 from sweep.store.paths import kept, whole, whole_declaration
@@ -99,8 +100,9 @@ class RunRecord:
     number of the pruned run that it goes on with, `interruptions` say after how many epochs each earlier attempt ended
     and why.
 
-    If a pruner stopped it, `verdict` says why; otherwise `reason` does, as text. `why` is the text of either. A run
-    that was pruned before schema 0005 has a reason and no verdict.
+    If a pruner stopped or paused it, `verdict` says why; otherwise `reason` does, as text. `why` is the text of either.
+    A run that was pruned before schema 0005 has a reason and no verdict. `rungs` are those that it has entered, where
+    the pruner pauses runs.
     """
 
     number: int
@@ -130,6 +132,7 @@ class RunRecord:
     constraints: dict[str, float] = field(default_factory=dict)
     trainings: list[Training] = field(default_factory=list)
     verdict: Verdict | None = None
+    rungs: list[Entry] = field(default_factory=list)
 
     def __copy__(self) -> "RunRecord":
         """A copy, made for every epoch: without the detour that `copy.copy` takes otherwise."""
@@ -187,6 +190,7 @@ class RunRecord:
         row["constraints"] = json.dumps(self.constraints) if self.constraints else None
         row["trainings"] = json.dumps([one.as_dict() for one in self.trainings]) if self.trainings else None
         row["verdict"] = json.dumps(self.verdict.as_dict()) if self.verdict is not None else None
+        row["rungs"] = json.dumps([vars(entry) for entry in self.rungs]) if self.rungs else None
         row["last"], row["last_kind"] = split_float(self.last)
         return {name: storable(value) if isinstance(value, str) else value for name, value in row.items()}
 
@@ -212,6 +216,7 @@ class RunRecord:
         values["constraints"] = json.loads(values["constraints"]) if values.get("constraints") else {}
         values["trainings"] = [Training.from_dict(item) for item in json.loads(values.get("trainings") or "[]")]
         values["verdict"] = Verdict.from_dict(json.loads(values["verdict"])) if values.get("verdict") else None
+        values["rungs"] = [Entry(**item) for item in json.loads(values.get("rungs") or "[]")]
         values["last"] = join_float(values["last"], values.pop("last_kind"))
         return cls(**values)
 

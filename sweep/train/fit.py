@@ -25,7 +25,7 @@ from sweep.train.checks import Health, Material
 from sweep.train.data import slice_rows
 from sweep.train.gradients import gradients_of
 from sweep.train.metric_names import canonical, foresee
-from sweep.train.model_saver import ModelSaver
+from sweep.train.model_saver import ModelSaver, not_resumable
 from sweep.train.model_state import complete
 from sweep.train.monitor import Gradients, Monitor
 from sweep.train.optimizers import LEARNING_RATE
@@ -137,6 +137,7 @@ def fit(
     listed = requirements.listed(callbacks)
     kept = run.kept(call)
     saver = ModelSaver(run, call, model, listed, kept, checkpoint)
+    training.unpausable = not_resumable(x, listed)
     material = Material.of(x, y, validation_data, validation_split)
     first_batch = FirstBatch(x, validation_data, validation_split, batch_size, wanted=run.policy.keep)
     objective = training.objective

@@ -89,6 +89,27 @@ class ModelSaver(Saver):
         return f"the model of its sweep.fit call {self._call + 1} was {before or 'another one'} and is now {now}"
 
 
+def not_resumable(x: Any, callbacks: Sequence[keras.callbacks.Callback]) -> str | None:
+    """Why a training cannot be continued in another process with the numbers that it would have had; None if it can.
+
+    Args:
+        x: its data: arrays, or lists and dicts of them, come in an order that the checkpoint knows.
+        callbacks: the user's. One of a class of his own may count something, unless it has `get_state`.
+    """
+    for data in keras.tree.flatten(x):
+        if not (hasattr(data, "__array__") and hasattr(data, "shape")):
+            return f"data from a {type(data).__name__} begin anew when a run is resumed"
+    for callback in callbacks:
+        own = not type(callback).__module__.startswith("keras.")
+        if own and vars(callback).keys() - vars(keras.callbacks.Callback()).keys() and not _has_state(callback):
+            return f"the callback {type(callback).__name__} has neither get_state nor set_state"
+    return None
+
+
+def _has_state(callback: keras.callbacks.Callback) -> bool:
+    return hasattr(callback, "get_state") and hasattr(callback, "set_state")
+
+
 def _state(model: keras.Model, callbacks: Sequence[keras.callbacks.Callback]) -> State:
     arrays = {name: [_value(variable) for variable in variables] for name, variables in _variables(model)}
     counted: dict[str, dict[str, Any]] = {}

@@ -192,6 +192,8 @@ class Epochs:
             run.writer.flush()
         over = training.epochs >= self._count
         stopped = run.obey(run.reporter.receive_verdict())
+        if run.verdict == "pause" and state is None:  # it would begin anew
+            run.verdict = "prune"
         if state is not None:
             self._saver.epoch_ended(over=over)
         if over:

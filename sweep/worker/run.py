@@ -48,6 +48,10 @@ class Requeued(BaseException):
     """The trial is to be run again: the study stops. Not caught by user code's `except Exception`."""
 
 
+class Paused(Requeued):
+    """The trial is to wait at a rung, where its checkpoint is."""
+
+
 class Interrupted(Requeued, KeyboardInterrupt):
     """Ctrl-C twice where trials are trained in the coordinator's process: the running one will be run again."""
 
@@ -90,6 +94,7 @@ class Policy:
         keep: whether the weights of each training's best epoch stay in the run's directory.
         broken: what is done about severe findings: `prune`, `report`, or `ignore`, which looks for none at all.
         judged: the first training that pruners see unless one is marked, from 0; another trial may have marked one.
+        pauses: whether runs may be paused, so that what they continue from is kept whatever `checkpoint=` says.
     """
 
     objectives: Sequence[Objective]
@@ -99,6 +104,7 @@ class Policy:
     keep: bool = False
     broken: str = "prune"
     judged: int = 0
+    pauses: bool = False
 
 
 class Run:
@@ -344,7 +350,7 @@ class Run:
         if advice.verdict == "requeue":
             self.final = "WAITING"
             raise Requeued(self.reason)
-        return advice.verdict == "prune"
+        return advice.verdict != "go"
 
     def leave(self, *, finished: bool = False) -> None:
         """Raise what the verdict means, if it was not to continue.
@@ -359,6 +365,9 @@ class Run:
         if self.verdict == "prune":
             self.final = "PRUNED"
             raise optuna.TrialPruned(self.reason)
+        if self.verdict == "pause":
+            self.final = "PAUSED"
+            raise Paused(self.reason)
         if self.verdict == "requeue" and not finished:
             self.final = "WAITING"
             raise Requeued(self.reason)
@@ -443,6 +452,11 @@ class Run:
             remove_weights(self.directory)
         if state != "PRUNED" and self.directory is not None:  # which may have been by mistake
             remove_checkpoints(self.directory)
+
+    def pause(self, reason: str) -> None:
+        """Close the event file with no end: the run waits, for the reason that its text gives."""
+        self._write_text("PAUSED", reason)
+        self.abandon()
 
     def abandon(self) -> None:
         """Close the event file with no end: the run will be run again."""

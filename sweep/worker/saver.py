@@ -50,21 +50,27 @@ class Saver:
         self._took = 0.0
 
     def epoch_ended(self, *, over: bool) -> None:
-        """Write a checkpoint if it is time.
+        """Write a checkpoint if it is time, or if the run is to pause here.
 
         Args:
             over: the call has come to its end with this epoch.
+
+        Raises:
+            OSError: the run is to pause, and the checkpoint cannot be written.
         """
-        if self._run.directory is None or math.isinf(self._seconds):
+        if self._run.directory is None:
+            return
+        if self._run.verdict == "pause":
+            self._write(over)
+            return
+        if math.isinf(self._seconds):
             return
         now = time.monotonic()
         due = SHORT if self._run.verdict != "go" else max(self._seconds, COST * self._took)
         if self._seconds > 0 and now - self._saved < due:
             return
         try:
-            if self._run.writer is not None:
-                self._run.writer.sync()
-            save(self._run.directory, self._checkpoint(over))
+            self._write(over)
         except OSError as error:  # such as a full disk: the training continues, the older checkpoint stays
             _log.warning("no checkpoint could be written to %s: %s", self._run.directory, error)
         self._saved = time.monotonic()
@@ -72,8 +78,14 @@ class Saver:
 
     def ended(self) -> None:
         """The call has ended: its last state is written when the trial begins another one."""
-        if not math.isinf(self._seconds):
+        if not math.isinf(self._seconds) or self._run.policy.pauses:
             self._run.pending = self._checkpoint(True)
+
+    def _write(self, over: bool) -> None:
+        if self._run.writer is not None:
+            self._run.writer.sync()
+        if self._run.directory is not None:
+            save(self._run.directory, self._checkpoint(over))
 
     def _checkpoint(self, over: bool) -> Checkpoint:
         training = self._run.training

@@ -92,6 +92,7 @@ class WorkerTrial(optuna.trial.BaseTrial):
             keep=assignment.keep,
             broken=assignment.broken,
             judged=assignment.judged,
+            pauses=assignment.pauses,
         )
         earlier = Path(assignment.directory) if assignment.directory is not None else None
         self.run = Run(self, self._policy, earlier=earlier)
@@ -233,7 +234,8 @@ class WorkerTrial(optuna.trial.BaseTrial):
 
     def begin_training(self, training: LiveTraining) -> None:
         """Announce that a training begins or continues, and whether pruners see it."""
-        self._link.call(wire.BeginTraining(self._number, training.record_of().as_dict()), wire.Done)
+        about = training.record_of().as_dict()
+        self._link.call(wire.BeginTraining(self._number, about, training.unpausable), wire.Done)
 
     def send_epoch(
         self,

@@ -75,7 +75,7 @@ def test_every_rule_has_a_name_a_line_of_help_and_the_name_of_optunas_class():
         assert (rule.name, rule.optuna[-6:]) == (name, "Pruner")
         assert rule.help
         assert "\n" not in rule.help
-    assert list(RULES) == ["halving", "hyperband", "median", "nop", "patient", "percentile", "threshold"]
+    assert list(RULES) == ["asha", "halving", "hyperband", "median", "nop", "patient", "percentile", "threshold"]
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ def rungs_for(epochs: int, reduction_factor: int) -> tuple[int, ...]:
 class Asha(Rule):
     """Pauses a run that reaches a rung and is not among the best `1 / reduction_factor` that did.
 
-    A verdict's details are the run's `rank` from 1, how many have `entered` the rung, and how many `places` continue
-    from there.
+    A verdict's details are the run's `rank` from 1, how many have `entered` the rung, how many `places` continue from
+    there, the `reduction_factor`, and whether the run was `pausable`: else it stops for good.
     """
 
     name = "asha"
@@ -65,7 +65,8 @@ class Asha(Rule):
         rank, entered, places = details["rank"], details["entered"], details["places"]
         best = f"the top {places} continue" if places > 1 else "the best one continues" if places else ""
         more = best or f"the best one continues when {details['reduction_factor']} have come this far"
-        return f"paused at epoch {verdict.epoch_index + 1}: ranked {_ordinal(rank)} of {entered} ({more})"
+        did = "paused" if details["pausable"] else "stopped"
+        return f"{did} at epoch {verdict.epoch_index + 1}: ranked {_ordinal(rank)} of {entered} ({more})"
 
     def text(self) -> str:
         """The rule as `sweep.specs` reads it."""
@@ -205,8 +206,16 @@ class Schedule(Judge):
             if number in rung
         ]
 
-    def verdict(self, number: int, values: Mapping[int, float]) -> Verdict | None:
-        """Why a run pauses after an epoch; it has entered the rungs up to there. None if it continues."""
+    def never_pause(self, number: int) -> None:
+        """Have a run that trains continue to its end, whatever its rank."""
+        self._last.add(number)
+
+    def verdict(self, number: int, values: Mapping[int, float], *, pausable: bool = True) -> Verdict | None:
+        """Why a run pauses after an epoch; it has entered the rungs up to there. None if it continues.
+
+        Args:
+            pausable: whether it can; one that would have to stop for good continues if it is the first at its rung.
+        """
         step = max(values)
         known = self._verdicts.get(number)
         if known is not None and known[0] == step:
@@ -220,12 +229,14 @@ class Schedule(Judge):
         if not reached:
             return None
         rung = self._rungs[reached[-1]]
-        if number in self._last or self._is_due(rung, number):
+        places, rank = self._places(rung), rung.rank(number)
+        if not pausable:
+            places = max(1, places)
+        if number in self._last or rank < places:
             rung.continued.add(number)
             return None
-        places, rank = self._places(rung), rung.rank(number)
         threshold = rung.at(places - 1) if places else None
-        details = {"rank": rank + 1, "entered": len(rung), "places": places}
+        details = {"rank": rank + 1, "entered": len(rung), "places": places, "pausable": pausable}
         details["reduction_factor"] = self.rule.reduction_factor
         value = rung.value(number)
         verdict = Verdict("asha", self._objective.name, value, step, threshold, len(rung) - 1, details)
