@@ -78,7 +78,7 @@ def rerun_command(study: "StudyRecord", run: "RunRecord", *, storage: str) -> st
     None where that cannot be: it has not ended, it went on from another's checkpoint, nothing of its study file is
     kept, or its database is out of reach.
     """
-    ended = run.state not in ("RUNNING", "WAITING") and run.revives is None
+    ended = run.state not in ("RUNNING", "WAITING", "PAUSED") and run.revives is None
     kept = ended and run.snapshot is not None and run.seed is not None
     if not kept or storage.startswith(("http://", "https://")):
         return None

@@ -37,6 +37,7 @@ class Scoreboard:
         self.lock = threading.RLock()
         self.study: Opening | None = None
         self.running: dict[int, RunRecord] = {}
+        self.paused: set[int] = set()
         self.curves: dict[int, list[float]] = {}
         self.ends: Counter[str] = Counter()
         self.before = 0  # how many had ended when this start began
@@ -51,6 +52,7 @@ class Scoreboard:
             self.began = time.monotonic()
             self.ends = study.counts
             self.before = sum(self.ends.values())
+            self.paused = set(study.paused)
             for run in study.ended:
                 self._is_best(run)
 
@@ -58,6 +60,7 @@ class Scoreboard:
         """A run begins."""
         with self.lock:
             self.running[run.number] = run
+            self.paused.discard(run.number)
             self.curves[run.number] = []
             self.seen.append(run.params)
 
@@ -73,6 +76,9 @@ class Scoreboard:
         with self.lock:
             self.running.pop(run.number, None)
             self.curves.pop(run.number, None)
+            self.paused.discard(run.number)
+            if run.state == "PAUSED":
+                self.paused.add(run.number)
             if run.state not in FINISHED:
                 return False
             self.ends[run.state] += 1
@@ -212,6 +218,8 @@ def _headline(board: Scoreboard, study: Opening) -> Text:
         "  ",
         (f"{ends['FAIL']} failed", "red" if ends["FAIL"] else "dim"),
     )
+    if board.paused:
+        text.append(f"  {len(board.paused)} paused", style="blue")
     left = board.seconds_left()
     if left is not None:
         text.append(f"  {duration(left)} left", style="dim")
@@ -244,13 +252,16 @@ class PlainDisplay:
 
     def started(self, run: RunRecord) -> None:
         self._board.started(run)
-        self._say(f"started {run.name}")
+        self._say(f"{'continues' if run.rungs else 'started'} {run.name}")
 
     def epoch(self, run: RunRecord, metrics: dict[str, float]) -> None:  # noqa: ARG002  # a Watcher's
         self._board.epoch(run)
 
     def ended(self, run: RunRecord) -> None:
         best = self._board.ended(run)
+        if run.state == "PAUSED":
+            self._say(f"{run.name} {(run.why or 'asha: paused').partition(': ')[2]}")
+            return
         state = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "WAITING": "queued again"}[run.state]
         study = self._board.study
         value = f" {_result(run, study)}" if study is not None and _result(run, study) else ""

@@ -24,9 +24,9 @@ def prune(
     storage: options.Storage = options.DEFAULT_STORAGE,
     server: options.Server = None,
 ) -> None:
-    """Prune the running trials that match.
+    """Prune the running and paused trials that match.
 
-    Each ends after its current epoch, with the reason "by hand", and keeps its best value.
+    A running one ends after its current epoch. Each has the reason "by hand", and keeps its best value.
 
     \b
     Example: sweep prune diabetes '^mlp-.*-lr=0\\.00'
@@ -54,7 +54,7 @@ def prune_runs(
             "Nothing to prune: give a pattern or --where.",
             f"For example: sweep prune {study.name} '^mlp', or '.' for every run",
         )
-    runs = target.select(store, states=frozenset({"RUNNING"}), where=where).runs
+    runs = target.select(store, states=frozenset({"RUNNING", "PAUSED"}), where=where).runs
     if not runs:
         wanted = " and ".join(repr(text) for text in (target.pattern, where) if text is not None)
         say(f"no running trial of {study.name} matches {wanted}")

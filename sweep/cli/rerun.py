@@ -45,7 +45,7 @@ def rerun_run(store: Store, words: Sequence[str]) -> bool:
             snapshot of its study file is kept.
     """
     study, run = named_run(store, words)
-    if run.state in ("RUNNING", "WAITING"):
+    if run.state in ("RUNNING", "WAITING", "PAUSED"):
         raise SweepError(f"Cannot rerun {run.name}: it is {run.state}.", "Wait until it has ended.")
     _check_began_anew(store, study, run)
     snapshot = store.snapshot(run.snapshot) if run.snapshot is not None else None

@@ -290,7 +290,14 @@ def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> 
     if counts["WAITING"]:
         were = "was" if counts["WAITING"] == 1 else "were"
         lines.append(f"{counts['WAITING']} that {were} running will be run again when the study continues")
-    if done >= total and outcome.stopped is None and not counts["WAITING"]:
+    if counts["PAUSED"]:
+        are = (
+            "run is paused and continues if it is"
+            if counts["PAUSED"] == 1
+            else "runs are paused and continue if they are"
+        )
+        lines.append(f"{counts['PAUSED']} {are} among the best when the study continues")
+    if done >= total and outcome.stopped is None and not (counts["WAITING"] or counts["PAUSED"]):
         nothing_left = outcome.exhausted
         lines.append("the study is finished" + (": its sampler has nothing left to try" if nothing_left else ""))
     elif outcome.stopped is not None:

@@ -20,6 +20,7 @@ STATE_STYLES = {
     "PRUNED": "yellow",
     "FAIL": "red",
     "RUNNING": "cyan",
+    "PAUSED": "blue",
     "WAITING": "dim",
     "running": "cyan",
     "finished": "green",
@@ -30,6 +31,7 @@ STATE_WORDS = {
     "PRUNED": "pruned",
     "FAIL": "failed",
     "RUNNING": "running",
+    "PAUSED": "paused",
     "WAITING": "waiting",
 }
 

@@ -101,4 +101,5 @@ def _opening(study: StudyRecord, runs: Sequence[RunRecord]) -> Opening:
         directory=study.directory,
         keys=key_table(study),
         ended=[run for run in runs if run.state in FINISHED],
+        paused=[run.number for run in runs if run.state == "PAUSED"],
     )

@@ -234,6 +234,7 @@ def _opened(
             directory=directory,
             keys=search.keys,
             ended=ended,
+            paused=[run.number for run in runs.values() if run.state == "PAUSED"],
         ),
         kept=kept,
     )

@@ -23,7 +23,7 @@ class Watcher(Protocol):
         """A run has finished an epoch."""
 
     def ended(self, run: RunRecord) -> None:
-        """A run is COMPLETE, PRUNED, FAIL, or WAITING to be run again."""
+        """A run is COMPLETE, PRUNED, FAIL, PAUSED at a rung, or WAITING to be run again."""
 
     def message(self, text: str) -> None:
         """Something else that a person should know, in a line."""
@@ -42,6 +42,7 @@ class Opening:
     keys: KeyTable
     """The key table of its run names, which grows while it runs."""
     ended: Sequence[RunRecord] = ()
+    paused: Sequence[int] = ()
     """Its runs that ended in earlier starts."""
 
     @property

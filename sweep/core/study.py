@@ -485,8 +485,9 @@ class StudyMachine:
 
     def _prune_paused(self) -> None:
         """Nothing of the study is left to do: what is still paused was not good enough."""
-        for trial in list(self.paused.values()):
-            self._drop_paused(trial, Ending(None, verdict=trial.run.verdict, abandoned=True, held=False))
+        for number, trial in list(self.paused.items()):
+            verdict = self._schedule.standing(number) if self._schedule is not None else trial.run.verdict
+            self._drop_paused(trial, Ending(None, verdict=verdict, abandoned=True, held=False))
 
     def _sampled(self, event: ev.Sampled) -> None:
         self._sampling = event.more

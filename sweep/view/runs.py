@@ -13,7 +13,7 @@ from sweep.objective import Objective
 from sweep.store import RunRecord, Store, StudyRecord, Training
 from sweep.words import counted, listed, one_line
 
-STATES = ("WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL")
+STATES = ("WAITING", "RUNNING", "PAUSED", "COMPLETE", "PRUNED", "FAIL")
 
 Epochs = Mapping[int, Mapping[str, float]]
 """A run's metrics by epoch, counted from 0."""

@@ -168,7 +168,7 @@ def _train(
     if state not in ("WAITING", "PAUSED") and not trial.run.named and not trial.previewed:
         trial.failed = state == "FAIL"
         _name_late(trial)
-    if state in ("COMPLETE", "PRUNED"):
+    if state in ("COMPLETE", "PRUNED", "PAUSED"):
         trial.run.save_weights()  # before its end is told: from then on a better run may have them removed
     if files := imports.new():  # inside train: before the trial's end, so that its run has them too
         link.call(wire.Imported(trial.number, files), wire.Done)

@@ -268,6 +268,7 @@ class Run:
             self.write(epoch, metrics, written=first == 0 and not self.fresh)
         if kept.arrays["best"]:
             training.weights = Weights(arrays=kept.arrays["best"], **kept.state["best"])
+        self._write_text("RUNNING", "")
         self.reporter.resume(first, kept.log)
 
     def write(self, epoch: int, metrics: Mapping[str, float], *, written: bool = False) -> None:
@@ -483,7 +484,7 @@ class Run:
         about = {name: value for name, value in self.started.text.items() if value is not None}
         params, found = self.reporter.params, [str(finding) for finding in self.findings]
         text = run_text(self.started.name, params, state, reason, about, found)
-        self.writer.text(RUN_TAG, text, step=0 if state == "RUNNING" else 1)
+        self.writer.text(RUN_TAG, text, step=0 if state == "RUNNING" and not self.epoch else max(1, self.epoch))
 
 
 def numbers(logs: Mapping[str, Any]) -> dict[str, float]:

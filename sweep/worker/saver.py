@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sweep.worker.checkpoints import Array, Checkpoint, save
+from sweep.worker.checkpoints import KEPT, Array, Checkpoint, save
 from sweep.worker.run import Run
 
 SECONDS = 30.0
@@ -85,7 +85,7 @@ class Saver:
         if self._run.writer is not None:
             self._run.writer.sync()
         if self._run.directory is not None:
-            save(self._run.directory, self._checkpoint(over))
+            save(self._run.directory, self._checkpoint(over), kept=1 if self._run.verdict == "pause" else KEPT)
 
     def _checkpoint(self, over: bool) -> Checkpoint:
         training = self._run.training

@@ -137,7 +137,7 @@ def test_at_the_end_the_best_paused_run_continues_to_the_last_epoch_and_the_othe
     for number in (0, 2):
         played.apply(ev.Told(number, "PRUNED", None, {}, {}, exhausted=False))
     assert [played.study.runs[number].state for number in range(3)] == ["PRUNED", "COMPLETE", "PRUNED"]
-    assert played.study.runs[0].verdict.rule == "asha"
+    assert played.study.runs[0].why == "asha: paused at epoch 1: ranked 3rd of 3 (the best one continues)"
     assert played.study.over
 
 

@@ -229,19 +229,26 @@ class Schedule(Judge):
         if not reached:
             return None
         rung = self._rungs[reached[-1]]
-        places, rank = self._places(rung), rung.rank(number)
-        if not pausable:
-            places = max(1, places)
-        if number in self._last or rank < places:
+        places = self._places(rung) if pausable else max(1, self._places(rung))
+        if number in self._last or rung.rank(number) < places:
             rung.continued.add(number)
             return None
-        threshold = rung.at(places - 1) if places else None
-        details = {"rank": rank + 1, "entered": len(rung), "places": places, "pausable": pausable}
-        details["reduction_factor"] = self.rule.reduction_factor
-        value = rung.value(number)
-        verdict = Verdict("asha", self._objective.name, value, step, threshold, len(rung) - 1, details)
+        verdict = self._verdict(rung, number, step, places, pausable=pausable)
         self._verdicts[number] = step, verdict
         return verdict
+
+    def standing(self, number: int) -> Verdict:
+        """Why a paused run has not continued until now."""
+        epochs = self._paused[number]
+        rung = self._rungs[epochs]
+        return self._verdict(rung, number, epochs - 1, self._places(rung), pausable=True)
+
+    def _verdict(self, rung: _Rung, number: int, step: int, places: int, *, pausable: bool) -> Verdict:
+        details = {"rank": rung.rank(number) + 1, "entered": len(rung), "places": places, "pausable": pausable}
+        details["reduction_factor"] = self.rule.reduction_factor
+        threshold = rung.at(places - 1) if places else None
+        value = rung.value(number)
+        return Verdict("asha", self._objective.name, value, step, threshold, len(rung) - 1, details)
 
     def pause(self, number: int) -> None:
         """A run that was to pause does: it waits at the highest rung that it has entered."""

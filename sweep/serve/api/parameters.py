@@ -27,7 +27,10 @@ def selection(
     ] = "",
     state: Annotated[
         list[Annotated[str, Query(max_length=100)]] | None,
-        Query(max_length=10, description="waiting, running, complete, pruned or fail; several by commas or repeated."),
+        Query(
+            max_length=10,
+            description="waiting, running, paused, complete, pruned or fail; several by commas or repeated.",
+        ),
     ] = None,
     sort: Annotated[
         str, Query(max_length=255, description="A metric, a parameter or a property; - in front turns it round.")
