@@ -21,9 +21,9 @@ def revive(
 ) -> None:
     """Continue a run that was pruned by mistake, or one that is paused.
 
-    A paused one continues at once. For a pruned one a new trial with the same parameters continues from its checkpoint, for as many epochs as the run was to have, and
-    is not pruned again. The study gets one more trial for it. If the study has ended, the command that starts it is
-    printed.
+    A paused one continues at once. For a pruned one a new trial with the same parameters continues from its checkpoint,
+    for as many epochs as the run was to have, and is not pruned again; the study gets one more trial for it. If the
+    study has ended, the command that starts it is printed.
 
     \b
     Example: sweep revive diabetes t0017
@@ -37,7 +37,8 @@ def revive_run(store: Store, words: Sequence[str], storage: str) -> None:
     """Continue a paused run, or a pruned one in a new trial: now if the study is running, else at its next start.
 
     Raises:
-        SweepError: the run is neither paused nor pruned, its checkpoint is gone, or the study has ended and belongs to a service.
+        SweepError: the run is neither paused nor pruned, its checkpoint is gone, or the study has ended and is a
+            service's.
     """
     study, run = named_run(store, words)
     if run.state == "PAUSED":

@@ -25,7 +25,7 @@ from sweep.train.checks import Health, Material
 from sweep.train.data import slice_rows
 from sweep.train.gradients import gradients_of
 from sweep.train.metric_names import canonical, foresee
-from sweep.train.model_saver import ModelSaver, not_resumable
+from sweep.train.model_saver import ModelSaver
 from sweep.train.model_state import complete
 from sweep.train.monitor import Gradients, Monitor
 from sweep.train.optimizers import LEARNING_RATE
@@ -136,13 +136,22 @@ def fit(
     call, run.calls = run.calls, run.calls + 1
     listed = requirements.listed(callbacks)
     kept = run.kept(call)
-    saver = ModelSaver(run, call, model, listed, kept, checkpoint)
-    training.unpausable = not_resumable(x, listed)
     material = Material.of(x, y, validation_data, validation_split)
     first_batch = FirstBatch(x, validation_data, validation_split, batch_size, wanted=run.policy.keep)
     objective = training.objective
     health = Health(material, direction=objective.direction, objective=objective.name)
     looks = run.policy.broken != "ignore"
+    saver = ModelSaver(
+        run,
+        call,
+        model,
+        listed,
+        kept,
+        checkpoint,
+        health=health if looks else None,
+        x=x,
+        shuffled=bool(settings.get("shuffle", True)),
+    )
     watch = Monitor(
         run,
         validation=validation_data is not None or validation_split > 0,

@@ -4,6 +4,7 @@ Beside weights and the like a checkpoint has Python's and NumPy's random states 
 that a trial which another worker resumes draws what it would have drawn.
 """
 
+import json
 import logging
 import math
 import random
@@ -13,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from sweep.errors import StudyError
+from sweep.wire.messages import plain
 from sweep.worker.checkpoints import KEPT, Array, Checkpoint, save
 from sweep.worker.run import Run
 
@@ -107,3 +110,34 @@ def set_random(state: Mapping[str, Any]) -> None:
     numpy_state = dict(state["numpy"])
     numpy_state["state"] = {**numpy_state["state"], "key": np.array(numpy_state["state"]["key"], np.uint32)}
     np.random.set_state(numpy_state)
+
+
+def split(state: Mapping[str, Any] | Callable[[], Mapping[str, Any]]) -> tuple[dict[str, Array], dict[str, Any]]:
+    """The arrays of a state, and the rest as plain data.
+
+    Raises:
+        StudyError: something is neither.
+    """
+    arrays: dict[str, Array] = {}
+    rest: dict[str, Any] = {}
+    for name, value in (state() if callable(state) else state).items():
+        if hasattr(value, "__array__") and not isinstance(value, np.generic):
+            arrays[name] = np.asarray(value)
+            is_good = arrays[name].dtype.kind in "biufcSU"
+        else:
+            rest[name] = value
+            is_good = _is_plain(value)
+        if not is_good:
+            raise StudyError(
+                f"The state {name!r} is neither an array of numbers nor plain data: {type(value).__name__}.",
+                hint="A state holds arrays, numbers, strings, and lists and dicts of them.",
+            )
+    return arrays, rest
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        json.dumps(value, default=plain)
+    except (TypeError, ValueError):
+        return False
+    return True
