@@ -20,7 +20,6 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sweep.core.pruners import RULES, Rule
-from sweep.core.pruners.asha import Asha
 from sweep.core.pruners.rule import bounds_of
 from sweep.errors import StudyError
 
@@ -122,7 +121,7 @@ def optuna_pruner(rule: Rule) -> "BasePruner":
     """Optuna's pruner that decides as a rule does."""
     from optuna import pruners
 
-    if isinstance(rule, Asha):  # which Optuna has not: it cannot pause
+    if rule.optuna is None:  # what asks Optuna's study for its pruner finds one that stops nothing
         return pruners.NopPruner()
     settings = {item.name: getattr(rule, item.name) for item in fields(rule) if item.init}  # type: ignore[arg-type]
     arguments = {name: optuna_pruner(value) if isinstance(value, Rule) else value for name, value in settings.items()}

@@ -41,7 +41,7 @@ class Asha(Rule):
 
     name = "asha"
     help = "pauses runs at rungs of epochs, and continues the best of them: asha(rungs=[3, 9])"
-    optuna = "NopPruner"
+    optuna = None
 
     reduction_factor: int = field(default=3, metadata=bounds(2))
     rungs: list[int] | None = None
