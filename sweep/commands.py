@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sweep.names import format_number
 from sweep.options import OPTIONS
-from sweep.passwords import has_password, masked
+from sweep.passwords import has_password, masked_url
 from sweep.words import shown_path
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def command(*words: str, storage: str, logdir: str | None = None) -> str:
     line = ["sweep", *words]
     if storage.startswith(("http://", "https://")):
         line += [] if storage == os.environ.get("SWEEP_SERVER") else ["--server", storage]
-    elif storage != OPTIONS["storage"].usual:
-        line += ["--storage", masked(storage)]
+    elif masked_url(storage) != masked_url(OPTIONS["storage"].usual):
+        line += ["--storage", masked_url(storage)]
     if logdir not in (None, OPTIONS["logdir"].usual):
         line += ["--logdir", logdir]
     return shlex.join(line)

@@ -8,6 +8,7 @@ from sweep.cli import options
 from sweep.cli.output import confirm, remark, say, show_grid
 from sweep.cli.tables import runs_grid
 from sweep.cli.target import BY_HAND, Target, check_running, find_target
+from sweep.commands import command
 from sweep.errors import SweepError
 from sweep.store import Store
 from sweep.words import counted
@@ -52,7 +53,7 @@ def prune_runs(
     if target.pattern is None and where is None:
         raise SweepError(
             "Nothing to prune: give a pattern or --where.",
-            f"For example: sweep prune {study.name} '^mlp', or '.' for every run",
+            f"For example: {command('prune', study.name, '^mlp', storage=store.place)}, or '.' for every run",
         )
     runs = target.select(store, states=frozenset({"RUNNING", "PAUSED"}), where=where).runs
     if not runs:

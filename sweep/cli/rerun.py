@@ -10,6 +10,7 @@ from sweep.cli import options
 from sweep.cli.grid import Column, Grid
 from sweep.cli.output import print_whole, say, show_grid
 from sweep.cli.target import named_run
+from sweep.commands import command
 from sweep.control.progress import Silent
 from sweep.control.revive import ancestors
 from sweep.control.start import start_file
@@ -67,7 +68,7 @@ def _check_began_anew(store: Store, study: StudyRecord, run: RunRecord) -> None:
     if before:
         raise SweepError(
             f"Cannot rerun {run.name} from its seed: it continued from the checkpoint of {format_number(before[0])}.",
-            f"Rerun that run instead: sweep rerun {study.name} {format_number(before[-1])}",
+            f"Rerun that run instead: {command('rerun', study.name, format_number(before[-1]), storage=store.place)}",
         )
 
 

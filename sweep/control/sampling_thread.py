@@ -64,6 +64,11 @@ class SamplingThread:
         """Begin."""
         self._hands.start()
 
+    @property
+    def fallen(self) -> BaseException | None:
+        """What the thread has died of; None while it lives."""
+        return self._hands.fallen
+
     def put(self, effect: Asked) -> None:
         """Have something done, after what was asked for before. Values are entered with what follows, or at `flush`."""
         if isinstance(effect, ev.Enter):

@@ -49,6 +49,8 @@ class Fault(Enum):
     DATABASE_AWAY = "the database is away, or its server restarts"
     DATABASE_LOCKED = "the database is locked by another program"
     DATABASE_FULL = "the database has no room"
+    DATABASE_FAILING = "the disk of the database fails"
+    DATABASE_LIMITED = "a file of the database may not grow any more"
     DATABASE_READ_ONLY = "the database is read-only, as while another server takes over"
     DATABASE_DAMAGED = "the database is damaged"
     DATABASE_RIGHTS = "the database refuses the rights it gave"
@@ -84,6 +86,8 @@ RULINGS = {
     Fault.DATABASE_AWAY: Ruling(By.MACHINE, Then.WAIT),
     Fault.DATABASE_LOCKED: Ruling(By.MACHINE, Then.WAIT),
     Fault.DATABASE_FULL: Ruling(By.MACHINE, Then.WAIT),
+    Fault.DATABASE_FAILING: Ruling(By.MACHINE, Then.WAIT),
+    Fault.DATABASE_LIMITED: Ruling(By.MACHINE, Then.STOP),
     Fault.DATABASE_READ_ONLY: Ruling(By.MACHINE, Then.WAIT),
     Fault.DATABASE_DAMAGED: Ruling(By.MACHINE, Then.STOP),
     Fault.DATABASE_RIGHTS: Ruling(By.OTHERS, Then.STOP),
@@ -109,6 +113,8 @@ _DATABASE = {
     "away": Fault.DATABASE_AWAY,
     "locked": Fault.DATABASE_LOCKED,
     "full": Fault.DATABASE_FULL,
+    "failing": Fault.DATABASE_FAILING,
+    "limited": Fault.DATABASE_LIMITED,
     "read-only": Fault.DATABASE_READ_ONLY,
     "damaged": Fault.DATABASE_DAMAGED,
     "rights": Fault.DATABASE_RIGHTS,

@@ -245,7 +245,7 @@ def test_a_disk_without_room_at_the_very_first_start_is_said_in_a_line(tmp_path,
 
 @pytest.mark.slow
 @pytest.mark.sample
-@pytest.mark.parametrize("limit", ["ulimit -v 60000", "ulimit -n 14"])
+@pytest.mark.parametrize("limit", ["ulimit -v 60000", "ulimit -v 320000", "ulimit -v 1000000", "ulimit -n 14"])
 def test_a_process_that_may_have_too_little_says_so_in_a_line(tmp_path, limit):
     study = Folder(tmp_path, BODY, "trials=3, workers=1, seed=7")
     started = study.start(before=["bash", "-c", f'export OPENBLAS_NUM_THREADS=1; {limit}; exec "$0" "$@"'])
