@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.core.pruners import Verdict, sentence
-from sweep.core.pruners.asha import Entry
+from sweep.core.pruners.asha import RungEntry
 from sweep.declaration import Declaration
 from sweep.finding import Finding
 from sweep.store.paths import kept, whole, whole_declaration
@@ -132,7 +132,7 @@ class RunRecord:
     constraints: dict[str, float] = field(default_factory=dict)
     trainings: list[Training] = field(default_factory=list)
     verdict: Verdict | None = None
-    rungs: list[Entry] = field(default_factory=list)
+    rungs: list[RungEntry] = field(default_factory=list)
 
     def __copy__(self) -> "RunRecord":
         """A copy, made for every epoch: without the detour that `copy.copy` takes otherwise."""
@@ -216,7 +216,7 @@ class RunRecord:
         values["constraints"] = json.loads(values["constraints"]) if values.get("constraints") else {}
         values["trainings"] = [Training.from_dict(item) for item in json.loads(values.get("trainings") or "[]")]
         values["verdict"] = Verdict.from_dict(json.loads(values["verdict"])) if values.get("verdict") else None
-        values["rungs"] = [Entry(**item) for item in json.loads(values.get("rungs") or "[]")]
+        values["rungs"] = [RungEntry(**item) for item in json.loads(values.get("rungs") or "[]")]
         values["last"] = join_float(values["last"], values.pop("last_kind"))
         return cls(**values)
 

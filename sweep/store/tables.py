@@ -66,7 +66,7 @@ runs = sa.Table(
     sa.Column("constraints", sa.Text),  # JSON, constraint name -> value, met where it is 0 or less; NULL if none
     sa.Column("trainings", sa.Text),  # JSON, list of `sweep.store.Training`; NULL if none is known
     sa.Column("verdict", sa.Text),  # JSON, `sweep.core.pruners.Verdict`; NULL unless a pruner stopped or paused it
-    sa.Column("rungs", sa.Text),  # JSON, list of `sweep.core.pruners.asha.Entry`; NULL if it has entered none
+    sa.Column("rungs", sa.Text),  # JSON, list of `sweep.core.pruners.asha.RungEntry`; NULL if it has entered none
 )
 sa.Index("sweep_runs_name", runs.c.study_id, runs.c.name)
 

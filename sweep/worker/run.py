@@ -48,7 +48,7 @@ class Requeued(BaseException):
     """The trial is to be run again: the study stops. Not caught by user code's `except Exception`."""
 
 
-class Paused(Requeued):
+class Pausing(Requeued):
     """The trial is to wait at a rung, where its checkpoint is."""
 
 
@@ -368,7 +368,7 @@ class Run:
             raise optuna.TrialPruned(self.reason)
         if self.verdict == "pause":
             self.final = "PAUSED"
-            raise Paused(self.reason)
+            raise Pausing(self.reason)
         if self.verdict == "requeue" and not finished:
             self.final = "WAITING"
             raise Requeued(self.reason)

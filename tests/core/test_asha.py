@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweep.core.pruners import sentence
-from sweep.core.pruners.asha import Asha, Entry, Schedule, rungs_for
+from sweep.core.pruners.asha import Asha, RungEntry, Schedule, rungs_for
 from sweep.objective import Objective
 from sweep.specs import pruner_rule
 
@@ -31,7 +31,7 @@ def test_the_first_runs_pause_and_the_best_of_three_is_due():
     assert planned.due() == 1
     planned.proceed(1)
     assert planned.due() is None
-    assert planned.entries(1) == [Entry(3, 0.4, continued=True)]
+    assert planned.entries(1) == [RungEntry(3, 0.4, continued=True)]
 
 
 def test_a_run_that_is_among_the_best_as_it_arrives_does_not_pause():

@@ -3,7 +3,7 @@
 import pytest
 
 from sweep.core import events as ev
-from sweep.core.pruners.asha import Asha, Entry, Schedule
+from sweep.core.pruners.asha import Asha, RungEntry, Schedule
 from sweep.objective import Objective
 from sweep.store import Command, RunRecord, Training
 from sweep.wire import messages as wire
@@ -70,7 +70,7 @@ def test_a_run_that_paused_is_kept_with_its_reason_its_rung_and_no_worker():
     pause(played, 0, 0.5)
     run = played.study.runs[0]
     assert (run.state, run.reason, run.verdict.rule, run.attempt) == ("PAUSED", None, "asha", 1)
-    assert run.rungs == [Entry(1, 0.5, continued=False)]
+    assert run.rungs == [RungEntry(1, 0.5, continued=False)]
     assert list(played.study.paused) == [0]
     assert played.study.trials == {}
 
@@ -96,7 +96,7 @@ def test_a_run_that_is_due_goes_before_a_new_trial():
     played.study.budget = 9
     played.say(wire.Ask())
     assert samples(played) == [ev.Sample(1, "/runs/study/mlp-t0001")]
-    assert played.study.runs[1].rungs == [Entry(1, 0.3, continued=True)]
+    assert played.study.runs[1].rungs == [RungEntry(1, 0.3, continued=True)]
 
 
 def test_a_run_that_continues_reports_what_it_has_and_is_not_judged_at_its_rung_again():
@@ -152,7 +152,7 @@ def test_a_study_that_is_stopped_leaves_its_runs_paused():
 
 def test_the_next_start_continues_where_the_last_one_paused():
     runs = [
-        RunRecord(number, f"mlp-t{number:04}", "PAUSED", rungs=[Entry(1, loss, continued=False)])
+        RunRecord(number, f"mlp-t{number:04}", "PAUSED", rungs=[RungEntry(1, loss, continued=False)])
         for number, loss in enumerate([0.5, 0.3, 0.6])
     ]
     played = paused_study()

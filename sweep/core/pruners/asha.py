@@ -78,7 +78,7 @@ RULES = (Asha,)
 
 
 @dataclass(frozen=True)
-class Entry:
+class RungEntry:
     """A run has entered a rung.
 
     Attributes:
@@ -183,7 +183,7 @@ class Schedule(Judge):
         self._rungs = {rung: _Rung(self._objective) for rung in rungs}
         return self.rule
 
-    def restore(self, number: int, entries: Iterable[Entry], *, paused: bool) -> None:
+    def restore(self, number: int, entries: Iterable[RungEntry], *, paused: bool) -> None:
         """Take over a run of an earlier start. Rungs that the study no longer has are passed over."""
         waits = None
         for entry in entries:
@@ -198,10 +198,10 @@ class Schedule(Judge):
         if paused and waits is not None:
             self._wait(number, waits)
 
-    def entries(self, number: int) -> list[Entry]:
+    def entries(self, number: int) -> list[RungEntry]:
         """The rungs that a run has entered."""
         return [
-            Entry(epochs, rung.value(number), number in rung.continued)
+            RungEntry(epochs, rung.value(number), number in rung.continued)
             for epochs, rung in self._rungs.items()
             if number in rung
         ]
