@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.errors import StudyError
+from sweep.errors import FilterError, StudyError
 from sweep.names import Value, format_value, is_run_name, parse_value
 from sweep.specs import PRUNERS, SAMPLERS, Kind, parse
+from sweep.stop_rules import EXAMPLES, check_rule
 
 STUDY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._\-]{0,79}")  # `\-` for browsers, which read it as well
 
@@ -412,6 +413,38 @@ class BestOf(Values):
 
     def schema(self) -> dict[str, Any]:
         return {"type": "array", "maxItems": 100, "items": self.one.schema()}
+
+
+@dataclass(frozen=True)
+class StopRules(Values):
+    """Rules of `sweep.stop_rules`: a text, or several of which one is enough."""
+
+    expected: str = f"a rule, such as {EXAMPLES}"
+    many = True
+
+    def read(self, text: str) -> Any:
+        return [text]
+
+    def check(self, value: Any) -> tuple[str, ...]:
+        several = [value] if isinstance(value, str) else value
+        if not isinstance(several, Sequence) or isinstance(several, Mapping):
+            raise Unfit(value)
+        return tuple(self._rule(each) for each in several)
+
+    def _rule(self, value: Any) -> str:
+        if not isinstance(value, str) or not is_text(value):
+            raise Unfit(value)
+        try:
+            check_rule(value)
+        except FilterError as error:
+            raise Unfit(value, str(error)) from None
+        return value
+
+    def texts(self, value: Any) -> list[str]:
+        return list(value)
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "array", "maxItems": 100, "items": super().schema()}
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from sweep.option_values import (
     ParamSets,
     Pattern,
     SpecText,
+    StopRules,
     Time,
     Unfit,
     Values,
@@ -288,8 +289,18 @@ class Settings:
         again="study", label="trials in all",
     )  # fmt: skip
     timeout: float | None = option(
-        None, Time(), "Begin no trial after this long: 90, 10m, 2h.", STUDY, metavar="TIME", unset="none",
-        declares=True,
+        None, Time(), "Interrupt the study after this long, as Ctrl-C does: 90, 10m, 2h.", STUDY, metavar="TIME",
+        unset="none", declares=True,
+    )  # fmt: skip
+    budget_epochs: int | None = option(
+        None, Whole(1), "Begin no trial once this many epochs are trained, by all trials together.", STUDY,
+        metavar="N", unset="none", declares=True, label="epochs in all",
+    )  # fmt: skip
+    stop_when: Sequence[str] | None = option(
+        None, StopRules(),
+        "Begin no trial once this holds: 'no better in 20 trials', or a condition that a run fulfils.", STUDY,
+        metavar="RULE", unset="none", declares=True, folded=True,
+        example="no better in 20 trials, or val_loss < 0.05; one per line",
     )  # fmt: skip
     epochs: int | None = option(
         None, Whole(1), "Epochs of a trial, whatever sweep.fit is given.", STUDY, metavar="N",

@@ -24,6 +24,9 @@ from sweep.words import listed
 if TYPE_CHECKING:
     import optuna
 
+TRIALS = 20
+"""How many trials a study has where nobody says it, nor how many epochs it may spend."""
+
 _loading: list[Path] = []  # study files that are being imported
 
 Train = Callable[["optuna.trial.BaseTrial"], float | Sequence[float]]
@@ -38,9 +41,11 @@ class BaseStudy:
         *,
         objective: str | Sequence[str],
         direction: str | Sequence[str],
-        trials: int = 20,
+        trials: int | None = None,
         epochs: int | None = None,
-        timeout: float | None = None,
+        timeout: float | str | None = None,
+        budget_epochs: int | None = None,
+        stop_when: str | Sequence[str] = (),
         name: str | None = None,
         sampler: str = "tpe",
         pruner: str | None = None,
@@ -67,9 +72,12 @@ class BaseStudy:
             name=name if name is not None else (self.file.stem if self.file else "study"),
             objective=objectives,
             direction=directions,
-            trials=trials,
+            trials=TRIALS if trials is None else trials,
+            trials_given=trials is not None,
             epochs=epochs,
-            timeout=timeout,
+            timeout=timeout,  # type: ignore[arg-type]  # the declaration makes seconds of it
+            budget_epochs=budget_epochs,
+            stop_when=stop_when,  # type: ignore[arg-type]  # and a list of a single rule
             workers=workers,
             sampler=sampler,
             pruner=pruner if pruner is not None else ("median" if len(objectives) == 1 else "nop"),

@@ -37,6 +37,8 @@ from tests.store_builder import build_store
 UNUSUAL = {
     "trials": 7,
     "timeout": 5400.0,
+    "budget_epochs": 900,
+    "stop_when": ("no better in 20 trials", "val_loss < 0.05 and lr > 1e-3"),
     "epochs": 3,
     "sampler": "grid(lr=[0.1, 0.01])",
     "pruner": "patient(median, patience=4)",
@@ -151,6 +153,9 @@ REFUSED = [
     ("sampler", "tpee", "No such sampler: tpee. Did you mean tpe?"),
     ("pruner", "medan", "No such pruner: medan. Did you mean median?"),
     ("best_of", ["diabetes"], "must be STUDY:best:N, such as diabetes:best:5, not 'diabetes'."),
+    ("budget_epochs", 0, "must be a whole number of at least 1, not 0."),
+    ("stop_when", ["no better in 5"], "'val_loss < 0.05', not 'no better in 5'. Expected a number of trials"),
+    ("stop_when", ["val_loss <"], "not 'val_loss <'. Expected a name or a value after `<` at character 11"),
     ("enqueue", ["lr"], "must be parameters such as lr=0.01,bs=32, or run names, not 'lr'."),
 ]
 

@@ -34,7 +34,7 @@ from sweep.control.search import WiderSpace
 from sweep.control.start import Outcome, start_file, start_here
 from sweep.errors import MachineFault, SweepError
 from sweep.options import OPTIONS, Settings, command_line, elsewhere, from_command_line, given, groups, words
-from sweep.store import RunRecord, Store, StudyRecord, counts_of
+from sweep.store import RunRecord, Store, StudyRecord, counts_of, epochs_spent
 from sweep.store.remote import RemoteStore
 from sweep.study_file import check_file, load
 from sweep.view.findings import common_findings
@@ -207,7 +207,7 @@ def run(file: str, settings: Settings) -> int:
             error = error.continued_by(again(file, settings))
         return _failed(error, display, notifier)
     if isinstance(display, JsonDisplay):
-        display.closed("finished" if outcome.stopped is None else "stopped", outcome.stopped, outcome)
+        display.closed("finished" if outcome.stopped is None else "stopped", outcome.stopped or outcome.ended, outcome)
     else:
         close(console(), outcome, file, settings)
     if notifier is not None:
@@ -256,7 +256,7 @@ def _notify_end(notifier: Notifier, outcome: Outcome) -> None:
         return
     best = best_of(outcome.declaration.objectives, runs)
     reached = f"{said}, the best value is {best.value:.5g}" if best is not None else said
-    notifier.notify("finished", reached)
+    notifier.notify("finished", f"{reached}: {outcome.ended}" if outcome.ended is not None else reached)
 
 
 def _best_table(screen: Console, study: StudyRecord, runs: Sequence[RunRecord], *, names: bool) -> None:
@@ -291,8 +291,7 @@ def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> 
         were = "was" if counts["WAITING"] == 1 else "were"
         lines.append(f"{counts['WAITING']} that {were} running will be run again when the study continues")
     if done >= total and outcome.stopped is None and not counts["WAITING"]:
-        nothing_left = outcome.exhausted
-        lines.append("the study is finished" + (": its sampler has nothing left to try" if nothing_left else ""))
+        lines.append("the study is finished" + (f": {outcome.ended}" if outcome.ended is not None else ""))
     elif outcome.stopped is not None:
         lines.append(f"stopped by {outcome.stopped}" if outcome.signal else f"stopped: {outcome.stopped}")
     return lines
@@ -301,10 +300,17 @@ def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> 
 def _further(study: StudyRecord, outcome: Outcome, file: str, settings: Settings) -> list[tuple[str, str]]:
     done = finished(counts_of(outcome.runs))
     total = study.declaration.trials
-    first = (again(file, settings), "continues") if done < total else (again(file, settings, 2 * total), "trains more")
+    budget = outcome.declaration.budget_epochs
+    first = [(again(file, settings, 2 * total), "trains more")]
+    if done < total:
+        first = [(again(file, settings), "continues")]
+    elif outcome.spent is not None and budget is not None and epochs_spent(outcome.runs) >= budget:
+        first = [(again(file, dataclasses.replace(settings, budget_epochs=2 * budget)), "trains more")]
+    elif outcome.ended is not None:
+        first = []
     storage = settings.storage
     return [
-        *([] if done >= total and outcome.exhausted else [first]),
+        *first,
         (command("runs", study.name, storage=storage), "lists all runs"),
         (command("tensorboard", study.name, storage=storage), "shows them in TensorBoard"),
     ]

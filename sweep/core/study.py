@@ -10,12 +10,13 @@ import copy
 import math
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sweep.core import events as ev
+from sweep.core.limits import Limits
 from sweep.core.policy import FailurePolicy, ran_out, same_parameters
 from sweep.core.pruners import Judge, Verdict, sentence
 from sweep.core.trial import Ending, State, Trial, forget, requeue
@@ -65,7 +66,8 @@ class StudyMachine:
     Attributes:
         runs: every run by its number.
         error: what ends the study, if it cannot go on; `crash` if that is a fault of ours.
-        stopped: why no new trial begins, if so.
+        stopped: why it was stopped or interrupted, if so.
+        spent: why no new trial begins although it was not, if so: the study has ended as if it had all its trials.
         kept: whether anything of this start is in the database.
     """
 
@@ -77,6 +79,7 @@ class StudyMachine:
         self.error: SweepError | None = None
         self.crash: BaseException | None = None
         self.stopped: str | None = None
+        self.spent: str | None = None
         self.kept = False
         self.budget = 0
         self.exhausted = False
@@ -102,6 +105,8 @@ class StudyMachine:
         self._sampling = False
         self._busy = 0  # trials that are with a worker
         self._begun = 0
+        self._limits: Limits | None = None
+        self._doubted = False  # whether it was said that a limit may never be reached
         self._deadline = math.inf
         self._requeues = False  # running trials end at their next epoch, to be run again
         self._trained = False  # whether a trial of ours has trained
@@ -145,7 +150,7 @@ class StudyMachine:
     @property
     def left(self) -> int:
         """How many new trials may still begin."""
-        return 0 if self.exhausted else self.budget - self._begun
+        return 0 if self.exhausted or self.spent is not None else self.budget - self._begun
 
     @property
     def live(self) -> dict[int, Trial]:
@@ -265,7 +270,7 @@ class StudyMachine:
         most = self.settings.workers or self._most or 1
         if not self.is_open:  # how many trials there are is not known yet
             return min(most, max(self._most or 1, AT_FIRST))
-        return min(self.declaration.workers or most, max(0, self.budget - self._begun) + len(self._again))
+        return min(self.declaration.workers or most, max(0, self.left) + len(self._again))
 
     def _resize(self, wanted: int) -> None:
         if self._over:
@@ -331,6 +336,8 @@ class StudyMachine:
         if event.added:
             self._do(ev.Learn(tuple(event.added)))
         self._show("opened", event.opening)
+        self._limits = event.limits
+        self._spend(event.limits.reached if event.limits is not None else None)
         if event.snapshot is not None and event.snapshot.warning is not None:
             self._show("message", event.snapshot.warning)
         if self._most is not None:
@@ -369,8 +376,6 @@ class StudyMachine:
         """Give trials to idle workers."""
         if not self.is_open or not self._idle:
             return
-        if self._now >= self._deadline and (self._again or self.left > 0):
-            self.stopped = self.stopped or f"its timeout of {self.declaration.timeout:g} s is over"
         if self._nothing_begins():
             for worker in list(self._idle):
                 self._answer_ask(worker, wire.NoMore())
@@ -387,6 +392,20 @@ class StudyMachine:
         self._idle.pop(worker, None)
         self.workers.by_name[worker].asks = False
         self._do(ev.Reply(worker, answer))
+
+    def _spend(self, why: str | None) -> None:
+        """Begin no new trial any more, if there is a reason; those that have begun finish."""
+        if why is None or self.left <= 0:
+            return
+        self.spent = why
+        if self.trials and not self._over:
+            self._show("message", f"no more trials begin, and the running ones finish: {why}")
+
+    def _train(self, run: RunRecord, metrics: Mapping[str, float]) -> None:
+        """A run has trained an epoch, or reported a value."""
+        if self._limits is not None:
+            self._limits.trained(run, metrics)
+            self._spend(self._limits.reached)
 
     def _nothing_begins(self) -> bool:
         """Whether a worker that asks now is not needed any more."""
@@ -497,6 +516,8 @@ class StudyMachine:
         if trial.state is State.BUILDING:  # else it starts over, under its name
             trial.move(State.TRAINING)
         self._changed.add(run.number)
+        if self._limits is not None:
+            self._limits.learn(event.keys)
         stop = same_parameters(self.runs[event.hopeless]) if event.hopeless is not None else None
         started = wire.Started(event.name, str(directory), run.started or 0.0, self._text(run), stop)
         self._acknowledge(ev.Reply(event.worker, started), ev.Show("started", (copy.copy(run),)))
@@ -568,6 +589,7 @@ class StudyMachine:
             self._see(run, step, value)
             self._trained = True
             self._changed.add(run.number)
+            self._train(run, metrics)
             self._show("epoch", copy.copy(run), metrics)
             self._do(ev.Enter(run.number, step, value))
         self._reply(trial, wire.Done())
@@ -578,6 +600,10 @@ class StudyMachine:
         else:
             step = max(trial.values)
             self._consider(trial, step, trial.values[step])
+
+    def _stop_said(self, trial: Trial, message: wire.Stop) -> None:
+        self._spend(f"{format_number(message.number)} called study.stop()")
+        self._reply(trial, wire.Done())
 
     def _attribute(self, trial: Trial, message: wire.Attribute) -> None:
         self._do(ev.SetAttribute(trial.held_by, message.number, message.kind, message.key, message.value))
@@ -621,6 +647,7 @@ class StudyMachine:
         self._trained = True
         self._changes.metrics += [(run.number, epoch, name, number) for name, number in metrics.items()]
         self._changed.add(run.number)
+        self._train(run, metrics)
         self._show("epoch", copy.copy(run), metrics)
         return training
 
@@ -724,6 +751,7 @@ class StudyMachine:
             self._judge.completed({run.number: trial.values})
         blamed = self._policy.failed_for_parameters(run, trained=self._trained)
         self._effects += map(ev.Teach, blamed)
+        self._limit(run)
         repeated = None if run.number in blamed else self._policy.repeated(run)
         if repeated is not None:
             self._refuse(repeated)
@@ -731,6 +759,17 @@ class StudyMachine:
         if end.abandoned:
             self._do(ev.EndFiles(copy.copy(run)))
         self._keep_best()
+
+    def _limit(self, run: RunRecord) -> None:
+        """A run has ended: the study may be spent by that."""
+        if self._limits is None:
+            return
+        self._limits.ended(run)
+        self._spend(self._limits.reached)
+        doubt = self._limits.doubt() if run.state == "COMPLETE" and not self._doubted else None
+        if doubt is not None:
+            self._doubted = True
+            self._show("message", f"--stop-when cannot hold so far: {doubt}")
 
     def _requeue(self, trial: Trial, reason: str | None, by: str | None = None) -> None:
         """Put a trial back into the queue; it will be run again under its name, from its checkpoint."""
@@ -827,7 +866,7 @@ class StudyMachine:
             return
         self.budget += 1
         self._declaration = self.declaration.replaced(trials=self.budget)
-        when = ", with the next start" if self._over else ""
+        when = ", with the next start" if self._over or self.spent is not None else ""
         self._show("message", f"{run.name} will continue in a new trial{when}")
 
     def _troubled(self, event: ev.Troubled) -> None:
@@ -895,6 +934,9 @@ class StudyMachine:
             self._silent = self._now if self._silent is None else self._silent
             running = [number for number, trial in self.trials.items() if trial.is_live] if beat else []
             self._do(ev.ReadNews(frozenset(running), beat))
+        if self._now >= self._deadline and (self.trials or self.left > 0) and self.stopped is None:
+            self._show("message", "stopping after the running epochs: the timeout is over")
+            self._stop(f"its timeout of {self.declaration.timeout:g} s is over", requeue=True)
         if not self._reasons and self._silent is not None and self._now - self._silent > SILENT_SECONDS:
             self._wait("it does not answer" if self.is_open else "the study is not open yet")
         self._end_silent()
@@ -1007,7 +1049,8 @@ class StudyMachine:
         if self._over and self.workers.is_empty and (not writing or self.crash is not None):
             self._finished = True
             changes = self._take_changes()
-            if self.exhausted and self.is_open and not self.trials and self._begun:
+            ended = self.exhausted or (self.spent is not None and self.stopped is None)
+            if ended and self.is_open and not self.trials and self._begun:
                 changes.declaration = self.declaration.replaced(trials=self._begun)  # there is nothing more to try
             refused = self.error is not None and self.crash is None
             self._do(ev.Finish(changes, list(self.runs.values()), refused))
@@ -1072,5 +1115,6 @@ _FROM_TRIALS: dict[type, Callable[[StudyMachine, Trial, Any], None]] = {
     wire.ShouldPrune: StudyMachine._should_prune,
     wire.Attribute: StudyMachine._attribute,
     wire.Imported: StudyMachine._imported,
+    wire.Stop: StudyMachine._stop_said,
     wire.End: StudyMachine._end_said,
 }

@@ -12,7 +12,7 @@ from typing import Any
 from sweep.declaration import Value, versions
 from sweep.errors import StudyError
 
-PROTOCOL = 4
+PROTOCOL = 5
 """The version of these messages, which a worker sends with its first one."""
 
 
@@ -128,6 +128,13 @@ class Imported:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """The trial wants no further one to begin: `study.stop()`."""
+
+    number: int
+
+
+@dataclass(frozen=True)
 class End:
     """The trial has ended in its worker. `state` is Optuna's; WAITING puts the trial back into the queue."""
 
@@ -158,6 +165,7 @@ Message = (
     | ShouldPrune
     | Attribute
     | Imported
+    | Stop
     | End
     | Refuse
 )

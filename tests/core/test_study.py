@@ -22,12 +22,12 @@ DECLARATION = Declaration("study", ["val_loss"], ["minimize"], 3, pruner="nop", 
 class Played:
     """A study that is open, with what it wants done."""
 
-    def __init__(self, *, judge=None, **settings):
+    def __init__(self, *, judge=None, declaration=DECLARATION, **settings):
         self.study = StudyMachine(Settings(**settings))
         self.now = 0.0
         self.apply(ev.Said("a", wire.Hello(DECLARATION.as_dict())))
         opened = ev.Opened(
-            declaration=DECLARATION,
+            declaration=declaration,
             runs=[],
             again=[],
             changed=frozenset(),
@@ -442,9 +442,20 @@ def test_a_study_whose_time_is_over_begins_no_trial_and_says_so():
     assert study.stopped is None
     study.apply(ev.Said("b", wire.Hello(DECLARATION.as_dict())), 69.0)
     study.apply(ev.Sampled(0), 69.0)
-    effects = study.apply(ev.Said("b", wire.Ask()), 70.0)
+    study.apply(ev.Said("b", wire.Ask()), 69.0)
+    effects = study.apply(ev.Tick(), 70.0)
     assert study.stopped == "its timeout of 60 s is over"
     assert ev.Reply("b", wire.NoMore()) in effects
+
+
+def test_a_study_whose_time_is_over_ends_its_running_trials_at_their_next_epoch_to_be_run_again():
+    played = Played(judge=Stops(), declaration=DECLARATION.replaced(timeout=60.0))
+    played.begin()
+    played.study.trials[0].shielded = True  # from its judge
+    assert played.say(wire.Epoch(0, 0, {"val_loss": 0.5}, None, None)) == [wire.Advice("go")]
+    played.apply(ev.Tick(), 60.0)
+    (advice,) = played.say(wire.Epoch(0, 1, {"val_loss": 0.5}, None, None))
+    assert advice == wire.Advice("requeue", played.study.stopped)
 
 
 def test_a_trial_that_fails_is_tried_again_once_and_then_says_why():
