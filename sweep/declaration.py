@@ -42,6 +42,8 @@ class Declaration:
     timeout: float | None = None
     budget_epochs: int | None = None
     stop_when: list[str] = field(default_factory=list)
+    stall_timeout: float | None = None
+    max_trial_time: float | None = None
     workers: int | None = None
     sampler: str = "tpe"
     pruner: str = "median"

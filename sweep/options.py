@@ -90,6 +90,7 @@ class Option:
         label: its name on the page; by default made of `name`.
         folded: the page shows it among the advanced options.
         example: what the page shows in its empty field, where that is not what holds then.
+        former: the name in Python and JSON that it had in an earlier version, and that is taken too.
         name: its name in Python, in JSON and in `Settings`, whose field says it.
         default: what `Settings` has where it is not given.
     """
@@ -109,6 +110,7 @@ class Option:
     label: str = ""
     folded: bool = False
     example: str = ""
+    former: str = ""
     name: str = ""
     default: Any = None
 
@@ -367,9 +369,13 @@ class Settings:
         0, Whole(0, 1000), "Retry a trial that raises an error up to this many times.", WORKERS, metavar="N",
         folded=True,
     )  # fmt: skip
-    trial_timeout: float | None = option(
+    stall_timeout: float | None = option(
         None, Time(), "Fail a trial that reports nothing for this long: 90, 10m, 2h.", WORKERS, metavar="TIME",
-        unset="none", folded=True,
+        unset="none", declares=True, folded=True, former="trial_timeout",
+    )  # fmt: skip
+    max_trial_time: float | None = option(
+        None, Time(), "Have a trial finish early that has trained for this long in all: 90, 10m, 2h.", WORKERS,
+        metavar="TIME", unset="none", declares=True, folded=True,
     )  # fmt: skip
     trial_seed: int | None = option(
         None, Whole(0, 2**32 - 1), "Seed of every trial, in place of one for each.", WORKERS,
@@ -454,6 +460,9 @@ class Settings:
 OPTIONS = options_of(Settings)
 """Every option by name, in the order of the help; those of a cluster are in `CLUSTER`."""
 
+FORMER = {each.former: name for name, each in OPTIONS.items() if each.former}
+"""Options by their names in earlier versions."""
+
 CLUSTER = options_of(Cluster)
 """The options that describe a cluster, by their names in `Cluster`."""
 
@@ -503,12 +512,31 @@ def from_command_line(line: Mapping[str, Any]) -> Settings:
     return Settings(**read)
 
 
+def present(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given by name, with the present names of options that were given by their former ones.
+
+    Raises:
+        StudyError: an option was given by both.
+    """
+    for former, name in FORMER.items():
+        if former in given and name in given:
+            raise StudyError(f"{former} is the former name of {name}, so both cannot be given.")
+    return {FORMER.get(name, name): value for name, value in given.items()}
+
+
+def present_flag(flag: str) -> str:
+    """A flag of the command line, without its hyphens, or the present one where it is a former one."""
+    name = FORMER.get(flag.replace("-", "_"))
+    return OPTIONS[name].flag.removeprefix("--") if name is not None else flag
+
+
 def from_keywords(keywords: Mapping[str, Any]) -> Settings:
     """The settings that the arguments of `study.run` mean; None leaves an option out.
 
     Raises:
         SweepError: there is no such option, it cannot be given here, or not as it was.
     """
+    keywords = present(keywords)
     check_names(keywords, "python")
     return Settings(**keywords)
 

@@ -25,6 +25,11 @@ class Study(BaseStudy):
         stop_when: no trial begins once this holds, and running ones finish: `"no better in 20 trials"`, or a condition
             in the language of `--where` that a run fulfils, such as `"val_loss < 0.05"`; a list for several, of which
             one is enough.
+        stall_timeout: seconds, or a text such as `"10m"`, after which a trial that reports nothing is FAIL.
+        trial_timeout: the former name of `stall_timeout`.
+        max_trial_time: seconds, or a text such as `"10m"`, that a trial may train, over all its attempts. Then the
+            running `sweep.fit` returns at the end of its epoch, as if it were its last, and so does each further one.
+            A `train` that has not returned a minute later is FAIL.
         name: the study's name; by default that of its file.
         sampler: proposes parameters, e.g. `"tpe"`, `"random"`, `"grid(lr=[0.1, 0.01])"`; see `sweep start --help`.
         pruner: stops poor runs, e.g. `"median(n_startup_trials=5)"`, `"hyperband"`, `"nop"`.

@@ -19,6 +19,7 @@ from sweep.errors import SweepError
 from sweep.options import (
     BROKEN,
     CLUSTER,
+    FORMER,
     OPTIONS,
     Cluster,
     Settings,
@@ -53,7 +54,8 @@ UNUSUAL = {
     "gpus": ("2", "GPU-abc"),
     "per_gpu": 3,
     "retries": 2,
-    "trial_timeout": 0.5,
+    "stall_timeout": 0.5,
+    "max_trial_time": 600.0,
     "trial_seed": 5,
     "keep": "best:2",
     "logdir": "-logs of mine",
@@ -128,6 +130,19 @@ def test_what_is_no_time_is_refused(text):
         Settings(timeout=text)
 
 
+def test_an_option_that_has_another_name_by_now_is_taken_by_its_former_one(client, capsys):
+    assert FORMER == {"trial_timeout": "stall_timeout"}
+    assert from_keywords({"trial_timeout": "2m"}) == Settings(stall_timeout=120.0)
+    with pytest.raises(SweepError, match="trial_timeout is the former name of stall_timeout, so both cannot be given"):
+        from_keywords({"trial_timeout": 1, "stall_timeout": 2})
+    said = client.post("/api/starts", file="fine.py", trial_timeout="soon").json()["detail"]
+    assert said.startswith("stall_timeout must be a time above 0")
+    assert command(["start", "fine.py", "--trial-timeout", "soon"]) == 2
+    assert "--stall-timeout must be a time above 0" in capsys.readouterr().err
+    study = sweep.Study(lambda _: 0.0, objective="loss", direction="minimize", trial_timeout="1m", max_trial_time="2h")
+    assert (study.declaration().stall_timeout, study.declaration().max_trial_time) == (60.0, 7200.0)
+
+
 def test_numbers_of_numpy_are_numbers():
     settings = Settings(trials=np.int64(5), timeout=np.float32(2.0), fixed={"n": np.int32(3), "x": np.float64(0.5)})
     assert settings == Settings(trials=5, timeout=2.0, fixed={"n": 3, "x": 0.5})
@@ -143,7 +158,8 @@ REFUSED = [
     ("workers", -1, "must be a whole number from 0 to 100000, not -1."),
     ("seed", 2**32, "must be a whole number from 0 to 4294967295, not 4294967296."),
     ("timeout", "soon", "must be a time above 0, such as 90 (seconds), 10m, 2h or 1d, not 'soon'."),
-    ("trial_timeout", "0", "must be a time above 0, such as 90 (seconds), 10m, 2h or 1d, not '0'."),
+    ("max_trial_time", "long", "must be a time above 0, such as 90 (seconds), 10m, 2h or 1d, not 'long'."),
+    ("stall_timeout", "0", "must be a time above 0, such as 90 (seconds), 10m, 2h or 1d, not '0'."),
     ("broken", "raport", "must be prune, report or ignore, not 'raport'. Did you mean report?"),
     ("broken", "Prune", "must be prune, report or ignore, not 'Prune'. Did you mean prune?"),
     ("broken", "stop", "must be prune, report or ignore, not 'stop'."),

@@ -33,7 +33,17 @@ from sweep.control.preview import preview
 from sweep.control.search import WiderSpace
 from sweep.control.start import Outcome, start_file, start_here
 from sweep.errors import MachineFault, SweepError
-from sweep.options import OPTIONS, Settings, command_line, elsewhere, from_command_line, given, groups, words
+from sweep.options import (
+    OPTIONS,
+    Settings,
+    command_line,
+    elsewhere,
+    from_command_line,
+    given,
+    groups,
+    present_flag,
+    words,
+)
 from sweep.store import RunRecord, Store, StudyRecord, counts_of, epochs_spent
 from sweep.store.remote import RemoteStore
 from sweep.study_file import check_file, load
@@ -61,7 +71,10 @@ class StartCommand(TyperCommand):
                 formatter.write_dl([(records[name][0].ljust(first), records[name][1]) for name in names], first)
 
 
-COMMAND = {"cls": StartCommand, "context_settings": {"max_content_width": WIDTH}}
+COMMAND = {
+    "cls": StartCommand,
+    "context_settings": {"max_content_width": WIDTH, "token_normalize_func": present_flag},
+}
 """How typer makes the command."""
 
 

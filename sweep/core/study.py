@@ -47,6 +47,9 @@ wait for its next start."""
 AT_FIRST = 64
 """How many workers load the study file before it is known how many there is work for, where cores are fewer."""
 
+FINISH_SECONDS = 60.0
+"""For `train` to return when its trial has trained for as long as it may."""
+
 BEAT_SECONDS = 1.0
 SILENT_SECONDS = 3.0  # for the database to answer before the study says that it waits
 REASONS = 5  # why it waits is said for so many different ones
@@ -440,6 +443,7 @@ class StudyMachine:
         self._busy += 1
         self.workers.by_name[worker].trial = run.number
         trial.worker, trial.began, trial.heard = worker, self._now, self._now
+        trial.hurried, trial.silence = None, 0.0
         trial.earlier, trial.values = run.duration or 0.0, {}
         trial.shielded = event.revives is not None  # it would be pruned at once, as the other was
         run.state, run.worker, run.seed = "RUNNING", worker, event.seed
@@ -480,7 +484,7 @@ class StudyMachine:
         if trial is None or self.crash is not None:
             self._fence(worker, number)
             return None
-        trial.heard = self._now
+        trial.hear(self._now)
         return trial
 
     def _fence(self, worker: str, number: int) -> None:
@@ -704,6 +708,10 @@ class StudyMachine:
             advice = wire.Advice("prune", sentence(why) if isinstance(why, Verdict) else why)
         elif self._requeues:
             advice = wire.Advice("requeue", self.stopped or "")
+        elif (late := self._late(trial)) is not None:
+            advice = wire.Advice("finish", late)
+            if trial.hurry(self._now):
+                self._show("message", f"{trial.run.name or format_number(trial.run.number)} finishes early: {late}")
         else:
             advice = wire.GO
         self._reply(trial, advice)
@@ -939,7 +947,7 @@ class StudyMachine:
             self._stop(f"its timeout of {self.declaration.timeout:g} s is over", requeue=True)
         if not self._reasons and self._silent is not None and self._now - self._silent > SILENT_SECONDS:
             self._wait("it does not answer" if self.is_open else "the study is not open yet")
-        self._end_silent()
+        self._end_late()
         for worker in list(self.workers.by_name.values()):
             if worker.exit is not None and self._now - worker.exited > UNANSWERED_SECONDS:
                 self._gone(worker)
@@ -956,18 +964,35 @@ class StudyMachine:
             self._kill_all()
             self._killed = True
 
-    def _end_silent(self) -> None:
-        """End the trials whose workers have said nothing for as long as the study allows, and these workers."""
-        allowed = self.settings.trial_timeout
-        if allowed is None:
-            return
+    def _late(self, trial: Trial) -> str | None:
+        """Why a trial has trained for as long as the study allows; None if it has not."""
+        most = self.declaration.max_trial_time
+        if most is None or trial.seconds(self._now) < most:
+            return None
+        return f"its --max-trial-time of {most:g} s is over"
+
+    def _end_late(self) -> None:
+        """End the trials that have said nothing, or trained, for longer than the study allows, and their workers."""
         for trial in list(self.trials.values()):
             worker = self.workers.by_name.get(trial.worker or "")
             waits = worker is not None and worker.owed  # for us, so that it cannot speak
-            if trial.is_live and not waits and self._now - trial.heard > allowed:
-                reason = f"its worker reported nothing for {allowed:g} s, its --trial-timeout"
+            why = self._overdue(trial) if trial.is_live and not waits else None
+            if why is not None:
                 self._kill(trial.worker)
-                self._end(trial, "FAIL", None, Ending(reason, abandoned=True))
+                self._end(trial, "FAIL", None, Ending(why, abandoned=True))
+
+    def _overdue(self, trial: Trial) -> str | None:
+        """Why a trial is not waited for any more; None if it is."""
+        silent, most = self.declaration.stall_timeout, self.declaration.max_trial_time
+        if silent is not None and self._now - trial.heard > silent:
+            return f"its worker reported nothing for {silent:g} s, its --stall-timeout"
+        if most is None:
+            return None
+        # Until its epoch has ended, which takes as long as others have, it cannot be told.
+        over = trial.seconds(self._now) - most - trial.silence
+        if trial.hurried is not None:
+            over = self._now - trial.hurried
+        return f"{self._late(trial)}, and train had not returned a minute later" if over > FINISH_SECONDS else None
 
     # How the study ends.
 

@@ -20,7 +20,7 @@ from typing import Any
 from sweep.commands import python
 from sweep.control.open_study import check_total
 from sweep.errors import last_words
-from sweep.options import Settings, given, of_way, words
+from sweep.options import Settings, given, of_way, present, words
 from sweep.serve.files import default_name
 from sweep.serve.problems import Conflict, Full, Refusal
 from sweep.serve.settings import ServeSettings
@@ -210,7 +210,7 @@ class Launcher:
         """
         kept: dict[str, Any] = {}
         with suppress(OSError, ValueError):
-            kept = json.loads((self._folder(study, study.name) / KEPT_OPTIONS).read_text())
+            kept = present(json.loads((self._folder(study, study.name) / KEPT_OPTIONS).read_text()))
         options = {
             name: kept.get(name) if option.again == "start" else getattr(study.declaration, name, None)
             for name, option in of_way("api").items()

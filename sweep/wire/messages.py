@@ -251,7 +251,8 @@ class Started:
 
 @dataclass(frozen=True)
 class Advice:
-    """What the run does next: `go`, `prune`, or `requeue` (end now and be run again later); and why."""
+    """What the run does next, and why: `go`, `prune`, `finish` (end now, as if this epoch had been the last one), or
+    `requeue` (end now and be run again later)."""
 
     verdict: str
     reason: str = ""

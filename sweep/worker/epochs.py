@@ -192,6 +192,7 @@ class Epochs:
             run.writer.flush()
         over = training.epochs >= self._count
         stopped = run.obey(run.reporter.receive_verdict())
+        over = over or (stopped and not run.interrupted)
         if state is not None:
             self._saver.epoch_ended(over=over)
         if over:

@@ -89,6 +89,35 @@ def test_the_timeout_interrupts_a_study_as_ctrl_c_does(tmp_path):
         wait_for(lambda: [run.state for run in folder.runs()] == ["RUNNING"])
 
 
+SLOW = """
+    x = trial.suggest_float("x", -1, 1)
+    epochs = sweep.epochs(trial, 10 ** 6)
+    for epoch in epochs:
+        time.sleep(0.05)
+        epochs.report({"loss": x * x + 1 / (epoch + 1)}, {"epoch": epoch})
+    return epochs.value
+"""
+
+
+def test_a_trial_whose_time_is_over_finishes_with_the_epochs_that_it_has(tmp_path):
+    folder = Folder(tmp_path, SLOW, "trials=2, workers=1, seed=7, max_trial_time='1s'")
+    done = folder.start()
+    assert done.returncode == 0, done.stderr
+    assert folder.states() == ["COMPLETE", "COMPLETE"]
+    for run in folder.runs():
+        assert 0 < run.epoch < 10**6
+        assert run.value == run.best
+        assert f"{run.name} finishes early: its --max-trial-time of 1 s is over" in done.stdout
+
+
+def test_an_objective_of_plain_optuna_whose_time_is_over_is_pruned_with_that_reason(tmp_path):
+    body = MANY_EPOCHS.replace("range(20)", "range(10 ** 6)")
+    folder = Folder(tmp_path, body, "trials=1, workers=1, seed=7")
+    assert folder.start("--max-trial-time", "1s").returncode == 0
+    (run,) = folder.runs()
+    assert (run.state, run.reason) == ("PRUNED", "its --max-trial-time of 1 s is over")
+
+
 def study_in_this_process(tmp_path, monkeypatch, train, **more):
     monkeypatch.chdir(tmp_path)
     study = sweep.Study(train, objective="loss", direction="minimize", name="here", workers=0, seed=7, **more)

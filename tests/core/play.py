@@ -134,10 +134,12 @@ class World:
             trials=DECLARATION.trials,
             workers=None if self.here else self.chance.choice([None, 1, 2, 3]),
             retries=self.chance.choice([0, 0, 1]),
-            trial_timeout=self.chance.choice([None, 60.0]),
             keep=self.chance.choice(["all", "best:1"]),
         )
         self.declaration = self.chance.choice([DECLARATION, DECLARATION, DECLARATION, TIMED, LIMITED])
+        self.declaration = self.declaration.replaced(
+            stall_timeout=self.chance.choice([None, 60.0]), max_trial_time=self.chance.choice([None, None, 100.0])
+        )
         self.preview = self.chance.random() < 0.05
         self.now = 0.0
         self.ended: Counter[int] = Counter()  # how often each trial was acknowledged as ended
@@ -587,7 +589,7 @@ class World:
     def end(self, hand: Hand) -> wire.End:
         """How a worker ends its trial."""
         verdict = hand.advice.verdict if hand.advice is not None else "go"
-        state = {"go": "COMPLETE", "prune": "PRUNED", "requeue": "WAITING"}[verdict]
+        state = {"go": "COMPLETE", "finish": "COMPLETE", "prune": "PRUNED", "requeue": "WAITING"}[verdict]
         reason: str | None = hand.advice.reason if hand.advice is not None else None
         if self.chance.random() < 0.1:
             state, reason = "FAIL", f"ValueError: {self.chance.random()}"
