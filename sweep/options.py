@@ -36,7 +36,7 @@ from sweep.option_values import (
     meant,
     shown,
 )
-from sweep.specs import make_pruner, make_sampler
+from sweep.specs import make_pruner, make_sampler, names_module
 
 Way = Literal["cli", "python", "api"]
 """Where an option can be given: `sweep start`, `study.run`, and the service (its HTTP API, its page, `--server`)."""
@@ -448,12 +448,14 @@ class Settings:
     def check_specs(self) -> None:
         """See that the sampler and the pruner can be made here, which a service's client cannot know. Imports Optuna.
 
+        Those that name a module are made by the study alone, which knows where its file is.
+
         Raises:
             StudyError: Optuna refuses one of their settings, or a package is missing.
         """
-        if self.sampler is not None:
+        if self.sampler is not None and not names_module("sampler", self.sampler):
             make_sampler(self.sampler, self.seed)
-        if self.pruner is not None:
+        if self.pruner is not None and not names_module("pruner", self.pruner):
             make_pruner(self.pruner)
 
 

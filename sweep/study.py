@@ -32,7 +32,11 @@ class Study(BaseStudy):
             A `train` that has not returned a minute later is FAIL.
         name: the study's name; by default that of its file.
         sampler: proposes parameters, e.g. `"tpe"`, `"random"`, `"grid(lr=[0.1, 0.01])"`; see `sweep start --help`.
-        pruner: stops poor runs, e.g. `"median(n_startup_trials=5)"`, `"hyperband"`, `"nop"`.
+            One of Optuna's objects, such as `optuna.samplers.CmaEsSampler(popsize=8)`, is made anew in the coordinator
+            from its arguments. A class of your own is named by its module, for the coordinator to import, which never
+            imports the study file: `"mypackage.samplers:Mine(x=1)"`.
+        pruner: stops poor runs, e.g. `"median(n_startup_trials=5)"`, `"hyperband"`, `"nop"`; or an object or a class of
+            your own, as for `sampler`.
         seed: makes sampling and each trial reproducible; by default drawn once and kept in the store.
         precision: `"auto"` rounds continuous parameters so that the short number in a run's name is the hyperparameter;
             None leaves them as they are, and names carry every digit.

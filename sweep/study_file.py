@@ -19,6 +19,7 @@ from sweep.code import code_hash
 from sweep.declaration import Declaration, Value, commit, file_hash, versions
 from sweep.errors import StudyError, SweepError
 from sweep.sources import SourceFinder
+from sweep.spec_objects import spec_text
 from sweep.words import listed
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class BaseStudy:
         trial_timeout: float | str | None = None,
         max_trial_time: float | str | None = None,
         name: str | None = None,
-        sampler: str = "tpe",
-        pruner: str | None = None,
+        sampler: "str | optuna.samplers.BaseSampler" = "tpe",
+        pruner: "str | optuna.pruners.BasePruner | None" = None,
         seed: int | None = None,
         precision: Literal["auto"] | None = "auto",
         short: Mapping[str, str] | None = None,
@@ -82,8 +83,8 @@ class BaseStudy:
             stall_timeout=_one_of("stall_timeout", stall_timeout, "trial_timeout", trial_timeout),
             max_trial_time=max_trial_time,  # type: ignore[arg-type]
             workers=workers,
-            sampler=sampler,
-            pruner=pruner if pruner is not None else ("median" if len(objectives) == 1 else "nop"),
+            sampler=spec_text("sampler", sampler),
+            pruner=spec_text("pruner", pruner or ("median" if len(objectives) == 1 else "nop")),
             seed=seed,
             precision=precision,
             short=dict(short or {}),

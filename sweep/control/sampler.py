@@ -1,14 +1,23 @@
 """What a sampler proposes, as we want it: short numbers, and never again what has failed for its parameters."""
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, BruteForceSampler, GridSampler, PartialFixedSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+
+from sweep.errors import StudyError
+from sweep.words import one_line
+
+Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
 
 PRECISION = 3
 """Significant digits that rounding leaves at least."""
@@ -48,6 +57,55 @@ def innermost(sampler: BaseSampler) -> BaseSampler:
         # `PartialFixedSampler` has no public attributes.
         sampler = sampler.sampler if isinstance(sampler, _Wrapper) else sampler._base_sampler
     return sampler
+
+
+class OwnSampler(_Wrapper):
+    """A sampler of the user's own, whose errors end the study as what they are.
+
+    Args:
+        spec: how it is written.
+    """
+
+    def __init__(self, sampler: BaseSampler, spec: str) -> None:
+        super().__init__(sampler)
+        self._spec = spec
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._tried(super().infer_relative_search_space, study, trial)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self._tried(super().before_trial, study, trial)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        self._tried(super().after_trial, study, trial, state, values)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._tried(self.sampler.sample_relative, study, trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._tried(self.sampler.sample_independent, study, trial, param_name, param_distribution)
+
+    def _tried(self, asked: Callable[..., Result], *arguments: Any) -> Result:
+        with own_errors("sampler", self._spec):
+            return asked(*arguments)
+
+
+@contextmanager
+def own_errors(kind: str, spec: str) -> Iterator[None]:
+    """Have what the user's own sampler or pruner raises end the study with an error that says whose it is.
+
+    Raises:
+        StudyError: it has raised an exception; Python's log has the traceback.
+    """
+    try:
+        yield
+    except Exception as error:
+        _log.exception("the %s %s failed", kind, spec)
+        raise StudyError(f"The {kind} {spec} failed: {one_line(f'{type(error).__name__}: {error}')}") from error
 
 
 class AvoidingSampler(_Wrapper):

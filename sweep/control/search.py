@@ -19,12 +19,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.control.domains import check_text, coerce, describe, fit, has_grown
 from sweep.control.pruning import Pruning
-from sweep.control.sampler import AvoidingSampler, RoundingSampler, innermost
+from sweep.control.sampler import AvoidingSampler, OwnSampler, RoundingSampler, innermost
 from sweep.control.storage import WriteBehindStorage
 from sweep.declaration import Declaration, Value
 from sweep.errors import StudyError
 from sweep.names import KeyTable, encode, is_same
-from sweep.specs import make_sampler
+from sweep.specs import make_sampler, names_module
 from sweep.store import DELETED, REVIVES, RUN, RunRecord
 from sweep.store.trials import added_run
 
@@ -79,7 +79,9 @@ class Search:
         self.study = self._make_study(len(trials))
         self.storage.load(trials, *attributes)
         self._arrange_grid()
-        self.pruning = Pruning(self.study, declaration.pruner, objective=declaration.objective[0])
+        self.pruning = Pruning(
+            self.study, declaration.pruner, objective=declaration.objective[0], file=declaration.file
+        )
         self._trial_seed = trial_seed
         self._advise = advise
         self._stopped = False
@@ -88,7 +90,9 @@ class Search:
         declaration = self.declaration
         # A sampler that starts over with the study's seed would propose the same trials again.
         seed = None if declaration.seed is None else (declaration.seed + trials) % 2**32
-        sampler = make_sampler(declaration.sampler, seed)
+        sampler = make_sampler(declaration.sampler, seed, declaration.file)
+        if names_module("sampler", declaration.sampler):
+            sampler = OwnSampler(sampler, declaration.sampler)
         if self.fixed:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
