@@ -22,6 +22,8 @@ from sweep.stop_rules import EXAMPLES, check_rule
 
 STUDY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._\-]{0,79}")  # `\-` for browsers, which read it as well
 
+ALL = ":all"  # behind a study's name: all its trials
+
 LONGEST = 10_000  # characters of a text
 SHOWN = 60  # characters of a wrong value that are repeated
 MOST = 1_000_000_000  # trials, or epochs: what every database holds as an integer
@@ -393,11 +395,11 @@ def read_sets(path: Path) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class BestOf(Values):
-    """The best runs of other studies: `STUDY:best:N` each."""
+    """The best runs of other studies, `STUDY:best:N` each, or all their trials, `STUDY:all`."""
 
-    expected: str = "STUDY:best:N, such as diabetes:best:5"
+    expected: str = "STUDY:best:N or STUDY:all, such as diabetes:best:5"
     many = True
-    one = Pattern(rf"{STUDY_NAME.pattern}:best:[1-9][0-9]{{0,5}}")
+    one = Pattern(rf"{STUDY_NAME.pattern}:(?:best:[1-9][0-9]{{0,5}}|all)")
 
     def read(self, text: str) -> Any:
         return [text]

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from sweep.errors import StudyError
 from sweep.names import Value
 from sweep.option_values import (
+    ALL,
     STUDY_NAME,
     Amount,
     Amounts,
@@ -344,9 +345,9 @@ class Settings:
         example="lr=0.01,bs=32, or a run name; one per line",
     )  # fmt: skip
     best_of: Sequence[str] = option(
-        (), BestOf(), "Try the parameters of another study's best runs first.", PARAMETERS, flag="--from",
-        metavar="STUDY:best:N",
-        again="never", label="try the best of", folded=True, example="STUDY:best:N, one per line",
+        (), BestOf(), "Try another study's best runs first, or have the sampler learn from all its trials.",
+        PARAMETERS, flag="--from", metavar="STUDY:best:N|all", again="never", label="try the best of", folded=True,
+        example="STUDY:best:N or STUDY:all, one per line",
     )  # fmt: skip
     yes: bool = option(
         False, Flag(), "Continue although the search space has grown (ranges only) without asking.", PARAMETERS,
@@ -440,6 +441,16 @@ class Settings:
     def kept_best(self) -> int | None:
         """Of how many of the best runs the weights are kept; None where all are kept, or none."""
         return int(self.keep.removeprefix("best:")) if self.keep.startswith("best:") else None
+
+    @property
+    def taught_by(self) -> list[str]:
+        """The studies all of whose trials teach the sampler, as `STUDY:all`."""
+        return [text for text in self.best_of if text.endswith(ALL)]
+
+    @property
+    def tried_first(self) -> list[str]:
+        """The runs of other studies whose parameters are tried first."""
+        return [text for text in self.best_of if not text.endswith(ALL)]
 
     def declared(self) -> dict[str, Any]:
         """What takes the place of the study file's words; None where nothing does."""

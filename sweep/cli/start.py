@@ -168,13 +168,16 @@ def start_there(file: str, settings: Settings) -> None:
 
 
 def again(file: str, settings: Settings, trials: int | None = None) -> str:
-    """The command that continues a study as it was started. What was to be tried first is in the study already.
+    """The command that continues a study as it was started. What was to be tried first is in the study already; what
+    teaches its sampler is not.
 
     Args:
         trials: another total than the one it was started with.
     """
-    repeated = dataclasses.replace(settings, trials=trials or settings.trials)
+    taught = settings.taught_by
+    repeated = dataclasses.replace(settings, trials=trials or settings.trials, best_of=taught)
     names = [name for name, option in OPTIONS.items() if option.again != "never" and name != "storage"]
+    names += ["best_of"] if taught else []
     said = [word for pair in words(repeated, names) for word in pair if word is not None]
     return command("start", shown_path(file), *said, storage=settings.storage)
 

@@ -10,6 +10,7 @@ from typing import cast
 from optuna.trial import TrialState
 
 from sweep.control.advice import advise, new_study
+from sweep.control.earlier import read_earlier
 from sweep.control.journal import Journal
 from sweep.control.lease import Notice, claim, find_study, foreign_study
 from sweep.control.progress import Opening
@@ -131,6 +132,7 @@ def _open(
     declaration = _counting(declaration, settings, stored)
     search = Search(
         declaration,
+        earlier=read_earlier(settings.taught_by, settings.storage, declaration),
         fixed=settings.fixed,
         trials=stored.trials(),
         attributes=stored.attributes,

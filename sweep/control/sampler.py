@@ -29,7 +29,7 @@ TRIES = 10
 """How often a sampler is asked again instead of proposing what has failed; afterwards values are drawn at random."""
 
 
-class _Wrapper(BaseSampler):
+class Wrapper(BaseSampler):
     """A sampler that leaves what it does not change to another one."""
 
     def __init__(self, sampler: BaseSampler) -> None:
@@ -53,13 +53,13 @@ class _Wrapper(BaseSampler):
 
 def innermost(sampler: BaseSampler) -> BaseSampler:
     """Optuna's sampler that decides, without what is wrapped around it."""
-    while isinstance(sampler, _Wrapper | PartialFixedSampler):
+    while isinstance(sampler, Wrapper | PartialFixedSampler):
         # `PartialFixedSampler` has no public attributes.
-        sampler = sampler.sampler if isinstance(sampler, _Wrapper) else sampler._base_sampler
+        sampler = sampler.sampler if isinstance(sampler, Wrapper) else sampler._base_sampler
     return sampler
 
 
-class OwnSampler(_Wrapper):
+class OwnSampler(Wrapper):
     """A sampler of the user's own, whose errors end the study as what they are.
 
     Args:
@@ -108,7 +108,7 @@ def own_errors(kind: str, spec: str) -> Iterator[None]:
         raise StudyError(f"The {kind} {spec} failed: {one_line(f'{type(error).__name__}: {error}')}") from error
 
 
-class AvoidingSampler(_Wrapper):
+class AvoidingSampler(Wrapper):
     """A sampler that does not propose parameters again with which a trial failed because of them.
 
     Args:
@@ -150,7 +150,7 @@ class AvoidingSampler(_Wrapper):
         return not self._on_grid and any(params == failed for failed in self._failed())
 
 
-class RoundingSampler(_Wrapper):
+class RoundingSampler(Wrapper):
     """A sampler whose continuous suggestions have few digits.
 
     A suggestion is rounded to 3 significant digits or to a thousandth of its range (in a log domain: of the range of
@@ -168,7 +168,7 @@ class RoundingSampler(_Wrapper):
         while isinstance(sampler, PartialFixedSampler):  # it has no public attributes, and may wrap another one
             self._fixed.update(sampler._fixed_params)
             sampler = sampler._base_sampler
-        self._on_grid = isinstance(sampler, GridSampler | BruteForceSampler)
+        self._on_grid = isinstance(innermost(sampler), GridSampler | BruteForceSampler)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

@@ -18,6 +18,7 @@ from optuna.study._tell import _tell_with_warning
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.control.domains import check_text, coerce, describe, fit, has_grown
+from sweep.control.earlier import Earlier, InformedSampler
 from sweep.control.pruning import Pruning
 from sweep.control.sampler import AvoidingSampler, OwnSampler, RoundingSampler, innermost
 from sweep.control.storage import WriteBehindStorage
@@ -42,6 +43,7 @@ class Search:
 
     Args:
         declaration: with a seed.
+        earlier: trials of other studies that teach the sampler.
         fixed: parameters that keep one value in every trial.
         trials: what the study has already, by number; those that are RUNNING will be run again.
         attributes: the user and system attributes of the study.
@@ -56,6 +58,7 @@ class Search:
         self,
         declaration: Declaration,
         *,
+        earlier: Earlier | None = None,
         fixed: Mapping[str, Value] | None = None,
         trials: Sequence[FrozenTrial] = (),
         attributes: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {}),
@@ -69,12 +72,14 @@ class Search:
         self.declaration = declaration
         self.fixed = dict(fixed or {})
         self.keys = KeyTable(short=declaration.short, table=keys or {})
+        self.earlier = earlier if earlier is not None else Earlier()
         self._space = {name: tuple(known) for name, known in (space or {}).items()}
         self._agreed = dict(self._space) if changed and space else None
         self.same_space = self._agreed is None  # or seen since to be the same, by a trial with all its parameters
         self._widen = widen
         self._enqueued: list[dict[str, Value]] = []  # by this start
         self._unfit: dict[int, FrozenTrial] = {}  # trials of others that the search space does not have, as they are
+        self.earlier.fit(self._space)
         self.storage = WriteBehindStorage()
         self.study = self._make_study(len(trials))
         self.storage.load(trials, *attributes)
@@ -93,6 +98,8 @@ class Search:
         sampler = make_sampler(declaration.sampler, seed, declaration.file)
         if names_module("sampler", declaration.sampler):
             sampler = OwnSampler(sampler, declaration.sampler)
+        if self.earlier:
+            sampler = InformedSampler(sampler, lambda: self.earlier.trials)
         if self.fixed:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -280,6 +287,7 @@ class Search:
         return found
 
     def _fit_others(self) -> None:
+        self.earlier.fit(self._space)
         for number, trial in list(self._unfit.items()):
             fitted = fit(trial, self._space)
             if fitted is not None:

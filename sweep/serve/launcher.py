@@ -233,6 +233,7 @@ class Launcher:
             for name, option in of_way("api").items()
             if option.again != "never"
         }
+        options["best_of"] = Settings(best_of=kept.get("best_of") or ()).taught_by
         for kind in KINDS:  # what has to be imported, only the study file can name
             options[kind] = None if names_module(kind, options[kind] or "") else options[kind]
         return self.start(file, Settings(**options | {"name": study.name, "trials": trials or options["trials"]}))
