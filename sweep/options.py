@@ -37,6 +37,7 @@ from sweep.option_values import (
     meant,
     shown,
 )
+from sweep.spec_objects import spec_text
 from sweep.specs import make_pruner, make_sampler, names_module
 
 Way = Literal["cli", "python", "api"]
@@ -551,6 +552,9 @@ def from_keywords(keywords: Mapping[str, Any]) -> Settings:
     """
     keywords = present(keywords)
     check_names(keywords, "python")
+    for kind in ("sampler", "pruner"):
+        if keywords.get(kind) is not None:
+            keywords[kind] = spec_text(kind, keywords[kind])
     return Settings(**keywords)
 
 

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
@@ -141,6 +142,14 @@ def test_an_option_that_has_another_name_by_now_is_taken_by_its_former_one(clien
     assert "--stall-timeout must be a time above 0" in capsys.readouterr().err
     study = sweep.Study(lambda _: 0.0, objective="loss", direction="minimize", trial_timeout="1m", max_trial_time="2h")
     assert (study.declaration().stall_timeout, study.declaration().max_trial_time) == (60.0, 7200.0)
+
+
+def test_python_takes_a_sampler_and_a_pruner_as_objects_too():
+    sampler, pruner = optuna.samplers.TPESampler(n_startup_trials=3), optuna.pruners.NopPruner()
+    found = from_keywords({"sampler": sampler, "pruner": pruner})
+    assert found == Settings(sampler="tpe(n_startup_trials=3)", pruner="nop")
+    with pytest.raises(SweepError, match=r"^A study's pruner must be text, or one of Optuna's pruners, not 3\."):
+        from_keywords({"pruner": 3})
 
 
 def test_numbers_of_numpy_are_numbers():

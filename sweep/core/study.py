@@ -398,7 +398,7 @@ class StudyMachine:
 
     def _spend(self, why: str | None) -> None:
         """Begin no new trial any more, if there is a reason; those that have begun finish."""
-        if why is None or self.left <= 0:
+        if why is None or self.preview or self.left <= 0:
             return
         self.spent = why
         if self.trials and not self._over:
@@ -988,10 +988,11 @@ class StudyMachine:
             return f"its worker reported nothing for {silent:g} s, its --stall-timeout"
         if most is None:
             return None
-        # Until its epoch has ended, which takes as long as others have, it cannot be told.
-        over = trial.seconds(self._now) - most - trial.silence
-        if trial.hurried is not None:
-            over = self._now - trial.hurried
+        since = trial.hurried
+        if since is None:  # until its epoch has ended, which takes as long as others have, it cannot be told
+            left = most - trial.earlier if trial.earlier < most else most  # an attempt that begins late needs its time
+            since = trial.began + left + trial.silence
+        over = self._now - since
         return f"{self._late(trial)}, and train had not returned a minute later" if over > FINISH_SECONDS else None
 
     # How the study ends.

@@ -158,6 +158,13 @@ def test_with_several_objectives_no_trial_is_better():
     assert Declaration("study", stop_when=["loss < 1"], **several).stop_when == ["loss < 1"]
 
 
+def opened(declaration, runs=(), begun=0, again=()):
+    """The event that opens a study with its limits."""
+    usual = {"changed": frozenset(), "exhausted": False, "marked": 0, "judge": None, "logdir": "/runs"}
+    limits = Limits(declaration, runs)
+    return ev.Opened(declaration, list(runs), list(again), begun=begun, limits=limits, **usual)
+
+
 class Played:
     """A study with limits, two workers, and what it wants done."""
 
@@ -167,9 +174,7 @@ class Played:
         declaration = DECLARATION.replaced(**more)
         for worker in "ab":
             self.apply(ev.Said(worker, wire.Hello(declaration.as_dict())))
-        usual = {"changed": frozenset(), "exhausted": False, "marked": 0, "judge": None, "logdir": "/runs"}
-        found = Limits(declaration, runs)
-        self.apply(ev.Opened(declaration, list(runs), list(again), begun=begun, limits=found, **usual))
+        self.apply(opened(declaration, runs, begun, again))
 
     def apply(self, event):
         self.effects = self.study.apply(event, 0.0)
@@ -227,6 +232,16 @@ def test_study_stop_spends_a_study_and_its_total_is_what_has_begun():
     played.apply(ev.Written())
     (finish,) = [effect for effect in played.every if isinstance(effect, ev.Finish)]
     assert finish.changes.declaration.trials == 1
+
+
+def test_a_preview_trains_nothing_and_so_is_never_spent():
+    study = StudyMachine(Settings(), preview=True)
+    study.apply(ev.Said("a", wire.Hello(DECLARATION.as_dict())), 0.0)
+    study.apply(opened(DECLARATION), 0.0)
+    study.apply(ev.Said("a", wire.Ask()), 0.0)
+    study.apply(ev.Sampled(0), 0.0)
+    assert ev.Reply("a", wire.Done()) in study.apply(ev.Said("a", wire.Stop(0)), 0.0)
+    assert study.spent is None
 
 
 def test_a_study_that_was_spent_before_begins_nothing_but_what_it_had_begun():

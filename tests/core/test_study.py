@@ -530,6 +530,18 @@ def test_an_epoch_that_takes_as_long_as_others_may_end_before_the_minute_begins(
     assert fails(played.apply(ev.Tick(), 1.0)) == [0]
 
 
+def test_an_attempt_that_begins_when_the_time_is_over_already_may_load_and_train_an_epoch():
+    played = hurried()
+    played.now += 10.0
+    played.say(wire.End(0, "WAITING", None, "Ctrl-C", None, []), "0")
+    played.apply(ev.PutBack(0))
+    played.apply(ev.Written())
+    played.say(wire.Ask(), "0")
+    played.apply(ev.Sampled(0, fresh=False))
+    assert fails(played.apply(ev.Tick(), 160.0)) == []
+    assert fails(played.apply(ev.Tick(), 1.0)) == [0]
+
+
 def test_a_trial_that_never_reports_fails_a_minute_after_its_time_is_over():
     played = Played(workers=1, declaration=DECLARATION.replaced(max_trial_time=100.0))
     played.begin()
