@@ -46,7 +46,7 @@ class JsonDisplay:
 
         Args:
             state: `finished`, `stopped` or `failed`.
-            reason: why, unless it is finished.
+            reason: why, unless it is finished with all its trials.
             outcome: how it ended, if it could be opened.
         """
         runs = outcome.runs if outcome is not None else []

@@ -10,6 +10,7 @@ from typing import cast
 from optuna.trial import TrialState
 
 from sweep.control.advice import advise, new_study
+from sweep.control.earlier import read_earlier
 from sweep.control.journal import Journal
 from sweep.control.lease import Notice, claim, find_study, foreign_study
 from sweep.control.progress import Opening
@@ -18,6 +19,7 @@ from sweep.control.search import Search
 from sweep.control.stored import Stored, read_stored
 from sweep.control.writer import StudyWriter
 from sweep.core.events import Opened
+from sweep.core.limits import Limits
 from sweep.core.pruners.asha import Asha, Schedule
 from sweep.core.study import ENDED_ELSEWHERE
 from sweep.core.trial import requeue
@@ -118,7 +120,10 @@ def _follow(runs: Sequence[RunRecord], before: str, now: Path) -> None:
 
 def overridden(declaration: Declaration, settings: Settings) -> Declaration:
     """The declaration with what a start was given instead; epochs that were given hold whatever `sweep.fit` says."""
-    return declaration.replaced(**settings.declared(), force_epochs=settings.epochs is not None)
+    declared = declaration.replaced(**settings.declared(), force_epochs=settings.epochs is not None)
+    if declared.budget_epochs is None or declaration.trials_given or settings.trials is not None:
+        return declared
+    return declared.replaced(trials=declared.budget_epochs)  # the epochs decide: each trial has one at least
 
 
 def _open(
@@ -132,12 +137,13 @@ def _open(
     stored = Stored()
     if store and record:
         _check_same(record, declaration, settings)
-        stored = read_stored(store, record)
+        stored = read_stored(store, record, metrics=bool(declaration.stop_when))
         _follow(stored.runs, record.directory, Path(settings.logdir).resolve() / record.name)
         declaration = declaration.replaced(pruner=_with_its_rungs(declaration.pruner, record.declaration.pruner))
     declaration = _counting(declaration, settings, stored)
     search = Search(
         declaration,
+        earlier=read_earlier(settings.taught_by, settings.storage, declaration),
         fixed=settings.fixed,
         trials=stored.trials(),
         attributes=stored.attributes,
@@ -234,8 +240,10 @@ def _opened(
             directory=directory,
             keys=search.keys,
             ended=ended,
-            paused=[run.number for run in runs.values() if run.state == "PAUSED"],
+            budget_epochs=declaration.budget_epochs,
+            runs=list(runs.values()),
         ),
+        limits=Limits(declaration, runs.values(), stored.last_metrics, search.keys.as_dict()),
         kept=kept,
     )
 

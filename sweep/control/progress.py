@@ -42,8 +42,11 @@ class Opening:
     keys: KeyTable
     """The key table of its run names, which grows while it runs."""
     ended: Sequence[RunRecord] = ()
-    paused: Sequence[int] = ()
     """Its runs that ended in earlier starts."""
+    budget_epochs: int | None = None
+    """How many epochs its trials may train together."""
+    runs: Sequence[RunRecord] = ()
+    """All its runs by now, also those that will be run again."""
 
     @property
     def counts(self) -> Counter[str]:

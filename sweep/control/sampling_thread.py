@@ -132,7 +132,11 @@ class SamplingThread:
             search.check_complete(frozen.params)
         name = effect.name or search.name(frozen, effect.family, effect.architecture)
         hopeless = search.hopeless(frozen)
-        self._post(ev.Named(effect.worker, effect.number, name, effect.family, dict(frozen.params), hopeless))
+        said = search.earlier.settle(search.space) if effect.complete else None
+        if said is not None:
+            self._post(ev.Troubled(said))
+        keys = {parameter: search.keys.key(parameter) for parameter in frozen.params}
+        self._post(ev.Named(effect.worker, effect.number, name, effect.family, dict(frozen.params), hopeless, keys))
 
     def _forget(self, effect: ev.Forget) -> None:
         self._search.storage.forget(self._trials[effect.number]._trial_id)

@@ -66,7 +66,8 @@ class Fault(Enum):
     UNTRAINED = "an exception before the first epoch, once another trial has trained"
     FIRST = "an exception before the first epoch, while no trial has trained"
     RAISED = "an exception after an epoch; a missing file, module or name at any time"
-    SILENT = "a worker says nothing for --trial-timeout"
+    SILENT = "a worker says nothing for --stall-timeout"
+    LATE = "train has not returned a minute after --max-trial-time"
     NOT_A_NUMBER = "a loss or an objective is NaN or infinite at an epoch"
     WRONG_VALUE = "train returns NaN, or not as many values as there are objectives"
     ALIKE = "five failures in a row of one exception type at one place"
@@ -104,6 +105,7 @@ RULINGS = {
     Fault.FIRST: Ruling(By.CODE, Then.FAIL),
     Fault.RAISED: Ruling(By.CODE, Then.FAIL),
     Fault.SILENT: Ruling(By.CODE, Then.FAIL),
+    Fault.LATE: Ruling(By.CODE, Then.FAIL),
     Fault.NOT_A_NUMBER: Ruling(By.CONFIGURATION, Then.PRUNE),
     Fault.WRONG_VALUE: Ruling(By.CODE, Then.FAIL),
     Fault.ALIKE: Ruling(By.CODE, Then.STOP),

@@ -10,12 +10,13 @@ import copy
 import math
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sweep.core import events as ev
+from sweep.core.limits import Limits
 from sweep.core.policy import FailurePolicy, ran_out, same_parameters
 from sweep.core.pruners import Judge, Verdict, sentence
 from sweep.core.pruners.asha import Schedule
@@ -47,6 +48,9 @@ wait for its next start."""
 AT_FIRST = 64
 """How many workers load the study file before it is known how many there is work for, where cores are fewer."""
 
+FINISH_SECONDS = 60.0
+"""For `train` to return when its trial has trained for as long as it may."""
+
 BEAT_SECONDS = 1.0
 SILENT_SECONDS = 3.0  # for the database to answer before the study says that it waits
 REASONS = 5  # why it waits is said for so many different ones
@@ -66,7 +70,8 @@ class StudyMachine:
     Attributes:
         runs: every run by its number.
         error: what ends the study, if it cannot go on; `crash` if that is a fault of ours.
-        stopped: why no new trial begins, if so.
+        stopped: why it was stopped or interrupted, if so.
+        spent: why no new trial begins although it was not, if so: the study has ended as if it had all its trials.
         kept: whether anything of this start is in the database.
     """
 
@@ -78,6 +83,7 @@ class StudyMachine:
         self.error: SweepError | None = None
         self.crash: BaseException | None = None
         self.stopped: str | None = None
+        self.spent: str | None = None
         self.kept = False
         self.budget = 0
         self.exhausted = False
@@ -108,6 +114,8 @@ class StudyMachine:
         self._sampling = False
         self._busy = 0  # trials that are with a worker
         self._begun = 0
+        self._limits: Limits | None = None
+        self._doubted = False  # whether it was said that a limit may never be reached
         self._deadline = math.inf
         self._requeues = False  # running trials end at their next epoch, to be run again
         self._trained = False  # whether a trial of ours has trained
@@ -151,7 +159,7 @@ class StudyMachine:
     @property
     def left(self) -> int:
         """How many new trials may still begin."""
-        return 0 if self.exhausted else self.budget - self._begun
+        return 0 if self.exhausted or self.spent is not None else self.budget - self._begun
 
     @property
     def live(self) -> dict[int, Trial]:
@@ -271,7 +279,7 @@ class StudyMachine:
         most = self.settings.workers or self._most or 1
         if not self.is_open:  # how many trials there are is not known yet
             return min(most, max(self._most or 1, AT_FIRST))
-        return min(self.declaration.workers or most, max(0, self.budget - self._begun) + len(self._again))
+        return min(self.declaration.workers or most, max(0, self.left) + len(self._again))
 
     def _resize(self, wanted: int) -> None:
         if self._over:
@@ -340,6 +348,8 @@ class StudyMachine:
         if event.added:
             self._do(ev.Learn(tuple(event.added)))
         self._show("opened", event.opening)
+        self._limits = event.limits
+        self._spend(event.limits.reached if event.limits is not None else None)
         if event.snapshot is not None and event.snapshot.warning is not None:
             self._show("message", event.snapshot.warning)
         if self._most is not None:
@@ -378,8 +388,6 @@ class StudyMachine:
         """Give trials to idle workers."""
         if not self.is_open or not self._idle:
             return
-        if self._now >= self._deadline and (self._again or self.left > 0 or self._next_paused() is not None):
-            self.stopped = self.stopped or f"its timeout of {self.declaration.timeout:g} s is over"
         if self._nothing_begins():
             for worker in list(self._idle):
                 self._answer_ask(worker, wire.NoMore())
@@ -397,6 +405,20 @@ class StudyMachine:
         self._idle.pop(worker, None)
         self.workers.by_name[worker].asks = False
         self._do(ev.Reply(worker, answer))
+
+    def _spend(self, why: str | None) -> None:
+        """Begin no new trial any more, if there is a reason; those that have begun finish."""
+        if why is None or self.preview or self.left <= 0:
+            return
+        self.spent = why
+        if self.trials and not self._over:
+            self._show("message", f"no more trials begin, and the running ones finish: {why}")
+
+    def _train(self, run: RunRecord, metrics: Mapping[str, float]) -> None:
+        """A run has trained an epoch, or reported a value."""
+        if self._limits is not None:
+            self._limits.trained(run, metrics)
+            self._spend(self._limits.reached)
 
     def _nothing_begins(self) -> bool:
         """Whether a worker that asks now is not needed any more."""
@@ -515,6 +537,7 @@ class StudyMachine:
         self._busy += 1
         self.workers.by_name[worker].trial = run.number
         trial.worker, trial.began, trial.heard = worker, self._now, self._now
+        trial.hurried, trial.silence = None, 0.0
         trial.earlier, trial.values = run.duration or 0.0, {}
         # A revived one would be pruned at once, as the other was.
         trial.shielded = trial.shielded or event.revives is not None
@@ -560,7 +583,7 @@ class StudyMachine:
         if trial is None or self.crash is not None:
             self._fence(worker, number)
             return None
-        trial.heard = self._now
+        trial.hear(self._now)
         return trial
 
     def _fence(self, worker: str, number: int) -> None:
@@ -596,6 +619,8 @@ class StudyMachine:
         if trial.state is State.BUILDING:  # else it starts over, under its name
             trial.move(State.TRAINING)
         self._changed.add(run.number)
+        if self._limits is not None:
+            self._limits.learn(event.keys)
         stop = same_parameters(self.runs[event.hopeless]) if event.hopeless is not None else None
         started = wire.Started(event.name, str(directory), run.started or 0.0, self._text(run), stop)
         self._acknowledge(ev.Reply(event.worker, started), ev.Show("started", (copy.copy(run),)))
@@ -679,6 +704,7 @@ class StudyMachine:
             self._see(run, step, value)
             self._trained = True
             self._changed.add(run.number)
+            self._train(run, metrics)
             self._show("epoch", copy.copy(run), metrics)
             self._do(ev.Enter(run.number, step, value))
         self._reply(trial, wire.Done())
@@ -689,6 +715,10 @@ class StudyMachine:
         else:
             step = max(trial.values)
             self._consider(trial, step, trial.values[step])
+
+    def _stop_said(self, trial: Trial, message: wire.Stop) -> None:
+        self._spend(f"{format_number(message.number)} called study.stop()")
+        self._reply(trial, wire.Done())
 
     def _attribute(self, trial: Trial, message: wire.Attribute) -> None:
         self._do(ev.SetAttribute(trial.held_by, message.number, message.kind, message.key, message.value))
@@ -732,6 +762,7 @@ class StudyMachine:
         self._trained = True
         self._changes.metrics += [(run.number, epoch, name, number) for name, number in metrics.items()]
         self._changed.add(run.number)
+        self._train(run, metrics)
         self._show("epoch", copy.copy(run), metrics)
         return training
 
@@ -804,6 +835,10 @@ class StudyMachine:
             advice = wire.Advice("pause" if pauses else "prune", sentence(why) if isinstance(why, Verdict) else why)
         elif self._requeues:
             advice = wire.Advice("requeue", self.stopped or "")
+        elif (late := self._late(trial)) is not None:
+            advice = wire.Advice("finish", late)
+            if trial.hurry(self._now):
+                self._show("message", f"{trial.run.name or format_number(trial.run.number)} finishes early: {late}")
         else:
             advice = wire.GO
         self._reply(trial, advice)
@@ -855,6 +890,7 @@ class StudyMachine:
             self._judge.completed({run.number: trial.values})
         blamed = self._policy.failed_for_parameters(run, trained=self._trained)
         self._effects += map(ev.Teach, blamed)
+        self._limit(run)
         repeated = None if run.number in blamed else self._policy.repeated(run)
         if repeated is not None:
             self._refuse(repeated)
@@ -862,6 +898,17 @@ class StudyMachine:
         if end.abandoned:
             self._do(ev.EndFiles(copy.copy(run)))
         self._keep_best()
+
+    def _limit(self, run: RunRecord) -> None:
+        """A run has ended: the study may be spent by that."""
+        if self._limits is None:
+            return
+        self._limits.ended(run)
+        self._spend(self._limits.reached)
+        doubt = self._limits.doubt() if run.state == "COMPLETE" and not self._doubted else None
+        if doubt is not None:
+            self._doubted = True
+            self._show("message", f"--stop-when cannot hold so far: {doubt}")
 
     def _requeue(self, trial: Trial, reason: str | None, by: str | None = None) -> None:
         """Put a trial back into the queue; it will be run again under its name, from its checkpoint."""
@@ -969,7 +1016,7 @@ class StudyMachine:
             return
         self.budget += 1
         self._declaration = self.declaration.replaced(trials=self.budget)
-        when = ", with the next start" if self._over else ""
+        when = ", with the next start" if self._over or self.spent is not None else ""
         self._show("message", f"{run.name} will continue in a new trial{when}")
 
     def _troubled(self, event: ev.Troubled) -> None:
@@ -1038,9 +1085,12 @@ class StudyMachine:
             running = [number for number, trial in self.trials.items() if trial.is_live] if beat else []
             running += self.paused if beat else ()
             self._do(ev.ReadNews(frozenset(running), beat))
+        if self._now >= self._deadline and (self.trials or self.left > 0) and self.stopped is None:
+            self._show("message", "stopping after the running epochs: the timeout is over")
+            self._stop(f"its timeout of {self.declaration.timeout:g} s is over", requeue=True)
         if not self._reasons and self._silent is not None and self._now - self._silent > SILENT_SECONDS:
             self._wait("it does not answer" if self.is_open else "the study is not open yet")
-        self._end_silent()
+        self._end_late()
         for worker in list(self.workers.by_name.values()):
             if worker.exit is not None and self._now - worker.exited > UNANSWERED_SECONDS:
                 self._gone(worker)
@@ -1057,18 +1107,36 @@ class StudyMachine:
             self._kill_all()
             self._killed = True
 
-    def _end_silent(self) -> None:
-        """End the trials whose workers have said nothing for as long as the study allows, and these workers."""
-        allowed = self.settings.trial_timeout
-        if allowed is None:
-            return
+    def _late(self, trial: Trial) -> str | None:
+        """Why a trial has trained for as long as the study allows; None if it has not."""
+        most = self.declaration.max_trial_time
+        if most is None or trial.seconds(self._now) < most:
+            return None
+        return f"its --max-trial-time of {most:g} s is over"
+
+    def _end_late(self) -> None:
+        """End the trials that have said nothing, or trained, for longer than the study allows, and their workers."""
         for trial in list(self.trials.values()):
             worker = self.workers.by_name.get(trial.worker or "")
             waits = worker is not None and worker.owed  # for us, so that it cannot speak
-            if trial.is_live and not waits and self._now - trial.heard > allowed:
-                reason = f"its worker reported nothing for {allowed:g} s, its --trial-timeout"
+            why = self._overdue(trial) if trial.is_live and not waits else None
+            if why is not None:
                 self._kill(trial.worker)
-                self._end(trial, "FAIL", None, Ending(reason, abandoned=True))
+                self._end(trial, "FAIL", None, Ending(why, abandoned=True))
+
+    def _overdue(self, trial: Trial) -> str | None:
+        """Why a trial is not waited for any more; None if it is."""
+        silent, most = self.declaration.stall_timeout, self.declaration.max_trial_time
+        if silent is not None and self._now - trial.heard > silent:
+            return f"its worker reported nothing for {silent:g} s, its --stall-timeout"
+        if most is None:
+            return None
+        since = trial.hurried
+        if since is None:  # until its epoch has ended, which takes as long as others have, it cannot be told
+            left = most - trial.earlier if trial.earlier < most else most  # an attempt that begins late needs its time
+            since = trial.began + left + trial.silence
+        over = self._now - since
+        return f"{self._late(trial)}, and train had not returned a minute later" if over > FINISH_SECONDS else None
 
     # How the study ends.
 
@@ -1152,7 +1220,8 @@ class StudyMachine:
         if self._over and self.workers.is_empty and (not writing or self.crash is not None):
             self._finished = True
             changes = self._take_changes()
-            if self.exhausted and self.is_open and not self.trials and self._begun:
+            ended = self.exhausted or (self.spent is not None and self.stopped is None)
+            if ended and self.is_open and not self.trials and self._begun:
                 changes.declaration = self.declaration.replaced(trials=self._begun)  # there is nothing more to try
             refused = self.error is not None and self.crash is None
             self._do(ev.Finish(changes, list(self.runs.values()), refused))
@@ -1223,5 +1292,6 @@ _FROM_TRIALS: dict[type, Callable[[StudyMachine, Trial, Any], None]] = {
     wire.ShouldPrune: StudyMachine._should_prune,
     wire.Attribute: StudyMachine._attribute,
     wire.Imported: StudyMachine._imported,
+    wire.Stop: StudyMachine._stop_said,
     wire.End: StudyMachine._end_said,
 }

@@ -41,7 +41,9 @@ class Trial:
     Attributes:
         run: its record.
         worker: who trains it.
-        began: when this attempt began; `heard`: when its worker last sent a message; both by the monotonic clock.
+        began: when this attempt began; `heard`: when its worker last sent a message; `hurried`: when it was first told
+            to finish early, if it was; all by the monotonic clock.
+        silence: the longest time that its worker has said nothing for, in this attempt.
         earlier: seconds of training in earlier attempts.
         values: the objective by step, as pruners see it.
         shielded: pruners do not stop it; `condemned`: why a person prunes it at its next epoch.
@@ -54,6 +56,8 @@ class Trial:
     worker: str | None = None
     began: float = 0.0
     heard: float = 0.0
+    hurried: float | None = None
+    silence: float = 0.0
     earlier: float = 0.0
     values: dict[int, float] = field(default_factory=dict)
     shielded: bool = False
@@ -89,6 +93,17 @@ class Trial:
     def is_live(self) -> bool:
         """Whether its worker may speak for it."""
         return self._state in (State.BUILDING, State.TRAINING)
+
+    def hear(self, now: float) -> None:
+        """Note that its worker has sent a message."""
+        self.silence = max(self.silence, now - self.heard)
+        self.heard = now
+
+    def hurry(self, now: float) -> bool:
+        """Note that its worker is told to finish early; whether it is the first time."""
+        first = self.hurried is None
+        self.hurried = now if self.hurried is None else self.hurried
+        return first
 
     def seconds(self, now: float) -> float:
         """How long it has been with workers, in all."""

@@ -13,6 +13,7 @@ from sweep.store.records import (
     StudyRecord,
     Training,
     counts_of,
+    epochs_spent,
 )
 from sweep.store.store import Command, Notes, Store
 
@@ -32,4 +33,5 @@ __all__ = [
     "StudyRecord",
     "Training",
     "counts_of",
+    "epochs_spent",
 ]

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -224,6 +224,13 @@ class RunRecord:
 def counts_of(runs: Iterable[RunRecord]) -> Counter[str]:
     """How many of some runs are in each state; those that other programs added do not count."""
     return Counter(run.state for run in runs if not run.added)
+
+
+def epochs_spent(runs: Sequence[RunRecord]) -> int:
+    """The epochs that were trained for some runs; one that continues a pruned run has taken over what that trained."""
+    found = {run.number: run.epoch for run in runs if run.is_trained_here}
+    taken = {run.number: found.get(run.revives, 0) for run in runs if run.revives is not None}
+    return sum(max(0, epoch - taken.get(number, 0)) for number, epoch in found.items())
 
 
 def storable(text: str) -> str:

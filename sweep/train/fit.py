@@ -191,7 +191,7 @@ def fit(
     if kept is not None:
         _prepend(model.history, kept, first)
     finished = first + training.epochs - training.call >= last
-    if finished or run.verdict == "go":
+    if finished or not run.interrupted:
         saver.ended()
     if kept is not None and kept.over and run.has_weights(training):
         training.weights = None  # they were kept when the next call began

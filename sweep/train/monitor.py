@@ -111,6 +111,7 @@ class Monitor(keras.callbacks.Callback):
         over = bool(self.model.stop_training) or epoch + 1 == self.params.get("epochs")
         if run.obey(run.reporter.receive_verdict()):
             self.model.stop_training = True
+            over = over or not run.interrupted
         if self._saver is not None:
             self._saver.epoch_ended(over=over)
 

@@ -134,6 +134,13 @@ class Imported:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """The trial wants no further one to begin: `study.stop()`."""
+
+    number: int
+
+
+@dataclass(frozen=True)
 class End:
     """The trial has ended in its worker. `state` is Optuna's; WAITING puts the trial back into the queue, and PAUSED
     leaves it where its checkpoint is."""
@@ -165,6 +172,7 @@ Message = (
     | ShouldPrune
     | Attribute
     | Imported
+    | Stop
     | End
     | Refuse
 )
@@ -252,8 +260,8 @@ class Started:
 
 @dataclass(frozen=True)
 class Advice:
-    """What the run does next: `go`, `prune`, `pause` (leave a checkpoint, and wait to be among the best), or `requeue`
-    (end now and be run again later); and why."""
+    """What the run does next, and why: `go`, `prune`, `pause` (leave a checkpoint, wait to be among the best), `finish`
+    (end now, as if this epoch had been the last one), or `requeue` (end now and be run again later)."""
 
     verdict: str
     reason: str = ""

@@ -192,6 +192,7 @@ class Epochs:
         stopped = run.obey(run.reporter.receive_verdict())
         if run.verdict == "pause" and state is None:  # it would begin anew
             run.verdict = "prune"
+        over = over or (stopped and not run.interrupted)
         if state is not None:
             self._saver.epoch_ended(over=over)
         if over:

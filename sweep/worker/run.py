@@ -344,6 +344,8 @@ class Run:
     def advise(self, advice: Advice) -> bool:
         """Take the verdict that an objective without `sweep.fit` asked for; True if it should raise `TrialPruned`.
 
+        It cannot be told to finish early in another way, so it is pruned then.
+
         Raises:
             Requeued: it will be run again, which an objective does not ask for.
         """
@@ -351,7 +353,12 @@ class Run:
         if advice.verdict == "requeue":
             self.final = "WAITING"
             raise Requeued(self.reason)
-        return advice.verdict != "go"
+        return advice.verdict in ("prune", "pause", "finish")
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the verdict has ended the present training before its end; early is not before it."""
+        return self.verdict in ("prune", "pause", "requeue")
 
     def leave(self, *, finished: bool = False) -> None:
         """Raise what the verdict means, if it was not to continue.

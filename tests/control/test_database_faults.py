@@ -66,7 +66,7 @@ def test_connections_to_a_server_are_bounded(postgresql, monkeypatch):
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_a_clock_that_is_set_expires_nothing_and_lengthens_no_run(tmp_path, monkeypatch, hours):
     really = time.time
-    with a_house(tmp_path, options={"trial_timeout": 60.0, "timeout": 600.0}) as house:
+    with a_house(tmp_path, options={"stall_timeout": 60.0, "timeout": 600.0}) as house:
         worker = house.worker("0")
         worker.begin()
         monkeypatch.setattr(time, "time", lambda: really() + 3600 * hours)

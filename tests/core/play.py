@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.core import events as ev
+from sweep.core.limits import Limits
 from sweep.core.pruners import Judge, Verdict
 from sweep.core.pruners.asha import Asha, Schedule
 from sweep.core.study import StudyMachine
@@ -36,6 +37,7 @@ from sweep.wire import messages as wire
 
 DECLARATION = Declaration("study", ["loss"], ["minimize"], 4, pruner="nop", seed=7, hash="1" * 64)
 TIMED = DECLARATION.replaced(timeout=1000.0)
+LIMITED = DECLARATION.replaced(budget_epochs=5, stop_when=["no better in 2 trials", "loss < 0.05"])
 HELLO = wire.Hello(DECLARATION.as_dict(), None, wire.PROTOCOL)
 EPOCHS = 3
 CALM_STEPS = 3000
@@ -144,10 +146,12 @@ class World:
             trials=DECLARATION.trials,
             workers=None if self.here else self.chance.choice([None, 1, 2, 3]),
             retries=self.chance.choice([0, 0, 1]),
-            trial_timeout=self.chance.choice([None, 60.0]),
             keep=self.chance.choice(["all", "best:1"]),
         )
-        self.declaration = self.chance.choice([DECLARATION, DECLARATION, TIMED])
+        self.declaration = self.chance.choice([DECLARATION, DECLARATION, DECLARATION, TIMED, LIMITED])
+        self.declaration = self.declaration.replaced(
+            stall_timeout=self.chance.choice([None, 60.0]), max_trial_time=self.chance.choice([None, None, 100.0])
+        )
         self.preview = self.chance.random() < 0.05
         self.pruner = self.chance.choice(["half", "half", "optuna", "asha", "asha"])
         self.now = 0.0
@@ -207,6 +211,7 @@ class World:
         trials = [*self.study.trials.values(), *self.study.paused.values()]
         for state in {trial.state for trial in trials if trial.state is not None}:
             self.coverage[state.name, happens] += 1
+        spent = self.study.spent
         try:
             effects = self.study.apply(event, self.now)
         except ValueError as error:
@@ -214,6 +219,8 @@ class World:
         if self.finished and any(isinstance(effect, ev.Finish) for effect in effects):
             raise Broken("E: the study has finished twice")
         for effect in effects:
+            if spent and isinstance(effect, ev.Sample) and effect.number is None:
+                raise Broken(f"C: a trial begins although {spent}")
             self.take(effect)
         self.check()
 
@@ -346,7 +353,7 @@ class World:
         if study.error is None and study.stopped is None and study.is_open:
             ours = [run for run in study.runs.values() if not run.added]
             wanted = study.budget - self.late
-            enough = len(ours) == wanted or (study.exhausted and len(ours) < wanted)
+            enough = len(ours) == wanted or ((study.exhausted or study.spent) and len(ours) < wanted)
             if not enough or any(run.state not in FINISHED for run in ours):
                 raise Broken(f"C: finished with {[(run.number, run.state) for run in ours]} of {study.budget}")
             for run in ours:
@@ -478,6 +485,7 @@ class World:
             judge=JUDGES[self.pruner](),
             logdir="/runs",
             kept=self.existing,
+            limits=Limits(self.declaration, runs),
         )
 
     def write(self) -> None:
@@ -573,8 +581,9 @@ class World:
                 kinds: list[wire.Message] = [
                     wire.Attribute(number, "constraint", "size", 1.0),
                     wire.Imported(number, {"data.py": ""}),
+                    wire.Stop(number),
                 ]
-                message = self.chance.choice(kinds)
+                message = self.chance.choices(kinds, [4, 4, 1])[0]
             case "start":
                 message = wire.Begin(number, "mlp", "32", EPOCHS)
             case "resume":
@@ -604,7 +613,11 @@ class World:
     def end(self, hand: Hand) -> wire.End:
         """How a worker ends its trial."""
         verdict = hand.advice.verdict if hand.advice is not None else "go"
-        state = {"go": "COMPLETE", "prune": "PRUNED", "pause": "PAUSED", "requeue": "WAITING"}[verdict]
+        state = {"go": "COMPLETE", "finish": "COMPLETE"}.get(verdict) or {
+            "prune": "PRUNED",
+            "pause": "PAUSED",
+            "requeue": "WAITING",
+        }[verdict]
         reason: str | None = hand.advice.reason if hand.advice is not None else None
         if self.chance.random() < 0.1:
             state, reason = "FAIL", f"ValueError: {self.chance.random()}"

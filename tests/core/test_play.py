@@ -27,7 +27,7 @@ def play_many(sequences: int) -> Counter[tuple[str, str]]:
 
 RARE = {
     "Added", "Attribute", "Constrained", "Crashed", "Imported", "Refuse", "Refused", "Resume", "Revived", "Room",
-    "Signal", "Troubled", "Unwritten",
+    "Signal", "Stop", "Troubled", "Unwritten",
 }  # fmt: skip
 """What 1,500 sequences bring, but not to trials in every state; 20,000 do."""
 
@@ -169,7 +169,7 @@ FAULTS = [
     ("E", loses_trials),
     ("E", leaves_workers),
     ("F", ends_what_is_ending),
-    ("F", fences_nobody),
+    ("[EF]", fences_nobody),
 ]
 """What is broken on purpose, by the part of the oracle that is to find it."""
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query
 
-from sweep.view.conditions import LONGEST as LONGEST_WHERE
+from sweep.conditions import LONGEST as LONGEST_WHERE
 from sweep.view.filters import LONGEST as LONGEST_FILTER
 from sweep.view.selection import Selection, parse_states
 

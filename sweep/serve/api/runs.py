@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from sweep.conditions import LONGEST as LONGEST_WHERE
 from sweep.errors import SweepError
 from sweep.serve.api.parameters import RunName, SelectionQuery, StudyName
 from sweep.serve.api.studies import BY_HAND, check_running
 from sweep.serve.context import ClientDependency, Service, ServiceDependency
 from sweep.store import RunRecord, StudyRecord
-from sweep.view.conditions import LONGEST as LONGEST_WHERE
 from sweep.view.filters import LONGEST as LONGEST_FILTER
 from sweep.view.runs import run_object, trial_object
 from sweep.view.selection import Selection

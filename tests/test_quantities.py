@@ -5,7 +5,7 @@ import math
 import pytest
 
 from sweep.errors import SweepError
-from sweep.view.quantities import PROPERTIES
+from sweep.quantities import PROPERTIES
 from tests.store_builder import add_epochs, add_study, build_store, run, select
 
 
