@@ -110,33 +110,42 @@ class _Study:
             self._schedule.settle(bank.epochs)
         self._proposals = Proposals(bank, study, recorded=recorded)
         self._trials = len(bank.curves) if trials is None else min(trials, len(bank.curves))
-        self._budget = math.inf if budget is None else budget
+        self._budget = budget
         self._complete = 0
         self.spent = 0
         self.runs: list[Replayed] = []
 
     @property
     def is_spent(self) -> bool:
-        return self.spent >= self._budget
+        return self._budget is not None and self.spent >= self._budget
 
     def next(self, *, running: int) -> Replayed | None:
         """The run that an idle worker trains: a paused one that is due, a new one, or one that is to be COMPLETE."""
-        schedule = self._schedule
-        due = schedule.due() if schedule is not None else None
-        if schedule is not None and due is not None:
+        schedule, complete = self._schedule, self._complete
+        if schedule is None:
+            return self._begin()
+        last = None
+        if self._budget is not None:
+            left = self._budget - self.spent
+            last = schedule.closing(left=left, epochs=self._bank.epochs, complete=complete, running=running)
+        due = schedule.due() if last is None else None
+        if due is not None:
             schedule.proceed(due)
             return self.runs[due]
-        if len(self.runs) < self._trials:
-            return self._begin()
-        if schedule is None:
-            return None
-        last = schedule.finalist(trials=self._trials, complete=self._complete, running=running)
+        begun = self._begin() if last is None else None
+        if begun is not None:
+            return begun
+        if last is None:
+            last = schedule.finalist(trials=self._trials, complete=complete, running=running)
         if last is None:
             return None
         schedule.proceed(last, to_the_end=True)
         return self.runs[last]
 
-    def _begin(self) -> Replayed:
+    def _begin(self) -> Replayed | None:
+        """A new run, if the study has one more trial."""
+        if len(self.runs) == self._trials:
+            return None
         number, place = self._proposals.next()
         self.runs.append(Replayed(number, self._bank.curves[place]))
         return self.runs[-1]
