@@ -3,16 +3,16 @@
 What decides is what decides in a live study: Optuna's samplers and pruners, our rules, and the schedule of `asha`.
 """
 
-import copy
 import logging
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.study._tell import _tell_with_warning
+from optuna.trial import TrialState
 
 from sweep.control.pruning import Pruning
 from sweep.control.storage import WriteBehindStorage
@@ -42,7 +42,6 @@ class Replayed:
     value: float | None = None
     ended: int = 0
     values: dict[int, float] = field(default_factory=dict, repr=False)
-    paused: bool = field(default=False, repr=False)  # at least once, so that samplers see it as pruned
 
 
 @dataclass(frozen=True)
@@ -121,26 +120,28 @@ class _Study:
 
     def next(self, *, running: int) -> Replayed | None:
         """The run that an idle worker trains: a paused one that is due, a new one, or one that is to be COMPLETE."""
-        schedule, complete = self._schedule, self._complete
+        schedule = self._schedule
         if schedule is None:
             return self._begin()
-        last = None
         if self._budget is not None:
-            left = self._budget - self.spent
-            last = schedule.closing(left=left, epochs=self._bank.epochs, complete=complete, running=running)
-        due = schedule.due() if last is None else None
+            left, epochs = self._budget - self.spent, self._bank.epochs
+            last = schedule.closing(left=left, epochs=epochs, complete=self._complete, running=running)
+            if last is not None:
+                return self._continue(schedule, last, to_the_end=True)
+        due = schedule.due()
         if due is not None:
-            schedule.proceed(due)
-            return self.runs[due]
-        begun = self._begin() if last is None else None
+            return self._continue(schedule, due)
+        begun = self._begin()
         if begun is not None:
             return begun
-        if last is None:
-            last = schedule.finalist(trials=self._trials, complete=complete, running=running)
-        if last is None:
-            return None
-        schedule.proceed(last, to_the_end=True)
-        return self.runs[last]
+        last = schedule.finalist(trials=self._trials, complete=self._complete, running=running)
+        return None if last is None else self._continue(schedule, last, to_the_end=True)
+
+    def _continue(self, schedule: Schedule, number: int, *, to_the_end: bool = False) -> Replayed:
+        """A paused run, which continues."""
+        schedule.proceed(number, to_the_end=to_the_end)
+        self.runs[number].state = "RUNNING"
+        return self.runs[number]
 
     def _begin(self) -> Replayed | None:
         """A new run, if the study has one more trial."""
@@ -160,7 +161,7 @@ class _Study:
             step, value = run.epochs, values[run.epochs]
             run.epochs += 1
             run.values[step] = value
-            self._report(run, step, value)
+            self._storage.set_trial_intermediate_value(run.number, step, value)
             if not math.isfinite(value):
                 return self._end(run, "PRUNED")
             if not self._continues(run, step, value):
@@ -181,14 +182,9 @@ class _Study:
         if self._schedule.verdict(run.number, run.values) is None:
             return True
         self._schedule.pause(run.number)
-        run.state, run.paused = "PAUSED", True
-        self._show(run, TrialState.PRUNED)
+        self._storage.pause(run.number)
+        run.state = "PAUSED"
         return False
-
-    def _report(self, run: Replayed, step: int, value: float) -> None:
-        if run.paused:  # samplers see it at its last rung
-            return
-        self._storage.set_trial_intermediate_value(run.number, step, value)
 
     def _end(self, run: Replayed, state: str) -> bool:
         """A run has ended, and does not continue: False."""
@@ -196,19 +192,10 @@ class _Study:
         if state == "COMPLETE":
             self._complete += 1
             run.value = self._bank.objective.best(value for value in run.values.values() if math.isfinite(value))
-        told = TrialState[state]
-        values = [run.value] if run.value is not None else None
-        self._show(run, told, values)
-        self._optuna.sampler.after_trial(self._optuna, self._storage.get_trial(run.number), told, values)
+        with suppress(RuntimeError):  # a grid stops a study at its last point
+            _tell_with_warning(self._optuna, run.number, run.value, TrialState[state])
         self._pruning.ended(self._storage.get_trial(run.number))
         return False
-
-    def _show(self, run: Replayed, state: TrialState, values: list[float] | None = None) -> None:
-        """Have samplers see a run so."""
-        shown: FrozenTrial = copy.copy(self._storage.get_trial(run.number))
-        shown.state, shown.intermediate_values = state, dict(run.values)
-        shown.values = values
-        self._storage.replace(shown)
 
     def close(self) -> None:
         """Whatever has not ended is cut."""

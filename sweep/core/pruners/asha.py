@@ -37,7 +37,10 @@ def rungs_for(epochs: int, reduction_factor: int) -> tuple[int, ...]:
 
 
 def complete_of(trials: int) -> int:
-    """How many runs of a study are COMPLETE at its end, at least: a third of its trials; of 15 and fewer, five or half."""
+    """How many runs of a study are COMPLETE at its end, at least.
+
+    A third of its trials; of up to 15 trials, half of them or five, whichever is less.
+    """
     return max(math.ceil(trials / TRIALS_OF_ONE), min(FEWEST_COMPLETE, math.ceil(trials / 2)))
 
 
@@ -325,7 +328,9 @@ class Schedule(Judge):
             return None
         needed = epochs - self._paused[best]
         ends = (0, *self._rungs)
-        before = max(later - earlier for earlier, later in itertools.pairwise(ends))  # each run may train before it pauses
+        before = max(
+            later - earlier for earlier, later in itertools.pairwise(ends)
+        )  # each run may train before it pauses
         return best if needed <= left < needed + before * (running + 1) else None
 
     def _places(self, rung: _Rung) -> int:
