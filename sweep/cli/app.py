@@ -25,6 +25,7 @@ COMMANDS = {
     "studies": "List studies with their state.",
     "names": "Show the run names a study gives.",
     "export": "Write all trials as CSV or JSON.",
+    "simulate": "Try other pruners on its curves.",
     "tensorboard": "Start TensorBoard, its filter set.",
     "prune": "Prune the running trials that match.",
     "protect": "Protect a running trial from its pruner.",

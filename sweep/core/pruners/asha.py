@@ -6,6 +6,7 @@ and `sweep simulate` use the same `Schedule`.
 """
 
 import bisect
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,8 +18,12 @@ from sweep.objective import Objective
 FEWEST_EPOCHS = 4
 """Where a run has fewer, nothing is paused."""
 
-TRIALS_OF_ONE = 9
-"""One run of so many is COMPLETE at the end, at least."""
+TRIALS_OF_ONE = 3
+"""One run of so many is COMPLETE at the end, at least: about as many epochs in all as the median pruner takes for the
+same trials, where runs have 30 epochs (benchmarks/RESULTS.md)."""
+
+FEWEST_COMPLETE = 5
+"""So many runs are COMPLETE at the end, at least, or half of them: of few trials the best one is not known early."""
 
 
 def rungs_for(epochs: int, reduction_factor: int) -> tuple[int, ...]:
@@ -29,6 +34,14 @@ def rungs_for(epochs: int, reduction_factor: int) -> tuple[int, ...]:
     if epochs < FEWEST_EPOCHS:
         return ()
     return tuple(sorted({max(1, round(epochs / reduction_factor**power)) for power in (1, 2, 3)} - {epochs}))
+
+
+def complete_of(trials: int) -> int:
+    """How many runs of a study are COMPLETE at its end, at least.
+
+    A third of its trials; of up to 15 trials, half of them or five, whichever is less.
+    """
+    return max(math.ceil(trials / TRIALS_OF_ONE), min(FEWEST_COMPLETE, math.ceil(trials / 2)))
 
 
 @dataclass(frozen=True)
@@ -290,15 +303,35 @@ class Schedule(Judge):
     def finalist(self, *, trials: int, complete: int, running: int) -> int | None:
         """The paused run that continues to the end, where a study has begun its trials and no run is due.
 
-        Some run must be COMPLETE at the end: one of nine trials, and one at least.
+        A study ends with as many COMPLETE runs as `complete_of` says, at least.
 
         Args:
             trials: how many the study begins.
             complete: how many of its runs are COMPLETE.
             running: how many run.
         """
-        wanted = max(1, math.ceil(trials / TRIALS_OF_ONE))
-        return self.best_paused() if complete + running < wanted else None
+        return self.best_paused() if complete + running < complete_of(trials) else None
+
+    def closing(self, *, left: int, epochs: int, complete: int, running: int) -> int | None:
+        """The paused run that continues to the end at once, where the epochs left would otherwise buy no COMPLETE run.
+
+        To be asked before `due`, in a study whose epochs have a limit.
+
+        Args:
+            left: how many epochs the study may still spend.
+            epochs: how many a run has.
+            complete: how many runs are COMPLETE.
+            running: how many run.
+        """
+        best = self.best_paused()
+        if best is None or complete or (running and self._last):
+            return None
+        needed = epochs - self._paused[best]
+        ends = (0, *self._rungs)
+        before = max(
+            later - earlier for earlier, later in itertools.pairwise(ends)
+        )  # each run may train before it pauses
+        return best if needed <= left < needed + before * (running + 1) else None
 
     def _places(self, rung: _Rung) -> int:
         """How many continue from a rung by now."""
