@@ -57,6 +57,11 @@ class Limits:
                 self.ended(run)
 
     @property
+    def epochs_left(self) -> int | None:
+        """How many epochs the study may still spend; None without a limit."""
+        return None if self._budget is None else max(0, self._budget - self._spent)
+
+    @property
     def knows_metrics(self) -> bool:
         """Whether the rows of runs are needed at all."""
         return self._conditions is not None

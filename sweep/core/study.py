@@ -119,6 +119,7 @@ class StudyMachine:
         self._deadline = math.inf
         self._requeues = False  # running trials end at their next epoch, to be run again
         self._trained = False  # whether a trial of ours has trained
+        self._complete = 0  # how many of ours are
         # What is on its way to the database.
         self._in_store = False
         self._changed: set[int] = set()
@@ -337,6 +338,7 @@ class StudyMachine:
             early.early = early.slot is not None
         ours = [run for run in self.runs.values() if not run.added]
         self._trained = any(run.has_trained for run in ours)
+        self._complete = sum(run.state == "COMPLETE" for run in ours)
         for run in event.runs:
             self._restore_rungs(run)
         for number in event.again:
@@ -444,14 +446,22 @@ class StudyMachine:
             return None
         if self._called:
             return next(iter(self._called.items()))
-        due = schedule.due()
+        last = self._closing(schedule)
+        due = schedule.due() if last is None and self.spent is None else None
         if due is not None:
             return due, False
-        if self.left > 0 or self.trials:  # others may come to be due, or COMPLETE
-            return None
-        complete = sum(run.state == "COMPLETE" and not run.added for run in self.runs.values())
-        last = schedule.finalist(trials=self.budget, complete=complete, running=0)
+        if last is None and self.left <= 0 and not self.trials:  # else others may come to be due, or COMPLETE
+            trials = self.budget if self.spent is None else 1  # of a study that is spent one run is COMPLETE
+            last = schedule.finalist(trials=trials, complete=self._complete, running=0)
         return None if last is None else (last, True)
+
+    def _closing(self, schedule: Schedule) -> int | None:
+        """The paused run that trains to its end now, since the epochs that are left buy just one that is COMPLETE."""
+        left, best = self._limits.epochs_left if self._limits is not None else None, schedule.best_paused()
+        if left is None or best is None:
+            return None
+        epochs = self.runs[best].epochs or 0
+        return schedule.closing(left=left, epochs=epochs, complete=self._complete, running=self._busy)
 
     def _unpaused(self) -> int | None:
         """Have the next paused run continue; its number."""
@@ -885,6 +895,7 @@ class StudyMachine:
         if run.best is None and run.value is not None and math.isfinite(run.value):
             run.best = run.value
         self._changed.add(run.number)
+        self._complete += run.state == "COMPLETE"
         self._trained = self._trained or run.has_trained
         if self._judge is not None and event.state == "COMPLETE":
             self._judge.completed({run.number: trial.values})

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweep.core.pruners import sentence
-from sweep.core.pruners.asha import Asha, RungEntry, Schedule, rungs_for
+from sweep.core.pruners.asha import Asha, RungEntry, Schedule, complete_of, rungs_for
 from sweep.objective import Objective
 from sweep.specs import pruner_rule
 
@@ -111,14 +111,29 @@ def test_a_run_that_never_pauses_still_counts_for_the_others():
     assert reach(planned, 1, 0.5, 1) is None  # the better of two
 
 
-def test_at_the_end_one_of_nine_runs_is_complete_and_one_at_least():
+@pytest.mark.parametrize(("trials", "complete"), [(1, 1), (2, 1), (3, 2), (5, 3), (10, 5), (15, 5), (20, 7), (90, 30)])
+def test_a_third_of_the_trials_is_complete_at_the_end_and_of_few_half(trials, complete):
+    assert complete_of(trials) == complete
+
+
+def test_the_best_paused_run_is_the_next_finalist_while_too_few_are_complete():
     planned = schedule(1, 2)
     for number, value in enumerate([0.5, 0.4]):
         reach(planned, number, value, 1)
     assert planned.finalist(trials=2, complete=0, running=0) == 1
     assert planned.finalist(trials=2, complete=0, running=1) is None
-    assert planned.finalist(trials=9, complete=1, running=0) is None
-    assert planned.finalist(trials=10, complete=1, running=0) == 1
+    assert planned.finalist(trials=9, complete=5, running=0) is None
+    assert planned.finalist(trials=16, complete=5, running=0) == 1
+
+
+def test_the_last_epochs_of_a_limit_buy_a_run_that_is_complete():
+    planned = schedule(1, 3)
+    reach(planned, 0, 0.5, 1)
+    settings = {"epochs": 9, "complete": 0, "running": 0}
+    assert planned.closing(left=30, **settings) is None  # there is time
+    assert planned.closing(left=9, **settings) == 0
+    assert planned.closing(left=7, **settings) is None  # too late
+    assert planned.closing(left=9, **settings | {"complete": 1}) is None
 
 
 @pytest.mark.parametrize(("epochs", "rungs"), [(1, ()), (3, ()), (4, (1,)), (30, (1, 3, 10)), (100, (4, 11, 33))])

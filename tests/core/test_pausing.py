@@ -12,8 +12,9 @@ from tests.core.test_study import DECLARATION, Played
 PLANNED = 4
 
 
-def paused_study(rungs=(1,), factor=3):
-    return Played(judge=Schedule(Asha(factor, list(rungs)), Objective("val_loss")))
+def paused_study(rungs=(1,), factor=3, **limits):
+    judge = Schedule(Asha(factor, list(rungs)), Objective("val_loss"))
+    return Played(judge=judge, declaration=DECLARATION.replaced(**limits))
 
 
 def begin(played, number, *, unpausable=None):
@@ -133,12 +134,34 @@ def test_at_the_end_the_best_paused_run_continues_to_the_last_epoch_and_the_othe
     played.apply(ev.Sampled(1, fresh=False))
     begin(played, 1)
     complete(played, 1, 0.2, 0.1, first=2)
-    assert set(played.study.trials) == {0, 2}  # which end
-    for number in (0, 2):
-        played.apply(ev.Told(number, "PRUNED", None, {}, {}, exhausted=False))
-    assert [played.study.runs[number].state for number in range(3)] == ["PRUNED", "COMPLETE", "PRUNED"]
+    played.say(wire.Ask())
+    assert samples(played) == [ev.Sample(2, "/runs/study/mlp-t0002")]  # of three trials two are COMPLETE
+    played.apply(ev.Sampled(2, fresh=False))
+    begin(played, 2)
+    complete(played, 2, 0.4, 0.4, 0.4, first=1)
+    assert list(played.study.trials) == [0]  # which ends
+    played.apply(ev.Told(0, "PRUNED", None, {}, {}, exhausted=False))
+    assert [played.study.runs[number].state for number in range(3)] == ["PRUNED", "COMPLETE", "COMPLETE"]
     assert played.study.runs[0].why == "asha: paused at epoch 1: ranked 3rd of 3 (the best one continues)"
     assert played.study.over
+
+
+def test_a_study_whose_budget_is_spent_completes_one_run_and_prunes_the_rest():
+    played = paused_study(rungs=(1,), budget_epochs=3, trials=9)
+    for number, loss in enumerate([0.5, 0.3]):
+        pause(played, number, loss)
+    begin(played, 2)
+    advice = train(played, 2, 0.4)
+    played.say(wire.End(2, "PAUSED", None, advice.reason, None, []))
+    played.apply(ev.Paused(2))
+    played.apply(ev.Written())
+    assert played.study.spent == "its budget of 3 epochs is spent"
+    played.say(wire.Ask())
+    assert samples(played) == [ev.Sample(1, "/runs/study/mlp-t0001")]
+    played.apply(ev.Sampled(1, fresh=False))
+    begin(played, 1)
+    complete(played, 1, 0.3, 0.3, 0.3, first=1)
+    assert set(played.study.trials) == {0, 2}
 
 
 def test_a_study_that_is_stopped_leaves_its_runs_paused():

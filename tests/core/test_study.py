@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from sweep.core import events as ev
+from sweep.core.limits import Limits
 from sweep.core.pruners import Judge, Verdict
 from sweep.core.study import AT_FIRST, LEAVE_SECONDS, SILENT_SECONDS, StudyMachine
 from sweep.core.trial import MOVES, State, Trial
@@ -36,6 +37,7 @@ class Played:
             marked=0,
             judge=judge,
             logdir="/runs",
+            limits=Limits(declaration),
         )
         self.apply(opened)
 
