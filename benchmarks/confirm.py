@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sweep.core.race import Race
+from sweep.race import Race
 
 RUNS = 30
 NEAR = 0.1  # sd

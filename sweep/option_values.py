@@ -392,11 +392,11 @@ def read_sets(path: Path) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class BestOf(Values):
-    """The best runs of other studies: `STUDY:best:N` each."""
+    """The best runs of other studies: `STUDY:best:N` each, or `STUDY:confirmed:N`; without a number it is one run."""
 
     expected: str = "STUDY:best:N, such as diabetes:best:5"
     many = True
-    one = Pattern(rf"{STUDY_NAME.pattern}:best:[1-9][0-9]{{0,5}}")
+    one = Pattern(rf"{STUDY_NAME.pattern}:(?:best:[1-9][0-9]{{0,5}}|confirmed(?::[1-9][0-9]{{0,5}})?)")
 
     def read(self, text: str) -> Any:
         return [text]

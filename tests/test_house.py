@@ -29,6 +29,7 @@ GROUND = {
     "study_file",
     "finding",
     "records",
+    "race",
     "rundir",
     "scratch",
     "snapshot",
@@ -58,9 +59,9 @@ UPSTAIRS = {
     "": set(),  # sweep/__init__.py, whose names are imported when they are first used
 }
 # What a part of the ground floor may import, if that is less than all of it.
-BELOW = {"core.pruners": {"objective", "words"}}
+BELOW = {"core.pruners": {"objective", "words"}, "race": set()}
 MAY_LOAD = {"tensorflow": {"train"}, "keras": {"train"}, "ray": {"cluster"}}
-MAY_NOT_LOAD = {"core": {"optuna", "threading", "time", "sqlalchemy"}}
+MAY_NOT_LOAD = dict.fromkeys(("core", "race"), {"optuna", "threading", "time", "sqlalchemy"})
 
 
 def part(module: Path) -> str:

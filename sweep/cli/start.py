@@ -303,8 +303,11 @@ def _further(study: StudyRecord, outcome: Outcome, file: str, settings: Settings
     total = study.declaration.trials
     first = (again(file, settings), "continues") if done < total else (again(file, settings, 2 * total), "trains more")
     storage = settings.storage
+    several = len(rank(study, outcome.runs)) > 1 if len(study.declaration.objective) == 1 else False
+    confirms = done >= total and several
     return [
         *([] if done >= total and outcome.exhausted else [first]),
+        *([(command("confirm", study.name, storage=storage), "tells the best from the lucky")] if confirms else []),
         (command("runs", study.name, storage=storage), "lists all runs"),
         (command("tensorboard", study.name, storage=storage), "shows them in TensorBoard"),
     ]

@@ -18,7 +18,7 @@ from sweep.errors import StoreError
 from sweep.store.sqlite_file import ANOTHER, READ_ONLY, alone
 
 VERSION_TABLE = "sweep_alembic_version"
-HEAD = "0007"  # the newest revision in migrations/versions
+HEAD = "0009"  # the newest revision in migrations/versions
 CREATION_LOCK = 7399730  # the key of PostgreSQL's advisory lock: any number that others do not use
 WAL_SECONDS = 120.0  # for others that look into a file which is being made
 BEING_MADE_SECONDS = 3.0  # for another process to make Optuna's tables

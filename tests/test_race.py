@@ -6,7 +6,7 @@ import math
 import pytest
 
 from benchmarks.confirm import NEAR, NOISES, TRUTHS, Plan, measured
-from sweep.core.race import FIRST_SHARES, LEVEL, Race, looks, p_value, replayed, upper_tail
+from sweep.race import FIRST_SHARES, LEVEL, Race, looks, p_value, replayed, upper_tail
 
 
 def run(values, *, repeats=5, maximize=False, close=None):

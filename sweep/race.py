@@ -25,7 +25,7 @@ LEVEL = 0.05
 CLOSE_LEVEL = 0.1
 """The probability that a run called close to the best is further from it."""
 
-FIRST_SHARES = {3: 0.1, 4: 0.2, 5: 0.4}
+FIRST_SHARES = {3: 0.05, 4: 0.15, 5: 0.55}
 """The shares of the first looks, by their number of pairs; most for the one at which a race usually ends."""
 
 
@@ -125,6 +125,7 @@ class Race:
         level: float = LEVEL,
     ) -> None:
         self.standings = {number: Standing(number) for number in candidates}
+        self.maximize = maximize
         self.repeats = repeats
         self.pairs = 0
         self.is_close = self.unmoved = False
@@ -163,14 +164,15 @@ class Race:
 
     @property
     def ranked(self) -> list[Standing]:
-        """The candidates by their means, best first: those that are left, those that are out, those that failed."""
+        """The candidates by their means, best first: those that are left, those that are out, those that failed.
 
-        def place(one: Standing) -> tuple[bool, bool, float]:
-            return (
-                one.failed is not None,
-                one.drop is not None,
-                math.inf if one.mean is None else self._sign * one.mean,
-            )
+        Among those that are left, one with less than half of the repeats that another has comes last.
+        """
+        most = max((len(one.numbers) for one in self.left), default=0)
+
+        def place(one: Standing) -> tuple[bool, bool, bool, float]:
+            mean = math.inf if one.mean is None else self._sign * one.mean
+            return one.failed is not None, one.drop is not None, 2 * len(one.numbers) < most, mean
 
         return sorted(self.standings.values(), key=place)
 
@@ -194,6 +196,27 @@ class Race:
         """Whether each that is left has its first repeat: a race of one candidate trains as many as it may."""
         alone = len(self.standings) == 1
         return all(len(one.numbers) >= (self.repeats if alone else 1) for one in self.left)
+
+    def needed(self, leader: int, rival: int, most: int = 1000) -> int | None:
+        """After how many repeats a rival will be out if its differences from the leader go on as they are.
+
+        None where they have no spread, or where it would take more than `most`.
+        """
+        pairs = min(len(self.standings[one].values) for one in (leader, rival))
+        ours, theirs = self.standings[leader].first(pairs), self.standings[rival].first(pairs)
+        if ours is None or theirs is None or pairs < 2:
+            return None
+        gaps = [self._sign * gap for gap in _less(theirs, ours)]
+        mean, spread = statistics.fmean(gaps), statistics.stdev(gaps)
+        if mean <= 0 or spread == 0:
+            return None
+        for count, share in looks():
+            if count > most:
+                return None
+            level = self._level * share / (2 * (len(self.standings) - 1))
+            if count > pairs and upper_tail(mean * math.sqrt(count) / spread, count - 1) <= level:
+                return count
+        return None
 
     def _is_ready(self) -> bool:
         if self.is_close or len(self.left) < 2:
