@@ -54,7 +54,7 @@ def tested(name: str, number: int, wanted: set[int]) -> dict[str, Any]:
         kept = _kept(study, one, texts.get(one.snapshot or ""))
         source, function, note = _function(study, kept)
         notes += [note] if note is not None and note not in notes else []
-        found[one.repeat] = _numbers(_call(kept, source, function))
+        found[one.repeat] = numbers(_call(kept, source, function))
     return {"tests": found, "notes": notes}
 
 
@@ -108,7 +108,7 @@ def _call(kept: Kept, source: "Source", function: Callable[[Any], Any]) -> Any:
             raise StudyError(f"test(model) failed for {kept.name}: {type(error).__name__}: {error}") from error
 
 
-def _numbers(returned: Any) -> dict[str, float]:
+def numbers(returned: Any) -> dict[str, float]:
     """What `test` returned as numbers by name.
 
     Raises:

@@ -49,7 +49,7 @@ def confirm(
     json: options.Json = False,
     storage: options.Storage = options.DEFAULT_STORAGE,
 ) -> None:
-    """Train a study's best runs again with fresh seeds, and say which is the best.
+    """Train the best runs again with fresh seeds.
 
     The run with the best value is partly the luckiest. So the best runs race: the k-th repeat of each has the same
     seed, and one that a paired t-test shows to be worse than another is trained no further. Their means leave out the

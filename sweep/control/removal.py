@@ -25,6 +25,7 @@ from sweep.control.lease import Notice, check_free, is_unchanged, still_running
 from sweep.control.ours import Ours
 from sweep.control.stored import number_trials
 from sweep.errors import StudyError
+from sweep.rundir import repeat_directories
 from sweep.store import DELETED, RunRecord, Store, StudyRecord
 from sweep.store.database import writing
 from sweep.store.tables import commands, metrics, repeats, runs, snapshots, studies
@@ -171,7 +172,7 @@ def remove_runs(store: Store, study: StudyRecord, removed: RunsToRemove, notice:
             connection.execute(sa.delete(repeats).where(repeats.c.study_id == study.study_id, of_runs))
         _remove_snapshots(connection)
     for path in removed.folders.values():
-        shutil.rmtree(path, ignore_errors=True)
+        _remove_directory(path)
 
 
 def finish_removals(store: Store, logdir: Path) -> None:
@@ -199,8 +200,15 @@ def _finish_runs(store: Store, folders: Mapping[int, Path]) -> None:
         folder = folders.get(study_id)
         if folder is None or not name or Path(name).name != name:
             continue
-        if (folder / name).is_dir() and not others(folder, store.url):
-            shutil.rmtree(folder / name, ignore_errors=True)
+        left = (folder / name).is_dir() or repeat_directories(folder / name)
+        if left and not others(folder, store.url):
+            _remove_directory(folder / name)
+
+
+def _remove_directory(path: Path) -> None:
+    """Remove a run's directory, and those of its repeats."""
+    for each in (*repeat_directories(path), path):
+        shutil.rmtree(each, ignore_errors=True)
 
 
 def _remove_folder(folder: Path) -> None:

@@ -26,11 +26,9 @@ from sweep.errors import StudyError
 from sweep.names import Value, encode_repeat, format_number
 from sweep.options import Settings
 from sweep.race import Race
+from sweep.rundir import REPEATS
 from sweep.snapshot import Snapshot
 from sweep.store import FINISHED, RUN, RepeatRecord, RunRecord, Store, StudyRecord
-
-FOLDER = "repeats"
-"""The folder of a study's repeats in its own, and what their study is called."""
 
 REPEAT = "sweep:repeat"
 """The user attribute of a trial there: the run that it repeats, and which repeat it is."""
@@ -206,7 +204,7 @@ def train(
     settings = Settings(
         storage=f"sqlite:///{place}",
         logdir=str(Path(study.directory).resolve()),
-        name=FOLDER,
+        name=REPEATS,
         trials=max(len(plan.race.standings) * plan.race.repeats, _known(place)) + 1,
         epochs=declaration.epochs if declaration.force_epochs else None,
         broken=declaration.broken,
@@ -277,14 +275,14 @@ def _record(run: RunRecord, number: int, repeat: int, *, snapshot: str) -> Repea
 
 
 def _database(study: StudyRecord, snapshot: str) -> Path:
-    return Path(study.directory).resolve() / FOLDER / f"{snapshot[:16]}.db"
+    return Path(study.directory).resolve() / REPEATS / f"{snapshot[:16]}.db"
 
 
 @contextlib.contextmanager
 def _opened(place: Path) -> Iterator[tuple[Store, StudyRecord | None]]:
     there = Store(f"sqlite:///{place}")
     try:
-        yield there, there.find_study(FOLDER)
+        yield there, there.find_study(REPEATS)
     finally:
         there.close()
 

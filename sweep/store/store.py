@@ -169,6 +169,11 @@ class Store:
         chosen = [run for run in added if run.number not in known and (numbers is None or run.number in numbers)]
         return sorted([*found, *chosen], key=lambda run: run.number)
 
+    def repeats(self, study_id: int) -> dict[int, list[RepeatRecord]]:
+        """The repeats of a study's runs that have some, by the run's number, in their order."""
+        with self.engine.connect() as connection:
+            return _repeats(connection, study_id, self._folder(connection, study_id))
+
     def record_repeats(self, study_id: int, ended: Iterable[RepeatRecord]) -> None:
         """Write repeats that have ended, over what was written of them before."""
         with database.writing(self.engine) as connection:

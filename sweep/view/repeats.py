@@ -11,7 +11,7 @@ from sweep.errors import StudyError
 from sweep.names import format_number, short_number
 from sweep.race import LEVEL, TEST, Race, Standing, replayed
 from sweep.store import RepeatRecord, RunRecord, StudyRecord
-from sweep.view.runs import objective, rank
+from sweep.view.runs import finite, objective, rank
 from sweep.words import counted, listed
 
 _DECIMALS = 8
@@ -218,7 +218,7 @@ def race_object(study: StudyRecord, runs: Sequence[RunRecord], race: Race) -> di
             {
                 "number": one.number,
                 "name": by_number[one.number].name,
-                "value": by_number[one.number].value,
+                "value": finite(by_number[one.number].value),
                 "mean": one.mean,
                 "sd": one.sd,
                 "n": len(one.numbers),
