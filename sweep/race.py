@@ -29,6 +29,10 @@ FIRST_SHARES = {3: 0.05, 4: 0.15, 5: 0.55}
 """The shares of the first looks, by their number of pairs; most for the one at which a race usually ends."""
 
 
+LATER_SHARE = 1 - sum(FIRST_SHARES.values())
+"""The share of all later looks together."""
+
+
 @dataclass(frozen=True)
 class Drop:
     """Why a candidate is out: another one was better, by the test.
@@ -103,8 +107,8 @@ class Race:
         candidates: trial numbers, in the order in which they train.
         maximize: whether a higher value is better.
         repeats: how often a candidate trains at most.
-        close: end the race when the leader is at most this far from the best, even if others may be as good. None
-            ends it only when one leads.
+        close: end the race, after the usual five pairs, when the leader is at most this far from the best, even if
+            others may be as good. None ends it only when one leads.
         level: the probability that a run is confirmed which is not the best.
 
     Attributes:
@@ -236,9 +240,9 @@ class Race:
             if against[by] <= each:
                 self.standings[number].drop = Drop(by, self._look, against[by], each)
         left = {number: values for number, values in taking.items() if self.standings[number].drop is None}
-        if self._close is not None and len(left) > 1:
+        if self._close is not None and len(left) > 1 and self._look > max(FIRST_SHARES):
             best = min(left, key=lambda number: math.fsum(left[number]))
-            enough = CLOSE_LEVEL * self._share / (len(self.standings) - 1)
+            enough = CLOSE_LEVEL * self._share / LATER_SHARE / (len(self.standings) - 1)
             rivals = [values for number, values in left.items() if number != best]
             apart = [[gap + self._close for gap in _less(values, left[best])] for values in rivals]
             self.is_close = all(p_value(gaps) <= enough for gaps in apart)
@@ -248,10 +252,10 @@ class Race:
 def looks() -> Iterator[tuple[int, float]]:
     """At how many pairs a race looks, each with its share of the level; the shares add up to 1, without end."""
     yield from FIRST_SHARES.items()
-    rest, pairs, place = 1 - sum(FIRST_SHARES.values()), max(FIRST_SHARES), 0
+    pairs, place = max(FIRST_SHARES), 0
     while True:
         pairs, place = max(pairs + 1, round(1.2 * pairs)), place + 1
-        yield pairs, rest * 6 / (math.pi * place) ** 2
+        yield pairs, LATER_SHARE * 6 / (math.pi * place) ** 2
 
 
 def p_value(differences: Sequence[float]) -> float:

@@ -25,9 +25,6 @@ from sweep.view.repeats import NEAR, further, race_object, race_of, report, said
 from sweep.view.runs import rank
 from sweep.words import counted, listed
 
-FEW = 5
-"""Up to so many repeats of each run, a race is not ended because its leader is close enough to the best."""
-
 INTERRUPTED = 130  # the exit status
 
 
@@ -116,7 +113,7 @@ def confirm_study(
         recover(store, study, snapshot)
     runs = store.runs(study.study_id)
     sd = spread(study, runs)
-    close = NEAR * sd if sd is not None and repeats > FEW else None
+    close = NEAR * sd if sd is not None else None
     numbers = [run.number for run in candidates]
     raced = [run for run in runs if run.number in numbers]
     race = race_of(study, raced, numbers, repeats=repeats, close=close)
