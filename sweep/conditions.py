@@ -7,7 +7,7 @@
     sign       = "<" | "<=" | ">" | ">=" | "=" | "==" | "!="
     operand    = name | literal
     name       = a parameter by its name or key, a metric, or number, name, state, epoch, value, best, last, feasible,
-                 duration, started, family, finding; in backquotes where it is no plain word
+                 duration, started, family, mean, sd, n, finding; in backquotes where it is no plain word
     literal    = a number, also a duration such as 90s, 10m or 2h | "text" or 'text' | true | false | none | inf
 
 A metric is the one of the last finished epoch, the objective as well. `best.NAME` is the objective at its best epoch,

@@ -3,6 +3,7 @@
 sweep.load("dnn-4x32_16-lr=0.00118-bs=32-t0017")      by the run's name, or its directory
 sweep.load("diabetes:best")                           the study's best run
 sweep.load("diabetes:best:3")                         a list of its three best
+sweep.load("diabetes:confirmed")                      the one that `sweep confirm` has found to be the best
 sweep.load("diabetes:t0012")                          by trial number; "diabetes:12" is the same
 """
 
@@ -21,7 +22,8 @@ from sweep.names import format_number
 from sweep.rundir import kept_trainings, weights_file
 from sweep.snapshot import Snapshot
 from sweep.store import RunRecord, Store, StudyRecord, Training
-from sweep.view.runs import find_run, find_runs, rank, run_number
+from sweep.view.repeats import ranked_runs
+from sweep.view.runs import find_run, find_runs, run_number
 from sweep.words import counted
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from sweep.train.source import Source
     from sweep.worker.weights import Weights
 
-_BEST = re.compile(r"(?P<study>[^:]+):best(?::(?P<count>[1-9][0-9]{0,8}))?")
+_BEST = re.compile(r"(?P<study>[^:]+):(?P<which>best|confirmed)(?::(?P<count>[1-9][0-9]{0,8}))?")
 _RUN = re.compile(r"(?P<study>[^:]+):(?P<run>[^:]+)")
 
 
@@ -155,7 +157,8 @@ def load(
 
     Args:
         run: the run's name or directory; or `"STUDY:best"`, `"STUDY:t0012"`, `"STUDY:12"`; or `"STUDY:best:3"` for a
-            list of the models of the three best runs, or of as many as there are.
+            list of the models of the three best runs, or of as many as there are. `"STUDY:confirmed"` is the run with
+            the best mean of those that `sweep confirm` has repeated, in place of that with the best value.
         model: takes the weights; needed where Keras cannot build the model from its configuration, as with a subclass
             without a `get_config`.
         training: which one of a run that trained several models: its number from 0, or from the last one as -1, or its
@@ -178,20 +181,31 @@ def load(
         raise StudyError(f"model= takes the weights of one run, and {run} names several.")
     found = []
     for kept in several:
-        weights = kept.weights(training)
-        if weights.state is not None:
-            if model is not None or rebuild:
-                raise StudyError(
-                    f"{kept.name} was trained with sweep.epochs, and has kept a state, which is no model of Keras.",
-                    hint="Leave model= and rebuild= out.",
-                )
-            found.append(_state(weights))
-            continue
-        from sweep.train.restore import restore
-
-        given = _rebuilt(kept, kept.training(training)) if rebuild else model
-        found.append(restore(weights, kept.name, kept.source, model=given, check=check))
+        found.append(loaded(kept, model=model, training=training, rebuild=rebuild, check=check))
     return found if is_list(run) else found[0]
+
+
+def loaded(
+    kept: Kept,
+    *,
+    model: "keras.Model | None" = None,
+    training: int | str | None = None,
+    rebuild: bool = False,
+    check: bool = True,
+) -> Any:
+    """The trained model of one run, see `load`."""
+    weights = kept.weights(training)
+    if weights.state is not None:
+        if model is not None or rebuild:
+            raise StudyError(
+                f"{kept.name} was trained with sweep.epochs, and has kept a state, which is no model of Keras.",
+                hint="Leave model= and rebuild= out.",
+            )
+        return _state(weights)
+    from sweep.train.restore import restore
+
+    given = _rebuilt(kept, kept.training(training)) if rebuild else model
+    return restore(weights, kept.name, kept.source, model=given, check=check)
 
 
 def _state(weights: "Weights") -> dict[str, Any]:
@@ -284,7 +298,7 @@ def _trainings(study: StudyRecord, run: RunRecord) -> list[Training]:
 
 
 def is_list(run: str | Path) -> bool:
-    """Whether a reference names several runs: `STUDY:best:N`."""
+    """Whether a reference names several runs: `STUDY:best:N` or `STUDY:confirmed:N`."""
     match = _BEST.fullmatch(str(run))
     return match is not None and match["count"] is not None
 
@@ -298,23 +312,22 @@ def find(run: str | Path, storage: str | None = None) -> list[Kept]:
     """
     if Path(run).is_dir():
         return [_of_directory(Path(run), storage)]
-    store = Store(_storage(storage))
+    store = Store(storage_url(storage))
     try:
         return [_kept(store, study, found) for study, found in _named(store, str(run))]
     finally:
         store.close()
 
 
-def _storage(given: str | None) -> str:
+def storage_url(given: str | None = None) -> str:
+    """The database: the one that is given, or that of the environment."""
     return given or os.environ.get("SWEEP_STORAGE", "sqlite:///sweep.db")
 
 
 def _named(store: Store, text: str) -> list[tuple[StudyRecord, RunRecord]]:
     if match := _BEST.fullmatch(text):
         study = store.study(match["study"])
-        ranked = rank(study, store.runs(study.study_id))
-        if not ranked:
-            raise StudyError(f"Study {study.name} has no complete run yet, so it has no best one.")
+        ranked = ranked_runs(study, store.runs(study.study_id), match["which"])
         return [(study, best) for best in ranked[: int(match["count"] or 1)]]
     if match := _RUN.fullmatch(text):
         return [find_run(store, match["run"], match["study"])]
@@ -337,7 +350,7 @@ def _kept(store: Store, study: StudyRecord, run: RunRecord) -> Kept:
 def _of_directory(directory: Path, storage: str | None) -> Kept:
     """The run of a directory, as the first database knows it that has it."""
     resolved = directory.resolve()
-    for url in dict.fromkeys([_storage(storage), *databases(directory.parent)]):
+    for url in dict.fromkeys([storage_url(storage), *databases(directory.parent)]):
         try:
             store = Store(url)
         except SweepError:

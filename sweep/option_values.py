@@ -395,11 +395,13 @@ def read_sets(path: Path) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class BestOf(Values):
-    """The best runs of other studies, `STUDY:best:N` each, or all their trials, `STUDY:all`."""
+    """The best runs of other studies, `STUDY:best:N` or `STUDY:confirmed:N` each (without a number one), or all their
+    trials, `STUDY:all`.
+    """
 
     expected: str = "STUDY:best:N or STUDY:all, such as diabetes:best:5"
     many = True
-    one = Pattern(rf"{STUDY_NAME.pattern}:(?:best:[1-9][0-9]{{0,5}}|all)")
+    one = Pattern(rf"{STUDY_NAME.pattern}:(?:best:[1-9][0-9]{{0,5}}|confirmed(?::[1-9][0-9]{{0,5}})?|all)")
 
     def read(self, text: str) -> Any:
         return [text]

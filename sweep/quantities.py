@@ -18,9 +18,10 @@ Metrics = Mapping[int, Mapping[str, float]]
 # fmt: off
 PROPERTIES = (
     "number", "name", "state", "epoch", "value", "best", "last", "feasible", "duration", "started", "family",
+    "mean", "sd", "n",
 )
 # fmt: on
-YIELDING = frozenset({"value", "feasible"})
+YIELDING = frozenset({"value", "feasible", "mean", "sd", "n"})
 """Properties that give their name up to a parameter or metric called so."""
 
 OF_RUN = "run."
@@ -68,8 +69,8 @@ def sort_runs(
     """Runs sorted; equal ones stay in their order.
 
     Args:
-        by: a name as `find_quantity` takes it. The value, `best`, `last` and the objectives put the best run first,
-            everything else the smallest. `-` in front reverses the order.
+        by: a name as `find_quantity` takes it. The value, `best`, `last`, `mean` and the objectives put the best run
+            first, everything else the smallest. `-` in front reverses the order.
         metrics: gives the metrics, if they are needed.
         every: all runs of the study, where `runs` are some.
 
@@ -92,8 +93,9 @@ def find_quantity(
 ) -> Quantity:
     """What a name stands for.
 
-    - a property: `value` is what `train` returned, `best` and `last` are the objective's best and last epoch. With
-      `run.` in front it is always the property; `value` and `feasible` alone are a parameter or metric called so.
+    - a property: `value` is what `train` returned, `best` and `last` are the objective's best and last epoch, `mean`,
+      `sd` and `n` are of its repeats with fresh seeds. With `run.` in front it is always the property; `value`,
+      `feasible`, `mean`, `sd` and `n` alone are a parameter or metric called so.
     - a metric at the last finished epoch; an objective that no epoch reports is its value.
     - `best.NAME`, the objective at its best epoch. For other metrics it is not known whether high or low is better.
     - `value.NAME`, what `train` returned for one of several objectives.
@@ -137,7 +139,7 @@ def find_quantity(
 
 
 def _property(study: "StudyRecord", name: str) -> Quantity:
-    if name in ("value", "best", "last"):
+    if name in ("value", "best", "last", "mean"):
         return Quantity(lambda run: getattr(run, name), study.declaration.objectives[0].maximize, ranks=name == "value")
     return Quantity(lambda run: getattr(run, name), descends=name == "feasible")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 EVENTS = "events.out.tfevents."  # how the names of event files begin
 WEIGHTS = "weights.npz"  # the kept model of a run's first training; weights-1.npz of its second
+REPEATS = "repeats"  # the folder, in a study's, with the directories of its runs' repeats
 CHECKPOINTS = "checkpoints"  # the folder of what a run can be continued from
 
 _WEIGHTS = re.compile(r"weights(?:-([0-9]+))?\.npz")
@@ -13,6 +14,12 @@ _WEIGHTS = re.compile(r"weights(?:-([0-9]+))?\.npz")
 def run_directory(logdir: Path, study: str, name: str) -> Path:
     """The directory of a run: each study has a log directory, and a TensorBoard, of its own."""
     return logdir / study / name
+
+
+def repeat_directories(run: Path) -> list[Path]:
+    """The directories of a run's repeats, by that of the run."""
+    found = (run.parent / REPEATS).glob(f"{run.name}r[0-9]*")  # no name of a run has anything that is special there
+    return sorted(path for path in found if path.name.removeprefix(f"{run.name}r").isdecimal())
 
 
 def weights_file(directory: Path, training: int = 0) -> Path:

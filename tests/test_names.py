@@ -18,12 +18,14 @@ from sweep.names import (
     check_choices,
     decode,
     encode,
+    encode_repeat,
     format_value,
     is_run_name,
     is_same,
     parse_value,
     short_number,
 )
+from sweep.names.parts import parts
 from tests import strategies
 from tests.strategies import typed
 
@@ -668,3 +670,30 @@ def test_initials_that_are_the_usual_key_of_another_parameter_are_passed_over():
 def test_two_values_of_a_parameter_are_one_or_not(one, other, same):
     assert is_same(one, other) is same
     assert is_same(other, one) is same
+
+
+@pytest.mark.parametrize("repeat", [1, 2, 99, 9999])
+def test_a_repeat_is_named_after_its_run(repeat):
+    name = encode({"lr": 0.1, "base": "a-b"}, number=12, family="dnn", keys=KeyTable())
+    repeated = encode_repeat(name, repeat)
+    assert repeated == f"{name}r{repeat}"
+    decoded = decode(repeated)
+    assert (decoded.number, decoded.repeat, decoded.params) == (12, repeat, decode(name).params)
+    assert decode(name).repeat is None
+    assert "-".join(part.text for part in parts(repeated)) == repeated
+
+
+def test_the_longest_name_can_be_repeated():
+    name = encode({"text": "y" * 200}, number=12, family="dnn", keys=KeyTable())
+    assert decode(encode_repeat(name, 9999)).digest == decode(name).digest
+
+
+@pytest.mark.parametrize("repeat", [0, -1, 10_000])
+def test_a_repeat_has_a_number_of_one_to_four_digits(repeat):
+    with pytest.raises(RunNameError, match="counted from 1 to 9999"):
+        encode_repeat("dnn-t0012", repeat)
+
+
+def test_a_repeat_is_not_repeated():
+    with pytest.raises(RunNameError, match="have none themselves"):
+        encode_repeat("dnn-t0012r2", 1)

@@ -6,6 +6,7 @@ import pytest
 
 from sweep.errors import SweepError
 from sweep.quantities import PROPERTIES
+from sweep.store import RepeatRecord
 from tests.store_builder import add_epochs, add_study, build_store, run, select
 
 
@@ -128,6 +129,15 @@ def test_a_parameter_or_metric_keeps_its_name_where_a_property_is_called_so_too(
         run(1, values=[1.0], constraints={"size": 0.0}, epoch=1, params={name: 2} if what == "parameter" else {}),
     ]
     study = add_study(store, runs=runs)
+    fresh = {0: [1.0, 2.0, 3.0], 1: [0.0, 0.1]}
+    store.record_repeats(
+        study.study_id,
+        [
+            RepeatRecord(number, at, seed=at, value=value)
+            for number in fresh
+            for at, value in enumerate(fresh[number], 1)
+        ],
+    )
     if what == "metric":
         for number in (0, 1):
             add_epochs(store, study, number, [{name: float(number)}])

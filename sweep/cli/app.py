@@ -31,6 +31,7 @@ COMMANDS = {
     "protect": "Protect a running trial from its pruner.",
     "revive": "Continue a run that was pruned by mistake.",
     "rerun": "Train a run again and compare.",
+    "confirm": "Train the best runs again with fresh seeds.",
     "stop": "Stop a running study.",
     "import": "Import a study of Optuna, or TensorBoard runs.",
     "rm": "Remove a study, or some of its runs.",

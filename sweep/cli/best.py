@@ -17,6 +17,7 @@ from sweep.errors import SweepError, last_words
 from sweep.names import format_number
 from sweep.rundir import weights_files
 from sweep.store import Store
+from sweep.view.repeats import BEST, CONFIRMED, order_differs, ranked_runs
 from sweep.view.runs import rank
 
 
@@ -39,11 +40,13 @@ def best(
     """List a study's best runs.
 
     They are ranked by their value, which is what train returned. As with Optuna, a run that was pruned, failed or
-    breaks a constraint is never the best.
+    breaks a constraint is never the best. STUDY:confirmed ranks the runs that sweep confirm has trained again by the
+    means of their repeats.
 
     \b
     Example: sweep best diabetes -n 3
              sweep best diabetes --save model.keras
+             sweep best diabetes:confirmed --save model.keras
     """
     if save is not None and server is not None:
         raise SweepError(
@@ -51,12 +54,14 @@ def best(
             "Run it on the machine that has the study's log directory.",
         )
     with options.opened(options.place(storage, server)) as store:
+        name, which = _which(study)
         if save is not None:
-            save_best(store, study, save)
+            save_best(store, name, save, which)
             return
-        record = named_study(store, study)
+        record = named_study(store, name)
         every = store.runs(record.study_id)
-        ranked = rank(record, every)[:count]
+        by_value = rank(record, every)
+        ranked = (ranked_runs(record, every, which) if which == CONFIRMED else by_value)[:count]
         if json:
             print_json(store, record, ranked)
             return
@@ -67,10 +72,23 @@ def best(
     print_heading(record, every)
     look = command("show", record.name, format_number(ranked[0].number), storage=options.place(storage, server))
     print_runs(record, ranked, ranked[0], names=names, more=f"{ranked[0].name}: {look}")
+    if which == BEST and (said := order_differs(record, every)) is not None:
+        print_whole(said)
 
 
-def save_best(store: Store, name: str | None, file: str) -> None:
+def _which(text: str | None) -> tuple[str | None, str]:
+    """The study of `STUDY` or `STUDY:confirmed`, and by what its runs are ranked."""
+    name, colon, which = (text or "").rpartition(":")
+    if colon and which in (BEST, CONFIRMED):
+        return name or None, which
+    return text, BEST
+
+
+def save_best(store: Store, name: str | None, file: str, which: str = BEST) -> None:
     """Save the model of a study's best run, in a process of its own: it loads Keras, and the study file where needed.
+
+    Args:
+        which: by what it is the best, see `ranked_runs`.
 
     Raises:
         SweepError: there is no complete run, it has kept no weights, or Keras cannot save the model so.
@@ -78,10 +96,7 @@ def save_best(store: Store, name: str | None, file: str) -> None:
     if not file.endswith((".keras", ".h5", ".npz")):
         raise SweepError(f"Keras saves a model as .keras or .h5, not as {file}.", hint="Try --save model.keras.")
     study = named_study(store, name)
-    ranked = rank(study, store.runs(study.study_id))
-    if not ranked:
-        raise SweepError(f"Study {study.name} has no complete run yet, so it has no best one.")
-    best = ranked[0]
+    best = ranked_runs(study, store.runs(study.study_id), which)[0]
     if best.directory is None or not weights_files(Path(best.directory)):
         raise SweepError(
             f"No weights of the best run, {best.name}, are kept.",

@@ -8,7 +8,7 @@ from sweep.errors import StudyError
 from sweep.names import Value
 from sweep.options import Settings
 from sweep.store import Store
-from sweep.view.runs import rank
+from sweep.view.repeats import ranked_runs
 
 
 def choose(settings: Settings, search: Callable[[], Preview]) -> Settings:
@@ -52,11 +52,11 @@ def _by_name(params: Mapping[str, Value], seen: Preview) -> dict[str, Value]:
 
 
 def _best(text: str, seen: Preview, storage: str) -> list[dict[str, Value]]:
-    name, _, count = text.split(":")
+    name, which, *count = text.split(":")
     store = Store(storage)
     try:
         study = store.study(name)
-        runs = rank(study, store.runs(study.study_id))[: int(count)]
+        runs = ranked_runs(study, store.runs(study.study_id), which)[: int(count[0]) if count else 1]
     finally:
         store.close()
     found = fitting(seen, [run.params for run in runs])

@@ -16,6 +16,7 @@ from sweep.control.ours import left_to_others
 from sweep.control.removal import finish_removals, folder_to_remove, remove_runs, remove_study, runs_to_remove
 from sweep.errors import SweepError
 from sweep.names import format_number
+from sweep.rundir import repeat_directories
 from sweep.store import RunRecord, Store, StudyRecord
 from sweep.store.remote import RemoteStore
 from sweep.view.cells import shown_size
@@ -132,7 +133,7 @@ def remove_some(
         _end(asked, {"study": study.name, "runs": [], "bytes": 0}, f"no run of {study.name} matches")
         return
     removed = runs_to_remove(store, study, chosen, keep_files=asked.keep_files)
-    sizes = {number: size(path) for number, path in removed.folders.items()}
+    sizes = {number: sum(map(size, (path, *repeat_directories(path)))) for number, path in removed.folders.items()}
     found = {
         "study": study.name,
         "runs": [{"number": run.number, "run": run.name, "bytes": sizes.get(run.number, 0)} for run in chosen],

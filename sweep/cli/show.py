@@ -16,6 +16,7 @@ from sweep.names import format_number, format_value, short_number
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 from sweep.view.cells import duration, moment, number, number_cells, sparkline
 from sweep.view.comparisons import parameter_names
+from sweep.view.repeats import said
 from sweep.view.runs import (
     Epochs,
     best_run,
@@ -82,6 +83,7 @@ def show_run(store: Store, words: Sequence[str], *, storage: str, as_json: bool)
     _fields(_history(run, every))
     _section("parameters", _parameters_grid(study, run, best))
     _section("trainings", _trainings_grid(run))
+    _section("repeats", _repeats_grid(run))
     _section("metrics", _metrics_grid(epochs))
     _section("last epochs", _epochs_grid(run, epochs))
     print_whole("")
@@ -103,6 +105,7 @@ def _findings(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> lis
     numbers += [f"last {short_number(run.last)}"] if run.epoch and run.last is not None else []
     return [
         ("value", ", ".join(_values(study, run, best)) or None),
+        ("fresh seeds", said(run.mean, run.sd, run.n or 0) if run.mean is not None else None),
         ("constraints", _constraints(run)),
         ("best run", _best(run, best)),
         (objectives(study)[0].name, ", ".join(numbers) or None),
@@ -181,6 +184,21 @@ def _trainings_grid(run: RunRecord) -> Grid:
             Column("returned", number_cells([item.value for item in shown])),
             Column("best epoch", best, right=True, keep=70),
             Column("", ["seen by pruners" if item.judged else "" for item in shown], keep=50, style="dim"),
+        ]
+    )
+
+
+def _repeats_grid(run: RunRecord) -> Grid:
+    """The run's repeats with fresh seeds."""
+    shown = run.repeats
+    return Grid(
+        [
+            Column("repeat", [str(one.repeat) for one in shown], right=True),
+            Column("seed", [str(one.seed) for one in shown], right=True, keep=60),
+            Column("state", [one.state for one in shown]),
+            Column("epochs", [str(one.epoch) for one in shown], right=True, keep=60),
+            Column("value", number_cells([one.value for one in shown])),
+            Column("", [one_line(one.reason or "") for one in shown], keep=50, shrink=16),
         ]
     )
 

@@ -332,8 +332,11 @@ def _further(study: StudyRecord, outcome: Outcome, file: str, settings: Settings
     elif outcome.ended is not None:
         first = []
     storage = settings.storage
+    several = len(rank(study, outcome.runs)) > 1 if len(study.declaration.objective) == 1 else False
+    confirms = done >= total and several
     return [
         *first,
+        *([(command("confirm", study.name, storage=storage), "tells the best from the lucky")] if confirms else []),
         (command("runs", study.name, storage=storage), "lists all runs"),
         (command("tensorboard", study.name, storage=storage), "shows them in TensorBoard"),
     ]

@@ -20,7 +20,7 @@ from sweep.errors import StoreError, StudyError
 from sweep.store import Store, StudyRecord
 from sweep.store.database import writing
 from sweep.store.paths import kept, kept_declaration, whole, whole_declaration
-from sweep.store.tables import metrics, runs, snapshots, studies
+from sweep.store.tables import metrics, repeats, runs, snapshots, studies
 from sweep.store.upsert import upsert
 
 BATCH = 1000  # rows of one statement
@@ -115,7 +115,7 @@ def _moved(source: Store, target: Store, row: Row) -> Row:
 
 def _of_study(study_id: int) -> dict[sa.Table, sa.ColumnElement[bool]]:
     """The tables with rows of a study that are no trial's, and what chooses them."""
-    tables = [*_tables("study_id"), studies, runs, metrics]
+    tables = [*_tables("study_id"), studies, runs, metrics, repeats]
     return {table: table.c.study_id == study_id for table in tables if table not in (_TRIALS, _STUDIES)}
 
 
@@ -125,7 +125,7 @@ def _tables(key: str) -> list[sa.Table]:
 
 
 def _copy_snapshots(there: sa.Connection, here: sa.Connection, study_id: int) -> None:
-    used = sa.select(runs.c.snapshot).where(runs.c.study_id == study_id)
+    used = sa.union(*(sa.select(table.c.snapshot).where(table.c.study_id == study_id) for table in (runs, repeats)))
     rows = there.execute(sa.select(snapshots).where(snapshots.c.hash.in_(used))).mappings()
     upsert(here, snapshots, ["hash"], [dict(row) for row in rows])
 

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from sweep.rundir import CHECKPOINTS, EVENTS, weights_files
+from sweep.rundir import CHECKPOINTS, EVENTS, repeat_directories, weights_files
 
 KINDS = ("checkpoints", "events", "weights")
 
@@ -26,11 +26,12 @@ def size(folder: Path) -> int:
 
 
 def files(run: Path, kinds: Iterable[str]) -> list[Path]:
-    """A run's files and folders of some kinds."""
+    """The files and folders of some kinds that a run and its repeats have."""
+    every = (run, *repeat_directories(run))
     found = {
-        "checkpoints": sorted(run.glob(CHECKPOINTS)),
-        "events": sorted(run.glob(f"{EVENTS}*")),
-        "weights": weights_files(run),
+        "checkpoints": [path for each in every for path in sorted(each.glob(CHECKPOINTS))],
+        "events": [path for each in every for path in sorted(each.glob(f"{EVENTS}*"))],
+        "weights": [path for each in every for path in weights_files(each)],
     }
     return [path for kind in kinds for path in found[kind]]
 

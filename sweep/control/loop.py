@@ -25,6 +25,7 @@ from sweep.control.open_study import OpenStudy, open_study
 from sweep.control.progress import Silent, Watcher
 from sweep.control.run_files import remove_surplus_weights, write_end
 from sweep.control.sampling_thread import SamplingThread
+from sweep.control.search import Search
 from sweep.core import events as ev
 from sweep.core.study import StudyMachine
 from sweep.declaration import Declaration
@@ -125,6 +126,7 @@ class Loop:
         watcher: is shown everything that happens.
         preview: name trials, but train and keep nothing.
         file: the study file, where workers load a copy of it.
+        make_search: makes what proposes the trials.
 
     Attributes:
         address: the Unix socket where workers connect.
@@ -140,7 +142,9 @@ class Loop:
         *,
         preview: bool = False,
         file: Path | None = None,
+        make_search: Callable[..., Search] = Search,
     ) -> None:
+        self._make_search = make_search
         self.study = StudyMachine(settings, wall=time.time() - time.monotonic(), preview=preview)
         self.finished = threading.Event()
         self.executor: Executor | None = None
@@ -432,6 +436,7 @@ class Loop:
             snapshot,
             preview=study.preview,
             notice=lambda text: self.post(ev.Troubled(text)),
+            make_search=self._make_search,
         )
         if opened.journal is not None:
             opened.journal.start(self.post, self.finished.set)

@@ -2,7 +2,7 @@
 
 import secrets
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -51,10 +51,12 @@ def open_study(
     *,
     preview: bool = False,
     notice: Notice = lambda _text: None,
+    make_search: Callable[..., Search] = Search,
 ) -> OpenStudy:
     """Open the study that a worker has declared.
 
     Args:
+        make_search: makes what proposes the trials.
         notice: is told what is waited for.
 
     Raises:
@@ -73,7 +75,7 @@ def open_study(
         if record is not None and settings.cluster is None:  # of a cluster it was known earlier: see `start_file`
             settings = _in_its_folder(settings, record)
         check_writable(Path(settings.logdir))
-        return _open(_seeded(declaration, record), settings, snapshot, store, record, notice)
+        return _open(_seeded(declaration, record), settings, snapshot, store, record, notice, make_search)
     except BaseException:
         if store is not None:
             store.close()
@@ -133,6 +135,7 @@ def _open(
     store: Store | None,
     record: StudyRecord | None,
     notice: Notice,
+    make_search: Callable[..., Search],
 ) -> OpenStudy:
     stored = Stored()
     if store and record:
@@ -141,7 +144,7 @@ def _open(
         _follow(stored.runs, record.directory, Path(settings.logdir).resolve() / record.name)
         declaration = declaration.replaced(pruner=_with_its_rungs(declaration.pruner, record.declaration.pruner))
     declaration = _counting(declaration, settings, stored)
-    search = Search(
+    search = make_search(
         declaration,
         earlier=read_earlier(settings.taught_by, settings.storage, declaration),
         fixed=settings.fixed,

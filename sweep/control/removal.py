@@ -25,9 +25,10 @@ from sweep.control.lease import Notice, check_free, is_unchanged, still_running
 from sweep.control.ours import Ours
 from sweep.control.stored import number_trials
 from sweep.errors import StudyError
+from sweep.rundir import repeat_directories
 from sweep.store import DELETED, RunRecord, Store, StudyRecord
 from sweep.store.database import writing
-from sweep.store.tables import commands, metrics, runs, snapshots, studies
+from sweep.store.tables import commands, metrics, repeats, runs, snapshots, studies
 from sweep.store.trials import read_rows, system_attributes, trials
 from sweep.store.upsert import upsert
 
@@ -167,9 +168,11 @@ def remove_runs(store: Store, study: StudyRecord, removed: RunsToRemove, notice:
             for table in (commands, metrics, runs):
                 some = table.c.number.in_(numbers[start : start + _CHUNK])
                 connection.execute(sa.delete(table).where(table.c.study_id == study.study_id, some))
+            of_runs = repeats.c.repeat_of.in_(numbers[start : start + _CHUNK])
+            connection.execute(sa.delete(repeats).where(repeats.c.study_id == study.study_id, of_runs))
         _remove_snapshots(connection)
     for path in removed.folders.values():
-        shutil.rmtree(path, ignore_errors=True)
+        _remove_directory(path)
 
 
 def finish_removals(store: Store, logdir: Path) -> None:
@@ -197,8 +200,15 @@ def _finish_runs(store: Store, folders: Mapping[int, Path]) -> None:
         folder = folders.get(study_id)
         if folder is None or not name or Path(name).name != name:
             continue
-        if (folder / name).is_dir() and not others(folder, store.url):
-            shutil.rmtree(folder / name, ignore_errors=True)
+        left = (folder / name).is_dir() or repeat_directories(folder / name)
+        if left and not others(folder, store.url):
+            _remove_directory(folder / name)
+
+
+def _remove_directory(path: Path) -> None:
+    """Remove a run's directory, and those of its repeats."""
+    for each in (*repeat_directories(path), path):
+        shutil.rmtree(each, ignore_errors=True)
 
 
 def _remove_folder(folder: Path) -> None:
@@ -240,7 +250,7 @@ def _remove_of_trials(connection: sa.Connection, ids: Sequence[int] | sa.Select[
 def _remove_rows(connection: sa.Connection, study_id: int) -> None:
     """Remove what belongs to a study, and what belongs to its trials before the trials, since keys refer to them."""
     _remove_of_trials(connection, sa.select(trials.c.trial_id).where(trials.c.study_id == study_id))
-    for table in [*reversed(models.BaseModel.metadata.sorted_tables), commands, metrics, runs]:
+    for table in [*reversed(models.BaseModel.metadata.sorted_tables), commands, metrics, repeats, runs]:
         if "study_id" in table.c:
             connection.execute(sa.delete(table).where(table.c.study_id == study_id))
     _remove_snapshots(connection)
@@ -248,5 +258,5 @@ def _remove_rows(connection: sa.Connection, study_id: int) -> None:
 
 def _remove_snapshots(connection: sa.Connection) -> None:
     """Remove the snapshots of which no run is left."""
-    used = sa.select(runs.c.snapshot).where(runs.c.snapshot.is_not(None))
+    used = sa.union(*(sa.select(table.c.snapshot).where(table.c.snapshot.is_not(None)) for table in (runs, repeats)))
     connection.execute(sa.delete(snapshots).where(snapshots.c.hash.not_in(used)))

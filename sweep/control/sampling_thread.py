@@ -110,6 +110,8 @@ class SamplingThread:
         except BaseException:
             self._post(ev.Sampled(None, exhausted=search.exhausted))
             raise
+        if not asked:  # nothing before one that runs has ended
+            self._post(ev.Sampled(None, exhausted=search.exhausted))
         own = effect.directory is not None and (Path(effect.directory) / CHECKPOINTS).is_dir()
         for trial in asked:
             self._trials[trial.number] = trial

@@ -4,7 +4,7 @@ import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,6 +18,7 @@ from sweep.control.hands import short_turns
 from sweep.control.loop import Loop
 from sweep.control.open_study import OpenStudy, check_writable, continuing
 from sweep.control.progress import Watcher
+from sweep.control.search import Search
 from sweep.core.events import Signal, Troubled
 from sweep.declaration import Declaration
 from sweep.options import Settings
@@ -68,8 +69,13 @@ class Outcome:
         return self.spent or ("its sampler has nothing left to try" if self.exhausted else None)
 
 
-def start_file(file: str, settings: Settings, watcher: Watcher | None = None) -> Outcome:
+def start_file(
+    file: str, settings: Settings, watcher: Watcher | None = None, make_search: Callable[..., Search] = Search
+) -> Outcome:
     """Run the study of a study file in worker processes, until it is finished or stopped.
+
+    Args:
+        make_search: makes what proposes the trials.
 
     Raises:
         SweepError: the file, the study, an option or the database is not as it must be.
@@ -78,7 +84,7 @@ def start_file(file: str, settings: Settings, watcher: Watcher | None = None) ->
     _check(settings)
     if settings.cluster is not None:  # which has to see the log directory before a worker says the study's name
         settings = continuing(settings, settings.name or path.stem)
-    with running(Loop(settings, watcher, file=path)) as loop, _signals(loop) as received:
+    with running(Loop(settings, watcher, file=path, make_search=make_search)) as loop, _signals(loop) as received:
         executor = _executor(loop, str(path))
         try:
             loop.use(executor)

@@ -12,8 +12,10 @@ from sweep.names.values import Value, escape, format_number, format_value, parse
 MAX_BYTES = 140
 """The length of the longest run name; the bytes are ASCII."""
 
+_REPEAT_BYTES = 5  # what a repeat adds at most: `r9999`
+
 _ILLEGAL = re.compile(r"[^A-Za-z0-9._+=~-]")
-_NUMBER = re.compile(r"-t([0-9]{4}|[1-9][0-9]{4,18})\Z")
+_NUMBER = re.compile(r"-t([0-9]{4}|[1-9][0-9]{4,18})(?:r([1-9][0-9]{0,3}))?\Z")
 _DIGEST = re.compile(r"-~([0-9a-f]{8})\Z")
 _KEY_BEFORE_EQUALS = re.compile(r"-([^-=]*)=")
 _ARCHITECTURE = re.compile(r"[A-Za-z0-9_.+]+")
@@ -34,6 +36,7 @@ class RunName:
             still has.
         number: the trial number.
         digest: 8 hexadecimal digits of a hash of all parameters if the name was shortened, else None.
+        repeat: which repeat of the trial with another seed, from 1; None for the trial's own run.
     """
 
     family: str
@@ -41,6 +44,7 @@ class RunName:
     params: dict[str, Value]
     number: int
     digest: str | None = None
+    repeat: int | None = None
 
 
 def encode(
@@ -78,6 +82,21 @@ def encode(
         if len(name := "-".join([head, *shown, *fields, tail])) <= MAX_BYTES:
             return name
     return _shorten(family, head, fields, tail)
+
+
+def encode_repeat(name: str, repeat: int) -> str:
+    """The name of a run's repeat with another seed: `...-t0012r2`.
+
+    Args:
+        name: the run's own name.
+        repeat: which of its repeats, from 1 to 9999.
+
+    Raises:
+        RunNameError: the number cannot be, or the name is that of a repeat.
+    """
+    if not 1 <= repeat <= 9999 or decode(name).repeat is not None:
+        raise RunNameError(f"A run's repeats are counted from 1 to 9999, and have none themselves: {name}, {repeat}.")
+    return f"{name}r{repeat}"
 
 
 def _stands_first(name: str, value: Value, keys: KeyTable) -> bool:
@@ -163,12 +182,13 @@ class _Decoder:
             params[parameter] = value
         if not digest:
             self._complete_family(params, family, suggested)
-        return RunName(family, architecture, params, int(tail[1]), digest[1] if digest else None)
+        repeat = int(tail[2]) if tail[2] else None
+        return RunName(family, architecture, params, int(tail[1]), digest[1] if digest else None, repeat)
 
     def _check_characters(self) -> None:
-        if illegal := _ILLEGAL.search(self.name, 0, MAX_BYTES):
+        if illegal := _ILLEGAL.search(self.name, 0, MAX_BYTES + _REPEAT_BYTES):
             raise self._refusal("A run name consists of [A-Za-z0-9._+=~-]", illegal.start(), illegal.end())
-        if len(self.name) > MAX_BYTES:
+        if len(self.name) > MAX_BYTES + (_REPEAT_BYTES if (tail := _NUMBER.search(self.name)) and tail[2] else 0):
             raise self._refusal(f"A run name has at most {MAX_BYTES} bytes", MAX_BYTES)
 
     def _head(self, end: int) -> tuple[str, bool, str | None]:

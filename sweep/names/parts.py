@@ -33,7 +33,7 @@ def parts(name: str) -> list[Part]:
         *([Part("architecture", run.architecture)] if run.architecture else []),
         *fields,
         *([Part("digest", f"~{run.digest}")] if run.digest else []),
-        Part("number", format_number(run.number)),
+        Part("number", format_number(run.number) + (f"r{run.repeat}" if run.repeat else "")),
     ]
     end = "".join(f"-{part.text}" for part in behind)
     if not name.endswith(end):

@@ -1,6 +1,7 @@
 """A study and a run as they stand in our tables, and their rows."""
 
 import json
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -88,6 +89,51 @@ class Training:
         return cls(**{name: value for name, value in values.items() if name in known})
 
 
+@dataclass(frozen=True)
+class RepeatRecord:
+    """A run trained again with another seed, once it has ended.
+
+    Attributes:
+        repeat_of: the run's number.
+        repeat: which of its repeats, from 1; that of this number of every run has the same seed.
+        value: what `train` returned; None unless it is COMPLETE and the number finite.
+        epoch: how many epochs it has finished.
+        reason: why it ended, unless it is COMPLETE.
+        started: in Unix seconds; `duration` in seconds.
+        snapshot: the hash of the files that it trained with.
+        test: what the study file's `test` returned for its model, by name; None until that was called.
+    """
+
+    repeat_of: int
+    repeat: int
+    seed: int
+    name: str | None = None
+    state: str = "COMPLETE"
+    directory: str | None = None
+    value: float | None = None
+    epoch: int = 0
+    reason: str | None = None
+    started: float | None = None
+    duration: float | None = None
+    snapshot: str | None = None
+    test: Mapping[str, float] | None = None
+
+    def row(self, study_id: int, folder: str | None = None) -> dict[str, Any]:
+        """The repeat as a row of `sweep_repeats`; `folder` is the study's."""
+        row: dict[str, Any] = {**vars(self), "study_id": study_id}
+        row["directory"] = kept(self.directory, folder) if self.directory is not None else None
+        row["test"] = json.dumps(dict(self.test)) if self.test is not None else None
+        return {name: storable(value) if isinstance(value, str) else value for name, value in row.items()}
+
+    @classmethod
+    def from_row(cls, row: Any, folder: str | None = None) -> "RepeatRecord":
+        """The inverse of `row`."""
+        values = {name: value for name, value in dict(row).items() if name != "study_id"}
+        values["directory"] = whole(values["directory"], folder) if values["directory"] is not None else None
+        values["test"] = json.loads(values["test"]) if values["test"] is not None else None
+        return cls(**values)
+
+
 @dataclass
 class RunRecord:
     """One trial's run.
@@ -99,6 +145,9 @@ class RunRecord:
     `name` is None until it is fixed: at `sweep.fit`, the first report or the end of the objective. `revives` is the
     number of the pruned run that it goes on with, `interruptions` say after how many epochs each earlier attempt ended
     and why.
+
+    `repeats` are its trainings with other seeds: `mean`, `sd` and `n` are of what they returned, without its own value,
+    which has been selected.
 
     If a pruner stopped or paused it, `verdict` says why; otherwise `reason` does, as text. `why` is the text of either.
     A run that was pruned before schema 0005 has a reason and no verdict. `rungs` are those that it has entered, where
@@ -133,6 +182,7 @@ class RunRecord:
     trainings: list[Training] = field(default_factory=list)
     verdict: Verdict | None = None
     rungs: list[RungEntry] = field(default_factory=list)
+    repeats: Sequence[RepeatRecord] = ()
 
     def __copy__(self) -> "RunRecord":
         """A copy, made for every epoch: without the detour that `copy.copy` takes otherwise."""
@@ -149,6 +199,26 @@ class RunRecord:
     def value(self) -> float | None:
         """What `train` returned, the first of several; None unless the run is COMPLETE."""
         return self.values[0] if self.values else None
+
+    @property
+    def fresh_values(self) -> list[float]:
+        """What `train` returned in its repeats, as far as they are COMPLETE."""
+        return [one.value for one in self.repeats if one.value is not None]
+
+    @property
+    def mean(self) -> float | None:
+        """The mean over its repeats; None without one that is COMPLETE."""
+        return statistics.fmean(self.fresh_values) if self.repeats and self.fresh_values else None
+
+    @property
+    def sd(self) -> float | None:
+        """The standard deviation of its repeats, n - 1 in the denominator; None below two."""
+        return statistics.stdev(self.fresh_values) if len(self.repeats) > 1 and len(self.fresh_values) > 1 else None
+
+    @property
+    def n(self) -> int | None:
+        """How many repeats `mean` is of; None where it was never repeated."""
+        return len(self.fresh_values) if self.repeats else None
 
     @property
     def added(self) -> bool:
@@ -182,6 +252,7 @@ class RunRecord:
             folder: the study's, to which the row's directory is to be relative.
         """
         row: dict[str, Any] = {**vars(self), "study_id": study_id}
+        del row["repeats"]  # which have a table
         row["directory"] = kept(self.directory, folder) if self.directory is not None else None
         row["params"] = json.dumps(self.params)
         row["findings"] = json.dumps([found.as_dict() for found in self.findings]) if self.findings else None

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from sweep.declaration import Declaration
 from sweep.errors import StoreError, SweepError
-from sweep.store.records import Owner, RunRecord, StudyRecord
+from sweep.store.records import Owner, RepeatRecord, RunRecord, StudyRecord
 from sweep.store.store import Epochs, Notes, Store
 from sweep.store.tables import join_float
 
@@ -76,7 +76,7 @@ class RemoteStore(Store):
     def runs(self, study_id: int, numbers: Sequence[int] | None = None) -> list[RunRecord]:
         """A study's runs by number; `numbers` chooses some."""
         rows = self._of_runs(study_id, "runs", numbers)
-        return [RunRecord.from_row(SimpleNamespace(_mapping=row)) for row in rows]
+        return [_run(dict(row)) for row in rows]
 
     def counts(self, study_id: int, *, added: bool = False) -> dict[str, int]:
         """How many runs a study has in each state.
@@ -167,6 +167,14 @@ class RemoteStore(Store):
         known = Owner(**{name: owner[name] for name in _OWNER_FIELDS}) if owner else None
         self._names[item["study_id"]] = item["name"]
         return StudyRecord(**{**item, "owner": known, "declaration": Declaration.stored(item["declaration"])})
+
+
+def _run(row: dict[str, Any]) -> RunRecord:
+    """A run from its row, which has the rows of its repeats where the service is of a version that knows them."""
+    repeats = [RepeatRecord.from_row(one) for one in row.pop("repeats", ())]
+    run = RunRecord.from_row(SimpleNamespace(_mapping=row))
+    run.repeats = repeats
+    return run
 
 
 def _is_address(server: str) -> bool:

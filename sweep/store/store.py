@@ -3,7 +3,8 @@
 Contract. Any number of processes may read and give commands at once. A study's rows are written by one process alone,
 its coordinator (`sweep.control.storage`), which holds the study's lease: `owner` names it and `beat` counts up while it
 lives (`sweep.store.lease`). Every method is one transaction and may be called from any thread. An unknown study or run
-raises `StoreError`.
+raises `StoreError`. Repeats of a study's runs are written by the one process that has them trained
+(`sweep.control.repeats`), while no coordinator need have the study.
 """
 
 import difflib
@@ -22,18 +23,20 @@ from sweep.names import KeyTable
 from sweep.store import database
 from sweep.store.lease import RECORD
 from sweep.store.paths import base_of, whole
-from sweep.store.records import ADDED, DELETED, REVIVES, RUN, RunRecord, StudyRecord
+from sweep.store.records import ADDED, DELETED, REVIVES, RUN, RepeatRecord, RunRecord, StudyRecord
 from sweep.store.tables import (
     commands,
     join_float,
     metrics,
     optuna_attributes,
     optuna_trials,
+    repeats,
     runs,
     snapshots,
     studies,
 )
 from sweep.store.typed_url import shown
+from sweep.store.upsert import upsert
 from sweep.words import listed
 
 Epochs = dict[int, dict[str, float]]
@@ -165,9 +168,25 @@ class Store:
             added = self._added(connection, study_id) if has_added else []
             folder = self._folder(connection, study_id)
             found = [RunRecord.from_row(row, folder) for row in connection.execute(query)]
+            of_run = _repeats(connection, study_id, folder)
+        for run in found:
+            run.repeats = of_run.get(run.number, ())
         known = {run.number for run in found}
         chosen = [run for run in added if run.number not in known and (numbers is None or run.number in numbers)]
         return sorted([*found, *chosen], key=lambda run: run.number)
+
+    def repeats(self, study_id: int) -> dict[int, list[RepeatRecord]]:
+        """The repeats of a study's runs that have some, by the run's number, in their order."""
+        with self.engine.connect() as connection:
+            return _repeats(connection, study_id, self._folder(connection, study_id))
+
+    def record_repeats(self, study_id: int, ended: Iterable[RepeatRecord]) -> None:
+        """Write repeats that have ended, over what was written of them before."""
+        with database.writing(self.engine) as connection:
+            folder = self._folder(connection, study_id)
+            if folder is not None:
+                rows = [one.row(study_id, folder) for one in ended]
+                upsert(connection, repeats, ["study_id", "repeat_of", "repeat"], rows)
 
     def _folder(self, connection: sa.Connection, study_id: int) -> str | None:
         """A study's folder, to which the directories of its runs are relative; None where there is no such study."""
@@ -277,6 +296,15 @@ class Store:
             self.check_writable()
             with database.writing(self.engine) as connection:
                 connection.execute(sa.insert(commands), rows)
+
+
+def _repeats(connection: sa.Connection, study_id: int, folder: str | None) -> dict[int, list[RepeatRecord]]:
+    """The repeats of each run that has some, in their order."""
+    query = sa.select(repeats).where(repeats.c.study_id == study_id).order_by(repeats.c.repeat_of, repeats.c.repeat)
+    found: dict[int, list[RepeatRecord]] = {}
+    for row in connection.execute(query).mappings():
+        found.setdefault(row["repeat_of"], []).append(RepeatRecord.from_row(row, folder))
+    return found
 
 
 def _float(value: float | None, kind: str | None) -> float:

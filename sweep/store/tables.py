@@ -82,6 +82,25 @@ metrics = sa.Table(
     sqlite_with_rowid=False,
 )
 
+repeats = sa.Table(
+    "sweep_repeats",
+    metadata,
+    sa.Column("study_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("repeat_of", sa.Integer, primary_key=True, autoincrement=False),  # the run's number
+    sa.Column("repeat", sa.Integer, primary_key=True, autoincrement=False),  # counts from 1
+    sa.Column("seed", sa.BigInteger, nullable=False),  # the same in the repeat of that number of every run
+    sa.Column("name", sa.String(255)),  # NULL where it failed before it had one
+    sa.Column("state", sa.String(8), nullable=False),
+    sa.Column("directory", sa.Text),  # relative to the study's folder: see `sweep.store.paths`
+    sa.Column("value", _Double),  # what `train` returned; NULL unless it is COMPLETE and the number finite
+    sa.Column("epoch", sa.Integer, nullable=False),  # finished epochs
+    sa.Column("reason", sa.Text),
+    sa.Column("started", _Double),  # Unix seconds
+    sa.Column("duration", _Double),  # seconds
+    sa.Column("snapshot", sa.String(64)),  # of `sweep_snapshots`: the files that it trained with
+    sa.Column("test", sa.Text),  # JSON, name -> what the study file's `test` returned; NULL until it was called
+)
+
 snapshots = sa.Table(
     "sweep_snapshots",
     metadata,

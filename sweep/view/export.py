@@ -18,7 +18,7 @@ _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 _VERDICT_FIELDS = ("rule", "value", "epoch_index", "threshold", "rivals")
 _CSV_FIELDS = (
     *("study", "number", "name", "family", "architecture", "state", "epoch", "value", "last", "best"),
-    "best_epoch_index",
+    *("best_epoch_index", "mean", "sd", "n"),
     *("feasible", "started", "ended", "duration", "reason", "findings", "directory"),
     *("epochs_planned", "seed", "attempt", "worker"),
 )

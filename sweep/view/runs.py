@@ -11,7 +11,7 @@ from sweep.errors import RunNameError, StoreError, SweepError
 from sweep.finding import Finding
 from sweep.names import KeyTable, Value, decode, format_number
 from sweep.objective import Objective
-from sweep.store import RunRecord, Store, StudyRecord, Training
+from sweep.store import RepeatRecord, RunRecord, Store, StudyRecord, Training
 from sweep.words import counted, listed, one_line
 
 STATES = ("WAITING", "RUNNING", "PAUSED", "COMPLETE", "PRUNED", "FAIL")
@@ -211,6 +211,7 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
 
     `values` are what `train` returned, by objective, and `value` is the first; only a COMPLETE run has them.
     `last` and `best` are the objective at the last and the best epoch. `feasible` is None without constraints.
+    `mean`, `sd` and `n` are of its `repeats` with fresh seeds, see `sweep confirm`; None without any.
     `epoch` counts finished epochs. What ends in `epoch_index` counts from 0, also in findings and trainings.
     `metrics` are those of the last finished epoch, `started` is in Unix seconds and `duration` in seconds. `trainings`
     has an object for each model that the trial trained, see `sweep.store.records.Training`. `reason` is a text, and
@@ -233,6 +234,10 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
         "best_epoch_index": run.best_epoch,
         "feasible": run.feasible,
         "constraints": all_finite(run.constraints),
+        "mean": finite(run.mean),
+        "sd": finite(run.sd),
+        "n": run.n,
+        "repeats": [_repeat(one) for one in run.repeats],
         "metrics": all_finite(metrics),
         "started": run.started,
         "duration": run.duration,
@@ -278,6 +283,11 @@ def _finding(found: Finding) -> dict[str, Any]:
     """A finding without its picture."""
     renamed = {"since": "since_epoch_index"}
     return {renamed.get(name, name): value for name, value in found.as_dict().items() if name != "picture"}
+
+
+def _repeat(one: RepeatRecord) -> dict[str, Any]:
+    """A repeat of a run, which is named elsewhere."""
+    return {name: value for name, value in all_finite(vars(one)).items() if name not in ("repeat_of", "snapshot")}
 
 
 def _training(training: Training) -> dict[str, Any]:

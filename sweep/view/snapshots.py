@@ -1,6 +1,7 @@
 """Studies' runs kept in memory, so that a page over 10,000 runs reads only what can have changed.
 
-A finished run never changes: each reading asks the store for the runs that were not finished at the last one and, if
+A finished run never changes, but that it may be repeated with other seeds: each reading asks for all repeats. It also
+asks the store for the runs that were not finished at the last one and, if
 it has more runs by now, for the numbers that had none. Whatever else a store may show, such as a study that was deleted
 and begun again, or runs that were deleted, differs in its counts or its highest number and is read whole.
 """
@@ -18,7 +19,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from sweep.quantities import Metrics
-from sweep.store import FINISHED, RunRecord, Store, StudyRecord, counts_of
+from sweep.store import FINISHED, RepeatRecord, RunRecord, Store, StudyRecord, counts_of
 from sweep.view.findings import Common, common_findings
 from sweep.view.runs import best_run, objective, objectives
 from sweep.view.studies import StudyView, counts_now, study_state
@@ -39,6 +40,7 @@ class RunsSnapshot:
         counted: how many without those that other programs added, which do not count towards the study's trials.
         best: the best complete run, if there is one.
         newest: the highest number of a run in our tables.
+        repeats: those of the runs that have some, by number.
     """
 
     study: StudyRecord
@@ -47,6 +49,7 @@ class RunsSnapshot:
     counted: dict[str, int]
     best: RunRecord | None
     newest: int
+    repeats: Mapping[int, Sequence[RepeatRecord]]
     metrics: "_LastMetrics" = field(repr=False)
 
     def last_metrics(self) -> Metrics:
@@ -147,13 +150,15 @@ class Snapshots:
         new = sum(counts.values()) - len(last.runs) if last is not None else 0
         steady = last is not None and newest - last.newest == new  # none was deleted
         runs = self._changed(study, last, new) if last is not None and steady else None
-        if last is not None and runs is last.runs and counts == last.counts:
+        repeats = self._store.repeats(study.study_id)
+        if last is not None and runs is last.runs and counts == last.counts and repeats == last.repeats:
             return last
         if runs is None or Counter(run.state for run in runs) != Counter(counts):
             last, runs = None, self._store.runs(study.study_id)
             counts = dict(Counter(run.state for run in runs))
+        runs = [_repeated(run, repeats.get(run.number, ())) for run in runs]
         metrics = last.metrics if last is not None else _LastMetrics(self._store, study.study_id)
-        return RunsSnapshot(study, runs, counts, dict(counts_of(runs)), best_run(study, runs), newest, metrics)
+        return RunsSnapshot(study, runs, counts, dict(counts_of(runs)), best_run(study, runs), newest, repeats, metrics)
 
     def _changed(self, study: StudyRecord, last: RunsSnapshot, new: int) -> list[RunRecord] | None:
         """The runs, those read again that can have changed; None where reading all is as quick, or needed."""
@@ -168,3 +173,8 @@ class Snapshots:
             return None
         known |= {run.number: run for run in self._store.runs(study.study_id, asked)}
         return [known[number] for number in sorted(known)]
+
+
+def _repeated(run: RunRecord, repeats: Sequence[RepeatRecord]) -> RunRecord:
+    """A run with its repeats as they are now; the same object where that changes nothing."""
+    return run if list(run.repeats) == list(repeats) else replace(run, repeats=repeats)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sweep.cli import run as sweep
 from sweep.serve.app import create_app
 from sweep.serve.settings import ServeSettings
-from sweep.store import tables
+from sweep.store import RepeatRecord, tables
 from sweep.store.lease import new_owner
 from tests.refusals import refusal_of
 from tests.serve.asking import TOKEN
@@ -24,6 +24,9 @@ COMMANDS = [
     ["runs", "odd", "--json"],
     ["best", "diabetes", "-n", "3"],
     ["best", "wine", "--json"],
+    ["best", "repeated"],
+    ["best", "repeated:confirmed", "--json"],
+    ["show", "repeated", "1"],
     ["show", "diabetes", "3"],
     ["show", "diabetes", "t0006", "--json"],
     ["show", "odd", "0"],
@@ -51,6 +54,16 @@ def service(tmp_path_factory):
     add_example(store, "diabetes")
     add_example(store, "wine", owner=new_owner())
     add_study(store, "two", [run(0, 0.5)], objective=["loss", "size"], direction=["minimize", "maximize"])
+    repeated = add_study(store, "repeated", [run(0, 0.4), run(1, 0.5)])
+    fresh = {0: [0.61, 0.62, 0.60], 1: [0.51, 0.53, 0.50]}
+    store.record_repeats(
+        repeated.study_id,
+        [
+            RepeatRecord(number, at, seed=at, value=value)
+            for number in fresh
+            for at, value in enumerate(fresh[number], 1)
+        ],
+    )
     odd = {"learning_rate": float("inf"), "opt": "a b=c", "aug": None, "n": 2**53 + 1}
     study = add_study(store, "odd", [run(0, float("nan"), params=odd, last=float("-inf")), run(1, None)])
     add_epochs(store, study, 0, [{"val_loss": float("nan"), "mae": 0.1 + 0.2}, {"val_loss": float("inf")}])

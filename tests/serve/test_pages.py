@@ -14,6 +14,7 @@ from sweep.core.pruners import Verdict
 from sweep.finding import Finding, Picture
 from sweep.serve.pages.start import LONGEST, choices_of
 from sweep.serve.pages.study import FIRST_ROWS
+from sweep.store import RepeatRecord
 from sweep.view.curves import CURVES
 from tests.serve.asking import Client
 from tests.store_builder import add_example, add_study, build_store, run
@@ -54,6 +55,32 @@ def test_a_study_shows_its_runs_their_counts_and_where_to_look_further(client):
     assert "30 of 30 runs" in page
     assert 'href="/tensorboard/diabetes/#timeseries"' in page
     assert "minimize val_loss" in page
+
+
+def test_repeats_of_a_run_are_shown_with_it_also_where_its_row_was_shown_before(tmp_path, monkeypatch):
+    monkeypatch.setattr("sweep.view.snapshots.FRESH_SECONDS", 0.0)
+    store = build_store(tmp_path)
+    study = add_study(store, "repeated", runs=[run(0, 0.5), run(1, 0.4)])
+    client = Client(store, tmp_path)
+    assert "sd 0.21 (n = 2)" not in client.get("/studies/repeated").text
+    store.record_repeats(
+        study.study_id,
+        [
+            RepeatRecord(1, 1, seed=71, value=0.5),
+            RepeatRecord(1, 2, seed=72, value=0.8),
+            RepeatRecord(1, 3, seed=73, state="FAIL", reason="ValueError: <no>"),
+        ],
+    )
+    page = client.get("/studies/repeated").text
+    assert "mean 0.65, sd 0.21 (n = 2)" in page
+    page = client.get("/studies/repeated/runs/1").text
+    assert "mean 0.65, sd 0.21 (n = 2)" in page
+    assert "<h2>Repeats</h2>" in page
+    assert "ValueError: &lt;no&gt;" in page
+    assert "<h2>Repeats</h2>" not in client.get("/studies/repeated/runs/0").text
+    found = client.get("/api/studies/repeated/runs/1").json()
+    assert (found["n"], len(found["repeats"])) == (2, 3)
+    client.close()
 
 
 def test_a_link_to_some_runs_shows_these(client):

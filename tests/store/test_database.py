@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from sweep.errors import StoreError
 from sweep.finding import Finding
-from sweep.store import Store, schema
+from sweep.store import RepeatRecord, Store, schema
 from sweep.store.database import connect, has_schema, parse_url, writing
 from tests.databases import optunas_own
 from tests.store_builder import add_study, build_store, run
@@ -242,6 +242,7 @@ def test_a_database_without_verdicts_is_migrated_and_keeps_its_reasons(storage_u
         for column in ("verdict", "rungs"):
             connection.execute(sa.text(f"ALTER TABLE sweep_runs DROP COLUMN {column}"))
         connection.execute(sa.text("ALTER TABLE sweep_studies DROP COLUMN beaten"))
+        connection.execute(sa.text("DROP TABLE sweep_repeats"))
     store.close()
     set_revision(storage_url, "0004")
     store = Store(storage_url, create=True)
@@ -265,10 +266,26 @@ def test_a_study_that_was_begun_when_asha_was_halving_keeps_halving(storage_url,
     study = add_study(store, runs=[run(0, 0.5)], pruner=pruner)
     with store.engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE sweep_runs DROP COLUMN rungs"))
+        connection.execute(sa.text("DROP TABLE sweep_repeats"))
     store.close()
     set_revision(storage_url, "0007")
     store = Store(storage_url, create=True)
     assert store.study(study.name).declaration.pruner == now
+    store.close()
+
+
+def test_a_database_without_repeats_is_migrated(storage_url):
+    store = Store(storage_url)
+    study = add_study(store, runs=[run(0, 0.5)])
+    with store.engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE sweep_repeats"))
+    store.close()
+    set_revision(storage_url, "0008")
+    store = Store(storage_url, create=True)
+    assert schema.revision(store.engine) == schema.HEAD
+    store.record_repeats(study.study_id, [RepeatRecord(0, 1, seed=7, value=0.25)])
+    (found,) = store.runs(study.study_id)
+    assert (found.mean, found.n) == (0.25, 1)
     store.close()
 
 
@@ -293,10 +310,11 @@ def test_a_database_of_the_first_schema_is_migrated_with_all_that_is_in_it(stora
         connection.execute(sa.text("ALTER TABLE sweep_runs ADD COLUMN finding TEXT"))
         connection.execute(sa.text("UPDATE sweep_runs SET finding = 'no symmetry breaking: all; do'"))
         connection.execute(sa.text("DROP TABLE sweep_snapshots"))
+        connection.execute(sa.text("DROP TABLE sweep_repeats"))
         connection.execute(sa.text("ALTER TABLE sweep_studies DROP COLUMN beaten"))
     store.close()
     set_revision(storage_url, "0001")
-    with pytest.raises(StoreError, match="its schema is 0001, and this one needs 0008"):
+    with pytest.raises(StoreError, match=f"its schema is 0001, and this one needs {schema.HEAD}"):
         Store(storage_url)
     store = Store(storage_url, create=True)
     (found,) = store.runs(study.study_id)

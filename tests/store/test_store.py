@@ -1,6 +1,7 @@
 """What is read from a store, over every database."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 from sweep.core.pruners import Verdict
 from sweep.errors import StoreError
 from sweep.finding import Finding, Picture
-from sweep.store import Owner, RunRecord, Store, tables
+from sweep.store import Owner, RepeatRecord, RunRecord, Store, tables
 from sweep.store.records import storable
 from tests.store_builder import add_all_epochs, add_epochs, add_study, run
 
@@ -121,3 +122,23 @@ def test_commands_stand_in_their_order(store):
 @pytest.mark.parametrize(("text", "expected"), [("plain ü", "plain ü"), ("a\x00b", "a\\x00b"), ("\ud83d", "\\ud83d")])
 def test_a_text_is_stored_as_every_database_can_hold_it(text, expected):
     assert storable(text) == expected
+
+
+def test_repeats_are_read_as_they_were_written_with_their_run_and_of_no_other_study(store, tmp_path):
+    study = add_study(store, runs=[run(0, 0.5), run(3, 0.4)], directory=str(tmp_path / "runs" / "diabetes"))
+    other = add_study(store, "wine", runs=[run(3, 0.4)])
+    written = [
+        RepeatRecord(
+            3, 1, seed=2**31 - 1, name="dnn-t0003r1", directory=str(tmp_path / "runs" / "diabetes" / "repeats" / "x"),
+            value=0.25, epoch=60, started=1.7e9, duration=2.5, snapshot="0" * 64, test={"mae": 0.125},
+        ),
+        RepeatRecord(3, 2, seed=7, state="FAIL", reason="ValueError: 日本\x00"),
+    ]  # fmt: skip
+    store.record_repeats(study.study_id, written)
+    store.record_repeats(study.study_id, written[:1])  # again changes nothing
+    never, found = store.runs(study.study_id)
+    assert list(found.repeats) == [written[0], replace(written[1], reason="ValueError: 日本\\x00")]
+    assert list(never.repeats) == []
+    assert store.repeats(study.study_id) == {3: found.repeats}
+    assert store.repeats(other.study_id) == {}
+    assert store.runs(other.study_id)[0].n is None

@@ -22,6 +22,7 @@ from tests.version_0_1 import unpack
 
 NEW = ('"values"', "constraints", "trainings", "verdict", "rungs")
 NEW_OF_STUDIES = ("beaten",)
+NEW_TABLES = (tables.repeats,)
 
 
 @pytest.fixture
@@ -37,10 +38,12 @@ def old_url(request, empty_storage_url, tmp_path):
             write.execute(sa.text(f"ALTER TABLE sweep_runs DROP COLUMN {column}"))
         for column in NEW_OF_STUDIES:
             write.execute(sa.text(f"ALTER TABLE sweep_studies DROP COLUMN {column}"))
+        for table in NEW_TABLES:
+            write.execute(sa.text(f"DROP TABLE {table.name}"))
         write.execute(sa.text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '0003'"))
         new = {name.strip('"') for name in (*NEW, *NEW_OF_STUDIES)}
         for table in [*models.BaseModel.metadata.sorted_tables, *tables.metadata.sorted_tables]:
-            if table.name == "version_info":
+            if table.name == "version_info" or table in NEW_TABLES:
                 continue
             columns = [column for column in table.c if column.name not in new]
             rows = [row._asdict() for row in read.execute(sa.select(*columns))]

@@ -21,7 +21,8 @@ from tests.store_builder import TRACEBACK, add_epochs, add_example, add_study, b
 
 KEYS = [
     *("study", "number", "name", "family", "architecture", "params", "state", "epoch", "value", "values"),
-    *("last", "best", "best_epoch_index", "feasible", "constraints", "metrics"),
+    *("last", "best", "best_epoch_index", "feasible", "constraints"),
+    *("mean", "sd", "n", "repeats", "metrics"),
     *("started", "duration", "reason", "verdict", "findings", "directory", "trainings"),
 ]
 

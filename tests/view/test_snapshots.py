@@ -3,7 +3,7 @@
 import optuna
 import sqlalchemy as sa
 
-from sweep.store import tables
+from sweep.store import RepeatRecord, tables
 from sweep.view import snapshots as module
 from sweep.view.snapshots import Snapshots
 from tests.databases import optunas_own
@@ -32,6 +32,23 @@ def test_a_run_that_ends_and_one_that_begins_are_seen(tmp_path, monkeypatch):
     snapshot = kept.of(study)
     assert snapshot.runs == store.runs(study.study_id)
     assert (snapshot.best.number, snapshot.counts) == (1, {"COMPLETE": 2, "RUNNING": 1})
+    store.close()
+
+
+def test_a_finished_run_that_is_repeated_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "FRESH_SECONDS", 0.0)
+    store = build_store(tmp_path)
+    study = add_study(store, "s", [run(0, 0.5), run(1, 0.4)])
+    kept = Snapshots(store)
+    before = kept.of(study)
+    assert [found.n for found in before.runs] == [None, None]
+    for repeat in (1, 2):
+        store.record_repeats(study.study_id, [RepeatRecord(1, repeat, seed=repeat, value=0.45)])
+        after = kept.of(study)
+        assert [found.n for found in after.runs] == [None, repeat]
+        assert after.runs == store.runs(study.study_id)
+        assert kept.of(study) is after
+    assert after.runs[0] is before.runs[0]
     store.close()
 
 

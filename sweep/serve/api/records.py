@@ -39,9 +39,11 @@ def study_record(study: StudyName, service: ServiceDependency) -> dict[str, Any]
 
 @router.get("/studies/{study}/runs")
 def run_records(study: StudyName, service: ServiceDependency, number: Numbers = None) -> list[dict[str, Any]]:
-    """A study's runs by number, as rows of the table."""
+    """A study's runs by number, as rows of the table, each with the rows of its repeats."""
     record = service.study(study)
-    return [run.row(record.study_id) for run in service.store.runs(record.study_id, number)]
+    key = record.study_id
+    runs = service.store.runs(key, number)
+    return [{**run.row(key), "repeats": [one.row(key) for one in run.repeats]} for run in runs]
 
 
 @router.get("/studies/{study}/metrics")

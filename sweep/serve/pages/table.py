@@ -1,4 +1,4 @@
-"""The table of a study's runs: its heads, and rows as HTML, kept of runs that have ended, since these never change."""
+"""The table of a study's runs: its heads, and rows as HTML, kept of runs that have ended: only repeats change these."""
 
 import threading
 from collections import OrderedDict
@@ -15,13 +15,14 @@ from sweep.serve.pages.addresses import address, study_address
 from sweep.serve.pictures import sparkline
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 from sweep.view import cells
+from sweep.view.repeats import said
 from sweep.view.runs import course, epoch_share, named_values, objectives, reason_text
 from sweep.view.selection import Selection
 from sweep.view.snapshots import RunsSnapshot
 
 KEPT = 20_000  # rows, some 3 KB each
 
-_Key = tuple[int, float, int, bool]
+_Key = tuple[int, float, int, bool, int]
 
 COLUMNS = (
     ("name", "run", "number"),
@@ -88,7 +89,13 @@ class TableRow:
         """What stands behind the value: the constraints that the run breaks, and each of several objectives."""
         returned = [f"{name} {cells.number(value)}" for name, value in self.values.items()]
         infeasible = [f"infeasible: {self.broken}"] if self.broken else []
-        return "; ".join([*(returned if len(returned) > 1 else []), *infeasible])
+        fresh = [f"with fresh seeds: {self.fresh}"] if self.fresh else []
+        return "; ".join([*(returned if len(returned) > 1 else []), *infeasible, *fresh])
+
+    @property
+    def fresh(self) -> str:
+        """What repeats with fresh seeds have given: their mean, standard deviation and number; empty without any."""
+        return said(self.run.mean, self.run.sd, self.run.n or 0) if self.run.mean is not None else ""
 
     @property
     def mark(self) -> str:
@@ -127,7 +134,7 @@ class RowCache:
         """A row for each of a study's runs."""
         best = snapshot.best.number if snapshot.best else None
         study = snapshot.study
-        keys = [(study.study_id, study.created, run.number, run.number == best) for run in runs]
+        keys = [(study.study_id, study.created, run.number, run.number == best, len(run.repeats)) for run in runs]
         with self._lock:
             known = {key[2]: self._kept[key] for key in keys if key in self._kept}
         made = self._make(snapshot, [run for run in runs if run.number not in known])
