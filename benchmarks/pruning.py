@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent / "peers"))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from sweep.simulate.bank import Bank, bank_of_file, bank_of_study
-from sweep.simulate.outcome import Outcome, outcome
+from sweep.simulate.outcome import Simulated, outcome
 from sweep.simulate.replay import replay
 
 CURVES = Path(__file__).parents[2] / "shared" / "data" / "curves"
@@ -77,7 +77,7 @@ def trained(trials: int, epochs: int) -> Bank:
     return bank
 
 
-def simulated(bank: Bank, pruner: str, simulations: int, *, budget: int | None, trials: int | None) -> Outcome:
+def simulated(bank: Bank, pruner: str, simulations: int, *, budget: int | None, trials: int | None) -> Simulated:
     """What one pruner does with one bank."""
     print(f"{bank.name}: {pruner}, {trials or 'any number of'} trials", file=sys.stderr, flush=True)
     seeds = range(simulations)

@@ -9,7 +9,7 @@ MESSAGES = {
     "Ask": ["outgrown"],
     "Suggest": ["number", "name", "distribution"],
     "Begin": ["number", "family", "architecture", "epochs", "failed"],
-    "BeginTraining": ["number", "training"],
+    "BeginTraining": ["number", "training", "unpausable"],
     "Resume": ["number", "epoch", "log"],
     "Epoch": ["number", "epoch", "metrics", "findings", "broken"],
     "Report": ["number", "step", "value"],
@@ -25,7 +25,7 @@ ANSWERS = {
     "Welcome": ["log", "preview"],
     "Assignment": [
         *("number", "seed", "attempt", "directory", "keep", "broken", "epochs", "force_epochs"),
-        *("objective", "direction", "result", "judged"),
+        *("objective", "direction", "result", "judged", "pauses"),
     ],
     "NoMore": [],
     "Suggestion": ["value"],

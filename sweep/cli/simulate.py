@@ -17,7 +17,7 @@ from sweep.words import counted
 
 if TYPE_CHECKING:
     from sweep.simulate.bank import Bank
-    from sweep.simulate.outcome import Outcome
+    from sweep.simulate.outcome import Simulated
 
 PRUNERS = ("asha", "halving", "hyperband", "median", "nop")
 
@@ -102,7 +102,7 @@ def _outcomes(
     trials: int | None,
     budget: int,
     workers: int,
-) -> list["Outcome"]:
+) -> list["Simulated"]:
     """Simulate each sampler with each pruner.
 
     Raises:
@@ -138,7 +138,7 @@ def _progress(text: str) -> None:
         sys.stderr.flush()
 
 
-def _grid(outcomes: Sequence["Outcome"]) -> Grid:
+def _grid(outcomes: Sequence["Simulated"]) -> Grid:
     def column(header: str, cells: list[str], keep: int) -> Column:
         return Column(header, cells, right=True, keep=keep)
 

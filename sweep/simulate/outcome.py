@@ -16,7 +16,7 @@ NEAR_RANGE = 0.01
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Simulated:
     """What the simulations of one sampler with one pruner found.
 
     Attributes:
@@ -54,7 +54,7 @@ class Outcome:
         return {name: getattr(self, name) for name in names[: names.index("regret") + 1]}
 
 
-def outcome(bank: Bank, sampler: str, pruner: str, simulations: Sequence[Simulation], budget: int) -> Outcome:
+def outcome(bank: Bank, sampler: str, pruner: str, simulations: Sequence[Simulation], budget: int) -> Simulated:
     """Sum up at least one simulation.
 
     Args:
@@ -66,7 +66,7 @@ def outcome(bank: Bank, sampler: str, pruner: str, simulations: Sequence[Simulat
     share = [reached(bank, simulation, bank.within_range(NEAR_RANGE)) for simulation in simulations]
     bests = [best_complete(bank, one) for one in simulations]
     regrets = [bank.regret(best) for best in bests if best is not None]
-    return Outcome(
+    return Simulated(
         sampler,
         pruner,
         len(simulations),

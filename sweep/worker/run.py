@@ -142,6 +142,7 @@ class Run:
         self.writer: RunWriter | None = None
         self._scalars = EpochScalars({})
         self._names: set[str] = set()  # of the metrics that were written
+        self._texts = 0  # the step of the last text
         self._plain: list[float] = []  # what an objective reported without `sweep.fit`
 
     @property
@@ -268,7 +269,8 @@ class Run:
             self.write(epoch, metrics, written=first == 0 and not self.fresh)
         if kept.arrays["best"]:
             training.weights = Weights(arrays=kept.arrays["best"], **kept.state["best"])
-        self._write_text("RUNNING", "")
+        if self.policy.pauses:
+            self._write_text("RUNNING", "")
         self.reporter.resume(first, kept.log)
 
     def write(self, epoch: int, metrics: Mapping[str, float], *, written: bool = False) -> None:
@@ -491,7 +493,11 @@ class Run:
         about = {name: value for name, value in self.started.text.items() if value is not None}
         params, found = self.reporter.params, [str(finding) for finding in self.findings]
         text = run_text(self.started.name, params, state, reason, about, found)
-        self.writer.text(RUN_TAG, text, step=0 if state == "RUNNING" and not self.epoch else max(1, self.epoch))
+        if state == "RUNNING" and not self.epoch:
+            self._texts = 0
+        else:  # a run that pauses has several, in the order of its epochs
+            self._texts = max(1, self.epoch if self.policy.pauses else 0, self._texts + 1)
+        self.writer.text(RUN_TAG, text, step=self._texts)
 
 
 def numbers(logs: Mapping[str, Any]) -> dict[str, float]:
