@@ -15,7 +15,9 @@ keep programs of their own. So does the width of what leaves the model, for loss
 
 Layers that merge by adding, multiplying or comparing are not listed. They broadcast, so that TensorFlow does not know
 the shape of what they return where sizes are open, and its Grappler takes a common factor out of sums only where it
-knows that shapes are equal: five of eighty generated networks were off by a rounding.
+knows that shapes are equal: five of eighty generated networks were off by a rounding. For the same reason what draws
+random numbers stands between a Dense layer, or an activation, and Dense layers: next to a BatchNormalization, whose sum
+Grappler would add to that of a GaussianNoise, it keeps its model from sharing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -174,6 +176,10 @@ _DRAWING = (
 )
 """Layers that ask for the sizes of what they are given, and return a tensor of the same shape."""
 
+_BEFORE_DRAWING = frozenset(
+    {layers.InputLayer, layers.Dense, layers.Activation, layers.ReLU, layers.LeakyReLU, layers.ELU}
+)
+
 
 def _of_unknown_shape(regularizer: Any) -> Any:
     return lambda weight: regularizer(_opaque(tf.convert_to_tensor(weight)))
@@ -206,12 +212,21 @@ def _open(model: keras.Model) -> list[keras.layers.Layer]:
         type(operation) is layers.Dense or type(operation) in OTHERS for operation in operations
     ):
         return []
+    if not all(_draws_alone(operation) for operation in operations if type(operation) in _DRAWING):
+        return []
     closed = _at_the_end(model)
     return [
         operation
         for operation in operations
         if type(operation) is layers.Dense and id(operation) not in closed and operation.units > 1
     ]
+
+
+def _draws_alone(layer: keras.layers.Layer) -> bool:
+    """Whether a layer that draws random numbers stands where TensorFlow rewrites nothing together with it."""
+    before = {type(parent.operation) for node in layer._inbound_nodes for parent in node.parent_nodes}
+    after = {type(node.operation) for node in layer._outbound_nodes}
+    return before <= _BEFORE_DRAWING and after <= {layers.Dense}
 
 
 def _operations(model: keras.Model) -> Sequence[Any]:
