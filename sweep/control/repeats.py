@@ -18,6 +18,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.control.lease import is_free
 from sweep.control.progress import Opening, Watcher
 from sweep.control.search import Search
 from sweep.control.start import Outcome, start_file
@@ -199,7 +200,13 @@ def train(
             the log directory is not as it must be.
     """
     place = _database(study, snapshot)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    if not place.parent.parent.is_dir():
+        raise StudyError(
+            f"The folder of study {study.name} is gone: {study.directory}.",
+            "If it was moved, say where it is: sweep db relocate",
+        )
+    place.parent.mkdir(exist_ok=True)
+    _check_alone(study, place)
     declaration = study.declaration
     settings = Settings(
         storage=f"sqlite:///{place}",
@@ -244,6 +251,20 @@ def recover(store: Store, study: StudyRecord, snapshot: str) -> None:
         ended = [_record(run, *map(int, repeated[run.number][:2]), snapshot=snapshot) for run in runs]
     known = {(one.repeat_of, one.repeat) for run in store.runs(study.study_id) for one in run.repeats}
     store.record_repeats(study.study_id, [one for one in ended if (one.repeat_of, one.repeat) not in known])
+
+
+def retry(store: Store, study: StudyRecord, snapshot: str) -> int:
+    """Have repeats that gave no number be trained again; how many there were.
+
+    Raises:
+        StudyError: another process trains repeats of this study.
+    """
+    place = _database(study, snapshot)
+    _check_alone(study, place)
+    failed = store.forget_failed_repeats(study.study_id)
+    if failed:
+        _remove(place)  # of an interrupted race, which has them too
+    return failed
 
 
 def plan_of(store: Store, study: StudyRecord, candidates: Sequence[RunRecord], snapshot: str, race: Race) -> Plan:
@@ -293,6 +314,23 @@ def _known(place: Path) -> int:
         return 0
     with _opened(place) as (there, record):
         return there.last_number(record.study_id) + 1 if record is not None else 0
+
+
+def _check_alone(study: StudyRecord, place: Path) -> None:
+    """Refuse to train what another process trains; one that was killed is waited for until it is known to be gone.
+
+    Raises:
+        StudyError: there is one.
+    """
+    if not place.is_file():
+        return
+    with _opened(place) as (there, record):
+        if record is not None and not is_free(there, record):
+            where = f", {record.owner}" if record.owner is not None else ""
+            raise StudyError(
+                f"Another process is training repeats of study {study.name}{where}.",
+                "Wait until it has ended, or stop it there with Ctrl-C.",
+            )
 
 
 def _remove(place: Path) -> None:

@@ -142,6 +142,10 @@ def test_a_run_whose_repeat_fails_is_out_and_is_trained_no_further(folder, capsy
     assert found[2, 1].value is None
     assert "t0002 is out: it failed" in printed.err
     assert "t0002 is out: its repeat 1 gave no number (ValueError: broken" in printed.out
+    (folder.path / "broken").unlink()
+    assert sweep(["confirm", "tiny", "--top", "4", "--repeats", "3", "--workers", "1", "--retry-failed"]) == 0
+    assert "2 repeats that failed will be trained again" in capsys.readouterr().err
+    assert [ended(folder)[number, 1].state for number in range(4)] == ["COMPLETE"] * 4
 
 
 def test_a_dry_run_trains_nothing(folder, capsys):
@@ -204,7 +208,7 @@ def test_what_ended_while_the_table_could_not_be_written_is_found_again(folder, 
     assert sorted(ended(folder)) == [(0, 1), (0, 2), (1, 1), (1, 2)]
 
 
-def test_the_study_of_repeats_knows_which_run_each_trial_repeats(folder):
+def test_the_study_of_repeats_knows_which_run_each_trial_repeats_and_one_process_trains_them(folder, capsys):
     (folder.path / "hold").touch()
     process = confirming(folder)
     try:
@@ -214,6 +218,8 @@ def test_the_study_of_repeats_knows_which_run_each_trial_repeats(folder):
             (study_id,) = (study._study_id for study in storage.get_all_studies())
             repeated = [trial.user_attrs[REPEAT] for trial in storage.get_all_trials(study_id)]
         assert repeated[:3] == [[0, 1], [1, 1], [0, 2]]
+        refusal = refused(capsys, "confirm", "tiny", "--top", "2", "--workers", "1")
+        assert f"Another process is training repeats of study tiny, process {process.pid} on " in refusal
     finally:
         process.send_signal(signal.SIGINT)
         (folder.path / "hold").unlink()
@@ -298,6 +304,13 @@ def test_removing_a_run_removes_its_repeats_and_a_copy_has_them(folder, capsys):
     with store.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT COUNT(*) FROM sweep_repeats").scalar() == 0
     store.close()
+
+
+def test_a_study_whose_folder_is_gone_is_refused(folder, capsys):
+    shutil.move("runs", "elsewhere")
+    refusal = refused(capsys, "confirm", "tiny", "--top", "2")
+    assert f"The folder of study tiny is gone: {folder.path}/runs/tiny." in refusal
+    assert not (folder.path / "runs").exists()
 
 
 def test_the_end_of_a_study_suggests_the_command(folder):
