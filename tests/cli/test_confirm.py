@@ -273,6 +273,10 @@ def test_the_confirmed_run_is_named_everywhere(folder, capsys):
     assert first["mean"] < second["mean"]
     assert np.isclose(sweep_package.load(f"{study.name}:confirmed")["x"][0], 0.1)
     assert np.isclose(sweep_package.load(f"{study.name}:best")["x"][0], 0.2)
+    repeat = folder.runs()[0].repeats[1]
+    state = sweep_package.load(repeat.name)
+    assert state["x"][1] != sweep_package.load(f"{study.name}:confirmed")["x"][1]
+    assert np.array_equal(sweep_package.load(repeat.directory)["x"], state["x"])
     assert sweep(["best", "tiny:confirmed", "--save", "best.npz"]) == 0
     assert "best.npz is the state of tiny-x=0.1-t0000" in capsys.readouterr().out
     assert sweep(["runs", "tiny", "--where", "n = 3 and mean < 0.15", "--sort", "mean", "--json"]) == 0
