@@ -19,6 +19,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.control.lease import is_free
+from sweep.control.open_study import check_writable
 from sweep.control.progress import Opening, Watcher
 from sweep.control.search import Search
 from sweep.control.start import Outcome, start_file
@@ -205,6 +206,7 @@ def train(
             f"The folder of study {study.name} is gone: {study.directory}.",
             "If it was moved, say where it is: sweep db relocate",
         )
+    check_writable(place.parent)
     place.parent.mkdir(exist_ok=True)
     _check_alone(study, place)
     declaration = study.declaration
