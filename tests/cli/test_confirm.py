@@ -16,6 +16,8 @@ from sweep.cli import run as sweep
 from sweep.control.repeats import REPEAT
 from sweep.names import decode
 from sweep.store import Store
+from sweep.tensorboard.event_files import read
+from sweep.tensorboard.hparams import parse_start
 from tests.control.started import PATIENCE, Folder, wait_for
 from tests.databases import optunas_own
 from tests.refusals import refusal_of
@@ -112,6 +114,8 @@ def test_repeats_have_names_and_directories_of_their_own(folder):
         assert directory == folder.path / "runs" / "tiny" / "repeats" / one.name
         assert list(directory.glob("events.out.tfevents.*"))
         assert (one.state, one.epoch) == ("COMPLETE", 2)
+        group, params = next(filter(None, (parse_start(event.summary) for event in read(directory))))
+        assert (group, params) == (f"{names[number]}r", {"x": [0.1, 0.2][number]})
     assert not list((folder.path / "runs" / "tiny" / "repeats").glob("*.db*"))
 
 
