@@ -1,63 +1,50 @@
-"""What pruning spares and what it costs: the same study with and without a pruner, over several seeds.
+"""What finds a good model for the fewest epochs: pruners on recorded learning curves, by `sweep simulate`'s replay.
 
-    python benchmarks/pruning.py [--seeds 10] [--trials 40] [--epochs 40]
+    python benchmarks/pruning.py [--curves FOLDER] [--simulations 20]
 
-Each study trains the networks of `peers/nets.py` in one process, with random sampling, so that trial n has the same
-parameters and initial weights with every pruner. Reported for each pruner, over the seeds: epochs trained of those
-planned, time to the first trial within 1 % of the unpruned best (of the studies that got there), and how often the
-pruned study's best is within 1 % of the unpruned one's.
+A bank is a JSON file of whole learning curves, see docs/pruning.md. Without a folder of banks, one bank is trained
+here: random configurations of the networks in `peers/nets.py`, not pruned. Proposals are TPE's. Three tables:
+
+- epochs until a COMPLETE run came within 0.1 sd of the bank's best, as a ratio to the median pruner's, with at most
+  300 epochs a study;
+- the same for the rungs that were best on the other banks;
+- studies of a fixed number of trials: regret and epochs against the median pruner's.
 """
 
 import argparse
+import math
 import os
-import statistics
 import sys
 import tempfile
-import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import optuna
-from nets import build, data
+from sweep.simulate.bank import Bank, bank_of_file, bank_of_study
+from sweep.simulate.outcome import Simulated, outcome
+from sweep.simulate.replay import replay
 
-import sweep
-from sweep.control.progress import Silent
-from sweep.control.start import start_here
-from sweep.options import Settings
-from sweep.store import RunRecord
-
-PRUNERS = ("nop", "median", "hyperband")
-TOLERANCE = 1.01
-
-
-@dataclass
-class Clock(Silent):
-    """When each trial ended, and its best value."""
-
-    began: float = field(default_factory=time.monotonic)
-    ends: list[tuple[float, RunRecord]] = field(default_factory=list)
-
-    def ended(self, run: RunRecord) -> None:
-        """Keep the time and the run."""
-        self.ends.append((time.monotonic() - self.began, run))
-
-    def best(self) -> float:
-        """The best value of a complete trial."""
-        return min(run.best for _, run in self.ends if run.state == "COMPLETE" and run.best is not None)
-
-    def seconds_to(self, value: float) -> float | None:
-        """When the first complete trial reached `value`."""
-        return next(
-            (at for at, run in self.ends if run.state == "COMPLETE" and run.best is not None and run.best <= value),
-            None,
-        )
+CURVES = Path(__file__).parents[2] / "shared" / "data" / "curves"
+BUDGET = 300
+TRIALS = (5, 8, 10, 20, 30)
+OLD, NEW = "median", "asha"
+RUNGS = ("asha(rungs=[1, 3, 10])", "asha(rungs=[1, 3, 9])", "asha(rungs=[2, 6])", "asha(rungs=[3, 9])")
+OTHERS = (NEW, *RUNGS, "asha(4, [1, 4])", "asha(2, [1, 3, 10])", "halving(3, 4)", "halving", "hyperband", "nop")
 
 
-def study(trials: int, epochs: int, pruner: str, seed: int) -> Clock:
-    """Run one study in this process."""
+def trained(trials: int, epochs: int) -> Bank:
+    """A bank of this machine's own."""
+    import optuna
+    from nets import build, data
+
+    import sweep
+    from sweep.control.progress import Silent
+    from sweep.control.start import start_here
+    from sweep.options import Settings
+    from sweep.store import Store
+
     x, y, x_val, y_val = data()
 
     def train(trial: optuna.trial.BaseTrial) -> float:
@@ -66,7 +53,8 @@ def study(trials: int, epochs: int, pruner: str, seed: int) -> Clock:
             trial.suggest_categorical("width", [16, 32]),
             trial.suggest_float("learning_rate", 1e-5, 1e-1, log=True),
         )
-        return sweep.fit(trial, model, x, y, validation_data=(x_val, y_val), batch_size=64)
+        batch_size = trial.suggest_categorical("batch_size", [32, 64, 128])
+        return sweep.fit(trial, model, x, y, validation_data=(x_val, y_val), batch_size=batch_size)
 
     declared = sweep.Study(
         train,
@@ -75,45 +63,109 @@ def study(trials: int, epochs: int, pruner: str, seed: int) -> Clock:
         trials=trials,
         epochs=epochs,
         sampler="random",
-        pruner=pruner,
-        seed=seed,
-        name=f"{pruner}-{seed}",
+        pruner="nop",
+        seed=1,
+        name="trained-here",
     )
-    clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
-        start_here(declared, Settings(storage=f"sqlite:///{folder}/sweep.db", logdir=f"{folder}/runs"), clock)
-    return clock
+        url = f"sqlite:///{folder}/sweep.db"
+        start_here(declared, Settings(storage=url, logdir=f"{folder}/runs"), Silent())
+        store = Store(url)
+        record = store.study(declared.name)
+        bank = bank_of_study(record, store.runs(record.study_id), store.metrics(record.study_id))
+        store.close()
+    return bank
+
+
+def simulated(bank: Bank, pruner: str, simulations: int, *, budget: int | None, trials: int | None) -> Simulated:
+    """What one pruner does with one bank."""
+    print(f"{bank.name}: {pruner}, {trials or 'any number of'} trials", file=sys.stderr, flush=True)
+    seeds = range(simulations)
+    made = [replay(bank, pruner, "tpe", trials=trials, budget=budget, seed=seed) for seed in seeds]
+    return outcome(bank, "tpe", pruner, made, budget or (trials or 0) * bank.epochs)
+
+
+def mean(ratios: Sequence[float]) -> float:
+    """The geometric mean."""
+    return math.exp(math.fsum(map(math.log, ratios)) / len(ratios))
+
+
+def row(*cells: object) -> None:
+    """Print a row of a table."""
+    print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+def heading(*cells: object) -> None:
+    """Print the head of a table."""
+    row(*cells)
+    print("|---" * len(cells) + "|")
+
+
+def budgets(banks: Sequence[Bank], simulations: int) -> None:
+    """The tables of studies whose epochs are limited."""
+    base = [simulated(bank, OLD, simulations, budget=BUDGET, trials=None) for bank in banks]
+    print(
+        f"\nEpochs to 0.1 sd of a COMPLETE run, at most {BUDGET}, against {OLD}; in brackets the share that found it\n"
+    )
+    heading("pruner", *(bank.name for bank in banks), "geometric mean", "regret in sd, mean over the banks")
+    row(
+        f"{OLD}, epochs",
+        *(f"{one.epochs_01sd:.0f} ({one.found_01sd:.0%})" for one in base),
+        f"{mean([one.epochs_01sd for one in base]):.0f}",
+        f"{math.fsum(one.regret or 0 for one in base) / len(base):.3f}",
+    )
+    ratios = {}
+    for pruner in OTHERS:
+        found = [simulated(bank, pruner, simulations, budget=BUDGET, trials=None) for bank in banks]
+        ratios[pruner] = [one.epochs_01sd / old.epochs_01sd for one, old in zip(found, base, strict=True)]
+        row(
+            f"`{pruner}`",
+            *(f"{ratio:.2f} ({one.found_01sd:.0%})" for ratio, one in zip(ratios[pruner], found, strict=True)),
+            f"{mean(ratios[pruner]):.2f}",
+            f"{math.fsum(one.regret or 0 for one in found) / len(found):.3f}",
+        )
+    if len(banks) < 3:
+        return
+    print("\nRungs chosen on the other banks\n")
+    heading("bank", "chosen on the others", "ratio there", "ratio here")
+    here = []
+    for place, bank in enumerate(banks):
+        others = {spec: mean([r for at, r in enumerate(ratios[spec]) if at != place]) for spec in RUNGS}
+        chosen = min(others, key=lambda spec: others[spec])
+        here.append(ratios[chosen][place])
+        row(bank.name, f"`{chosen}`", f"{others[chosen]:.2f}", f"{here[-1]:.2f}")
+    row("geometric mean", "", "", f"{mean(here):.2f}")
+
+
+def fixed(banks: Sequence[Bank], simulations: int) -> None:
+    """The table of studies whose trials are limited."""
+    print(f"\nStudies of a fixed number of trials: `{NEW}` against `{OLD}`\n")
+    names = [bank.name for bank in banks]
+    heading("trials", *(f"{name}: regret, difference, epochs" for name in names), "without a COMPLETE run")
+    for trials in TRIALS:
+        cells, empty = [], 0.0
+        for bank in banks:
+            old, new = (simulated(bank, spec, simulations, budget=None, trials=trials) for spec in (OLD, NEW))
+            regret, before = new.regret or 0.0, old.regret or 0.0
+            cells.append(f"{regret:.3f}, {regret - before:+.3f}, {new.spent:.0f} of {old.spent:.0f}")
+            empty += new.empty / len(banks)
+        row(trials, *cells, f"{empty:.0%}")
 
 
 def main() -> None:
-    """Measure and print the table."""
+    """Simulate and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--trials", type=int, default=40)
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--curves", type=Path, default=CURVES, help="a folder of banks, NAME.json")
+    parser.add_argument("--simulations", type=int, default=20)
+    parser.add_argument("--trials", type=int, default=60, help="of the bank that is trained here")
+    parser.add_argument("--epochs", type=int, default=30, help="of each of them")
     options = parser.parse_args()
-    clocks: dict[str, list[Clock]] = {pruner: [] for pruner in PRUNERS}
-    study(2, 2, "nop", 0)  # imports and first traces belong to none of them
-    for seed in range(options.seeds):
-        for pruner in PRUNERS:
-            clocks[pruner].append(study(options.trials, options.epochs, pruner, seed))
-            print(f"seed {seed} {pruner}: best {clocks[pruner][-1].best():.4f}", file=sys.stderr, flush=True)
-    print(f"\n{options.seeds} seeds, {options.trials} trials of {options.epochs} epochs\n")
-    print("| pruner | epochs trained | seconds of the study | seconds to within 1 % | got there | best within 1 % |")
-    print("|---|---|---|---|---|---|")
-    targets = [clock.best() * TOLERANCE for clock in clocks["nop"]]
-    planned = options.trials * options.epochs
-    for pruner, several in clocks.items():
-        trained = statistics.mean(sum(run.epoch for _, run in clock.ends) / planned for clock in several)
-        whole = statistics.median(clock.ends[-1][0] for clock in several)
-        times = [clock.seconds_to(target) for clock, target in zip(several, targets, strict=True)]
-        reached = [at for at in times if at is not None]
-        good = sum(clock.best() <= target for clock, target in zip(several, targets, strict=True))
-        to = f"{statistics.median(reached):.1f}" if reached else "-"
-        print(
-            f"| {pruner} | {trained:.0%} | {whole:.1f} | {to} | {len(reached)} of {len(several)} "
-            f"| {good} of {len(several)} |"
-        )
+    files = sorted(options.curves.glob("*.json"))
+    banks = [bank_of_file(file) for file in files] or [trained(options.trials, options.epochs)]
+    for bank in banks:
+        print(f"{bank.name}: {len(bank.curves)} curves of {bank.epochs} epochs")
+    budgets(banks, options.simulations)
+    fixed(banks, options.simulations)
 
 
 if __name__ == "__main__":

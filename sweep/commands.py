@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sweep.names import format_number
 from sweep.options import OPTIONS
-from sweep.passwords import has_password, masked
+from sweep.passwords import has_password, masked_url
 from sweep.words import shown_path
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def command(*words: str, storage: str, logdir: str | None = None) -> str:
     line = ["sweep", *words]
     if storage.startswith(("http://", "https://")):
         line += [] if storage == os.environ.get("SWEEP_SERVER") else ["--server", storage]
-    elif storage != OPTIONS["storage"].usual:
-        line += ["--storage", masked(storage)]
+    elif masked_url(storage) != masked_url(OPTIONS["storage"].usual):
+        line += ["--storage", masked_url(storage)]
     if logdir not in (None, OPTIONS["logdir"].usual):
         line += ["--logdir", logdir]
     return shlex.join(line)
@@ -78,7 +78,7 @@ def rerun_command(study: "StudyRecord", run: "RunRecord", *, storage: str) -> st
     None where that cannot be: it has not ended, it went on from another's checkpoint, nothing of its study file is
     kept, or its database is out of reach.
     """
-    ended = run.state not in ("RUNNING", "WAITING") and run.revives is None
+    ended = run.state not in ("RUNNING", "WAITING", "PAUSED") and run.revives is None
     kept = ended and run.snapshot is not None and run.seed is not None
     if not kept or storage.startswith(("http://", "https://")):
         return None

@@ -16,6 +16,7 @@ from sweep.objective import Objective
 from sweep.options import OPTIONS
 from sweep.sources import content
 from sweep.specs import prunes
+from sweep.stop_rules import trials_without_better
 
 PACKAGES = ("sweep", "tensorflow", "keras", "optuna", "numpy", "tensorboard")
 
@@ -24,11 +25,12 @@ PACKAGES = ("sweep", "tensorflow", "keras", "optuna", "numpy", "tensorboard")
 class Declaration:
     """A study as plain data.
 
-    `objective` and `direction` run in parallel, and have one entry unless the study has several. `force_epochs` makes
-    `epochs` override what `sweep.fit` is given. `value` is `Study(result=...)`: which epoch's objective `sweep.fit`
-    returns, `best` or `last`. `file` is the absolute path of the study file (None for a study of a
-    notebook), `hash` its SHA-256 in hex, `versions` the packages it runs with, `commit` the git commit of its folder
-    (with `+` behind it where files differ from it).
+    `objective` and `direction` run in parallel, and have one entry unless the study has several. `trials_given` is
+    false where `trials` is only what holds where nobody says it. `force_epochs` makes `epochs` override what
+    `sweep.fit` is given. `value` is `Study(result=...)`: which epoch's objective `sweep.fit` returns, `best` or `last`.
+    `file` is the absolute path of the study file (None for a study of a notebook), `hash` its SHA-256 in hex,
+    `versions` the packages it runs with, `commit` the git commit of its folder (with `+` behind it where files differ
+    from it).
     """
 
     name: str
@@ -38,6 +40,10 @@ class Declaration:
     epochs: int | None = None
     force_epochs: bool = False
     timeout: float | None = None
+    budget_epochs: int | None = None
+    stop_when: list[str] = field(default_factory=list)
+    stall_timeout: float | None = None
+    max_trial_time: float | None = None
     workers: int | None = None
     sampler: str = "tpe"
     pruner: str = "median"
@@ -47,6 +53,7 @@ class Declaration:
     value: str = "best"
     broken: str = "prune"
     enqueue: list[dict[str, Value]] = field(default_factory=list)
+    trials_given: bool = True
     doc: str = ""
     file: str | None = None
     hash: str | None = None
@@ -147,6 +154,11 @@ def _check_declaration(study: Declaration) -> None:
         raise StudyError(
             f"A study with several objectives cannot prune, and its pruner is {study.pruner!r}.",
             "Use --pruner nop, or one objective.",
+        )
+    if len(study.objective) > 1 and any(map(trials_without_better, study.stop_when)):
+        raise StudyError(
+            "With several objectives no trial is the best, so `no better in N trials` cannot be judged.",
+            "Stop the study with a condition instead, such as 'loss < 0.05'.",
         )
     if study.value not in ("best", "last"):
         raise StudyError(f'A study\'s result must be "best" or "last", not {study.value!r}.')

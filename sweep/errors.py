@@ -24,6 +24,10 @@ _MACHINES = {
     ),
 }
 _MACHINES_WHERE_WE_WRITE = {
+    errno.EFBIG: (
+        "{where} may not grow any more: the limit of a file's size is reached.",
+        "Raise it with ulimit -f unlimited",
+    ),
     errno.EROFS: ("The file system at {where} has become read-only.", "Make it writable"),
     errno.EACCES: ("{where} cannot be written any more: permission denied.", "Restore the rights"),
     errno.EPERM: ("{where} cannot be written any more: not permitted.", "Restore the rights"),
@@ -121,6 +125,23 @@ def last_words(output: str) -> str:
     first = max((place for place, line in enumerate(lines) if line.startswith(_PREFIX)), default=len(lines) - 1)
     hint = itertools.takewhile(lambda line: line.startswith(_INDENT), lines[first + 1 :])
     return " ".join([lines[first].removeprefix(_PREFIX), *(line.strip() for line in hint)])
+
+
+_WANT = (
+    "can't start new thread",
+    "Cannot allocate memory",
+    "failed to map segment from shared object",
+    "error return without exception set",  # an interpreter that had no memory for the exception
+)
+
+
+def wants_memory(error: BaseException | None) -> bool:
+    """Whether an exception, or one that it came from, is for want of memory in this process."""
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, RuntimeError | ImportError | SystemError) and any(text in str(error) for text in _WANT):
+        return True
+    return error is not None and wants_memory(error.__cause__)
 
 
 class StudyError(SweepError):

@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.errors import StudyError
+from sweep.errors import FilterError, StudyError
 from sweep.names import Value, format_value, is_run_name, parse_value
 from sweep.specs import PRUNERS, SAMPLERS, Kind, parse
+from sweep.stop_rules import EXAMPLES, check_rule
 
 STUDY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._\-]{0,79}")  # `\-` for browsers, which read it as well
+
+ALL = ":all"  # behind a study's name: all its trials
 
 LONGEST = 10_000  # characters of a text
 SHOWN = 60  # characters of a wrong value that are repeated
@@ -392,11 +395,13 @@ def read_sets(path: Path) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class BestOf(Values):
-    """The best runs of other studies: `STUDY:best:N` each, or `STUDY:confirmed:N`; without a number it is one run."""
+    """The best runs of other studies, `STUDY:best:N` or `STUDY:confirmed:N` each (without a number one), or all their
+    trials, `STUDY:all`.
+    """
 
-    expected: str = "STUDY:best:N, such as diabetes:best:5"
+    expected: str = "STUDY:best:N or STUDY:all, such as diabetes:best:5"
     many = True
-    one = Pattern(rf"{STUDY_NAME.pattern}:(?:best:[1-9][0-9]{{0,5}}|confirmed(?::[1-9][0-9]{{0,5}})?)")
+    one = Pattern(rf"{STUDY_NAME.pattern}:(?:best:[1-9][0-9]{{0,5}}|confirmed(?::[1-9][0-9]{{0,5}})?|all)")
 
     def read(self, text: str) -> Any:
         return [text]
@@ -412,6 +417,38 @@ class BestOf(Values):
 
     def schema(self) -> dict[str, Any]:
         return {"type": "array", "maxItems": 100, "items": self.one.schema()}
+
+
+@dataclass(frozen=True)
+class StopRules(Values):
+    """Rules of `sweep.stop_rules`: a text, or several of which one is enough."""
+
+    expected: str = f"a rule, such as {EXAMPLES}"
+    many = True
+
+    def read(self, text: str) -> Any:
+        return [text]
+
+    def check(self, value: Any) -> tuple[str, ...]:
+        several = [value] if isinstance(value, str) else value
+        if not isinstance(several, Sequence) or isinstance(several, Mapping):
+            raise Unfit(value)
+        return tuple(self._rule(each) for each in several)
+
+    def _rule(self, value: Any) -> str:
+        if not isinstance(value, str) or not is_text(value):
+            raise Unfit(value)
+        try:
+            check_rule(value)
+        except FilterError as error:
+            raise Unfit(value, str(error)) from None
+        return value
+
+    def texts(self, value: Any) -> list[str]:
+        return list(value)
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "array", "maxItems": 100, "items": super().schema()}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from sweep.errors import StudyError
 from sweep.names import Value
 from sweep.option_values import (
+    ALL,
     STUDY_NAME,
     Amount,
     Amounts,
@@ -28,6 +29,7 @@ from sweep.option_values import (
     ParamSets,
     Pattern,
     SpecText,
+    StopRules,
     Time,
     Unfit,
     Values,
@@ -35,7 +37,8 @@ from sweep.option_values import (
     meant,
     shown,
 )
-from sweep.specs import make_pruner, make_sampler
+from sweep.spec_objects import spec_text
+from sweep.specs import make_pruner, make_sampler, names_module
 
 Way = Literal["cli", "python", "api"]
 """Where an option can be given: `sweep start`, `study.run`, and the service (its HTTP API, its page, `--server`)."""
@@ -89,6 +92,7 @@ class Option:
         label: its name on the page; by default made of `name`.
         folded: the page shows it among the advanced options.
         example: what the page shows in its empty field, where that is not what holds then.
+        former: the name in Python and JSON that it had in an earlier version, and that is taken too.
         name: its name in Python, in JSON and in `Settings`, whose field says it.
         default: what `Settings` has where it is not given.
     """
@@ -108,6 +112,7 @@ class Option:
     label: str = ""
     folded: bool = False
     example: str = ""
+    former: str = ""
     name: str = ""
     default: Any = None
 
@@ -288,8 +293,18 @@ class Settings:
         again="study", label="trials in all",
     )  # fmt: skip
     timeout: float | None = option(
-        None, Time(), "Begin no trial after this long: 90, 10m, 2h.", STUDY, metavar="TIME", unset="none",
-        declares=True,
+        None, Time(), "Interrupt the study after this long, as Ctrl-C does: 90, 10m, 2h.", STUDY, metavar="TIME",
+        unset="none", declares=True,
+    )  # fmt: skip
+    budget_epochs: int | None = option(
+        None, Whole(1), "Begin no trial once this many epochs are trained, by all trials together.", STUDY,
+        metavar="N", unset="none", declares=True, label="epochs in all",
+    )  # fmt: skip
+    stop_when: Sequence[str] | None = option(
+        None, StopRules(),
+        "Begin no trial once this holds: 'no better in 20 trials', or a condition that a run fulfils.", STUDY,
+        metavar="RULE", unset="none", declares=True, folded=True,
+        example="no better in 20 trials, or val_loss < 0.05; one per line",
     )  # fmt: skip
     epochs: int | None = option(
         None, Whole(1), "Epochs of a trial, whatever sweep.fit is given.", STUDY, metavar="N",
@@ -331,9 +346,9 @@ class Settings:
         example="lr=0.01,bs=32, or a run name; one per line",
     )  # fmt: skip
     best_of: Sequence[str] = option(
-        (), BestOf(), "Try the parameters of another study's best runs first.", PARAMETERS, flag="--from",
-        metavar="STUDY:best:N",
-        again="never", label="try the best of", folded=True, example="STUDY:best:N, one per line",
+        (), BestOf(), "Try another study's best runs first, or have the sampler learn from all its trials.",
+        PARAMETERS, flag="--from", metavar="STUDY:best:N|all", again="never", label="try the best of", folded=True,
+        example="STUDY:best:N or STUDY:all, one per line",
     )  # fmt: skip
     yes: bool = option(
         False, Flag(), "Continue although the search space has grown (ranges only) without asking.", PARAMETERS,
@@ -356,9 +371,13 @@ class Settings:
         0, Whole(0, 1000), "Retry a trial that raises an error up to this many times.", WORKERS, metavar="N",
         folded=True,
     )  # fmt: skip
-    trial_timeout: float | None = option(
+    stall_timeout: float | None = option(
         None, Time(), "Fail a trial that reports nothing for this long: 90, 10m, 2h.", WORKERS, metavar="TIME",
-        unset="none", folded=True,
+        unset="none", declares=True, folded=True, former="trial_timeout",
+    )  # fmt: skip
+    max_trial_time: float | None = option(
+        None, Time(), "Have a trial finish early that has trained for this long in all: 90, 10m, 2h.", WORKERS,
+        metavar="TIME", unset="none", declares=True, folded=True,
     )  # fmt: skip
     trial_seed: int | None = option(
         None, Whole(0, 2**32 - 1), "Seed of every trial, in place of one for each.", WORKERS,
@@ -424,6 +443,16 @@ class Settings:
         """Of how many of the best runs the weights are kept; None where all are kept, or none."""
         return int(self.keep.removeprefix("best:")) if self.keep.startswith("best:") else None
 
+    @property
+    def taught_by(self) -> list[str]:
+        """The studies all of whose trials teach the sampler, as `STUDY:all`."""
+        return [text for text in self.best_of if text.endswith(ALL)]
+
+    @property
+    def tried_first(self) -> list[str]:
+        """The runs of other studies whose parameters are tried first."""
+        return [text for text in self.best_of if not text.endswith(ALL)]
+
     def declared(self) -> dict[str, Any]:
         """What takes the place of the study file's words; None where nothing does."""
         return {name: getattr(self, name) for name, each in OPTIONS.items() if each.declares}
@@ -431,17 +460,22 @@ class Settings:
     def check_specs(self) -> None:
         """See that the sampler and the pruner can be made here, which a service's client cannot know. Imports Optuna.
 
+        Those that name a module are made by the study alone, which knows where its file is.
+
         Raises:
             StudyError: Optuna refuses one of their settings, or a package is missing.
         """
-        if self.sampler is not None:
+        if self.sampler is not None and not names_module("sampler", self.sampler):
             make_sampler(self.sampler, self.seed)
-        if self.pruner is not None:
+        if self.pruner is not None and not names_module("pruner", self.pruner):
             make_pruner(self.pruner)
 
 
 OPTIONS = options_of(Settings)
 """Every option by name, in the order of the help; those of a cluster are in `CLUSTER`."""
+
+FORMER = {each.former: name for name, each in OPTIONS.items() if each.former}
+"""Options by their names in earlier versions."""
 
 CLUSTER = options_of(Cluster)
 """The options that describe a cluster, by their names in `Cluster`."""
@@ -492,13 +526,35 @@ def from_command_line(line: Mapping[str, Any]) -> Settings:
     return Settings(**read)
 
 
+def present(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given by name, with the present names of options that were given by their former ones.
+
+    Raises:
+        StudyError: an option was given by both.
+    """
+    for former, name in FORMER.items():
+        if former in given and name in given:
+            raise StudyError(f"{former} is the former name of {name}, so both cannot be given.")
+    return {FORMER.get(name, name): value for name, value in given.items()}
+
+
+def present_flag(flag: str) -> str:
+    """A flag of the command line, without its hyphens, or the present one where it is a former one."""
+    name = FORMER.get(flag.replace("-", "_"))
+    return OPTIONS[name].flag.removeprefix("--") if name is not None else flag
+
+
 def from_keywords(keywords: Mapping[str, Any]) -> Settings:
     """The settings that the arguments of `study.run` mean; None leaves an option out.
 
     Raises:
         SweepError: there is no such option, it cannot be given here, or not as it was.
     """
+    keywords = present(keywords)
     check_names(keywords, "python")
+    for kind in ("sampler", "pruner"):
+        if keywords.get(kind) is not None:
+            keywords[kind] = spec_text(kind, keywords[kind])
     return Settings(**keywords)
 
 

@@ -9,6 +9,8 @@ _IN_URL = re.compile(
     r"(?P<before>\bpostgres[\w+]*://[^\s:/@]*:)\S*(?=@)|(?P<other>\b\w[\w+.-]*://[^\s:/@]*:)[^\s/@]*(?=@)",
     re.IGNORECASE,
 )
+_PASSWORD = re.compile(r"^(\w[\w+.-]*://[^:/@]*:).*(?=@)", re.DOTALL)
+_PARAMETER = re.compile(r"([?&]\w*password\s*=)[^&]*", re.IGNORECASE)
 _NAMED = re.compile(r"(?P<name>(?:^|[?&\s'\"])\w*password\s*=)\s*[^&\s'\"]+", re.IGNORECASE)
 
 
@@ -19,6 +21,11 @@ def masked(text: str) -> str:
 
 def _without(found: re.Match[str]) -> str:
     return f"{found['before'] or found['other']}{HIDDEN}"
+
+
+def masked_url(text: str) -> str:
+    """A database's URL, as it was typed, with its password hidden, whatever characters that holds."""
+    return _PARAMETER.sub(rf"\g<1>{HIDDEN}", _PASSWORD.sub(rf"\g<1>{HIDDEN}", text))
 
 
 def has_password(storage: str) -> bool:

@@ -6,6 +6,8 @@ same names in the same order, and Optuna's class names work too (`MedianPruner` 
 expression and never evaluated: values are numbers, texts in quotes, True, False, None, lists and dicts of these, and
 specs where a sampler or pruner takes another one.
 
+A class of the user's own is named by its module, `mypackage.samplers:Mine(x=1)`: see `sweep.imported_specs`.
+
 A pruner's settings are declared by its rule in `sweep.core.pruners`, a sampler's by Optuna's class. Neither importing
 this module nor reading a pruner imports Optuna.
 """
@@ -20,8 +22,10 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sweep.core.pruners import RULES, Rule
+from sweep.core.pruners.own import Own
 from sweep.core.pruners.rule import bounds_of
 from sweep.errors import StudyError
+from sweep.imported_specs import ImportedSpec, imported_spec, make_imported
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -50,7 +54,7 @@ _PACKAGES = {"cmaes": ("cmaes",), "gp": ("torch", "scipy"), "qmc": ("scipy",)}
 # Bounds of samplers' settings that Optuna does not check itself; below them it fails in the middle of a study.
 _LEAST = {"n_startup_trials": 0, "n_ei_candidates": 1, "popsize": 2, "dividing_parameter": 1}
 _EXAMPLE = {"sampler": "tpe(n_startup_trials=20)", "pruner": "median(n_startup_trials=5)"}
-_TYPES: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str, "dict": dict}
+_TYPES: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str, "dict": dict, "list": list}
 _WITHIN: dict[str, Kind] = {"BaseSampler": "sampler", "Rule": "pruner"}  # types of settings that are specs
 
 
@@ -66,28 +70,33 @@ class Spec:
     settings: Mapping[str, Any]
 
 
-def make_sampler(spec: str, seed: int | None) -> "BaseSampler":
+def make_sampler(spec: str, seed: int | None, file: str | None = None) -> "BaseSampler":
     """The sampler that a spec describes.
 
     Args:
         spec: for example `tpe` or `grid(lr=[0.1, 0.01])`.
         seed: from 0 to 2**32 - 1; None draws one.
+        file: the study file, in which a class of the user's own cannot be.
 
     Raises:
         StudyError: no such sampler or setting, a value that cannot be, or a package that is not installed.
     """
     if seed is not None and not 0 <= seed < 2**32:
         raise StudyError(f"A seed must be a whole number from 0 to 4294967295, not {seed!r}.")
-    return build(cast(Spec, parse("sampler", spec)), seed)
+    read = parse("sampler", spec)
+    return make_imported(read, seed, file) if isinstance(read, ImportedSpec) else build(cast(Spec, read), seed)
 
 
-def make_pruner(spec: str) -> "BasePruner":
+def make_pruner(spec: str, file: str | None = None) -> "BasePruner":
     """The pruner that a spec describes.
+
+    Args:
+        file: the study file, in which a class of the user's own cannot be.
 
     Raises:
         StudyError: no such pruner or setting, or a value that cannot be.
     """
-    return optuna_pruner(pruner_rule(spec))
+    return optuna_pruner(pruner_rule(spec), file)
 
 
 def prunes(spec: str) -> bool:
@@ -99,13 +108,22 @@ def prunes(spec: str) -> bool:
     return pruner_rule(spec).stops
 
 
-def parse(kind: Kind, text: str) -> Spec | Rule:
-    """Read a spec: a sampler's as a `Spec`, a pruner's as a `Rule`.
+def names_module(kind: Kind, text: str) -> bool:
+    """Whether a spec names a class by its module, which somebody would have to import.
+
+    Raises:
+        StudyError: it does, and its arguments are not as they must be.
+    """
+    return imported_spec(kind, text) is not None
+
+
+def parse(kind: Kind, text: str) -> Spec | Rule | ImportedSpec:
+    """Read a spec: a sampler's as a `Spec`, a pruner's as a `Rule`, one that names a module as an `ImportedSpec`.
 
     Raises:
         StudyError: the text is no spec, or a name, a setting or a value is wrong.
     """
-    return _parse_node(kind, _expression(kind, text))
+    return imported_spec(kind, text) or _parse_node(kind, _expression(kind, text))
 
 
 def pruner_rule(text: str) -> Rule:
@@ -114,13 +132,18 @@ def pruner_rule(text: str) -> Rule:
     Raises:
         StudyError: the text is no spec, or a name, a setting or a value is wrong.
     """
-    return cast(Rule, parse("pruner", text))
+    read = parse("pruner", text)
+    return Own(read.text) if isinstance(read, ImportedSpec) else cast(Rule, read)
 
 
-def optuna_pruner(rule: Rule) -> "BasePruner":
-    """Optuna's pruner that decides as a rule does."""
+def optuna_pruner(rule: Rule, file: str | None = None) -> "BasePruner":
+    """Optuna's pruner that decides as a rule does; see `make_pruner`."""
     from optuna import pruners
 
+    if rule.optuna is None:  # what asks Optuna's study for its pruner finds one that stops nothing
+        return pruners.NopPruner()
+    if isinstance(rule, Own):
+        return cast("BasePruner", make_imported(cast(ImportedSpec, imported_spec("pruner", rule.spec)), file=file))
     settings = {item.name: getattr(rule, item.name) for item in fields(rule) if item.init}  # type: ignore[arg-type]
     arguments = {name: optuna_pruner(value) if isinstance(value, Rule) else value for name, value in settings.items()}
     return cast("BasePruner", _made(rule.name, getattr(pruners, rule.optuna), arguments))
@@ -136,8 +159,13 @@ def build(spec: Spec, seed: int | None) -> "BaseSampler":
     if missing:
         packages = " and ".join(missing)
         raise StudyError(f"The sampler {spec.name} needs {packages}.", f"Run: pip install {' '.join(missing)}")
+    return optuna_sampler(spec, seed)
+
+
+def optuna_sampler(spec: Spec, seed: int | None) -> "BaseSampler":
+    """Optuna's sampler of a spec, as `build` without a look at the packages that it will need."""
     arguments = {
-        name: build(value, seed) if isinstance(value, Spec) else value for name, value in spec.settings.items()
+        name: optuna_sampler(value, seed) if isinstance(value, Spec) else value for name, value in spec.settings.items()
     }
     if spec.name == "grid":
         arguments = {"search_space": arguments}

@@ -15,12 +15,28 @@ class Study(BaseStudy):
         objective: the metric that decides, by its name in Keras' logs, such as `val_loss`; a list for several
             objectives, which cannot be pruned.
         direction: `minimize` or `maximize`; a list for several objectives.
-        trials: how many trials the study has in all; complete, pruned and failed ones count.
+        trials: how many trials the study has in all; complete, pruned and failed ones count. By default 20, or as many
+            as `budget_epochs` allows.
         epochs: the epochs of a trial where `sweep.fit` is given none.
-        timeout: seconds after which no new trial begins.
+        timeout: seconds, or a text such as `"2h"`, after which the study is interrupted, as by Ctrl-C: running trials
+            end at their next epoch, and continue when the study does.
+        budget_epochs: no trial begins once the trials of the study have trained this many epochs together; running
+            ones finish.
+        stop_when: no trial begins once this holds, and running ones finish: `"no better in 20 trials"`, or a condition
+            in the language of `--where` that a run fulfils, such as `"val_loss < 0.05"`; a list for several, of which
+            one is enough.
+        stall_timeout: seconds, or a text such as `"10m"`, after which a trial that reports nothing is FAIL.
+        trial_timeout: the former name of `stall_timeout`.
+        max_trial_time: seconds, or a text such as `"10m"`, that a trial may train, over all its attempts. Then the
+            running `sweep.fit` returns at the end of its epoch, as if it were its last, and so does each further one.
+            A `train` that has not returned a minute later is FAIL.
         name: the study's name; by default that of its file.
         sampler: proposes parameters, e.g. `"tpe"`, `"random"`, `"grid(lr=[0.1, 0.01])"`; see `sweep start --help`.
-        pruner: stops poor runs, e.g. `"median(n_startup_trials=5)"`, `"hyperband"`, `"nop"`.
+            One of Optuna's objects, such as `optuna.samplers.CmaEsSampler(popsize=8)`, is made anew in the coordinator
+            from its arguments. A class of your own is named by its module, for the coordinator to import, which never
+            imports the study file: `"mypackage.samplers:Mine(x=1)"`.
+        pruner: stops poor runs, e.g. `"median(n_startup_trials=5)"`, `"hyperband"`, `"nop"`; or an object or a class of
+            your own, as for `sampler`.
         seed: makes sampling and each trial reproducible; by default drawn once and kept in the store.
         precision: `"auto"` rounds continuous parameters so that the short number in a run's name is the hyperparameter;
             None leaves them as they are, and names carry every digit.

@@ -13,16 +13,20 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sweep.code import code_hash
 from sweep.declaration import Declaration, Value, commit, file_hash, versions
 from sweep.errors import StudyError, SweepError
 from sweep.sources import SourceFinder
+from sweep.spec_objects import spec_text
 from sweep.words import listed
 
 if TYPE_CHECKING:
     import optuna
+
+TRIALS = 20
+"""How many trials a study has where nobody says it, nor how many epochs it may spend."""
 
 _loading: list[Path] = []  # study files that are being imported
 
@@ -38,12 +42,17 @@ class BaseStudy:
         *,
         objective: str | Sequence[str],
         direction: str | Sequence[str],
-        trials: int = 20,
+        trials: int | None = None,
         epochs: int | None = None,
-        timeout: float | None = None,
+        timeout: float | str | None = None,
+        budget_epochs: int | None = None,
+        stop_when: str | Sequence[str] = (),
+        stall_timeout: float | str | None = None,
+        trial_timeout: float | str | None = None,
+        max_trial_time: float | str | None = None,
         name: str | None = None,
-        sampler: str = "tpe",
-        pruner: str | None = None,
+        sampler: "str | optuna.samplers.BaseSampler" = "tpe",
+        pruner: "str | optuna.pruners.BasePruner | None" = None,
         seed: int | None = None,
         precision: Literal["auto"] | None = "auto",
         short: Mapping[str, str] | None = None,
@@ -57,8 +66,6 @@ class BaseStudy:
             raise StudyError(f"A study's first argument must be the function that trains, not {train!r}.")
         if not isinstance(short, Mapping | None):
             raise StudyError(f"short must be a dict from parameter names to keys for run names, not {short!r}.")
-        if result is not None and value is not None and result != value:
-            raise StudyError(f"result={result!r} and value={value!r} differ, and value is the former name of result.")
         objectives, directions = _as_list(objective), _as_list(direction)
         self.train = train
         self.file = _file_of(train)
@@ -67,16 +74,21 @@ class BaseStudy:
             name=name if name is not None else (self.file.stem if self.file else "study"),
             objective=objectives,
             direction=directions,
-            trials=trials,
+            trials=TRIALS if trials is None else trials,
+            trials_given=trials is not None,
             epochs=epochs,
-            timeout=timeout,
+            timeout=timeout,  # type: ignore[arg-type]  # the declaration makes seconds of it
+            budget_epochs=budget_epochs,
+            stop_when=stop_when,  # type: ignore[arg-type]  # and a list of a single rule
+            stall_timeout=_one_of("stall_timeout", stall_timeout, "trial_timeout", trial_timeout),
+            max_trial_time=max_trial_time,  # type: ignore[arg-type]
             workers=workers,
-            sampler=sampler,
-            pruner=pruner if pruner is not None else ("median" if len(objectives) == 1 else "nop"),
+            sampler=spec_text("sampler", sampler),
+            pruner=spec_text("pruner", pruner or ("median" if len(objectives) == 1 else "nop")),
             seed=seed,
             precision=precision,
             short=dict(short or {}),
-            value=result or value or "best",
+            value=_one_of("result", result, "value", value) or "best",
             broken=broken,
             enqueue=_parameter_sets(enqueue),
             doc=(getattr(_module_of(train), "__doc__", None) or "").strip(),
@@ -218,6 +230,18 @@ def _where(error: BaseException, file: Path) -> str:
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file]
     place = f" (line {lines[-1]})" if lines else ""
     return f"{type(error).__name__}: {str(error) or 'no message'}{place}"
+
+
+def _one_of(name: str, given: Any, former: str, formerly: Any) -> Any:
+    """The value of an argument that may be given by its former name, too.
+
+    Raises:
+        StudyError: it is given by both, and these differ.
+    """
+    if given is not None and formerly is not None and given != formerly:
+        said = f"{name}={given!r} and {former}={formerly!r} differ"
+        raise StudyError(f"{said}, and {former} is the former name of {name}.")
+    return given if given is not None else formerly
 
 
 def _as_list(value: str | Sequence[str]) -> list[str]:

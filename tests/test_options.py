@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
@@ -19,6 +20,7 @@ from sweep.errors import SweepError
 from sweep.options import (
     BROKEN,
     CLUSTER,
+    FORMER,
     OPTIONS,
     Cluster,
     Settings,
@@ -37,6 +39,8 @@ from tests.store_builder import build_store
 UNUSUAL = {
     "trials": 7,
     "timeout": 5400.0,
+    "budget_epochs": 900,
+    "stop_when": ("no better in 20 trials", "val_loss < 0.05 and lr > 1e-3"),
     "epochs": 3,
     "sampler": "grid(lr=[0.1, 0.01])",
     "pruner": "patient(median, patience=4)",
@@ -45,13 +49,14 @@ UNUSUAL = {
     "name": "a.b-c",
     "fixed": {"lr": 0.001, "opt": "a b=c,d", "aug": True, "none": None, "n": 3, "-x": -1e-9, "inf": float("inf")},
     "enqueue": ({"x": 0.25, "opt": "sgd"}, "dnn-lr=0.1-t0003"),
-    "best_of": ("old:best:3", "older:best:1"),
+    "best_of": ("old:best:3", "older:best:1", "oldest:all"),
     "yes": True,
     "workers": 0,
     "gpus": ("2", "GPU-abc"),
     "per_gpu": 3,
     "retries": 2,
-    "trial_timeout": 0.5,
+    "stall_timeout": 0.5,
+    "max_trial_time": 600.0,
     "trial_seed": 5,
     "keep": "best:2",
     "logdir": "-logs of mine",
@@ -126,6 +131,27 @@ def test_what_is_no_time_is_refused(text):
         Settings(timeout=text)
 
 
+def test_an_option_that_has_another_name_by_now_is_taken_by_its_former_one(client, capsys):
+    assert FORMER == {"trial_timeout": "stall_timeout"}
+    assert from_keywords({"trial_timeout": "2m"}) == Settings(stall_timeout=120.0)
+    with pytest.raises(SweepError, match="trial_timeout is the former name of stall_timeout, so both cannot be given"):
+        from_keywords({"trial_timeout": 1, "stall_timeout": 2})
+    said = client.post("/api/starts", file="fine.py", trial_timeout="soon").json()["detail"]
+    assert said.startswith("stall_timeout must be a time above 0")
+    assert command(["start", "fine.py", "--trial-timeout", "soon"]) == 2
+    assert "--stall-timeout must be a time above 0" in capsys.readouterr().err
+    study = sweep.Study(lambda _: 0.0, objective="loss", direction="minimize", trial_timeout="1m", max_trial_time="2h")
+    assert (study.declaration().stall_timeout, study.declaration().max_trial_time) == (60.0, 7200.0)
+
+
+def test_python_takes_a_sampler_and_a_pruner_as_objects_too():
+    sampler, pruner = optuna.samplers.TPESampler(n_startup_trials=3), optuna.pruners.NopPruner()
+    found = from_keywords({"sampler": sampler, "pruner": pruner})
+    assert found == Settings(sampler="tpe(n_startup_trials=3)", pruner="nop")
+    with pytest.raises(SweepError, match=r"^A study's pruner must be text, or one of Optuna's pruners, not 3\."):
+        from_keywords({"pruner": 3})
+
+
 def test_numbers_of_numpy_are_numbers():
     settings = Settings(trials=np.int64(5), timeout=np.float32(2.0), fixed={"n": np.int32(3), "x": np.float64(0.5)})
     assert settings == Settings(trials=5, timeout=2.0, fixed={"n": 3, "x": 0.5})
@@ -141,7 +167,8 @@ REFUSED = [
     ("workers", -1, "must be a whole number from 0 to 100000, not -1."),
     ("seed", 2**32, "must be a whole number from 0 to 4294967295, not 4294967296."),
     ("timeout", "soon", "must be a time above 0, such as 90 (seconds), 10m, 2h or 1d, not 'soon'."),
-    ("trial_timeout", "0", "must be a time above 0, such as 90 (seconds), 10m, 2h or 1d, not '0'."),
+    ("max_trial_time", "long", "must be a time above 0, such as 90 (seconds), 10m, 2h or 1d, not 'long'."),
+    ("stall_timeout", "0", "must be a time above 0, such as 90 (seconds), 10m, 2h or 1d, not '0'."),
     ("broken", "raport", "must be prune, report or ignore, not 'raport'. Did you mean report?"),
     ("broken", "Prune", "must be prune, report or ignore, not 'Prune'. Did you mean prune?"),
     ("broken", "stop", "must be prune, report or ignore, not 'stop'."),
@@ -150,7 +177,11 @@ REFUSED = [
     ("name", "a/b", "not 'a/b'."),
     ("sampler", "tpee", "No such sampler: tpee. Did you mean tpe?"),
     ("pruner", "medan", "No such pruner: medan. Did you mean median?"),
-    ("best_of", ["diabetes"], "must be STUDY:best:N, such as diabetes:best:5, not 'diabetes'."),
+    ("best_of", ["diabetes"], "must be STUDY:best:N or STUDY:all, such as diabetes:best:5, not 'diabetes'."),
+    ("best_of", ["diabetes:all:3"], "not 'diabetes:all:3'."),
+    ("budget_epochs", 0, "must be a whole number of at least 1, not 0."),
+    ("stop_when", ["no better in 5"], "'val_loss < 0.05', not 'no better in 5'. Expected a number of trials"),
+    ("stop_when", ["val_loss <"], "not 'val_loss <'. Expected a name or a value after `<` at character 11"),
     ("enqueue", ["lr"], "must be parameters such as lr=0.01,bs=32, or run names, not 'lr'."),
 ]
 

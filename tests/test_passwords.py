@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from sweep.errors import StoreError, SweepError
 from sweep.passwords import has_password, masked, masked_arguments
 from sweep.store import Store
 from sweep.store.database import parse_url
+from sweep.store.typed_url import shown
 from tests.control.started import TINY, wait_for
 from tests.serve.asking import Client
 from tests.store_builder import add_example
@@ -79,6 +81,32 @@ def test_a_password_may_hold_any_character_and_is_shown_nowhere(password, writte
         assert url.render_as_string() == "postgresql+psycopg://u:***@h:5432/db?sslmode=disable"
         again = parse_url(url.render_as_string(hide_password=False))
         assert again == url
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown_as"),
+    [
+        ("sweep.db", "sweep.db"),
+        ("sqlite:///runs of May/sweep.db", "sqlite:///runs of May/sweep.db"),
+        ("sqlite:////srv/a:b@c/sweep.db", "sqlite:////srv/a:b@c/sweep.db"),
+        ("postgres://u@h/db", "postgres://u@h/db"),
+        ("postgresql://h/db?sslmode=disable", "postgresql://h/db?sslmode=disable"),
+        ("postgresql+psycopg2://u:hunter2@h/db", "postgresql+psycopg2://u:***@h/db"),
+        ("postgresql://u:hun ter@2/x@h:5432/db", "postgresql://u:***@h:5432/db"),
+        ("postgresql://u@h/db?password=hun ter2&sslmode=disable", "postgresql://u@h/db?password=***&sslmode=disable"),
+    ],
+)
+def test_a_database_is_shown_as_it_was_typed_but_for_its_password(typed, shown_as, monkeypatch):
+    monkeypatch.setenv("SWEEP_STORAGE", "sqlite:///other.db")
+    assert shown(parse_url(typed)) == shown_as
+    assert shlex.split(command("runs", storage=typed)) == ["sweep", "runs", "--storage", shown_as]
+    monkeypatch.setenv("SWEEP_STORAGE", typed)
+    assert command("runs", storage=shown_as) == "sweep runs"
+
+
+def test_a_url_that_was_made_from_another_is_shown_as_one_could_type_it():
+    made = parse_url("postgresql://u:hunter2@h/db").set(database="other")
+    assert shown(made) == "postgresql://u:***@h/other"
 
 
 @pytest.mark.parametrize("text", ["postgresql://u:hun ter2@h:port/db", "x y://u:hunter2@h", "host=h password=hunter2:"])

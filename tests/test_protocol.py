@@ -9,13 +9,14 @@ MESSAGES = {
     "Ask": ["outgrown"],
     "Suggest": ["number", "name", "distribution"],
     "Begin": ["number", "family", "architecture", "epochs", "failed"],
-    "BeginTraining": ["number", "training"],
+    "BeginTraining": ["number", "training", "unpausable"],
     "Resume": ["number", "epoch", "log"],
     "Epoch": ["number", "epoch", "metrics", "findings", "broken"],
     "Report": ["number", "step", "value"],
     "ShouldPrune": ["number"],
     "Attribute": ["number", "kind", "key", "value"],
     "Imported": ["number", "files"],
+    "Stop": ["number"],
     "End": ["number", "state", "values", "reason", "traceback", "trainings"],
     "Refuse": ["error"],
 }
@@ -24,7 +25,7 @@ ANSWERS = {
     "Welcome": ["log", "preview"],
     "Assignment": [
         *("number", "seed", "attempt", "directory", "keep", "broken", "epochs", "force_epochs"),
-        *("objective", "direction", "result", "judged"),
+        *("objective", "direction", "result", "judged", "pauses"),
     ],
     "NoMore": [],
     "Suggestion": ["value"],
@@ -42,7 +43,7 @@ def fields_of(kinds):
     return {kind.__name__: [field.name for field in fields(kind)] for kind in kinds.__args__}
 
 
-def test_these_are_the_messages_of_protocol_4():
-    assert wire.PROTOCOL == 4
+def test_these_are_the_messages_of_protocol_5():
+    assert wire.PROTOCOL == 5
     assert fields_of(wire.Message) == MESSAGES
     assert fields_of(wire.Answer) == ANSWERS

@@ -57,7 +57,6 @@ def test_any_callable_may_train():
         ({"trials": 0}, "trials must be a whole number of at least 1, not 0"),
         ({"trials": 2.0}, r"trials must be a whole number of at least 1, not 2\.0"),
         ({"trials": True}, "trials must be a whole number of at least 1, not True"),
-        ({"trials": None}, "trials must be a whole number of at least 1, not None"),
         ({"trials": "many"}, "trials must be a whole number of at least 1, not 'many'"),
         ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
         ({"epochs": 1.5}, r"epochs must be a whole number of at least 1, not 1\.5"),

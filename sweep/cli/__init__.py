@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import errno
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -11,14 +12,10 @@ from pathlib import Path
 from sweep.cli.interrupts import ended_by_the_second
 from sweep.cli.process_list import hide_secrets
 from sweep.cli.streams import Unshown, safe_streams
-from sweep.errors import SweepError, machine_fault, printed
+from sweep.errors import SweepError, machine_fault, printed, wants_memory
 
-_WANT = (
-    "can't start new thread",
-    "Cannot allocate memory",
-    "failed to map segment from shared object",
-    "error return without exception set",  # an interpreter that had no memory for the exception
-)
+NEEDED = 1 << 30
+"""Addresses that the coordinator of a study needs, most of them for the stacks and heaps of its threads."""
 _SHOWN = 200  # characters of a path
 _MORE_MEMORY = "Free some memory, or raise the limits that `ulimit -v` and `ulimit -u` show."
 
@@ -48,7 +45,7 @@ def run(arguments: list[str]) -> int:
                 return 1
             return _refused(SweepError(f"Standard output cannot be written: {error.strerror}.", "Make room."))
         except (MemoryError, RuntimeError, ImportError, SystemError) as error:
-            if not (isinstance(error, MemoryError) or any(text in str(error) for text in _WANT)):
+            if not wants_memory(error):
                 raise
             return _refused(SweepError("Not enough memory for this command.", _MORE_MEMORY))
         except OSError as error:
@@ -59,6 +56,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    _check_memory(arguments)
     import typer
 
     from sweep.cli.app import app
@@ -70,6 +68,21 @@ def _run(arguments: list[str]) -> int:
     except typer.Abort:
         print("sweep: Nothing was changed.", file=sys.stderr)
         return 1
+
+
+def _check_memory(arguments: list[str]) -> None:
+    """Refuse to train in a process that may have too few addresses: libraries would end it, or have it crash.
+
+    Raises:
+        SweepError: it may.
+    """
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if arguments[:1] in (["start"], ["rerun"]) and resource.RLIM_INFINITY != allowed < NEEDED:
+        raise SweepError(
+            f"Not enough memory for this command: it may have {allowed >> 20} MiB of addresses and needs "
+            f"{NEEDED >> 20} MiB.",
+            "Raise the limit: ulimit -v unlimited",
+        )
 
 
 def _of_file(error: OSError) -> SweepError | None:

@@ -9,6 +9,7 @@ import typer
 from sweep.cli import options
 from sweep.cli.output import confirm, print_whole, remark, say
 from sweep.cli.target import Target, find_target
+from sweep.commands import command
 from sweep.control.disk import KINDS, bytes_of, files, remove
 from sweep.control.lease import check_free
 from sweep.control.ours import Ours, left_to_others
@@ -56,6 +57,7 @@ def clean_runs(
     Raises:
         SweepError: there is neither pattern nor condition, a kind is none, the study runs, or nobody can be asked.
     """
+    pruned = "state = 'pruned'"
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise SweepError(f"No such kind of file to clean: {', '.join(unknown)}.", f"Choose from {', '.join(KINDS)}.")
@@ -63,7 +65,7 @@ def clean_runs(
     if target.pattern is None and where is None:
         raise SweepError(
             "Nothing to clean: give a pattern or --where.",
-            f"For example: sweep clean {study.name} --where \"state = 'pruned'\"",
+            f"For example: {command('clean', study.name, '--where', pruned, storage=store.place)}",
         )
     if not dry_run:
         check_free(store, study, "clean", say)

@@ -19,6 +19,7 @@ from sweep.errors import StoreError
 from sweep.names import format_number
 from sweep.store import Store, StudyRecord, database
 from sweep.store.sqlite_file import unwritable
+from sweep.store.typed_url import shown
 from sweep.view.upgrades import open_upgraded
 from sweep.words import counted, listed
 
@@ -143,7 +144,7 @@ def upgrade_database(storage: str) -> None:
     _check_ours(url)
     store, changes = open_upgraded(storage)
     store.close()
-    say(f"{url.render_as_string(hide_password=True)} has the schema of this version, {database.HEAD}")
+    say(f"{shown(url)} has the schema of this version, {database.HEAD}")
     for line in changes:
         print_whole(line, "yellow")
 
@@ -155,8 +156,7 @@ def _check_ours(url: sa.URL) -> None:
         ours = sa.inspect(engine).has_table(database.VERSION_TABLE)
         engine.dispose()
     if not ours:
-        shown = url.render_as_string(hide_password=True)
-        raise StoreError(f"The database at {shown} has none of sweep's tables.", "Choose another with --storage.")
+        raise StoreError(f"The database at {shown(url)} has none of sweep's tables.", "Choose another with --storage.")
 
 
 def check_all(storage: str, *, as_json: bool) -> bool:
@@ -215,11 +215,15 @@ def _copy(there: Store, study: StudyRecord, here: Store) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs' values"))
     with Progress(*columns, console=console(), transient=True) as progress:
         task = progress.add_task(study.name, total=None)
-        copy_study(there, study, here, lambda rows: progress.advance(task, rows))
+        noted = copy_study(there, study, here, lambda rows: progress.advance(task, rows))
     say(f"{study.name} is copied: {_runs(there, study)}")
-    if Path(study.directory).is_dir():
-        source = there.url.render_as_string(hide_password=True)
-        moved = command("rm", study.name, "--keep-files", storage=source)
+    if not noted:
+        say(
+            f"both name {study.directory}, where nothing can be written to note it: its files go with the study in "
+            f"{there.place}, if that is removed"
+        )
+    elif Path(study.directory).is_dir():
+        moved = command("rm", study.name, "--keep-files", storage=there.place)
         say(f"both name {study.directory}, so go on with one of them only; to keep the copy alone: {moved}")
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from sweep.control.progress import Opening
 from sweep.names import format_number, format_value
-from sweep.store import FINISHED, RunRecord
+from sweep.store import FINISHED, RunRecord, epochs_spent
 from sweep.view.cells import duration, number_cells, sparkline, value_cells
 from sweep.view.comparisons import split_parameters
 from sweep.view.runs import best_of, epochs_text, named_values
@@ -40,7 +40,9 @@ class Scoreboard:
         self.curves: dict[int, list[float]] = {}
         self.ends: Counter[str] = Counter()
         self.before = 0  # how many had ended when this start began
+        self.epochs_before = 0
         self.best: RunRecord | None = None
+        self.runs: dict[int, RunRecord] = {}  # all of the study, for its epochs
         self.seen: list[dict[str, Any]] = []
         self.began = time.monotonic()
 
@@ -51,6 +53,8 @@ class Scoreboard:
             self.began = time.monotonic()
             self.ends = study.counts
             self.before = sum(self.ends.values())
+            self.runs = {run.number: run for run in study.runs}
+            self.epochs_before = self.epochs()
             for run in study.ended:
                 self._is_best(run)
 
@@ -64,7 +68,7 @@ class Scoreboard:
     def epoch(self, run: RunRecord) -> None:
         """A run has finished an epoch."""
         with self.lock:
-            self.running[run.number] = run
+            self.running[run.number] = self.runs[run.number] = run
             if run.last is not None:
                 self.curves.setdefault(run.number, []).append(run.last)
 
@@ -73,6 +77,7 @@ class Scoreboard:
         with self.lock:
             self.running.pop(run.number, None)
             self.curves.pop(run.number, None)
+            self.runs[run.number] = run
             if run.state not in FINISHED:
                 return False
             self.ends[run.state] += 1
@@ -90,13 +95,26 @@ class Scoreboard:
         """How many trials of the study's total have ended, earlier starts included."""
         return sum(self.ends.values())
 
+    def epochs(self) -> int:
+        """How many epochs the study's trials have trained, earlier starts included."""
+        return epochs_spent(list(self.runs.values()))
+
+    def share(self) -> float:
+        """How much of the study is done, of its trials or of its epochs, whichever is nearer to its end."""
+        if self.study is None:
+            return 0.0
+        budget = self.study.budget_epochs
+        return min(1.0, max(self.done() / self.study.trials, self.epochs() / budget if budget else 0.0))
+
     def seconds_left(self) -> float | None:
-        """An estimate from the pace of this start; None until there is one."""
+        """An estimate from the pace of this start; None until a trial has ended."""
         ended = self.done() - self.before
         if self.study is None or not ended:
             return None
-        left = max(0, self.study.trials - self.done())
-        return (time.monotonic() - self.began) / ended * left
+        seconds, budget = time.monotonic() - self.began, self.study.budget_epochs
+        left = seconds / ended * max(0, self.study.trials - self.done())
+        trained = self.epochs() - self.epochs_before
+        return min(left, seconds / trained * max(0, budget - self.epochs())) if budget and trained else left
 
 
 class LiveDisplay:
@@ -139,7 +157,7 @@ class LiveDisplay:
         with board.lock:
             if board.study is None:
                 return Text(f"loading {self._file} …", style="dim")
-            parts: list[RenderableType] = [_headline(board, board.study), _bar(board, board.study)]
+            parts: list[RenderableType] = [_headline(board, board.study), _bar(board)]
             if board.running:
                 parts += [Text(), self._table(board, board.study)]
             if board.best is not None:
@@ -211,15 +229,25 @@ def _headline(board: Scoreboard, study: Opening) -> Text:
         (f"{ends['PRUNED']} pruned", "yellow"),
         "  ",
         (f"{ends['FAIL']} failed", "red" if ends["FAIL"] else "dim"),
+        f"  {_epochs(board, study)}",
     )
+    paused = sum(run.state == "PAUSED" for run in board.runs.values())
+    if paused:
+        text.append(f"  {paused} paused", style="blue")
     left = board.seconds_left()
     if left is not None:
         text.append(f"  {duration(left)} left", style="dim")
     return text
 
 
-def _bar(board: Scoreboard, study: Opening) -> ProgressBar:
-    return ProgressBar(total=study.trials, completed=board.done(), width=60, complete_style="green")
+def _epochs(board: Scoreboard, study: Opening) -> str:
+    """How many epochs are spent, of how many if there is a budget."""
+    spent, budget = board.epochs(), study.budget_epochs
+    return counted(spent, "epoch") if budget is None else f"{spent} of {counted(budget, 'epoch')}"
+
+
+def _bar(board: Scoreboard) -> ProgressBar:
+    return ProgressBar(total=1.0, completed=board.share(), width=60, complete_style="green")
 
 
 class PlainDisplay:
@@ -244,18 +272,21 @@ class PlainDisplay:
 
     def started(self, run: RunRecord) -> None:
         self._board.started(run)
-        self._say(f"started {run.name}")
+        self._say(f"{'continues' if run.rungs else 'started'} {run.name}")
 
     def epoch(self, run: RunRecord, metrics: dict[str, float]) -> None:  # noqa: ARG002  # a Watcher's
         self._board.epoch(run)
 
     def ended(self, run: RunRecord) -> None:
         best = self._board.ended(run)
+        if run.state == "PAUSED":
+            self._say(f"{run.name} {(run.why or 'asha: paused').partition(': ')[2]}")
+            return
         state = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "WAITING": "queued again"}[run.state]
         study = self._board.study
         value = f" {_result(run, study)}" if study is not None and _result(run, study) else ""
         reason = f": {run.why}" if run.why else ""
-        count = f" [{self._board.done()}/{study.trials}]" if study is not None and run.state in FINISHED else ""
+        count = f" [{self._count(study)}]" if study is not None and run.state in FINISHED else ""
         self._say(
             f"{state} {run.name or format_number(run.number)} after {counted(run.epoch, 'epoch')}{value}"
             f"{' (best so far)' if best else ''}{reason}{count}"
@@ -263,6 +294,11 @@ class PlainDisplay:
 
     def message(self, text: str) -> None:
         self._say(text)
+
+    def _count(self, study: Opening) -> str:
+        """How far the study is, in trials, and in epochs where these have a budget."""
+        done = f"{self._board.done()}/{study.trials}"
+        return done if study.budget_epochs is None else f"{done}, {_epochs(self._board, study)}"
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

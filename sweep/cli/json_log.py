@@ -46,7 +46,7 @@ class JsonDisplay:
 
         Args:
             state: `finished`, `stopped` or `failed`.
-            reason: why, unless it is finished.
+            reason: why, unless it is finished with all its trials.
             outcome: how it ended, if it could be opened.
         """
         runs = outcome.runs if outcome is not None else []
@@ -91,7 +91,7 @@ class JsonDisplay:
 
     def ended(self, run: RunRecord) -> None:
         level = "error" if run.state == "FAIL" else "info"
-        if run.state == "WAITING":  # its number is already that of the next attempt
+        if run.state in ("WAITING", "PAUSED"):  # its number is already that of the next attempt
             run = dataclasses.replace(run, attempt=run.attempt - 1)
         write_event(
             "ended",

@@ -14,20 +14,23 @@ from sweep.view.repeats import ranked_runs
 def choose(settings: Settings, search: Callable[[], Preview]) -> Settings:
     """The settings with their parameters checked, and with run names and other studies' runs replaced by parameters.
 
+    All of a study's trials (`STUDY:all`) stay as they are: its sampler learns from them, and tries none again.
+
     Args:
         search: previews the study, which takes seconds; called only where there is something to check.
 
     Raises:
         SweepError: a parameter is unknown, a value is none of its domain's, or another study has no fitting run.
     """
-    if not (settings.fixed or settings.enqueue or settings.best_of):
+    best, taught = settings.tried_first, settings.taught_by
+    if not (settings.fixed or settings.enqueue or best):
         return settings
     seen = search()
     sets = [_set(given, seen) for given in settings.enqueue]
-    for text in settings.best_of:
+    for text in best:
         sets.extend(_best(text, seen, settings.storage))
     fixed = seen.params(_by_name(settings.fixed, seen))
-    return dataclasses.replace(settings, fixed=fixed, enqueue=sets, best_of=())
+    return dataclasses.replace(settings, fixed=fixed, enqueue=sets, best_of=taught)
 
 
 def _parameter(name: str, seen: Preview) -> str:

@@ -8,6 +8,7 @@ from sweep.cli import options
 from sweep.cli.output import confirm, remark, say, show_grid
 from sweep.cli.tables import runs_grid
 from sweep.cli.target import BY_HAND, Target, check_running, find_target
+from sweep.commands import command
 from sweep.errors import SweepError
 from sweep.store import Store
 from sweep.words import counted
@@ -24,9 +25,9 @@ def prune(
     storage: options.Storage = options.DEFAULT_STORAGE,
     server: options.Server = None,
 ) -> None:
-    """Prune the running trials that match.
+    """Prune the running and paused trials that match.
 
-    Each ends after its current epoch, with the reason "by hand", and keeps its best value.
+    A running one ends after its current epoch. Each has the reason "by hand", and keeps its best value.
 
     \b
     Example: sweep prune diabetes '^mlp-.*-lr=0\\.00'
@@ -52,9 +53,9 @@ def prune_runs(
     if target.pattern is None and where is None:
         raise SweepError(
             "Nothing to prune: give a pattern or --where.",
-            f"For example: sweep prune {study.name} '^mlp', or '.' for every run",
+            f"For example: {command('prune', study.name, '^mlp', storage=store.place)}, or '.' for every run",
         )
-    runs = target.select(store, states=frozenset({"RUNNING"}), where=where).runs
+    runs = target.select(store, states=frozenset({"RUNNING", "PAUSED"}), where=where).runs
     if not runs:
         wanted = " and ".join(repr(text) for text in (target.pattern, where) if text is not None)
         say(f"no running trial of {study.name} matches {wanted}")

@@ -10,6 +10,7 @@ from sweep.cli import options
 from sweep.cli.grid import Column, Grid
 from sweep.cli.output import print_whole, say, show_grid
 from sweep.cli.target import named_run
+from sweep.commands import command
 from sweep.control.progress import Silent
 from sweep.control.revive import ancestors
 from sweep.control.start import start_file
@@ -45,7 +46,7 @@ def rerun_run(store: Store, words: Sequence[str]) -> bool:
             snapshot of its study file is kept.
     """
     study, run = named_run(store, words)
-    if run.state in ("RUNNING", "WAITING"):
+    if run.state in ("RUNNING", "WAITING", "PAUSED"):
         raise SweepError(f"Cannot rerun {run.name}: it is {run.state}.", "Wait until it has ended.")
     _check_began_anew(store, study, run)
     snapshot = store.snapshot(run.snapshot) if run.snapshot is not None else None
@@ -67,7 +68,7 @@ def _check_began_anew(store: Store, study: StudyRecord, run: RunRecord) -> None:
     if before:
         raise SweepError(
             f"Cannot rerun {run.name} from its seed: it continued from the checkpoint of {format_number(before[0])}.",
-            f"Rerun that run instead: sweep rerun {study.name} {format_number(before[-1])}",
+            f"Rerun that run instead: {command('rerun', study.name, format_number(before[-1]), storage=store.place)}",
         )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sweep.cli import options
 from sweep.cli.output import say
-from sweep.cli.target import BY_HAND, named_run
+from sweep.cli.target import BY_HAND, check_running, named_run
 from sweep.commands import run_again, start_command
 from sweep.control.revive import queue_revival
 from sweep.control.run_files import has_checkpoint
@@ -19,11 +19,11 @@ from sweep.view.studies import is_running
 def revive(
     words: options.RunWords, storage: options.Storage = options.DEFAULT_STORAGE, server: options.Server = None
 ) -> None:
-    """Continue a run that was pruned by mistake.
+    """Continue a run that was pruned by mistake, or one that is paused.
 
-    A new trial with the same parameters continues from its checkpoint, for as many epochs as the run was to have, and
-    is not pruned again. The study gets one more trial for it. If the study has ended, the command that starts it is
-    printed.
+    A paused one continues at once. For a pruned one a new trial with the same parameters continues from its checkpoint,
+    for as many epochs as the run was to have, and is not pruned again; the study gets one more trial for it. If the
+    study has ended, the command that starts it is printed.
 
     \b
     Example: sweep revive diabetes t0017
@@ -34,12 +34,18 @@ def revive(
 
 
 def revive_run(store: Store, words: Sequence[str], storage: str) -> None:
-    """Continue a pruned run in a new trial: at once if the study is running, else when it is started again.
+    """Continue a paused run, or a pruned one in a new trial: now if the study is running, else at its next start.
 
     Raises:
-        SweepError: the run was not pruned, its checkpoint is gone, or the study has ended and belongs to a service.
+        SweepError: the run is neither paused nor pruned, its checkpoint is gone, or the study has ended and is a
+            service's.
     """
     study, run = named_run(store, words)
+    if run.state == "PAUSED":
+        check_running(store, study, "revive")
+        store.command(study.study_id, "revive", numbers=[run.number], reason=BY_HAND)
+        say(f"{run.name} will continue to its next rung")
+        return
     if run.state != "PRUNED":
         raise SweepError(f"Cannot revive {run.name}: it is {run.state}, not PRUNED.")
     _check_checkpoint(store, study, run, storage)

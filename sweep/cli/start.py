@@ -33,8 +33,18 @@ from sweep.control.preview import preview
 from sweep.control.search import WiderSpace
 from sweep.control.start import Outcome, start_file, start_here
 from sweep.errors import MachineFault, SweepError
-from sweep.options import OPTIONS, Settings, command_line, elsewhere, from_command_line, given, groups, words
-from sweep.store import RunRecord, Store, StudyRecord, counts_of
+from sweep.options import (
+    OPTIONS,
+    Settings,
+    command_line,
+    elsewhere,
+    from_command_line,
+    given,
+    groups,
+    present_flag,
+    words,
+)
+from sweep.store import RunRecord, Store, StudyRecord, counts_of, epochs_spent
 from sweep.store.remote import RemoteStore
 from sweep.study_file import check_file, load
 from sweep.view.findings import common_findings
@@ -61,7 +71,10 @@ class StartCommand(TyperCommand):
                 formatter.write_dl([(records[name][0].ljust(first), records[name][1]) for name in names], first)
 
 
-COMMAND = {"cls": StartCommand, "context_settings": {"max_content_width": WIDTH}}
+COMMAND = {
+    "cls": StartCommand,
+    "context_settings": {"max_content_width": WIDTH, "token_normalize_func": present_flag},
+}
 """How typer makes the command."""
 
 
@@ -155,13 +168,16 @@ def start_there(file: str, settings: Settings) -> None:
 
 
 def again(file: str, settings: Settings, trials: int | None = None) -> str:
-    """The command that continues a study as it was started. What was to be tried first is in the study already.
+    """The command that continues a study as it was started. What was to be tried first is in the study already; what
+    teaches its sampler is not.
 
     Args:
         trials: another total than the one it was started with.
     """
-    repeated = dataclasses.replace(settings, trials=trials or settings.trials)
+    taught = settings.taught_by
+    repeated = dataclasses.replace(settings, trials=trials or settings.trials, best_of=taught)
     names = [name for name, option in OPTIONS.items() if option.again != "never" and name != "storage"]
+    names += ["best_of"] if taught else []
     said = [word for pair in words(repeated, names) for word in pair if word is not None]
     return command("start", shown_path(file), *said, storage=settings.storage)
 
@@ -207,7 +223,7 @@ def run(file: str, settings: Settings) -> int:
             error = error.continued_by(again(file, settings))
         return _failed(error, display, notifier)
     if isinstance(display, JsonDisplay):
-        display.closed("finished" if outcome.stopped is None else "stopped", outcome.stopped, outcome)
+        display.closed("finished" if outcome.stopped is None else "stopped", outcome.stopped or outcome.ended, outcome)
     else:
         close(console(), outcome, file, settings)
     if notifier is not None:
@@ -256,7 +272,7 @@ def _notify_end(notifier: Notifier, outcome: Outcome) -> None:
         return
     best = best_of(outcome.declaration.objectives, runs)
     reached = f"{said}, the best value is {best.value:.5g}" if best is not None else said
-    notifier.notify("finished", reached)
+    notifier.notify("finished", f"{reached}: {outcome.ended}" if outcome.ended is not None else reached)
 
 
 def _best_table(screen: Console, study: StudyRecord, runs: Sequence[RunRecord], *, names: bool) -> None:
@@ -290,9 +306,15 @@ def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> 
     if counts["WAITING"]:
         were = "was" if counts["WAITING"] == 1 else "were"
         lines.append(f"{counts['WAITING']} that {were} running will be run again when the study continues")
-    if done >= total and outcome.stopped is None and not counts["WAITING"]:
-        nothing_left = outcome.exhausted
-        lines.append("the study is finished" + (": its sampler has nothing left to try" if nothing_left else ""))
+    if counts["PAUSED"]:
+        are = (
+            "run is paused and continues if it is"
+            if counts["PAUSED"] == 1
+            else "runs are paused and continue if they are"
+        )
+        lines.append(f"{counts['PAUSED']} {are} among the best when the study continues")
+    if done >= total and outcome.stopped is None and not (counts["WAITING"] or counts["PAUSED"]):
+        lines.append("the study is finished" + (f": {outcome.ended}" if outcome.ended is not None else ""))
     elif outcome.stopped is not None:
         lines.append(f"stopped by {outcome.stopped}" if outcome.signal else f"stopped: {outcome.stopped}")
     return lines
@@ -301,12 +323,19 @@ def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> 
 def _further(study: StudyRecord, outcome: Outcome, file: str, settings: Settings) -> list[tuple[str, str]]:
     done = finished(counts_of(outcome.runs))
     total = study.declaration.trials
-    first = (again(file, settings), "continues") if done < total else (again(file, settings, 2 * total), "trains more")
+    budget = outcome.declaration.budget_epochs
+    first = [(again(file, settings, 2 * total), "trains more")]
+    if done < total:
+        first = [(again(file, settings), "continues")]
+    elif outcome.spent is not None and budget is not None and epochs_spent(outcome.runs) >= budget:
+        first = [(again(file, dataclasses.replace(settings, budget_epochs=2 * budget)), "trains more")]
+    elif outcome.ended is not None:
+        first = []
     storage = settings.storage
     several = len(rank(study, outcome.runs)) > 1 if len(study.declaration.objective) == 1 else False
     confirms = done >= total and several
     return [
-        *([] if done >= total and outcome.exhausted else [first]),
+        *first,
         *([(command("confirm", study.name, storage=storage), "tells the best from the lucky")] if confirms else []),
         (command("runs", study.name, storage=storage), "lists all runs"),
         (command("tensorboard", study.name, storage=storage), "shows them in TensorBoard"),

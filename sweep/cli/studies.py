@@ -66,6 +66,7 @@ def studies_grid(views: Sequence[StudyView], sizes: Sequence[str] = ()) -> Grid:
         Column("state", [view.state for view in views], keep=99),
         Column("trials", used, right=True, keep=98),
         Column("running", counts["RUNNING"], right=True, keep=70),
+        Column("paused", counts["PAUSED"], right=True, keep=65),
         Column("complete", counts["COMPLETE"], right=True, keep=60),
         Column("pruned", counts["PRUNED"], right=True, keep=60),
         Column("failed", counts["FAIL"], right=True, keep=65),

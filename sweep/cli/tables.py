@@ -7,10 +7,10 @@ from sweep.cli.grid import Column, Grid
 from sweep.cli.output import on_terminal, remark, remarks, show_grid, show_json
 from sweep.finding import mark
 from sweep.names import format_number, format_value
+from sweep.quantities import OF_RUN
 from sweep.store import RunRecord, Store, StudyRecord
 from sweep.view.cells import duration, number_cells, value_cells
 from sweep.view.comparisons import split_parameters
-from sweep.view.quantities import OF_RUN
 from sweep.view.runs import epochs_text, key_table, objectives, run_object, value_columns
 from sweep.words import one_line
 
@@ -20,6 +20,7 @@ STATE_STYLES = {
     "PRUNED": "yellow",
     "FAIL": "red",
     "RUNNING": "cyan",
+    "PAUSED": "blue",
     "WAITING": "dim",
     "running": "cyan",
     "finished": "green",
@@ -30,6 +31,7 @@ STATE_WORDS = {
     "PRUNED": "pruned",
     "FAIL": "failed",
     "RUNNING": "running",
+    "PAUSED": "paused",
     "WAITING": "waiting",
 }
 

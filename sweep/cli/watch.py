@@ -101,4 +101,6 @@ def _opening(study: StudyRecord, runs: Sequence[RunRecord]) -> Opening:
         directory=study.directory,
         keys=key_table(study),
         ended=[run for run in runs if run.state in FINISHED],
+        budget_epochs=declared.budget_epochs,
+        runs=runs,
     )

@@ -1,8 +1,9 @@
 """Copying a study to another database, exactly: Optuna's rows and ours. Only the ids are the new database's own.
 
-Both then name one folder, which is noted there: see `sweep.control.folder`.
+Both then name one folder, which is noted there, if it can be written: see `sweep.control.folder`.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
@@ -13,9 +14,9 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.storages._rdb import models
 
-from sweep.control.folder import check_folder, mark
+from sweep.control.folder import mark
 from sweep.control.lease import Notice, check_free, is_unchanged, still_running
-from sweep.errors import StoreError
+from sweep.errors import StoreError, StudyError
 from sweep.store import Store, StudyRecord
 from sweep.store.database import writing
 from sweep.store.paths import kept, kept_declaration, whole, whole_declaration
@@ -39,7 +40,7 @@ def check_copy(source: Store, study: StudyRecord, names: Collection[str], notice
 
     Raises:
         StoreError: the target has a study of that name.
-        StudyError: it runs, or its folder cannot be written.
+        StudyError: it runs.
     """
     check_free(source, study, "copy", notice)
     _check_target(study, names)
@@ -48,12 +49,11 @@ def check_copy(source: Store, study: StudyRecord, names: Collection[str], notice
 def _check_target(study: StudyRecord, names: Collection[str]) -> None:
     if study.name in names:
         raise StoreError(f"The database to copy to already has a study {study.name}.")
-    check_folder(Path(study.directory))
 
 
 def copy_study(
     source: Store, study: StudyRecord, target: Store, done: Callable[[int], None] = lambda _rows: None
-) -> None:
+) -> bool:
     """Copy a study that nobody runs, in one transaction: it is there whole or not at all.
 
     Args:
@@ -61,14 +61,18 @@ def copy_study(
         target: where it is to stand too.
         done: is told how many rows were written since the last call.
 
+    Returns:
+        whether the study's folder, if there is one, notes that both databases have it. One that cannot be written does
+        not, so that removing the study from the source removes the files of the copy too.
+
     Raises:
         StoreError: the target has a study of that name.
-        StudyError: it runs, or its folder cannot be written.
+        StudyError: it runs.
     """
     check_free(source, study, "copy")
     with source.engine.connect() as there, writing(target.engine) as here:
         if there.execute(sa.select(studies.c.study_id).where(is_unchanged(study))).one_or_none() is None:
-            raise still_running(study, "copy")
+            raise still_running(source, study, "copy")
         _check_target(study, here.execute(sa.select(_STUDIES.c.study_name)).scalars().all())
         study_id = _insert_study(here, study)
         _copy_snapshots(there, here, study.study_id)
@@ -85,8 +89,12 @@ def copy_study(
             )
             _insert(here, table, ({**row, "trial_id": numbers[row["trial_id"]]} for row in rows), done)
         folder = Path(study.directory)
-        if folder.is_dir():  # before the copy stands: from then on neither may be removed with its files
-            mark(folder, source.url, target.url)
+        noted = not folder.is_dir()
+        with contextlib.suppress(StudyError):  # before the copy stands: from then on its files must not be removed
+            if not noted:
+                mark(folder, source.url, target.url)
+                noted = True
+        return noted
 
 
 def _insert_study(here: sa.Connection, study: StudyRecord) -> int:

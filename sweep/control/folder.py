@@ -89,16 +89,6 @@ def held(folder: Path) -> bool:
     return False
 
 
-def check_folder(folder: Path) -> None:
-    """See that a folder's mark can be changed, if the folder is there.
-
-    Raises:
-        StudyError: it cannot be written.
-    """
-    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
-        raise _closed(folder, "no permission")
-
-
 def mark(folder: Path, *urls: sa.URL) -> None:
     """Note that these databases have the study of a folder.
 

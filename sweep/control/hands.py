@@ -7,6 +7,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
+from sweep.errors import wants_memory
+
 TURN_SECONDS = 0.0005
 """For so long a thread keeps the interpreter from one that waits for it. The loop gives it away three times for each
 message, at every call of the operating system, and by Python's default of 5 ms would get it back 15 ms later while a
@@ -43,11 +45,15 @@ class Hands(threading.Thread):
     Args:
         name: of the thread.
         failed: called with what something raises.
+
+    Attributes:
+        fallen: what it has died of, which `failed` raised; None while it lives.
     """
 
     def __init__(self, name: str, failed: Callable[[BaseException], None]) -> None:
         super().__init__(name=name, daemon=True)
         self._failed = failed
+        self.fallen: BaseException | None = None
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
 
     def put(self, action: Callable[[], None]) -> None:
@@ -61,11 +67,16 @@ class Hands(threading.Thread):
 
     def run(self) -> None:
         """Do what comes until stopped."""
+        try:
+            self._work()
+        except BaseException as error:
+            self.fallen = error
+
+    def _work(self) -> None:
         while (action := self._queue.get()) is not None:
             try:
                 action()
             except Exception as error:
                 self._failed(error)
-                if not isinstance(error, OSError):  # which may be the machine's
-                    with contextlib.suppress(MemoryError):
-                        _log.exception("the %s thread failed", self.name)
+                if not (isinstance(error, OSError) or wants_memory(error)):  # which are the machine's
+                    _log.exception("the %s thread failed", self.name)

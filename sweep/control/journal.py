@@ -34,7 +34,7 @@ from sweep.core.events import (
 )
 from sweep.core.policy import waits
 from sweep.declaration import Declaration
-from sweep.errors import MachineFault, StudyError, SweepError, machine_fault
+from sweep.errors import MachineFault, StudyError, SweepError, machine_fault, wants_memory
 from sweep.options import Settings
 from sweep.store import FINISHED, Command, RunRecord, Store
 from sweep.store.database import DatabaseFault, sqlite_path
@@ -66,12 +66,14 @@ class Journal:
 
     Attributes:
         folder: its place in the log directory.
+        fallen: what its thread has died of; None while it lives.
     """
 
     def __init__(
         self, declaration: Declaration, settings: Settings, search: Search, writer: StudyWriter | None = None
     ) -> None:
         self.writer = writer
+        self.fallen: BaseException | None = None
         self.post: Callable[[Event], None] = lambda _event: None
         self._closed: Callable[[], None] = lambda: None
         self._storage = settings.storage
@@ -162,6 +164,12 @@ class Journal:
             self._hold = None
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:
+            self.fallen = error
+
+    def _work(self) -> None:
         effect: Write | ReadNews | Finish | None = None
         done: Written | Unwritten
         while not isinstance(effect, Finish):
@@ -179,7 +187,7 @@ class Journal:
             except Exception as error:
                 self._lost, self._crashed = SweepError("The journal failed."), True
                 self.post(Crashed(error))
-                with contextlib.suppress(MemoryError):
+                if not wants_memory(error):
                     _log.exception("the journal failed")
             if isinstance(effect, Write) and not self._crashed:
                 self.post(done)
@@ -297,6 +305,7 @@ class Journal:
                 self._withdraw(finish.runs)
             elif self.writer is not None and self._lost is None:
                 if self._kept or not finish.refused:
+                    self._search.storage.hand_back(run.number for run in finish.runs if run.state == "PAUSED")
                     self._insist(self.writer.see_others)
                     self._add_runs(finish)
                     self._insist(lambda: self._write(self._left.then(finish.changes)))

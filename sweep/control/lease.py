@@ -24,6 +24,7 @@ from sweep.store.database import writing
 from sweep.store.lease import BEATS, Clock, this_boot
 from sweep.store.paths import kept_declaration, kept_folder
 from sweep.store.tables import commands, metrics, runs, studies
+from sweep.store.typed_url import shown
 
 optuna_studies = models.StudyModel.__table__
 optuna_directions = models.StudyDirectionModel.__table__
@@ -139,11 +140,11 @@ def find_study(store: Store, name: str) -> StudyRecord | None:
 
 def foreign_study(name: str, url: sa.URL) -> StudyError:
     """The error about a study of Optuna's that is none of sweep's: what it is, and what can be done."""
-    shown = url.render_as_string(hide_password=True)
+    place = shown(url)
     return StudyError(
         f"Study {name} in this database was made with Optuna; sweep did not start it.",
         f"Start yours under another name, with --name, or continue that one after: "
-        f"{command('import', shown, name, storage=shown)}",
+        f"{command('import', place, name, storage=place)}",
     )
 
 
@@ -225,7 +226,7 @@ def claim(store: Store, record: StudyRecord, owner: Owner, notice: Notice = lamb
     """
     store.check_writable()
     if not is_free(store, record, notice):
-        raise _taken(record.name, store.find_study(record.name))
+        raise _taken(store, record.name, store.find_study(record.name))
     with writing(store.engine) as connection:
         new = {**BEATS, "owner": owner_text(owner)}
         taken = connection.execute(sa.update(studies).where(is_unchanged(record)).values(new)).rowcount == 1
@@ -233,7 +234,7 @@ def claim(store: Store, record: StudyRecord, owner: Owner, notice: Notice = lamb
             connection.execute(sa.delete(commands).where(commands.c.study_id == record.study_id))
     there = store.find_study(record.name)
     if not taken or there is None:
-        raise _taken(record.name, there)
+        raise _taken(store, record.name, there)
     return there
 
 
@@ -279,19 +280,21 @@ def check_free(store: Store, study: StudyRecord, verb: str, notice: Notice = lam
         StudyError: one has it.
     """
     if not is_free(store, study, notice):
-        raise still_running(study, verb)
+        raise still_running(store, study, verb)
 
 
-def still_running(study: StudyRecord, verb: str) -> StudyError:
+def still_running(store: Store, study: StudyRecord, verb: str) -> StudyError:
     """The refusal of what must not be done to a study while it is running."""
     where = f", in {study.owner}" if study.owner is not None else ""
     return StudyError(
-        f"Cannot {verb} study {study.name} while it is running{where}.", f"Stop it first: sweep stop {study.name}"
+        f"Cannot {verb} study {study.name} while it is running{where}.",
+        f"Stop it first: {command('stop', study.name, storage=store.place)}",
     )
 
 
-def _taken(name: str, there: StudyRecord | None) -> StudyError:
+def _taken(store: Store, name: str, there: StudyRecord | None) -> StudyError:
     return StudyError(
         f"Study {name} is already running, in {(there and there.owner) or 'another process'}.",
-        f"Watch it with: sweep runs {name}; stop it with: sweep stop {name}",
+        f"Watch it with: {command('watch', name, storage=store.place)}; stop it with: "
+        f"{command('stop', name, storage=store.place)}",
     )

@@ -29,11 +29,12 @@ from sweep.control.search import Search
 from sweep.core import events as ev
 from sweep.core.study import StudyMachine
 from sweep.declaration import Declaration
-from sweep.errors import SweepError, machine_fault
+from sweep.errors import MachineFault, SweepError, machine_fault, wants_memory
 from sweep.options import Settings
 from sweep.scratch import Scratch
 from sweep.snapshot import Snapshot
 from sweep.store.database import parse_url
+from sweep.store.typed_url import shown
 from sweep.waiting import TOUCH_SECONDS, Waiting, note, touch
 from sweep.wire.messages import FAILED, Rejected, decode_message, encode
 from sweep.words import counted
@@ -109,6 +110,14 @@ class Connection(asyncio.BufferedProtocol):
         return frame
 
 
+def _told(error: BaseException) -> BaseException:
+    """A fault of ours as it is raised to whoever started the study: a want of memory is the machine's."""
+    if not wants_memory(error):
+        return error
+    what = "Not enough memory for the process that runs the study."
+    return MachineFault(what, "Free some, or raise the limits that `ulimit -v` and `ulimit -u` show")
+
+
 class Loop:
     """Runs one study.
 
@@ -153,6 +162,7 @@ class Loop:
         self._thread = threading.Thread(target=self._run, name="coordinator", daemon=True)
         self._listens = threading.Event()
         self._deaf: OSError | None = None
+        self._fallen: BaseException | None = None  # what a thread of ours has died of
         self._signalled = 0.0
         self._posted: deque[ev.Event] = deque()
         self._woken = False  # whether the loop will see to what is posted
@@ -187,6 +197,7 @@ class Loop:
 
     def start(self) -> None:
         """Begin, in threads; workers may connect from now on."""
+        self._loop.set_exception_handler(self._callback_failed)
         for thread in (self._hands, self._display, self.sampling, self._thread):
             thread.start()
         self._listens.wait()
@@ -217,14 +228,25 @@ class Loop:
         """Wait for the end, in steps, so that signals are handled; False where it has not come in time.
 
         After a second Ctrl-C the database has a second to answer.
+
+        Raises:
+            BaseException: what a thread has died of, without which the end would never come.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
         while not self.finished.wait(0.05):
+            if (fallen := self._died()) is not None:
+                raise _told(fallen)
             if deadline is not None and time.monotonic() > deadline:
                 return False
             if self._signalled and time.monotonic() > self._signalled + ABANDON_SECONDS and self.study.workers.is_empty:
                 return False
         return self.journal is None or not self.journal.abandoned
+
+    def _died(self) -> BaseException | None:
+        """What a thread has died of that the study cannot do without, if one has."""
+        journal = self.journal
+        others = (self._hands.fallen, self.sampling.fallen, journal.fallen if journal is not None else None)
+        return self._fallen or next(filter(None, others), None)
 
     def signal(self, name: str, count: int) -> None:
         """Ctrl-C or SIGTERM has come, so many times. For a signal handler."""
@@ -252,7 +274,7 @@ class Loop:
     def raise_error(self) -> None:
         """Raise what ended the study, if it was an error: a fault of ours with its traceback, or the refusal."""
         if self.study.crash is not None:
-            raise self.study.crash
+            raise _told(self.study.crash)
         if self.study.error is not None:
             raise self.study.error
 
@@ -271,13 +293,26 @@ class Loop:
         self._loop.call_later(TICK_SECONDS, self._tick)
         try:
             self._loop.run_forever()
-        finally:
+        except BaseException as error:
+            self._fallen = error
+        try:
             self._display_shown()
             server.close()
             for connection in list(self._connections.values()):
                 connection.close()
             self._loop.run_until_complete(asyncio.sleep(0))
             self._loop.close()
+        except BaseException as error:
+            self._fallen = self._fallen or error
+
+    def _callback_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """End the study where the loop has no memory to go on with, which asyncio would only log."""
+        error = context.get("exception")
+        if not wants_memory(error):
+            loop.default_exception_handler(context)
+        elif self._fallen is None:
+            self._fallen = error
+            loop.stop()
 
     def _tick(self) -> None:
         self._loop.call_later(TICK_SECONDS, self._tick)
@@ -305,7 +340,8 @@ class Loop:
                 if not isinstance(effect, ev.Reply):
                     self._actions.get(type(effect), self.sampling.put)(effect)
         except Exception as error:
-            _log.exception("the coordinator failed")
+            if not wants_memory(error):
+                _log.exception("the coordinator failed")
             if isinstance(event, ev.Crashed):
                 raise
             self._apply(ev.Crashed(error))
@@ -355,7 +391,7 @@ class Loop:
         self._hands.put(lambda: self._kill(effect))
 
     def _wait(self, effect: ev.Wait) -> None:
-        place = parse_url(self.study.settings.storage).render_as_string(hide_password=True)
+        place = shown(parse_url(self.study.settings.storage))
         waiting = Waiting(effect.since, place, effect.why) if effect.seconds is None else None
         again = f"the database answers again, after {counted(round(effect.seconds or 0), 'second')}"
         self._show(ev.Show("message", (str(waiting) if waiting is not None else again,)))

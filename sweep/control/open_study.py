@@ -10,6 +10,7 @@ from typing import cast
 from optuna.trial import TrialState
 
 from sweep.control.advice import advise, new_study
+from sweep.control.earlier import read_earlier
 from sweep.control.journal import Journal
 from sweep.control.lease import Notice, claim, find_study, foreign_study
 from sweep.control.progress import Opening
@@ -18,6 +19,8 @@ from sweep.control.search import Search
 from sweep.control.stored import Stored, read_stored
 from sweep.control.writer import StudyWriter
 from sweep.core.events import Opened
+from sweep.core.limits import Limits
+from sweep.core.pruners.asha import Asha, Schedule
 from sweep.core.study import ENDED_ELSEWHERE
 from sweep.core.trial import requeue
 from sweep.declaration import Declaration
@@ -25,6 +28,7 @@ from sweep.errors import StudyError
 from sweep.names import Value
 from sweep.options import Settings
 from sweep.snapshot import Snapshot
+from sweep.specs import pruner_rule
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 from sweep.store.database import has_schema, names_in, parse_url
 from sweep.store.lease import new_owner
@@ -99,6 +103,14 @@ def _in_its_folder(settings: Settings, record: StudyRecord) -> Settings:
     return replace(settings, logdir=str(folder.parent))
 
 
+def _with_its_rungs(pruner: str, before: str) -> str:
+    """A pruner with the rungs that the study has, which were fixed with its first run, unless it names its own."""
+    now, was = pruner_rule(pruner), pruner_rule(before)
+    if not (isinstance(now, Asha) and isinstance(was, Asha)) or now.rungs is not None or was.rungs is None:
+        return pruner
+    return replace(now, rungs=was.rungs).text()
+
+
 def _follow(runs: Sequence[RunRecord], before: str, now: Path) -> None:
     """Have the runs of the study's folder be in the new one, if that is the same, or somebody has moved it there."""
     if Path(before).is_dir() and Path(before).resolve() != now:
@@ -110,7 +122,10 @@ def _follow(runs: Sequence[RunRecord], before: str, now: Path) -> None:
 
 def overridden(declaration: Declaration, settings: Settings) -> Declaration:
     """The declaration with what a start was given instead; epochs that were given hold whatever `sweep.fit` says."""
-    return declaration.replaced(**settings.declared(), force_epochs=settings.epochs is not None)
+    declared = declaration.replaced(**settings.declared(), force_epochs=settings.epochs is not None)
+    if declared.budget_epochs is None or declaration.trials_given or settings.trials is not None:
+        return declared
+    return declared.replaced(trials=declared.budget_epochs)  # the epochs decide: each trial has one at least
 
 
 def _open(
@@ -125,11 +140,13 @@ def _open(
     stored = Stored()
     if store and record:
         _check_same(record, declaration, settings)
-        stored = read_stored(store, record)
+        stored = read_stored(store, record, metrics=bool(declaration.stop_when))
         _follow(stored.runs, record.directory, Path(settings.logdir).resolve() / record.name)
+        declaration = declaration.replaced(pruner=_with_its_rungs(declaration.pruner, record.declaration.pruner))
     declaration = _counting(declaration, settings, stored)
     search = make_search(
         declaration,
+        earlier=read_earlier(settings.taught_by, settings.storage, declaration),
         fixed=settings.fixed,
         trials=stored.trials(),
         attributes=stored.attributes,
@@ -179,11 +196,15 @@ def _opened(
     A run whose trial has ended without it, while no coordinator saw to it, ends as its trial did.
     """
     runs, changed, again = {run.number: run for run in stored.runs}, set(), []
+    pauses = isinstance(search.pruning.judge, Schedule)
     for trial in search.trials():
         number, run = trial.number, runs.get(trial.number)
         if not search.storage.is_ours(number):
             continue
-        if trial.state == TrialState.RUNNING:
+        if trial.state == TrialState.RUNNING and run is not None and run.state == "PAUSED" and pauses:
+            search.storage.pause(number)
+            changed.add(number)
+        elif trial.state == TrialState.RUNNING:
             search.storage.wait(trial._trial_id)
             if run is not None and run.state in FINISHED:  # its trial was deleted
                 runs[number] = RunRecord(number, state="WAITING")
@@ -222,7 +243,10 @@ def _opened(
             directory=directory,
             keys=search.keys,
             ended=ended,
+            budget_epochs=declaration.budget_epochs,
+            runs=list(runs.values()),
         ),
+        limits=Limits(declaration, runs.values(), stored.last_metrics, search.keys.as_dict()),
         kept=kept,
     )
 

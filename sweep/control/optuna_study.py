@@ -1,6 +1,7 @@
 """A plain study of Optuna's, read from a database to be imported."""
 
 import difflib
+import shlex
 from collections.abc import Sequence
 
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from sweep.objective import Objective
 from sweep.store import database
 from sweep.store.tables import studies as ours
 from sweep.store.trials import read_trials, shared_numbers
+from sweep.store.typed_url import shown
 from sweep.words import counted, listed
 
 METRIC_NAMES = "study:metric_names"
@@ -49,7 +51,7 @@ def read_study(url: sa.URL, name: str, names: Sequence[str], *, in_place: bool) 
         trials = [trial for _, trial in read_trials(connection, study_id).values()]
     called = _objectives(name, directions, names, system)
     return Foreign(
-        source=f"the Optuna study {name} in {url.render_as_string(hide_password=True)}",
+        source=f"the Optuna study {name} in {shown(url)}",
         objectives=[Objective(*pair) for pair in zip(called, directions, strict=True)],
         trials=trials,
         study_id=study_id if in_place else None,
@@ -58,18 +60,19 @@ def read_study(url: sa.URL, name: str, names: Sequence[str], *, in_place: bool) 
 
 
 def _find(connection: sa.Connection, url: sa.URL, name: str) -> int:
-    shown = url.render_as_string(hide_password=True)
+    place = shown(url)
     rows = connection.execute(sa.select(_STUDIES.c.study_name, _STUDIES.c.study_id))
     there = {row.study_name: row.study_id for row in rows}
     if name not in there:
         near = difflib.get_close_matches(name, there, n=1)
         hint = f"Did you mean {near[0]}?" if near else f"The studies are {listed(list(there))}." if there else None
-        raise StoreError(f"No such study in {shown}: {name}.", hint)
+        raise StoreError(f"No such study in {place}: {name}.", hint)
     if sa.inspect(connection).has_table(ours.name):
         own = connection.execute(sa.select(ours.c.study_id).where(ours.c.name == name)).scalar_one_or_none()
         if own == there[name]:
             raise StoreError(
-                f"Study {name} in {shown} is one of sweep's already.", f"To copy it: sweep db copy {shown} TO"
+                f"Study {name} in {place} is one of sweep's already.",
+                f"To copy it: {shlex.join(['sweep', 'db', 'copy', place, 'TO'])}",
             )
     return int(there[name])
 

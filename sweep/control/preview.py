@@ -135,7 +135,7 @@ def preview_here(study: BaseStudy, *, examples: int = EXAMPLES) -> Preview:
 def _previewing(examples: int) -> Iterator[tuple[Loop, Preview]]:
     """A preview's loop, and what it has seen at the end of the context."""
     seen = Preview()
-    loop = Loop(Settings(trials=examples, sampler="random", workers=1), seen, preview=True)
+    loop = Loop(Settings(trials=examples, sampler="random", pruner="nop", workers=1), seen, preview=True)
     with running(loop):
         yield loop, seen
     loop.raise_error()

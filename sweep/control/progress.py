@@ -23,7 +23,7 @@ class Watcher(Protocol):
         """A run has finished an epoch."""
 
     def ended(self, run: RunRecord) -> None:
-        """A run is COMPLETE, PRUNED, FAIL, or WAITING to be run again."""
+        """A run is COMPLETE, PRUNED, FAIL, PAUSED at a rung, or WAITING to be run again."""
 
     def message(self, text: str) -> None:
         """Something else that a person should know, in a line."""
@@ -43,6 +43,10 @@ class Opening:
     """The key table of its run names, which grows while it runs."""
     ended: Sequence[RunRecord] = ()
     """Its runs that ended in earlier starts."""
+    budget_epochs: int | None = None
+    """How many epochs its trials may train together."""
+    runs: Sequence[RunRecord] = ()
+    """All its runs by now, also those that will be run again."""
 
     @property
     def counts(self) -> Counter[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from sweep.commands import command
 from sweep.control.folder import mark
 from sweep.control.lease import Notice, check_free, is_unchanged, still_running
 from sweep.errors import StudyError
@@ -51,7 +52,7 @@ def missing(store: Store, study: StudyRecord) -> list[str]:
         return [f"{study.name}: {counted(len(gone), 'run')} without a directory in {study.directory}: {numbers}"]
     return [
         f"{study.name}: no folder at {study.directory}, where {counted(len(gone), 'run')} should be; if it was moved: "
-        f"sweep db relocate {study.name} NEWDIR"
+        f"{command('db', 'relocate', study.name, 'NEWDIR', storage=store.place)}"
     ]
 
 
@@ -110,7 +111,7 @@ def relocate(store: Store, relocation: Relocation, notice: Notice = lambda _text
     with writing(store.engine) as connection:
         here = is_unchanged(study)
         if connection.execute(sa.select(studies.c.study_id).where(here)).one_or_none() is None:
-            raise still_running(study, "relocate")  # it has just been started
+            raise still_running(store, study, "relocate")  # it has just been started
         changed = {"directory": kept(folder, store.base)}
         if relocation.file is not None:
             declaration = json.loads(connection.execute(sa.select(studies.c.declaration).where(here)).scalar_one())

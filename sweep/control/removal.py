@@ -67,7 +67,7 @@ def remove_study(
         mark_leaving(removed, store.url)
     with writing(store.engine) as connection:
         if connection.execute(sa.delete(studies).where(is_unchanged(study))).rowcount != 1:
-            raise still_running(study, "remove")  # it has just been started
+            raise still_running(store, study, "remove")  # it has just been started
         _remove_rows(connection, study.study_id)
     if removed is None:
         with contextlib.suppress(StudyError):  # a folder that cannot be written goes on naming this database
@@ -152,7 +152,7 @@ def remove_runs(store: Store, study: StudyRecord, removed: RunsToRemove, notice:
     with writing(store.engine) as connection:
         changed = sa.update(studies).where(is_unchanged(study)).values(beat=studies.c.beat + 1)
         if connection.execute(changed).rowcount != 1:
-            raise still_running(study, "remove runs of")
+            raise still_running(store, study, "remove runs of")
         known, _ = number_trials(read_rows(connection, study.study_id), store.runs(study.study_id))
         ids = {known[number][0]: number for number in names if number in known}
         every = list(ids)

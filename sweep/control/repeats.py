@@ -131,7 +131,12 @@ class RepeatSearch(Search):
         return self._plan.seed_of(self._plan.assigned[number][1])
 
     def tell(
-        self, trial: optuna.Trial, state: TrialState, values: Sequence[float] | None, *, hopeless: bool = False
+        self,
+        trial: optuna.Trial | FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+        *,
+        hopeless: bool = False,
     ) -> FrozenTrial:
         ended = super().tell(trial, state, values, hopeless=hopeless)
         self._enter(ended)

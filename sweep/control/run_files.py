@@ -23,7 +23,8 @@ def write_end(run: RunRecord) -> None:
         return
     try:
         end_run(run)
-        shutil.rmtree(Path(run.directory) / CHECKPOINTS, ignore_errors=True)
+        if run.state != "PRUNED":  # which may have been by mistake
+            shutil.rmtree(Path(run.directory) / CHECKPOINTS, ignore_errors=True)
     except OSError as error:
         _log.warning("the end of run %s could not be written to %s: %s", run.name, run.directory, error)
 

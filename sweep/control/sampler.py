@@ -1,14 +1,23 @@
 """What a sampler proposes, as we want it: short numbers, and never again what has failed for its parameters."""
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, BruteForceSampler, GridSampler, PartialFixedSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+
+from sweep.errors import StudyError
+from sweep.words import one_line
+
+Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
 
 PRECISION = 3
 """Significant digits that rounding leaves at least."""
@@ -20,7 +29,7 @@ TRIES = 10
 """How often a sampler is asked again instead of proposing what has failed; afterwards values are drawn at random."""
 
 
-class _Wrapper(BaseSampler):
+class Wrapper(BaseSampler):
     """A sampler that leaves what it does not change to another one."""
 
     def __init__(self, sampler: BaseSampler) -> None:
@@ -44,13 +53,62 @@ class _Wrapper(BaseSampler):
 
 def innermost(sampler: BaseSampler) -> BaseSampler:
     """Optuna's sampler that decides, without what is wrapped around it."""
-    while isinstance(sampler, _Wrapper | PartialFixedSampler):
+    while isinstance(sampler, Wrapper | PartialFixedSampler):
         # `PartialFixedSampler` has no public attributes.
-        sampler = sampler.sampler if isinstance(sampler, _Wrapper) else sampler._base_sampler
+        sampler = sampler.sampler if isinstance(sampler, Wrapper) else sampler._base_sampler
     return sampler
 
 
-class AvoidingSampler(_Wrapper):
+class OwnSampler(Wrapper):
+    """A sampler of the user's own, whose errors end the study as what they are.
+
+    Args:
+        spec: how it is written.
+    """
+
+    def __init__(self, sampler: BaseSampler, spec: str) -> None:
+        super().__init__(sampler)
+        self._spec = spec
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._tried(super().infer_relative_search_space, study, trial)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self._tried(super().before_trial, study, trial)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        self._tried(super().after_trial, study, trial, state, values)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._tried(self.sampler.sample_relative, study, trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._tried(self.sampler.sample_independent, study, trial, param_name, param_distribution)
+
+    def _tried(self, asked: Callable[..., Result], *arguments: Any) -> Result:
+        with own_errors("sampler", self._spec):
+            return asked(*arguments)
+
+
+@contextmanager
+def own_errors(kind: str, spec: str) -> Iterator[None]:
+    """Have what the user's own sampler or pruner raises end the study with an error that says whose it is.
+
+    Raises:
+        StudyError: it has raised an exception; Python's log has the traceback.
+    """
+    try:
+        yield
+    except Exception as error:
+        _log.exception("the %s %s failed", kind, spec)
+        raise StudyError(f"The {kind} {spec} failed: {one_line(f'{type(error).__name__}: {error}')}") from error
+
+
+class AvoidingSampler(Wrapper):
     """A sampler that does not propose parameters again with which a trial failed because of them.
 
     Args:
@@ -92,7 +150,7 @@ class AvoidingSampler(_Wrapper):
         return not self._on_grid and any(params == failed for failed in self._failed())
 
 
-class RoundingSampler(_Wrapper):
+class RoundingSampler(Wrapper):
     """A sampler whose continuous suggestions have few digits.
 
     A suggestion is rounded to 3 significant digits or to a thousandth of its range (in a log domain: of the range of
@@ -110,7 +168,7 @@ class RoundingSampler(_Wrapper):
         while isinstance(sampler, PartialFixedSampler):  # it has no public attributes, and may wrap another one
             self._fixed.update(sampler._fixed_params)
             sampler = sampler._base_sampler
-        self._on_grid = isinstance(sampler, GridSampler | BruteForceSampler)
+        self._on_grid = isinstance(innermost(sampler), GridSampler | BruteForceSampler)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

@@ -31,6 +31,7 @@ Asked = (
     | ev.SetAttribute
     | ev.Tell
     | ev.Requeue
+    | ev.Pause
     | ev.Teach
     | ev.Revive
     | ev.Learn
@@ -62,6 +63,11 @@ class SamplingThread:
     def start(self) -> None:
         """Begin."""
         self._hands.start()
+
+    @property
+    def fallen(self) -> BaseException | None:
+        """What the thread has died of; None while it lives."""
+        return self._hands.fallen
 
     def put(self, effect: Asked) -> None:
         """Have something done, after what was asked for before. Values are entered with what follows, or at `flush`."""
@@ -128,7 +134,11 @@ class SamplingThread:
             search.check_complete(frozen.params)
         name = effect.name or search.name(frozen, effect.family, effect.architecture)
         hopeless = search.hopeless(frozen)
-        self._post(ev.Named(effect.worker, effect.number, name, effect.family, dict(frozen.params), hopeless))
+        said = search.earlier.settle(search.space) if effect.complete else None
+        if said is not None:
+            self._post(ev.Troubled(said))
+        keys = {parameter: search.keys.key(parameter) for parameter in frozen.params}
+        self._post(ev.Named(effect.worker, effect.number, name, effect.family, dict(frozen.params), hopeless, keys))
 
     def _forget(self, effect: ev.Forget) -> None:
         self._search.storage.forget(self._trials[effect.number]._trial_id)
@@ -159,7 +169,8 @@ class SamplingThread:
         self._post(ev.Answered(effect.worker, Done()))
 
     def _tell(self, effect: ev.Tell) -> None:
-        search, trial = self._search, self._trials.pop(effect.number)
+        search = self._search
+        trial = self._trials.pop(effect.number, None) or search.storage.get_trial(effect.number)  # it was paused
         frozen = search.tell(trial, TrialState[effect.state], effect.values, hopeless=effect.hopeless)
         ended = ev.Told(
             number=frozen.number,
@@ -174,6 +185,11 @@ class SamplingThread:
     def _requeue(self, effect: ev.Requeue) -> None:
         self._search.storage.wait(self._trials.pop(effect.number)._trial_id)
         self._post(ev.PutBack(effect.number))
+
+    def _pause(self, effect: ev.Pause) -> None:
+        del self._trials[effect.number]
+        self._search.storage.pause(effect.number)
+        self._post(ev.Paused(effect.number))
 
     def _teach(self, effect: ev.Teach) -> None:
         self._search.teach(effect.number)
@@ -207,6 +223,7 @@ _ACTIONS: dict[type, Callable[..., None]] = {
     ev.SetAttribute: SamplingThread._set_attribute,
     ev.Tell: SamplingThread._tell,
     ev.Requeue: SamplingThread._requeue,
+    ev.Pause: SamplingThread._pause,
     ev.Teach: SamplingThread._teach,
     ev.Revive: SamplingThread._revive,
     ev.Learn: SamplingThread._learn,

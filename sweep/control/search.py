@@ -18,13 +18,14 @@ from optuna.study._tell import _tell_with_warning
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.control.domains import check_text, coerce, describe, fit, has_grown
+from sweep.control.earlier import Earlier, InformedSampler
 from sweep.control.pruning import Pruning
-from sweep.control.sampler import AvoidingSampler, RoundingSampler, innermost
+from sweep.control.sampler import AvoidingSampler, OwnSampler, RoundingSampler, innermost
 from sweep.control.storage import WriteBehindStorage
 from sweep.declaration import Declaration, Value
 from sweep.errors import StudyError
 from sweep.names import KeyTable, encode, is_same
-from sweep.specs import make_sampler
+from sweep.specs import make_sampler, names_module
 from sweep.store import DELETED, REVIVES, RUN, RunRecord
 from sweep.store.trials import added_run
 
@@ -42,6 +43,7 @@ class Search:
 
     Args:
         declaration: with a seed.
+        earlier: trials of other studies that teach the sampler.
         fixed: parameters that keep one value in every trial.
         trials: what the study has already, by number; those that are RUNNING will be run again.
         attributes: the user and system attributes of the study.
@@ -56,6 +58,7 @@ class Search:
         self,
         declaration: Declaration,
         *,
+        earlier: Earlier | None = None,
         fixed: Mapping[str, Value] | None = None,
         trials: Sequence[FrozenTrial] = (),
         attributes: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {}),
@@ -69,17 +72,21 @@ class Search:
         self.declaration = declaration
         self.fixed = dict(fixed or {})
         self.keys = KeyTable(short=declaration.short, table=keys or {})
+        self.earlier = earlier if earlier is not None else Earlier()
         self._space = {name: tuple(known) for name, known in (space or {}).items()}
         self._agreed = dict(self._space) if changed and space else None
         self.same_space = self._agreed is None  # or seen since to be the same, by a trial with all its parameters
         self._widen = widen
         self._enqueued: list[dict[str, Value]] = []  # by this start
         self._unfit: dict[int, FrozenTrial] = {}  # trials of others that the search space does not have, as they are
+        self.earlier.fit(self._space)
         self.storage = WriteBehindStorage()
         self.study = self._make_study(len(trials))
         self.storage.load(trials, *attributes)
         self._arrange_grid()
-        self.pruning = Pruning(self.study, declaration.pruner, objective=declaration.objective[0])
+        self.pruning = Pruning(
+            self.study, declaration.pruner, objective=declaration.objective[0], file=declaration.file
+        )
         self._trial_seed = trial_seed
         self._advise = advise
         self._stopped = False
@@ -88,7 +95,11 @@ class Search:
         declaration = self.declaration
         # A sampler that starts over with the study's seed would propose the same trials again.
         seed = None if declaration.seed is None else (declaration.seed + trials) % 2**32
-        sampler = make_sampler(declaration.sampler, seed)
+        sampler = make_sampler(declaration.sampler, seed, declaration.file)
+        if names_module("sampler", declaration.sampler):
+            sampler = OwnSampler(sampler, declaration.sampler)
+        if self.earlier:
+            sampler = InformedSampler(sampler, lambda: self.earlier.trials)
         if self.fixed:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -187,7 +198,7 @@ class Search:
         """All trials by number; not copies."""
         return self.study.get_trials(deepcopy=False)
 
-    def frozen(self, trial: optuna.Trial) -> FrozenTrial:
+    def frozen(self, trial: optuna.Trial | FrozenTrial) -> FrozenTrial:
         """A trial as it stands."""
         return self.storage.get_trial(trial._trial_id)
 
@@ -276,6 +287,7 @@ class Search:
         return found
 
     def _fit_others(self) -> None:
+        self.earlier.fit(self._space)
         for number, trial in list(self._unfit.items()):
             fitted = fit(trial, self._space)
             if fitted is not None:
@@ -403,11 +415,17 @@ class Search:
         self.pruning.note(trial.number, step, value)
 
     def tell(
-        self, trial: optuna.Trial, state: TrialState, values: Sequence[float] | None, *, hopeless: bool = False
+        self,
+        trial: optuna.Trial | FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+        *,
+        hopeless: bool = False,
     ) -> FrozenTrial:
         """End a trial; others are held against it from now on.
 
         Args:
+            trial: as `ask` or `again` gave it; one that is paused as the storage has it.
             hopeless: it failed for its parameters. Optuna's samplers pass over failed trials, and rank a pruned one
                 that has reported little below all others: for them it is one, and FAIL in the tables and for us.
         """
@@ -418,8 +436,9 @@ class Search:
             return ended
         try:
             # As `Study.tell`, which copies all of the trial once more.
+            told = trial if isinstance(trial, optuna.Trial) else trial.number
             _tell_with_warning(
-                self.study, trial, list(values) if state == TrialState.COMPLETE and values else None, state
+                self.study, told, list(values) if state == TrialState.COMPLETE and values else None, state
             )
         except RuntimeError:
             # Grid and brute force stop the study at their last trial, which is stored by then.

@@ -38,6 +38,7 @@ class Outcome:
         opened: Optuna's part of it.
         runs: every run, by number.
         stopped: why it ended before it was finished, if so.
+        spent: the limit other than `trials` that it has reached, if so.
         signal: the signal that stopped it, if one did.
         url: the database's; None for a study of which nothing was kept.
     """
@@ -48,6 +49,7 @@ class Outcome:
     stopped: str | None
     signal: int | None
     url: str | None
+    spent: str | None = None
 
     @property
     def budget(self) -> int:
@@ -58,6 +60,13 @@ class Outcome:
     def exhausted(self) -> bool:
         """Whether the sampler has nothing more to propose."""
         return self.opened.search.exhausted
+
+    @property
+    def ended(self) -> str | None:
+        """Why the study has ended before it had all its trials, although nothing stopped it."""
+        if self.stopped is not None:
+            return None
+        return self.spent or ("its sampler has nothing left to try" if self.exhausted else None)
 
 
 def start_file(
@@ -156,7 +165,7 @@ def _outcome(loop: Loop, received: list[int]) -> Outcome:
     number = received[0] if received else None
     writer = loop.journal.writer if loop.journal is not None else None
     url = writer.store.url.render_as_string(hide_password=False) if writer is not None else None
-    return Outcome(study.declaration, loop.opened, runs, study.stopped, number, url)
+    return Outcome(study.declaration, loop.opened, runs, study.stopped, number, url, study.spent)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,8 @@ acknowledged, and writes what has changed in one transaction.
 
 import copy
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -14,6 +15,9 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
 RUNG_PREFIX = "completed_rung_"  # where Optuna's successive halving keeps a trial's value at a rung
+PAUSED = "sweep:paused"
+"""The system attribute of a trial that waits at a rung: after how many epochs; None when it has continued."""
+
 CONSTRAINT_PREFIX = "constraints:"  # where Optuna keeps a constraint that a trial has set
 
 
@@ -42,6 +46,7 @@ class WriteBehindStorage(InMemoryStorage):
         self._changed: set[int] = set()
         self._shown: dict[int, TrialState] = {}  # what the tables have instead of the state here
         self._attributes_changed = False
+        self._paused: dict[int, FrozenTrial] = {}  # as samplers see trials that have been paused, until they end
         self._others: dict[int, FrozenTrial] = {}  # trials that other programs added or run, as they have them
         self._marks = threading.Lock()
         self.numbering: Callable[[Callable[[], list[int]]], list[int]] = lambda create: create()
@@ -151,6 +156,36 @@ class WriteBehindStorage(InMemoryStorage):
         """Have a running trial wait to be run again."""
         self.disguise(trial_id, TrialState.WAITING)
 
+    def pause(self, number: int) -> None:
+        """Have samplers see a running trial as pruned by now, until it ends, whether it continues meanwhile or not.
+
+        In the tables it runs, so that no other program takes it, and an attribute says that it is paused.
+        """
+        with self._lock:
+            seen = copied(self.get_trial(number))
+            seen.state, seen.datetime_complete = TrialState.PRUNED, datetime.now()
+            seen.values = None
+            self._paused[number] = seen
+            epochs = max(seen.intermediate_values, default=-1) + 1
+        self.set_trial_system_attr(number, PAUSED, epochs)
+
+    def hand_back(self, numbers: Iterable[int]) -> None:
+        """Have trials that are paused wait in the tables, since nobody runs the study any more."""
+        for number in numbers:
+            self.disguise(number, TrialState.WAITING)
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        if not self._paused or states == (TrialState.WAITING,):
+            return super().get_all_trials(study_id, deepcopy, states)
+        with self._lock:
+            every = super().get_all_trials(study_id, deepcopy=False)
+            for number, seen in self._paused.items():
+                every[number] = seen
+        found = every if states is None else [trial for trial in every if trial.state in states]
+        return copy.deepcopy(found) if deepcopy else found
+
     def disguise(self, trial_id: int, state: TrialState) -> None:
         """Have another state in the tables than here."""
         with self._marks:
@@ -182,7 +217,10 @@ class WriteBehindStorage(InMemoryStorage):
     def resume(self, trial_id: int) -> None:
         """Run a trial again that waits for it. It sets its constraints anew, and Optuna keeps those that are set."""
         with self._lock:
-            self._set_trial(trial_id, self._without(trial_id, CONSTRAINT_PREFIX))
+            trial = self._without(trial_id, CONSTRAINT_PREFIX)
+            if trial.system_attrs.get(PAUSED) is not None:
+                trial.system_attrs[PAUSED] = None
+            self._set_trial(trial_id, trial)
         with self._marks:
             self._shown.pop(trial_id, None)
             self._changed.add(trial_id)
@@ -222,6 +260,8 @@ class WriteBehindStorage(InMemoryStorage):
         if waits and not self.taking(trial_id):
             return False
         done = super().set_trial_state_values(trial_id, state, values)
+        if state.is_finished():
+            self._paused.pop(trial_id, None)
         self._mark(trial_id)
         return done
 

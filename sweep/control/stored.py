@@ -19,12 +19,14 @@ class Stored:
     """A study's trials by number with their ids in the database, its runs, its user and its system attributes.
 
     `moved` are the trials that shared their number with another one, by id, with the number that they have here.
+    `last_metrics` are those of each run's last finished epoch, by number, where they were asked for.
     """
 
     known: Mapping[int, tuple[int, FrozenTrial]] = field(default_factory=dict)
     runs: list[RunRecord] = field(default_factory=list)
     attributes: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {})
     moved: Mapping[int, int] = field(default_factory=dict)
+    last_metrics: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def theirs(self) -> list[int]:
@@ -77,15 +79,16 @@ class Stored:
             yield trial
 
 
-def read_stored(store: Store, record: StudyRecord) -> Stored:
-    """Read a study whole."""
+def read_stored(store: Store, record: StudyRecord, *, metrics: bool = False) -> Stored:
+    """Read a study whole; with `metrics`, also those of each run's last epoch."""
     with store.engine.connect() as connection:
         rows = read_rows(connection, record.study_id)
         attributes = read_study_attributes(connection, record.study_id)
     numbers = {trial.number for _, trial in rows}
     runs = [run for run in store.runs(record.study_id) if not run.added or run.number in numbers]
     known, moved = number_trials(rows, runs)
-    return Stored(known, runs, attributes, moved)
+    last = store.last_metrics(record.study_id) if metrics else {}
+    return Stored(known, runs, attributes, moved, last)
 
 
 def number_trials(

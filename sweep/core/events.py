@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sweep.core.limits import Limits
 from sweep.core.pruners import Judge, Verdict
 from sweep.declaration import Declaration, Value
 from sweep.errors import SweepError
@@ -89,6 +90,7 @@ class Opened:
         snapshot: of the study file.
         opening: what a display shows first: `sweep.control.progress.Opening`.
         kept: whether the study is in the database already.
+        limits: of its epochs, and of what is looked for; None where it has neither.
     """
 
     declaration: Declaration
@@ -104,6 +106,7 @@ class Opened:
     opening: Any = None
     snapshot: Snapshot | None = None
     kept: bool = False
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,12 @@ class Answered:
 
 @dataclass(frozen=True)
 class Named:
-    """A run has its name. `hopeless`: the number of a trial with the same parameters that failed because of them."""
+    """A run has its name.
+
+    Attributes:
+        hopeless: the number of a trial with the same parameters that failed because of them.
+        keys: its parameters with their keys in run names.
+    """
 
     worker: str
     number: int
@@ -167,6 +175,7 @@ class Named:
     family: str
     params: Mapping[str, Value]
     hopeless: int | None
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -201,6 +210,13 @@ class Told:
 @dataclass(frozen=True)
 class PutBack:
     """A trial waits in Optuna's study to be run again."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Paused:
+    """A trial is paused in Optuna's study."""
 
     number: int
 
@@ -278,6 +294,7 @@ Event = (
     | Judged
     | Told
     | PutBack
+    | Paused
     | Added
     | Revived
     | Written
@@ -411,6 +428,13 @@ class Tell:
 @dataclass(frozen=True)
 class Requeue:
     """Have a trial wait to be run again: answered with `PutBack`."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Have a trial wait, and the sampler see it as pruned until it ends: answered with `Paused`."""
 
     number: int
 
@@ -573,6 +597,7 @@ Effect = (
     | SetAttribute
     | Tell
     | Requeue
+    | Pause
     | Teach
     | Revive
     | Learn

@@ -49,6 +49,8 @@ class Fault(Enum):
     DATABASE_AWAY = "the database is away, or its server restarts"
     DATABASE_LOCKED = "the database is locked by another program"
     DATABASE_FULL = "the database has no room"
+    DATABASE_FAILING = "the disk of the database fails"
+    DATABASE_LIMITED = "a file of the database may not grow any more"
     DATABASE_READ_ONLY = "the database is read-only, as while another server takes over"
     DATABASE_DAMAGED = "the database is damaged"
     DATABASE_RIGHTS = "the database refuses the rights it gave"
@@ -64,7 +66,8 @@ class Fault(Enum):
     UNTRAINED = "an exception before the first epoch, once another trial has trained"
     FIRST = "an exception before the first epoch, while no trial has trained"
     RAISED = "an exception after an epoch; a missing file, module or name at any time"
-    SILENT = "a worker says nothing for --trial-timeout"
+    SILENT = "a worker says nothing for --stall-timeout"
+    LATE = "train has not returned a minute after --max-trial-time"
     NOT_A_NUMBER = "a loss or an objective is NaN or infinite at an epoch"
     WRONG_VALUE = "train returns NaN, or not as many values as there are objectives"
     ALIKE = "five failures in a row of one exception type at one place"
@@ -84,6 +87,8 @@ RULINGS = {
     Fault.DATABASE_AWAY: Ruling(By.MACHINE, Then.WAIT),
     Fault.DATABASE_LOCKED: Ruling(By.MACHINE, Then.WAIT),
     Fault.DATABASE_FULL: Ruling(By.MACHINE, Then.WAIT),
+    Fault.DATABASE_FAILING: Ruling(By.MACHINE, Then.WAIT),
+    Fault.DATABASE_LIMITED: Ruling(By.MACHINE, Then.STOP),
     Fault.DATABASE_READ_ONLY: Ruling(By.MACHINE, Then.WAIT),
     Fault.DATABASE_DAMAGED: Ruling(By.MACHINE, Then.STOP),
     Fault.DATABASE_RIGHTS: Ruling(By.OTHERS, Then.STOP),
@@ -100,6 +105,7 @@ RULINGS = {
     Fault.FIRST: Ruling(By.CODE, Then.FAIL),
     Fault.RAISED: Ruling(By.CODE, Then.FAIL),
     Fault.SILENT: Ruling(By.CODE, Then.FAIL),
+    Fault.LATE: Ruling(By.CODE, Then.FAIL),
     Fault.NOT_A_NUMBER: Ruling(By.CONFIGURATION, Then.PRUNE),
     Fault.WRONG_VALUE: Ruling(By.CODE, Then.FAIL),
     Fault.ALIKE: Ruling(By.CODE, Then.STOP),
@@ -109,6 +115,8 @@ _DATABASE = {
     "away": Fault.DATABASE_AWAY,
     "locked": Fault.DATABASE_LOCKED,
     "full": Fault.DATABASE_FULL,
+    "failing": Fault.DATABASE_FAILING,
+    "limited": Fault.DATABASE_LIMITED,
     "read-only": Fault.DATABASE_READ_ONLY,
     "damaged": Fault.DATABASE_DAMAGED,
     "rights": Fault.DATABASE_RIGHTS,

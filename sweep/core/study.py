@@ -10,14 +10,16 @@ import copy
 import math
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sweep.core import events as ev
+from sweep.core.limits import Limits
 from sweep.core.policy import FailurePolicy, ran_out, same_parameters
 from sweep.core.pruners import Judge, Verdict, sentence
+from sweep.core.pruners.asha import Schedule
 from sweep.core.trial import Ending, State, Trial, forget, requeue
 from sweep.core.workers import Worker, Workers
 from sweep.declaration import Declaration
@@ -46,6 +48,9 @@ wait for its next start."""
 AT_FIRST = 64
 """How many workers load the study file before it is known how many there is work for, where cores are fewer."""
 
+FINISH_SECONDS = 60.0
+"""For `train` to return when its trial has trained for as long as it may."""
+
 BEAT_SECONDS = 1.0
 SILENT_SECONDS = 3.0  # for the database to answer before the study says that it waits
 REASONS = 5  # why it waits is said for so many different ones
@@ -65,7 +70,8 @@ class StudyMachine:
     Attributes:
         runs: every run by its number.
         error: what ends the study, if it cannot go on; `crash` if that is a fault of ours.
-        stopped: why no new trial begins, if so.
+        stopped: why it was stopped or interrupted, if so.
+        spent: why no new trial begins although it was not, if so: the study has ended as if it had all its trials.
         kept: whether anything of this start is in the database.
     """
 
@@ -77,6 +83,7 @@ class StudyMachine:
         self.error: SweepError | None = None
         self.crash: BaseException | None = None
         self.stopped: str | None = None
+        self.spent: str | None = None
         self.kept = False
         self.budget = 0
         self.exhausted = False
@@ -88,6 +95,11 @@ class StudyMachine:
         self._effects: list[ev.Effect] = []
         self._policy = FailurePolicy(settings.retries)
         self._judge: Judge | None = None
+        self._schedule: Schedule | None = None  # of a pruner that pauses: the judge
+        self.paused: dict[int, Trial] = {}
+        """Those that wait at a rung, by number."""
+        self._called: dict[int, bool] = {}  # paused runs that continue first; whether to the end
+        self._unpausable: set[str] = set()  # why runs cannot be paused, as was said
         self._objective = Objective("value")
         self._snapshot: Snapshot | None = None
         self._logdir = ""
@@ -102,9 +114,12 @@ class StudyMachine:
         self._sampling = False
         self._busy = 0  # trials that are with a worker
         self._begun = 0
+        self._limits: Limits | None = None
+        self._doubted = False  # whether it was said that a limit may never be reached
         self._deadline = math.inf
         self._requeues = False  # running trials end at their next epoch, to be run again
         self._trained = False  # whether a trial of ours has trained
+        self._complete = 0  # how many of ours are
         # What is on its way to the database.
         self._in_store = False
         self._changed: set[int] = set()
@@ -145,7 +160,7 @@ class StudyMachine:
     @property
     def left(self) -> int:
         """How many new trials may still begin."""
-        return 0 if self.exhausted else self.budget - self._begun
+        return 0 if self.exhausted or self.spent is not None else self.budget - self._begun
 
     @property
     def live(self) -> dict[int, Trial]:
@@ -265,7 +280,7 @@ class StudyMachine:
         most = self.settings.workers or self._most or 1
         if not self.is_open:  # how many trials there are is not known yet
             return min(most, max(self._most or 1, AT_FIRST))
-        return min(self.declaration.workers or most, max(0, self.budget - self._begun) + len(self._again))
+        return min(self.declaration.workers or most, max(0, self.left) + len(self._again))
 
     def _resize(self, wanted: int) -> None:
         if self._over:
@@ -316,12 +331,16 @@ class StudyMachine:
         self._changed.update(event.changed)
         self.budget, self._begun, self.exhausted = declaration.trials, event.begun, event.exhausted
         self._marked, self._judge, self._logdir = event.marked, event.judge, event.logdir
+        self._schedule = event.judge if isinstance(event.judge, Schedule) else None
         self._snapshot = event.snapshot
         self._keep_snapshot()
         for early in self.workers.by_name.values():
             early.early = early.slot is not None
         ours = [run for run in self.runs.values() if not run.added]
         self._trained = any(run.has_trained for run in ours)
+        self._complete = sum(run.state == "COMPLETE" for run in ours)
+        for run in event.runs:
+            self._restore_rungs(run)
         for number in event.again:
             trial = self.trials[number] = Trial(self.runs.setdefault(number, RunRecord(number, state="WAITING")))
             trial.move(State.QUEUED)
@@ -331,6 +350,8 @@ class StudyMachine:
         if event.added:
             self._do(ev.Learn(tuple(event.added)))
         self._show("opened", event.opening)
+        self._limits = event.limits
+        self._spend(event.limits.reached if event.limits is not None else None)
         if event.snapshot is not None and event.snapshot.warning is not None:
             self._show("message", event.snapshot.warning)
         if self._most is not None:
@@ -369,18 +390,17 @@ class StudyMachine:
         """Give trials to idle workers."""
         if not self.is_open or not self._idle:
             return
-        if self._now >= self._deadline and (self._again or self.left > 0):
-            self.stopped = self.stopped or f"its timeout of {self.declaration.timeout:g} s is over"
         if self._nothing_begins():
             for worker in list(self._idle):
                 self._answer_ask(worker, wire.NoMore())
-        elif not self._sampling and self.stopped is None and (self._again or self.left > 0):
-            self._sampling = True
-            if self._again:
-                number = self._again.popleft()
+        elif not self._sampling and self.stopped is None:
+            number = self._again.popleft() if self._again else self._unpaused()
+            if number is not None:
+                self._sampling = True
                 self.trials[number].move(State.SAMPLING)
                 self._do(ev.Sample(number, self.trials[number].run.directory))
-            else:
+            elif self.left > 0:
+                self._sampling = True
                 self._do(ev.Sample(None, most=min(len(self._idle), self.left, TOGETHER)))
 
     def _answer_ask(self, worker: str, answer: wire.Answer) -> None:
@@ -388,12 +408,118 @@ class StudyMachine:
         self.workers.by_name[worker].asks = False
         self._do(ev.Reply(worker, answer))
 
+    def _spend(self, why: str | None) -> None:
+        """Begin no new trial any more, if there is a reason; those that have begun finish."""
+        if why is None or self.preview or self.left <= 0:
+            return
+        self.spent = why
+        if self.trials and not self._over:
+            self._show("message", f"no more trials begin, and the running ones finish: {why}")
+
+    def _train(self, run: RunRecord, metrics: Mapping[str, float]) -> None:
+        """A run has trained an epoch, or reported a value."""
+        if self._limits is not None:
+            self._limits.trained(run, metrics)
+            self._spend(self._limits.reached)
+
     def _nothing_begins(self) -> bool:
         """Whether a worker that asks now is not needed any more."""
         if self.stopped is not None or self._over:
             return True
         # A running trial may come back into the queue, so idle workers wait until the last one has ended.
-        return not self.trials and not self._sampling and self.left <= 0
+        return not self.trials and not self._sampling and self.left <= 0 and self._next_paused() is None
+
+    # Runs that wait at a rung.
+
+    def _restore_rungs(self, run: RunRecord) -> None:
+        """Take over the rungs that a run has entered in an earlier start; it may be paused."""
+        if self._schedule is not None:
+            self._schedule.restore(run.number, run.rungs, paused=run.state == "PAUSED")
+        if run.state == "PAUSED":
+            trial = self.paused[run.number] = Trial(run)
+            trial.move(State.PAUSED)
+
+    def _next_paused(self) -> tuple[int, bool] | None:
+        """The paused run that continues next, if one is to, and whether it pauses no more."""
+        schedule = self._schedule
+        if not self.paused or schedule is None:
+            return None
+        if self._called:
+            return next(iter(self._called.items()))
+        last = self._closing(schedule)
+        due = schedule.due() if last is None and self.spent is None else None
+        if due is not None:
+            return due, False
+        if last is None and self.left <= 0 and not self.trials:  # else others may come to be due, or COMPLETE
+            trials = self.budget if self.spent is None else 1  # of a study that is spent one run is COMPLETE
+            last = schedule.finalist(trials=trials, complete=self._complete, running=0)
+        return None if last is None else (last, True)
+
+    def _closing(self, schedule: Schedule) -> int | None:
+        """The paused run that trains to its end now, since the epochs that are left buy just one that is COMPLETE."""
+        left, best = self._limits.epochs_left if self._limits is not None else None, schedule.best_paused()
+        if left is None or best is None:
+            return None
+        epochs = self.runs[best].epochs or 0
+        return schedule.closing(left=left, epochs=epochs, complete=self._complete, running=self._busy)
+
+    def _unpaused(self) -> int | None:
+        """Have the next paused run continue; its number."""
+        found = self._next_paused()
+        if found is None or self._schedule is None:
+            return None
+        number, to_the_end = found
+        self._called.pop(number, None)
+        trial = self.trials[number] = self.paused.pop(number)
+        self._schedule.proceed(number, to_the_end=to_the_end)
+        trial.shielded = trial.shielded or to_the_end
+        self._note_rungs(trial.run)
+        return number
+
+    def _note_rungs(self, run: RunRecord) -> None:
+        """Keep with a run which rungs it has entered by now."""
+        if self._schedule is not None:
+            rungs = self._schedule.entries(run.number)
+            if rungs != run.rungs:
+                run.rungs = rungs
+                self._changed.add(run.number)
+
+    def _pause(self, trial: Trial, by: str | None) -> None:
+        """Have a trial wait at its rung, where its checkpoint is."""
+        trial.end = Ending(None, verdict=trial.verdict, by=by)
+        trial.move(State.ENDING)
+        self._do(ev.Pause(trial.run.number))
+
+    def _has_paused(self, event: ev.Paused) -> None:
+        trial = self.paused[event.number] = self.trials.pop(event.number)
+        trial.move(State.PAUSED)
+        self._busy -= 1
+        end, trial.end = trial.end or Ending(None), None
+        run = trial.run
+        run.state, run.verdict, run.reason, run.duration = "PAUSED", end.verdict, None, trial.seconds(self._now)
+        run.attempt += 1
+        trial.worker, trial.verdict = None, None
+        if self._schedule is not None:
+            self._schedule.pause(run.number)
+        self._changed.add(run.number)
+        self._settled(run, end.by)
+        if trial.condemned is not None:  # since it was told to pause
+            self._drop_paused(trial, Ending(trial.condemned, abandoned=True, held=False))
+
+    def _drop_paused(self, trial: Trial, end: Ending, state: str = "PRUNED", values: list[float] | None = None) -> None:
+        """End a trial that is paused."""
+        number = trial.run.number
+        self.trials[number] = self.paused.pop(number)
+        self._called.pop(number, None)
+        if self._schedule is not None:
+            self._schedule.leave(number)
+        self._end(trial, state, values, end)
+
+    def _prune_paused(self) -> None:
+        """Nothing of the study is left to do: what is still paused was not good enough."""
+        for number, trial in list(self.paused.items()):
+            verdict = self._schedule.standing(number) if self._schedule is not None else trial.run.verdict
+            self._drop_paused(trial, Ending(None, verdict=verdict, abandoned=True, held=False))
 
     def _sampled(self, event: ev.Sampled) -> None:
         self._sampling = event.more
@@ -421,8 +547,13 @@ class StudyMachine:
         self._busy += 1
         self.workers.by_name[worker].trial = run.number
         trial.worker, trial.began, trial.heard = worker, self._now, self._now
+        trial.hurried, trial.silence = None, 0.0
         trial.earlier, trial.values = run.duration or 0.0, {}
-        trial.shielded = event.revives is not None  # it would be pruned at once, as the other was
+        # A revived one would be pruned at once, as the other was.
+        trial.shielded = trial.shielded or event.revives is not None
+        trial.pausable = False
+        if trial.shielded and self._schedule is not None:
+            self._schedule.never_pause(run.number)
         run.state, run.worker, run.seed = "RUNNING", worker, event.seed
         run.started, run.duration, run.reason, run.verdict = run.started or self._wall + self._now, None, None, None
         run.constraints, run.revives = {}, event.revives
@@ -445,6 +576,7 @@ class StudyMachine:
             direction=declaration.direction,
             result=declaration.value,
             judged=self._marked,
+            pauses=self._schedule is not None,
         )
         self._answer_ask(worker, assignment)
 
@@ -461,7 +593,7 @@ class StudyMachine:
         if trial is None or self.crash is not None:
             self._fence(worker, number)
             return None
-        trial.heard = self._now
+        trial.hear(self._now)
         return trial
 
     def _fence(self, worker: str, number: int) -> None:
@@ -497,6 +629,8 @@ class StudyMachine:
         if trial.state is State.BUILDING:  # else it starts over, under its name
             trial.move(State.TRAINING)
         self._changed.add(run.number)
+        if self._limits is not None:
+            self._limits.learn(event.keys)
         stop = same_parameters(self.runs[event.hopeless]) if event.hopeless is not None else None
         started = wire.Started(event.name, str(directory), run.started or 0.0, self._text(run), stop)
         self._acknowledge(ev.Reply(event.worker, started), ev.Show("started", (copy.copy(run),)))
@@ -522,7 +656,19 @@ class StudyMachine:
         run.epochs = None if begun.planned is None else begun.first + begun.planned
         run.trainings = [known[place] for place in sorted(known)]
         self._changed.add(run.number)
+        if begun.judged and self._schedule is not None:
+            self._settle_rungs(begun.planned)
+            trial.pausable = message.unpausable is None
+            if message.unpausable is not None and message.unpausable not in self._unpausable:
+                self._unpausable.add(message.unpausable)
+                self._show("message", f"runs are pruned rather than paused, since {message.unpausable}")
         self._reply(trial, wire.Done())
+
+    def _settle_rungs(self, epochs: int | None) -> None:
+        """Fix the study's rungs when it is known for how many epochs its runs train."""
+        rule = self._schedule.settle(epochs) if self._schedule is not None and epochs is not None else None
+        if rule is not None:
+            self._declaration = self.declaration.replaced(pruner=rule.text())
 
     def _resume(self, trial: Trial, message: wire.Resume) -> None:
         """A run continues from a checkpoint: these epochs had their verdicts when they were trained."""
@@ -568,6 +714,7 @@ class StudyMachine:
             self._see(run, step, value)
             self._trained = True
             self._changed.add(run.number)
+            self._train(run, metrics)
             self._show("epoch", copy.copy(run), metrics)
             self._do(ev.Enter(run.number, step, value))
         self._reply(trial, wire.Done())
@@ -578,6 +725,10 @@ class StudyMachine:
         else:
             step = max(trial.values)
             self._consider(trial, step, trial.values[step])
+
+    def _stop_said(self, trial: Trial, message: wire.Stop) -> None:
+        self._spend(f"{format_number(message.number)} called study.stop()")
+        self._reply(trial, wire.Done())
 
     def _attribute(self, trial: Trial, message: wire.Attribute) -> None:
         self._do(ev.SetAttribute(trial.held_by, message.number, message.kind, message.key, message.value))
@@ -621,6 +772,7 @@ class StudyMachine:
         self._trained = True
         self._changes.metrics += [(run.number, epoch, name, number) for name, number in metrics.items()]
         self._changed.add(run.number)
+        self._train(run, metrics)
         self._show("epoch", copy.copy(run), metrics)
         return training
 
@@ -653,8 +805,23 @@ class StudyMachine:
             self._advise(trial, _broken(self._objective.name, last, trial.values[last]))
         elif self._judge is None:
             self._do(ev.Judgement(trial.held_by, trial.run.number, step, value))
+        elif self._schedule is not None:
+            self._advise(trial, self._at_rung(trial, self._schedule, last))
         else:
             self._advise(trial, self._judge.verdict(trial.run.number, trial.values))
+
+    def _at_rung(self, trial: Trial, schedule: Schedule, last: int) -> Verdict | None:
+        """Why a trial pauses at a rung, or is pruned there where it cannot be paused; at its last epoch none does."""
+        run = trial.run
+        training = run.judged_training
+        planned = training.planned if training is not None else self.declaration.epochs
+        if training is None:
+            self._settle_rungs(planned)
+        if planned is not None and last + 1 >= planned:
+            return None
+        verdict = schedule.verdict(run.number, trial.values, pausable=trial.pausable)
+        self._note_rungs(run)
+        return verdict
 
     def _judged(self, event: ev.Judged) -> None:
         trial = self._held(event.worker, event.number)
@@ -674,9 +841,14 @@ class StudyMachine:
             advice = wire.Advice("prune", trial.condemned)
         elif why is not None and (broken or not trial.shielded):
             trial.verdict = why if isinstance(why, Verdict) else None
-            advice = wire.Advice("prune", sentence(why) if isinstance(why, Verdict) else why)
+            pauses = trial.pausable and self._schedule is not None and isinstance(why, Verdict)
+            advice = wire.Advice("pause" if pauses else "prune", sentence(why) if isinstance(why, Verdict) else why)
         elif self._requeues:
             advice = wire.Advice("requeue", self.stopped or "")
+        elif (late := self._late(trial)) is not None:
+            advice = wire.Advice("finish", late)
+            if trial.hurry(self._now):
+                self._show("message", f"{trial.run.name or format_number(trial.run.number)} finishes early: {late}")
         else:
             advice = wire.GO
         self._reply(trial, advice)
@@ -694,6 +866,9 @@ class StudyMachine:
             if self.stopped is None and self._policy.tries_again(message.number, reason):
                 self._requeue(trial, f"tried again: {reason}", by=trial.worker)
                 return
+        if message.state == "PAUSED":
+            self._pause(trial, by=trial.worker)
+            return
         verdict = trial.verdict if message.state == "PRUNED" else None
         self._end(trial, message.state, message.values, Ending(reason, message.traceback, verdict, trial.worker))
 
@@ -706,11 +881,12 @@ class StudyMachine:
 
     def _told(self, event: ev.Told) -> None:
         trial = self.trials.pop(event.number)
-        self._busy -= 1
         self.exhausted = event.exhausted
         trial.move(State[event.state])
         end, run = trial.end or Ending(None), trial.run
-        run.state, run.traceback, run.duration = event.state, end.traceback, trial.seconds(self._now)
+        self._busy -= end.held
+        run.state, run.traceback = event.state, end.traceback
+        run.duration = trial.seconds(self._now) if end.held else run.duration
         run.verdict, run.reason = end.verdict, end.reason if end.verdict is None else None
         run.params, run.constraints = dict(event.params), dict(event.constraints)
         run.values = list(event.values) if event.state == "COMPLETE" and event.values else None
@@ -719,11 +895,13 @@ class StudyMachine:
         if run.best is None and run.value is not None and math.isfinite(run.value):
             run.best = run.value
         self._changed.add(run.number)
+        self._complete += run.state == "COMPLETE"
         self._trained = self._trained or run.has_trained
         if self._judge is not None and event.state == "COMPLETE":
             self._judge.completed({run.number: trial.values})
         blamed = self._policy.failed_for_parameters(run, trained=self._trained)
         self._effects += map(ev.Teach, blamed)
+        self._limit(run)
         repeated = None if run.number in blamed else self._policy.repeated(run)
         if repeated is not None:
             self._refuse(repeated)
@@ -731,6 +909,17 @@ class StudyMachine:
         if end.abandoned:
             self._do(ev.EndFiles(copy.copy(run)))
         self._keep_best()
+
+    def _limit(self, run: RunRecord) -> None:
+        """A run has ended: the study may be spent by that."""
+        if self._limits is None:
+            return
+        self._limits.ended(run)
+        self._spend(self._limits.reached)
+        doubt = self._limits.doubt() if run.state == "COMPLETE" and not self._doubted else None
+        if doubt is not None:
+            self._doubted = True
+            self._show("message", f"--stop-when cannot hold so far: {doubt}")
 
     def _requeue(self, trial: Trial, reason: str | None, by: str | None = None) -> None:
         """Put a trial back into the queue; it will be run again under its name, from its checkpoint."""
@@ -785,6 +974,9 @@ class StudyMachine:
             trial = self.trials.get(number)
             if trial is not None and trial.is_live:
                 self._end(trial, state, values, Ending(ENDED_ELSEWHERE, abandoned=True))
+            if number in self.paused:
+                end = Ending(ENDED_ELSEWHERE, abandoned=True, held=False)
+                self._drop_paused(self.paused[number], end, state, values)
 
     def _added(self, event: ev.Added) -> None:
         """Trials of other programs have ended: they have runs of ours, and rivals are compared with them."""
@@ -809,6 +1001,12 @@ class StudyMachine:
             self._stop(command.reason, requeue=True)
         elif command.number is None:
             return
+        elif command.number in self.paused:
+            if command.verb == "prune":
+                end = Ending(command.reason, abandoned=True, held=False)
+                self._drop_paused(self.paused[command.number], end)
+            else:  # revive: continue out of turn; protect: and to the end
+                self._called[command.number] = command.verb in ("protect", "keep")
         elif command.verb == "revive":
             run = self.runs.get(command.number)
             if run is not None and run.state == "PRUNED":
@@ -819,6 +1017,8 @@ class StudyMachine:
                 trial.condemned = command.reason
             elif trial is not None and trial.worker is not None and command.verb in ("protect", "keep"):
                 trial.shielded = True
+                if self._schedule is not None:
+                    self._schedule.never_pause(trial.run.number)
 
     def _revived(self, event: ev.Revived) -> None:
         run = self.runs[event.number]
@@ -827,7 +1027,7 @@ class StudyMachine:
             return
         self.budget += 1
         self._declaration = self.declaration.replaced(trials=self.budget)
-        when = ", with the next start" if self._over else ""
+        when = ", with the next start" if self._over or self.spent is not None else ""
         self._show("message", f"{run.name} will continue in a new trial{when}")
 
     def _troubled(self, event: ev.Troubled) -> None:
@@ -894,10 +1094,14 @@ class StudyMachine:
             self._looking = True
             self._silent = self._now if self._silent is None else self._silent
             running = [number for number, trial in self.trials.items() if trial.is_live] if beat else []
+            running += self.paused if beat else ()
             self._do(ev.ReadNews(frozenset(running), beat))
+        if self._now >= self._deadline and (self.trials or self.left > 0) and self.stopped is None:
+            self._show("message", "stopping after the running epochs: the timeout is over")
+            self._stop(f"its timeout of {self.declaration.timeout:g} s is over", requeue=True)
         if not self._reasons and self._silent is not None and self._now - self._silent > SILENT_SECONDS:
             self._wait("it does not answer" if self.is_open else "the study is not open yet")
-        self._end_silent()
+        self._end_late()
         for worker in list(self.workers.by_name.values()):
             if worker.exit is not None and self._now - worker.exited > UNANSWERED_SECONDS:
                 self._gone(worker)
@@ -914,18 +1118,36 @@ class StudyMachine:
             self._kill_all()
             self._killed = True
 
-    def _end_silent(self) -> None:
-        """End the trials whose workers have said nothing for as long as the study allows, and these workers."""
-        allowed = self.settings.trial_timeout
-        if allowed is None:
-            return
+    def _late(self, trial: Trial) -> str | None:
+        """Why a trial has trained for as long as the study allows; None if it has not."""
+        most = self.declaration.max_trial_time
+        if most is None or trial.seconds(self._now) < most:
+            return None
+        return f"its --max-trial-time of {most:g} s is over"
+
+    def _end_late(self) -> None:
+        """End the trials that have said nothing, or trained, for longer than the study allows, and their workers."""
         for trial in list(self.trials.values()):
             worker = self.workers.by_name.get(trial.worker or "")
             waits = worker is not None and worker.owed  # for us, so that it cannot speak
-            if trial.is_live and not waits and self._now - trial.heard > allowed:
-                reason = f"its worker reported nothing for {allowed:g} s, its --trial-timeout"
+            why = self._overdue(trial) if trial.is_live and not waits else None
+            if why is not None:
                 self._kill(trial.worker)
-                self._end(trial, "FAIL", None, Ending(reason, abandoned=True))
+                self._end(trial, "FAIL", None, Ending(why, abandoned=True))
+
+    def _overdue(self, trial: Trial) -> str | None:
+        """Why a trial is not waited for any more; None if it is."""
+        silent, most = self.declaration.stall_timeout, self.declaration.max_trial_time
+        if silent is not None and self._now - trial.heard > silent:
+            return f"its worker reported nothing for {silent:g} s, its --stall-timeout"
+        if most is None:
+            return None
+        since = trial.hurried
+        if since is None:  # until its epoch has ended, which takes as long as others have, it cannot be told
+            left = most - trial.earlier if trial.earlier < most else most  # an attempt that begins late needs its time
+            since = trial.began + left + trial.silence
+        over = self._now - since
+        return f"{self._late(trial)}, and train had not returned a minute later" if over > FINISH_SECONDS else None
 
     # How the study ends.
 
@@ -994,6 +1216,8 @@ class StudyMachine:
     def _proceed(self) -> None:
         """Do what is due after any event."""
         self._assign()
+        if self.paused and self._is_spent():
+            self._prune_paused()
         if self._write_due:
             self._write()
         if not self._over and self._has_ended():
@@ -1007,10 +1231,16 @@ class StudyMachine:
         if self._over and self.workers.is_empty and (not writing or self.crash is not None):
             self._finished = True
             changes = self._take_changes()
-            if self.exhausted and self.is_open and not self.trials and self._begun:
+            ended = self.exhausted or (self.spent is not None and self.stopped is None)
+            if ended and self.is_open and not self.trials and self._begun:
                 changes.declaration = self.declaration.replaced(trials=self._begun)  # there is nothing more to try
             refused = self.error is not None and self.crash is None
             self._do(ev.Finish(changes, list(self.runs.values()), refused))
+
+    def _is_spent(self) -> bool:
+        """Whether the study has done all that it was to do, rather than being stopped; paused runs may be left."""
+        ready = self.is_open and self.error is None and self.crash is None and self.stopped is None
+        return ready and not self._over and not self._busy and self._nothing_begins()
 
     def _has_ended(self) -> bool:
         """Whether nothing runs and nothing will."""
@@ -1047,6 +1277,7 @@ _HANDLERS: dict[type, Callable[[StudyMachine, Any], None]] = {
     ev.Judged: StudyMachine._judged,
     ev.Told: StudyMachine._told,
     ev.PutBack: StudyMachine._requeued,
+    ev.Paused: StudyMachine._has_paused,
     ev.Added: StudyMachine._added,
     ev.Revived: StudyMachine._revived,
     ev.Written: StudyMachine._written,
@@ -1072,5 +1303,6 @@ _FROM_TRIALS: dict[type, Callable[[StudyMachine, Trial, Any], None]] = {
     wire.ShouldPrune: StudyMachine._should_prune,
     wire.Attribute: StudyMachine._attribute,
     wire.Imported: StudyMachine._imported,
+    wire.Stop: StudyMachine._stop_said,
     wire.End: StudyMachine._end_said,
 }

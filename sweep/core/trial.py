@@ -15,19 +15,21 @@ class State(Enum):
     SAMPLING = "is taken from the queue for the next worker"
     BUILDING = "is with a worker, which asks for its parameters"
     TRAINING = "is with a worker, and its run has a name"
-    ENDING = "its end, or its return to the queue, is being entered in Optuna's study"
+    PAUSED = "waits at a rung until it is among the best there"
+    ENDING = "its end, its pause or its return to the queue is being entered in Optuna's study"
     COMPLETE = "complete"
     PRUNED = "pruned"
     FAIL = "failed"
 
 
 MOVES = {
-    None: {State.QUEUED, State.BUILDING, State.ENDING},
+    None: {State.QUEUED, State.BUILDING, State.ENDING, State.PAUSED},
     State.QUEUED: {State.SAMPLING},
     State.SAMPLING: {State.BUILDING, State.ENDING},
     State.BUILDING: {State.TRAINING, State.ENDING},
     State.TRAINING: {State.ENDING},
-    State.ENDING: {State.QUEUED, State.COMPLETE, State.PRUNED, State.FAIL},
+    State.PAUSED: {State.SAMPLING, State.ENDING},
+    State.ENDING: {State.QUEUED, State.PAUSED, State.COMPLETE, State.PRUNED, State.FAIL},
 }
 """The states that may follow each state; None is that of a trial that is not there yet."""
 
@@ -39,11 +41,14 @@ class Trial:
     Attributes:
         run: its record.
         worker: who trains it.
-        began: when this attempt began; `heard`: when its worker last sent a message; both by the monotonic clock.
+        began: when this attempt began; `heard`: when its worker last sent a message; `hurried`: when it was first told
+            to finish early, if it was; all by the monotonic clock.
+        silence: the longest time that its worker has said nothing for, in this attempt.
         earlier: seconds of training in earlier attempts.
         values: the objective by step, as pruners see it.
         shielded: pruners do not stop it; `condemned`: why a person prunes it at its next epoch.
         verdict: the one that its worker was told last; None where it continues.
+        pausable: whether it can be paused, since what it trains can be resumed exactly.
         end: what is being entered.
     """
 
@@ -51,11 +56,14 @@ class Trial:
     worker: str | None = None
     began: float = 0.0
     heard: float = 0.0
+    hurried: float | None = None
+    silence: float = 0.0
     earlier: float = 0.0
     values: dict[int, float] = field(default_factory=dict)
     shielded: bool = False
     condemned: str | None = None
     verdict: Verdict | None = None
+    pausable: bool = False
     end: "Ending | None" = None
     _state: State | None = None
 
@@ -86,6 +94,17 @@ class Trial:
         """Whether its worker may speak for it."""
         return self._state in (State.BUILDING, State.TRAINING)
 
+    def hear(self, now: float) -> None:
+        """Note that its worker has sent a message."""
+        self.silence = max(self.silence, now - self.heard)
+        self.heard = now
+
+    def hurry(self, now: float) -> bool:
+        """Note that its worker is told to finish early; whether it is the first time."""
+        first = self.hurried is None
+        self.hurried = now if self.hurried is None else self.hurried
+        return first
+
     def seconds(self, now: float) -> float:
         """How long it has been with workers, in all."""
         return self.earlier + now - self.began
@@ -99,6 +118,7 @@ class Ending:
         verdict: the one that stopped it, which says more than the reason.
         by: the worker that reported it and waits for the answer; None where its worker is gone.
         abandoned: its event files have no end yet.
+        held: whether a worker had the trial until then.
     """
 
     reason: str | None
@@ -106,6 +126,7 @@ class Ending:
     verdict: Verdict | None = None
     by: str | None = None
     abandoned: bool = False
+    held: bool = True
 
 
 def requeue(run: RunRecord, reason: str | None, seconds: float | None = None) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.templating import Jinja2Templates
 
+from sweep.quantities import Metrics
 from sweep.serve.board import Boards
 from sweep.serve.files import Previews
 from sweep.serve.launcher import Launcher
@@ -18,7 +19,6 @@ from sweep.serve.settings import ServeSettings
 from sweep.serve.stream import Streams
 from sweep.store import RunRecord, Store, StudyRecord
 from sweep.view.changes import Look
-from sweep.view.quantities import Metrics
 from sweep.view.runs import find_runs
 from sweep.view.selection import Selected, Selection
 from sweep.view.snapshots import RunsSnapshot, Snapshots

@@ -20,10 +20,11 @@ from typing import Any
 from sweep.commands import python
 from sweep.control.open_study import check_total
 from sweep.errors import last_words
-from sweep.options import Settings, given, of_way, words
+from sweep.options import Settings, given, of_way, present, words
 from sweep.serve.files import default_name
 from sweep.serve.problems import Conflict, Full, Refusal
 from sweep.serve.settings import ServeSettings
+from sweep.specs import Kind, names_module
 from sweep.store import Store, StudyRecord
 from sweep.store.lease import OWNER, new_token
 from sweep.view.runs import finished
@@ -36,6 +37,7 @@ MOST_WORKERS = 512
 """Workers that one study may be given through a service."""
 
 KEPT = 100  # starts that are remembered
+KINDS: tuple[Kind, ...] = ("sampler", "pruner")
 LOG, KEPT_OPTIONS = "coordinator.log", "start.json"
 _TAIL = 4000  # characters of output that are shown
 
@@ -88,6 +90,20 @@ class Start:
         return last_words(self.output()) or "It printed nothing."
 
 
+def _check_imports_nothing(settings: Settings) -> None:
+    """Refuse a sampler or pruner that names a module: whoever may start studies here may not have any code imported.
+
+    Raises:
+        Refusal: there is one.
+    """
+    for kind in KINDS:
+        if names_module(kind, getattr(settings, kind) or ""):
+            raise Refusal(
+                f"A service imports no {kind} that it is told to import, as {getattr(settings, kind)}.",
+                f"Name it in the study file: Study({kind}=...)",
+            )
+
+
 class Launcher:
     """The starts of one service; any thread may ask."""
 
@@ -110,6 +126,7 @@ class Launcher:
             SweepError: the sampler or pruner cannot be made, there are more workers than a service starts, or the
                 study has more trials than it is to have in all.
         """
+        _check_imports_nothing(settings)
         settings.check_specs()
         if (settings.workers or 0) > MOST_WORKERS:
             raise Refusal(f"workers must be at most {MOST_WORKERS} at a service, not {settings.workers}.")
@@ -210,10 +227,13 @@ class Launcher:
         """
         kept: dict[str, Any] = {}
         with suppress(OSError, ValueError):
-            kept = json.loads((self._folder(study, study.name) / KEPT_OPTIONS).read_text())
+            kept = present(json.loads((self._folder(study, study.name) / KEPT_OPTIONS).read_text()))
         options = {
             name: kept.get(name) if option.again == "start" else getattr(study.declaration, name, None)
             for name, option in of_way("api").items()
             if option.again != "never"
         }
+        options["best_of"] = Settings(best_of=kept.get("best_of") or ()).taught_by
+        for kind in KINDS:  # what has to be imported, only the study file can name
+            options[kind] = None if names_module(kind, options[kind] or "") else options[kind]
         return self.start(file, Settings(**options | {"name": study.name, "trials": trials or options["trials"]}))

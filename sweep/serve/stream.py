@@ -15,10 +15,10 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
+from sweep.quantities import Metrics
 from sweep.serve.problems import Full, NotFound, Refusal
 from sweep.store import StudyRecord
 from sweep.view.changes import Look, RunChange, run_changes
-from sweep.view.quantities import Metrics
 from sweep.view.runs import run_object
 
 POLL_SECONDS = 0.5

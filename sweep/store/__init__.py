@@ -14,6 +14,7 @@ from sweep.store.records import (
     StudyRecord,
     Training,
     counts_of,
+    epochs_spent,
 )
 from sweep.store.store import Command, Notes, Store
 
@@ -34,4 +35,5 @@ __all__ = [
     "StudyRecord",
     "Training",
     "counts_of",
+    "epochs_spent",
 ]

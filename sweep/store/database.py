@@ -18,8 +18,17 @@ import sqlalchemy as sa
 from sweep.errors import ReadOnly, StoreError
 from sweep.passwords import masked
 from sweep.store.faults import DatabaseFault, fault, watch
-from sweep.store.schema import HEAD, VERSION_TABLE, check_ours, check_revision, create_schema, revision
+from sweep.store.schema import (
+    HEAD,
+    VERSION_TABLE,
+    check_ours,
+    check_revision,
+    create_schema,
+    revision,
+    upgraded_by_optuna,
+)
 from sweep.store.sqlite_file import READ_ONLY, check_file, is_on_network, read_only_uri, unwritable
+from sweep.store.typed_url import TypedURL, shown
 
 __all__ = [
     "HEAD",
@@ -92,15 +101,16 @@ def parse_url(text: str) -> sa.URL:
     backend = url.get_backend_name()
     if backend in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
-        named = url.query.get("password")
-        return url.difference_update_query(["password"]).set(password=str(named)) if named else url
+        if named := url.query.get("password"):
+            url = url.difference_update_query(["password"]).set(password=str(named))
+        return TypedURL.of(url, text)
     if backend != "sqlite":
         raise StoreError(
             f"Studies are kept in SQLite or PostgreSQL, not in {backend!r}.", "For example: sqlite:///sweep.db"
         )
     if url.database in (None, "", ":memory:"):
         raise StoreError(f"{text!r} names no file for SQLite.", "For example: sqlite:///sweep.db")
-    return url.set(drivername="sqlite")
+    return TypedURL.of(url.set(drivername="sqlite"), text)
 
 
 def _encoded(found: re.Match[str]) -> str:
@@ -206,21 +216,20 @@ def optunas(url: sa.URL) -> Iterator[sa.Engine]:
     Raises:
         StoreError: it cannot be read, has no studies of Optuna, or is of another version of Optuna's.
     """
-    shown = url.render_as_string(hide_password=True)
     if url.get_backend_name() == "sqlite":
         check_file(Path(str(url.database)), create=False)
     with refusals(url):
         engine = _engine(url)
         try:
             if not sa.inspect(engine).has_table("studies"):
-                raise StoreError(f"The database at {shown} has no studies of Optuna.", "Name another database.")
+                raise StoreError(f"The database at {shown(url)} has no studies of Optuna.", "Name another database.")
             yield engine
         except DatabaseFault as error:
             if error.kind != "changed":
                 raise
             raise StoreError(
-                f"Another version of Optuna wrote the database at {shown}: {error.said}.",
-                f"Run: optuna storage upgrade --storage {shown}",
+                f"Another version of Optuna wrote the database at {shown(url)}: {error.said}.",
+                upgraded_by_optuna(url),
             ) from None
         finally:
             engine.dispose()
@@ -238,10 +247,10 @@ def read_only(engine: sa.Engine) -> str | None:
     )
     with engine.connect() as connection:
         closed, may_write, user = connection.execute(asked).one()
-    shown = engine.url.render_as_string(hide_password=True)
+    place = shown(engine.url)
     if closed:
-        return f"The database at {shown} takes no changes: it is read-only."
-    return None if may_write else f"The database at {shown} takes no changes from {user}, who may only read it."
+        return f"The database at {place} takes no changes: it is read-only."
+    return None if may_write else f"The database at {place} takes no changes from {user}, who may only read it."
 
 
 @contextmanager

@@ -1,17 +1,23 @@
 """What a database refuses: one error of ours for all that SQLite and PostgreSQL say, by what is wrong with it."""
 
+import contextlib
+import resource
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from sweep.errors import StoreError
+from sweep.store.typed_url import shown
 
 HINTS = {
     "away": "Check that it exists and runs, or choose another with --storage.",
     "locked": "Another program holds its lock; wait for it, or end it.",
     "read-only": "Make it writable.",
     "full": "Make room.",
+    "failing": "Check the disk, and that the file is still there.",
+    "limited": "Raise the limit of a file's size: ulimit -f unlimited",
     "damaged": "Restore it from a copy, or choose another with --storage; this one was not changed.",
     "rights": "Restore the rights, or choose another with --storage.",
     "changed": "Another program has changed its tables; restore them, or choose another with --storage.",
@@ -24,7 +30,7 @@ _SQLITE = {
     sqlite3.SQLITE_PROTOCOL: "locked",
     sqlite3.SQLITE_READONLY: "read-only",
     sqlite3.SQLITE_FULL: "full",
-    sqlite3.SQLITE_IOERR: "away",
+    sqlite3.SQLITE_IOERR: "failing",
     sqlite3.SQLITE_CANTOPEN: "away",
     sqlite3.SQLITE_CORRUPT: "damaged",
     sqlite3.SQLITE_NOTADB: "damaged",
@@ -55,12 +61,26 @@ _POSTGRESQL = {
 """By SQLSTATE or its class, https://www.postgresql.org/docs/current/errcodes-appendix.html."""
 
 
+_BESIDE = ("-wal", "-shm", "-journal")
+
+GROWS_BY = 64 * 1024
+"""A file of SQLite grows by no more than so many bytes at once: a page, or 32 KiB of `-shm`."""
+
+_OPERATIONS = {
+    **dict.fromkeys(("READ", "SHORT_READ", "SEEK", "MMAP", "SHMMAP", "FSTAT", "ACCESS"), "read"),
+    **dict.fromkeys(("WRITE", "TRUNCATE", "SHMSIZE"), "written"),
+    **dict.fromkeys(("FSYNC", "DIR_FSYNC"), "synced to the disk"),
+    **dict.fromkeys(("LOCK", "UNLOCK", "RDLOCK", "SHMLOCK", "CHECKRESERVEDLOCK"), "locked"),
+}
+"""What SQLite was doing, by the name of its result code after SQLITE_IOERR_."""
+
+
 class DatabaseFault(StoreError):
     """A database refused what it was asked for, and nothing of it was done.
 
     Args:
         kind: what is wrong, a key of `HINTS`.
-        place: the database's URL, without its password.
+        place: the database's URL as it was typed, without its password.
         said: what it said.
     """
 
@@ -76,7 +96,23 @@ def fault(error: BaseException | None, url: sa.URL) -> DatabaseFault | None:
     if kind is None:
         return None
     lines = str(error).strip().splitlines()
-    return DatabaseFault(kind, url.render_as_string(hide_password=True), lines[0] if lines else type(error).__name__)
+    said = lines[0] if lines else type(error).__name__
+    if kind == "failing":
+        return _failing(error, url, said)
+    return DatabaseFault(kind, shown(url), said)
+
+
+def _failing(error: Any, url: sa.URL, said: str) -> DatabaseFault:
+    """What SQLite calls an I/O error: a file that may not grow any more, or a disk that fails."""
+    path = Path(str(url.database)).resolve()
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for file in (path, *(path.with_name(f"{path.name}{suffix}") for suffix in _BESIDE)):
+        with contextlib.suppress(OSError):
+            if limit != resource.RLIM_INFINITY and file.stat().st_size + GROWS_BY > limit:
+                grown = f"{file} may not grow beyond {limit // 1024:,} KiB, the limit of a file's size"
+                return DatabaseFault("limited", shown(url), grown)
+    operation = _OPERATIONS.get(error.sqlite_errorname.removeprefix("SQLITE_IOERR_"), "used")
+    return DatabaseFault("failing", shown(url), f"{path} cannot be {operation}: {said} ({error.sqlite_errorname})")
 
 
 def watch(engine: sa.Engine) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.core.pruners import Verdict, sentence
+from sweep.core.pruners.asha import RungEntry
 from sweep.declaration import Declaration
 from sweep.finding import Finding
 from sweep.store.paths import kept, whole, whole_declaration
@@ -148,8 +149,9 @@ class RunRecord:
     `repeats` are its trainings with other seeds: `mean`, `sd` and `n` are of what they returned, without its own value,
     which has been selected.
 
-    If a pruner stopped it, `verdict` says why; otherwise `reason` does, as text. `why` is the text of either. A run
-    that was pruned before schema 0005 has a reason and no verdict.
+    If a pruner stopped or paused it, `verdict` says why; otherwise `reason` does, as text. `why` is the text of either.
+    A run that was pruned before schema 0005 has a reason and no verdict. `rungs` are those that it has entered, where
+    the pruner pauses runs.
     """
 
     number: int
@@ -179,6 +181,7 @@ class RunRecord:
     constraints: dict[str, float] = field(default_factory=dict)
     trainings: list[Training] = field(default_factory=list)
     verdict: Verdict | None = None
+    rungs: list[RungEntry] = field(default_factory=list)
     repeats: Sequence[RepeatRecord] = ()
 
     def __copy__(self) -> "RunRecord":
@@ -258,6 +261,7 @@ class RunRecord:
         row["constraints"] = json.dumps(self.constraints) if self.constraints else None
         row["trainings"] = json.dumps([one.as_dict() for one in self.trainings]) if self.trainings else None
         row["verdict"] = json.dumps(self.verdict.as_dict()) if self.verdict is not None else None
+        row["rungs"] = json.dumps([vars(entry) for entry in self.rungs]) if self.rungs else None
         row["last"], row["last_kind"] = split_float(self.last)
         return {name: storable(value) if isinstance(value, str) else value for name, value in row.items()}
 
@@ -283,6 +287,7 @@ class RunRecord:
         values["constraints"] = json.loads(values["constraints"]) if values.get("constraints") else {}
         values["trainings"] = [Training.from_dict(item) for item in json.loads(values.get("trainings") or "[]")]
         values["verdict"] = Verdict.from_dict(json.loads(values["verdict"])) if values.get("verdict") else None
+        values["rungs"] = [RungEntry(**item) for item in json.loads(values.get("rungs") or "[]")]
         values["last"] = join_float(values["last"], values.pop("last_kind"))
         return cls(**values)
 
@@ -290,6 +295,13 @@ class RunRecord:
 def counts_of(runs: Iterable[RunRecord]) -> Counter[str]:
     """How many of some runs are in each state; those that other programs added do not count."""
     return Counter(run.state for run in runs if not run.added)
+
+
+def epochs_spent(runs: Sequence[RunRecord]) -> int:
+    """The epochs that were trained for some runs; one that continues a pruned run has taken over what that trained."""
+    found = {run.number: run.epoch for run in runs if run.is_trained_here}
+    taken = {run.number: found.get(run.revives, 0) for run in runs if run.revives is not None}
+    return sum(max(0, epoch - taken.get(number, 0)) for number, epoch in found.items())
 
 
 def storable(text: str) -> str:

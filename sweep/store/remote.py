@@ -53,6 +53,11 @@ class RemoteStore(Store):
         self._names: dict[int, str] = {}
 
     @property
+    def place(self) -> str:
+        """The address of the service."""
+        return self.server
+
+    @property
     def read_only(self) -> str | None:
         """None: a service that cannot write says so itself."""
         return None

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from sweep.commands import command
 from sweep.errors import StoreError
 from sweep.store.sqlite_file import ANOTHER, READ_ONLY, alone
+from sweep.store.typed_url import shown
 
 VERSION_TABLE = "sweep_alembic_version"
 HEAD = "0009"  # the newest revision in migrations/versions
@@ -84,19 +86,24 @@ def _create_optunas(engine: sa.Engine) -> None:
     if there != known:
         raise StoreError(
             f"Optuna's tables in this database have schema {there}, and Optuna {optuna.__version__} needs {known}.",
-            f"Run: optuna storage upgrade --storage {engine.url.render_as_string(hide_password=True)}",
+            upgraded_by_optuna(engine.url),
         )
 
 
+def upgraded_by_optuna(url: sa.URL) -> str:
+    """The hint with the command of Optuna's that migrates its tables, to which a URL has to name the driver."""
+    return f"Run: {shlex.join(['optuna', 'storage', 'upgrade', '--storage', url.render_as_string()])}"
+
+
 def _migrate(engine: sa.Engine) -> None:
-    from alembic import command
+    from alembic import command as alembics
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     with engine.execution_options(sweep_writes=True).begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        alembics.upgrade(config, "head")
 
 
 def revision(engine: sa.Engine) -> str | None:
@@ -120,9 +127,10 @@ def check_ours(engine: sa.Engine) -> None:
         time.sleep(0.1)
         foreign = _foreign(engine)
     if foreign:
-        shown = engine.url.render_as_string(hide_password=True)
         names = ", ".join(sorted(foreign)[:3])
-        raise StoreError(f"The database at {shown} belongs to another program: it has the table {names}.", ANOTHER)
+        raise StoreError(
+            f"The database at {shown(engine.url)} belongs to another program: it has the table {names}.", ANOTHER
+        )
 
 
 def _foreign(engine: sa.Engine) -> set[str]:
@@ -156,22 +164,22 @@ def check_revision(engine: sa.Engine) -> None:
         StoreError: there is none, an older or a newer one.
     """
     found = revision(engine)
-    shown = engine.url.render_as_string(hide_password=True)
+    place = shown(engine.url)
     if found is None:
         hint = "Start a study with `sweep start FILE`."
         if (optunas := _study_of_optunas(engine)) is not None:
-            take = shlex.join(["sweep", "import", shown, optunas, "--storage", shown])
+            take = shlex.join(["sweep", "import", place, optunas, "--storage", place])
             hint = f"Start a study with `sweep start FILE`, or take over one of Optuna's: {take}"
-        raise StoreError(f"The database at {shown} has none of sweep's tables.", hint)
+        raise StoreError(f"The database at {place} has none of sweep's tables.", hint)
     if found < HEAD:
-        hint = f"Stop its running studies, and migrate it with: sweep db upgrade --storage {shown}"
+        hint = f"Stop its running studies, and migrate it with: {command('db', 'upgrade', storage=place)}"
         if READ_ONLY in engine.get_execution_options():
             hint = "It is read-only here. Copy it to where you can write, and migrate the copy: sweep db upgrade"
         raise StoreError(
-            f"The database at {shown} is of an earlier sweep: its schema is {found}, and this one needs {HEAD}.", hint
+            f"The database at {place} is of an earlier sweep: its schema is {found}, and this one needs {HEAD}.", hint
         )
     if found > HEAD:
         raise StoreError(
-            f"A newer version of sweep wrote the database at {shown}, with schema {found}.",
+            f"A newer version of sweep wrote the database at {place}, with schema {found}.",
             "Run: pip install --upgrade sweep",
         )

@@ -8,6 +8,7 @@ files (`-wal`, `-shm`) where it cannot make them; as nobody is writing then, it 
 import contextlib
 import fcntl
 import os
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +43,10 @@ def check_file(path: Path, *, create: bool) -> None:
     elif not create:
         raise StoreError(f"No database at {path}.", "Start a study with `sweep start FILE`, or pass --storage.")
     elif not path.parent.is_dir():
-        raise StoreError(f"No such folder for the database {path}: {path.parent}.", f"Run: mkdir -p {path.parent}")
+        raise StoreError(
+            f"No such folder for the database {path}: {path.parent}.",
+            f"Run: {shlex.join(['mkdir', '-p', str(path.parent)])}",
+        )
     if create and not os.access(path.parent, os.W_OK):
         raise StoreError(f"Cannot write to the folder of the database {path}: no permission.", ANOTHER)
     kind = file_system(path)

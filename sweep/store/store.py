@@ -35,6 +35,7 @@ from sweep.store.tables import (
     snapshots,
     studies,
 )
+from sweep.store.typed_url import shown
 from sweep.store.upsert import upsert
 from sweep.words import listed
 
@@ -92,6 +93,11 @@ class Store:
         self.base = base_of(self.url)
         self._patience = database.Patience()
         self.engine = database.connect(self.url, create=create, patience=self._patience)
+
+    @property
+    def place(self) -> str:
+        """The URL as it was typed, without its password: what people are shown, and what commands for them name."""
+        return shown(self.url)
 
     def wait_at_most(self, seconds: float) -> None:
         """Have every method fail sooner where another program has an SQLite database locked."""

@@ -65,7 +65,8 @@ runs = sa.Table(
     sa.Column("values", sa.Text),  # JSON, list of what `train` returned, `Infinity` where it is; NULL unless COMPLETE
     sa.Column("constraints", sa.Text),  # JSON, constraint name -> value, met where it is 0 or less; NULL if none
     sa.Column("trainings", sa.Text),  # JSON, list of `sweep.store.Training`; NULL if none is known
-    sa.Column("verdict", sa.Text),  # JSON, `sweep.core.pruners.Verdict`; NULL unless a pruner stopped it
+    sa.Column("verdict", sa.Text),  # JSON, `sweep.core.pruners.Verdict`; NULL unless a pruner stopped or paused it
+    sa.Column("rungs", sa.Text),  # JSON, list of `sweep.core.pruners.asha.RungEntry`; NULL if it has entered none
 )
 sa.Index("sweep_runs_name", runs.c.study_id, runs.c.name)
 

@@ -11,7 +11,7 @@ training reproducible; the order of an epoch depends on nothing but that draw an
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 _said: set[str] = set()
 _reasons: WeakKeyDictionary[Any, str | None] = WeakKeyDictionary()
 _ways: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+_running: WeakKeyDictionary[Any, Passes] = WeakKeyDictionary()
 
 
 def fit(
@@ -109,7 +110,20 @@ def fit(
             )
         return _loop(model, passes, callbacks, initial_epoch, epochs, validation_freq)
     finally:
+        _running.pop(model, None)
         passes.end()
+
+
+def engines(model: keras.Model) -> list[str]:
+    """What the passes of a model's `fit`, which runs, ran by last: see `programs`. Empty in Keras' own `fit`."""
+    passes = _running.get(model)
+    return passes.engines if passes is not None else []
+
+
+def keep_to(model: keras.Model, engines: Sequence[str]) -> bool:
+    """Have a model's `fit`, which begins, run by these engines to its end; whether it can, as `engines` gave them."""
+    passes = _running.get(model)
+    return passes.keep_to(engines) if passes is not None and engines else not engines and passes is None
 
 
 def why_not(model: keras.Model, x: Any = None, y: Any = None, **arguments: Any) -> str | None:
@@ -183,6 +197,7 @@ def _loop(
     validation_freq: int | list[int],
 ) -> keras.callbacks.History:
     model.stop_training = False
+    _running[model] = passes
     callbacks.on_train_begin()
     logs: dict[str, Any] | None = None
     first = getattr(model, "_initial_epoch", None) or initial_epoch  # where BackupAndRestore says that it goes on

@@ -1,5 +1,6 @@
 """The training and validation passes of one training: their programs, and the order of the rows in each epoch."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -35,6 +36,7 @@ class Passes:
         self._seed = int(np.random.randint(2**31)) if shuffle else 0
         self._model = model
         self._began = False
+        self._engines: Sequence[str] = ()  # that this training keeps to
         self._to_come = 0
         self._loans = self._prepare()
 
@@ -75,6 +77,19 @@ class Passes:
             self._model.reset_metrics()
         for value, beginning in self._beginnings:
             value.assign(beginning, read_value=False)
+
+    @property
+    def engines(self) -> list[str]:
+        """What the last passes of training and of validation ran by."""
+        return [loan.program.engine for loan in self._loans]
+
+    def keep_to(self, engines: Sequence[str]) -> bool:
+        """Has every pass run by the engine that a checkpoint names; whether each can."""
+        self._engines = engines
+        rows = [self._training] if self._validation is None else [self._training, self._validation]
+        pairs = zip(self._loans, engines, rows, strict=True)
+        kept = [loan.program.keep_to(engine, each) for loan, engine, each in pairs]
+        return all(kept)
 
     def way(self) -> str:
         """How the epochs of training ran, for a person."""
@@ -120,6 +135,8 @@ class Passes:
         if not same:
             self.end()
             self._loans = self._prepare()
+            if self._engines:
+                self.keep_to(self._engines)
 
     def _order(self, epoch: int) -> np.ndarray[Any, Any] | None:
         if not self._shuffle:

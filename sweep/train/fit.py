@@ -136,12 +136,22 @@ def fit(
     call, run.calls = run.calls, run.calls + 1
     listed = requirements.listed(callbacks)
     kept = run.kept(call)
-    saver = ModelSaver(run, call, model, listed, kept, checkpoint)
     material = Material.of(x, y, validation_data, validation_split)
     first_batch = FirstBatch(x, validation_data, validation_split, batch_size, wanted=run.policy.keep)
     objective = training.objective
     health = Health(material, direction=objective.direction, objective=objective.name)
     looks = run.policy.broken != "ignore"
+    saver = ModelSaver(
+        run,
+        call,
+        model,
+        listed,
+        kept,
+        checkpoint,
+        health=health if looks else None,
+        x=x,
+        shuffled=bool(settings.get("shuffle", True)),
+    )
     watch = Monitor(
         run,
         validation=validation_data is not None or validation_split > 0,
@@ -181,7 +191,7 @@ def fit(
     if kept is not None:
         _prepend(model.history, kept, first)
     finished = first + training.epochs - training.call >= last
-    if finished or run.verdict == "go":
+    if finished or not run.interrupted:
         saver.ended()
     if kept is not None and kept.over and run.has_weights(training):
         training.weights = None  # they were kept when the next call began

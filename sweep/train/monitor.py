@@ -111,6 +111,7 @@ class Monitor(keras.callbacks.Callback):
         over = bool(self.model.stop_training) or epoch + 1 == self.params.get("epochs")
         if run.obey(run.reporter.receive_verdict()):
             self.model.stop_training = True
+            over = over or not run.interrupted
         if self._saver is not None:
             self._saver.epoch_ended(over=over)
 
@@ -154,6 +155,8 @@ class Monitor(keras.callbacks.Callback):
             named = run.writer is not None
             planned = training.first + training.planned if self.params.get("epochs") is not None else None
             writer = run.begin(family_of(self.model, ""), training.architecture, planned, at=at)
+            if run.policy.pauses and self._saver is not None:
+                training.unpausable = self._saver.unpausable()
             run.reporter.begin_training(training)
             if not named and self._graph and (at == 0 or run.fresh):
                 graphs.write(writer, self.model, self._sample, self._config or graphs.config(self.model))

@@ -45,6 +45,9 @@ RECURRING = 5
 """How many times as many passes as earlier trainings had are expected of later ones: programs that recur are mostly met
 early in a study. With 5, a small network is compiled in about its second training of 20 epochs."""
 
+GRAPH, XLA = "graph", "xla"
+"""The engines: they round, and draw random numbers, each in its own way."""
+
 LONG_PASS = 0.2
 """Seconds of a pass from which on XLA is tried with a few batches first, for it can be ten times slower."""
 
@@ -99,6 +102,7 @@ class Program:
         self._fast: _Version | None = None
         self._compiling = 0.0
         self._tried = False
+        self._kept: str | None = None  # the engine that the present training keeps to
         self._earlier_runs = 0  # in trainings before the present one
         self._variables: Sequence[Any] = ()
         self._positions: dict[int, int] = {}
@@ -174,6 +178,7 @@ class Program:
             variables: in the order in which `generalize` was given those of the first model; empty to let go of them.
             numbers: of the model, in the order of those of the first.
         """
+        self._kept = None
         self._variables = [*variables, *self._scalars.bound(numbers)] if variables else ()
         variables = self._variables
         self._earlier_runs = self._runs
@@ -190,7 +195,7 @@ class Program:
         """
         arguments = rows.tensors if order is None else (tf.constant(order, tf.int32), *rows.tensors)
         fast = self._fast
-        if fast is None or self._is_graphs_turn(fast):
+        if fast is None or self._kept == GRAPH or (self._kept is None and self._is_graphs_turn(fast)):
             return self._graph.run(arguments)
         fast.traced.bind(self._variables, self._positions)
         with _graph_optimizer_off():
@@ -209,6 +214,25 @@ class Program:
             return f"{way} (XLA does not compile it)"
         return f"{way} (by XLA {_milliseconds(times.xla)})"
 
+    @property
+    def engine(self) -> str:
+        """What the last run was by: `GRAPH` or `XLA`."""
+        return XLA if self._fast is not None and self._fast.last_run > self._graph.last_run else GRAPH
+
+    def keep_to(self, engine: str, rows: Rows) -> bool:
+        """Has the present training run by one engine to its end, as another process had begun it; whether it can.
+
+        Args:
+            engine: `GRAPH` or `XLA`, which is compiled now unless it is.
+            rows: of the program's layout, for the compiling run.
+        """
+        if engine == XLA and self._fast is None:
+            compiling = self.compile(rows, doubted=False)
+            if compiling is not None:
+                compiling.join()
+        self._kept = engine
+        return engine == GRAPH or self._fast is not None
+
     def speed_up(self, rows: Rows, passes_to_come: int) -> None:
         """Starts compiling with XLA, once, if the passes that are to come pay for it.
 
@@ -220,7 +244,7 @@ class Program:
             rows: of the program's layout, for the compiling run.
             passes_to_come: how often the program will still run in this training.
         """
-        if self._tried or self._graph.runs < 2:
+        if self._tried or self._kept is not None or self._graph.runs < 2:
             return
         known = None if self._place is None else xla_times().find(self._place)
         if known is not None:
@@ -234,8 +258,8 @@ class Program:
         if not self._tried and saved > cost:
             self.compile(rows)
 
-    def compile(self, rows: Rows) -> threading.Thread | None:
-        """Starts compiling with XLA in a thread, which is returned.
+    def compile(self, rows: Rows, *, doubted: bool = True) -> threading.Thread | None:
+        """Starts compiling with XLA in a thread, which is returned; `doubted`: where passes are long, tries it first.
 
         None where there is nothing to compile (a program that cannot be bound, a single batch), and while another
         compiles: two at a time would leave the training no processor.
@@ -246,7 +270,7 @@ class Program:
         self._tried = True
         try:
             with self._names():
-                sample = self._sample() if self._graph.seconds > LONG_PASS else None
+                sample = self._sample() if doubted and self._graph.seconds > LONG_PASS else None
                 fast = _Version(_Bindable(self._passing.trace(xla=True)))
         except BaseException:
             _one_at_a_time.release()

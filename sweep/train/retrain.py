@@ -30,6 +30,13 @@ class Finished(BaseException):
     """The model is trained: the rest of `train` has nothing to add. Not caught by user code's `except Exception`."""
 
 
+class StudyOfNoTrials:
+    """The study of a retraining, which `train` may stop as it does in a sweep: there is nothing to stop."""
+
+    def stop(self) -> None:
+        """Do nothing."""
+
+
 class RetrainedTrial(optuna.trial.FixedTrial):
     """The trial that `train` is given: a run's parameters, and `retraining`, which a study may ask for.
 
@@ -40,6 +47,7 @@ class RetrainedTrial(optuna.trial.FixedTrial):
 
     def __init__(self, run: RunRecord, retraining: "Retraining") -> None:
         super().__init__(dict(run.params), run.number)
+        self.study = StudyOfNoTrials()
         self.seed = run.seed
         self.attempt = 0
         self.retraining = retraining

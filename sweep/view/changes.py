@@ -21,7 +21,7 @@ class RunChange:
 
     @property
     def waits(self) -> bool:
-        """Whether it has come to wait, to be run or to be run again."""
+        """Whether it has come to wait: to be run, to be run again, or at a rung."""
         return self.run.state not in FINISHED and self.run.state != "RUNNING" and self._is_another()
 
     @property
@@ -38,7 +38,7 @@ class RunChange:
     def began_unseen(self) -> bool:
         """Whether it began and ended since, so that no look has seen it training under its name."""
         before = self.before
-        return self.ended and (before is None or before.name is None or before.state == "WAITING")
+        return self.ended and (before is None or before.name is None or before.state in ("WAITING", "PAUSED"))
 
     def _is_another(self) -> bool:
         before, run = self.before, self.run

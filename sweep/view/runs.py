@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sweep.commands import command
 from sweep.errors import RunNameError, StoreError, SweepError
 from sweep.finding import Finding
 from sweep.names import KeyTable, Value, decode, format_number
@@ -13,7 +14,7 @@ from sweep.objective import Objective
 from sweep.store import RepeatRecord, RunRecord, Store, StudyRecord, Training
 from sweep.words import counted, listed, one_line
 
-STATES = ("WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL")
+STATES = ("WAITING", "RUNNING", "PAUSED", "COMPLETE", "PRUNED", "FAIL")
 
 Epochs = Mapping[int, Mapping[str, float]]
 """A run's metrics by epoch, counted from 0."""
@@ -113,7 +114,7 @@ def find_run(store: Store, text: str, study_name: str | None = None) -> tuple[St
         names = " and ".join(study.name for study, _ in found)
         raise StoreError(
             f"{text} is a run of several studies: {names}.",
-            f"Name the study too, for example: sweep show {found[0][0].name} {text}",
+            f"Name the study too, for example: {command('show', found[0][0].name, text, storage=store.place)}",
         )
     raise StoreError(*_no_run(store, studies, text))
 
@@ -138,7 +139,11 @@ def _no_run(store: Store, studies: Sequence[StudyRecord], text: str) -> tuple[st
         return f"No run {text} in {listed(ranges)}.", None
     names = [run.name for found in runs.values() for run in found if run.name is not None]
     near = difflib.get_close_matches(text, names, n=1, cutoff=0.3)
-    hint = f"Did you mean {near[0]}?" if near else "List them with: sweep runs --names"
+    hint = (
+        f"Did you mean {near[0]}?"
+        if near
+        else f"List them with: {command('runs', next(iter(runs)), '--names', storage=store.place)}"
+    )
     return f"No run {text} in {listed([f'study {name}' for name in runs])}.", hint
 
 

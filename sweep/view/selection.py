@@ -4,11 +4,11 @@ import difflib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from sweep.conditions import compile_condition
 from sweep.errors import SweepError
+from sweep.quantities import Metrics, sort_runs
 from sweep.store import RunRecord, StudyRecord
-from sweep.view.conditions import compile_condition
 from sweep.view.filters import compile_filter
-from sweep.view.quantities import Metrics, sort_runs
 from sweep.view.runs import STATES
 
 Match = Callable[[str, Sequence[str]], Collection[str]]
@@ -22,10 +22,10 @@ class Selection:
     Attributes:
         filter: a regular expression for run names, as TensorBoard's Time Series tab takes it. Empty means all runs;
             with any other one a run that has no name yet is not meant.
-        where: a condition on parameters, metrics and properties (`sweep.view.conditions`); empty means all runs.
+        where: a condition on parameters, metrics and properties (`sweep.conditions`); empty means all runs.
         states: trial states; empty means all.
         numbers: trial numbers; None means all.
-        sort: a metric, a parameter or a property (`sweep.view.quantities`), with `-` in front to reverse the order;
+        sort: a metric, a parameter or a property (`sweep.quantities`), with `-` in front to reverse the order;
             empty means by number.
         limit: show at most so many: the first ones of a sorted list, the last ones of one by number. None shows all.
     """

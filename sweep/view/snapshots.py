@@ -18,9 +18,9 @@ from itertools import accumulate
 from operator import attrgetter
 from pathlib import Path
 
+from sweep.quantities import Metrics
 from sweep.store import FINISHED, RepeatRecord, RunRecord, Store, StudyRecord, counts_of
 from sweep.view.findings import Common, common_findings
-from sweep.view.quantities import Metrics
 from sweep.view.runs import best_run, objective, objectives
 from sweep.view.studies import StudyView, counts_now, study_state
 from sweep.waiting import read

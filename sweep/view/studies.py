@@ -72,9 +72,10 @@ class StudyView:
     @property
     def segments(self) -> list[tuple[str, float, float]]:
         """The study's trials by state as a bar: each state with where it begins and how long it is, in percent."""
-        whole = max(self.study.declaration.trials, self.finished + self.counts.get("RUNNING", 0))
+        begun = sum(self.counts.get(state, 0) for state in ("RUNNING", "PAUSED"))
+        whole = max(self.study.declaration.trials, self.finished + begun)
         start, found = 0.0, []
-        for state in ("COMPLETE", "PRUNED", "FAIL", "RUNNING"):
+        for state in ("COMPLETE", "PRUNED", "FAIL", "PAUSED", "RUNNING"):
             width = 100.0 * self.counts.get(state, 0) / whole
             if width:
                 found.append((state.lower(), start, width))

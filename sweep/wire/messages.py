@@ -12,7 +12,7 @@ from typing import Any
 from sweep.declaration import Value, versions
 from sweep.errors import StudyError
 
-PROTOCOL = 4
+PROTOCOL = 5
 """The version of these messages, which a worker sends with its first one."""
 
 
@@ -62,10 +62,16 @@ class Begin:
 
 @dataclass(frozen=True)
 class BeginTraining:
-    """A training of the trial begins, or continues with more epochs: `Training.as_dict`."""
+    """A training of the trial begins, or continues with more epochs.
+
+    Attributes:
+        training: `Training.as_dict`.
+        unpausable: why it cannot be paused, if so: it could not be resumed exactly.
+    """
 
     number: int
     training: dict[str, Any]
+    unpausable: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,8 +134,16 @@ class Imported:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """The trial wants no further one to begin: `study.stop()`."""
+
+    number: int
+
+
+@dataclass(frozen=True)
 class End:
-    """The trial has ended in its worker. `state` is Optuna's; WAITING puts the trial back into the queue."""
+    """The trial has ended in its worker. `state` is Optuna's; WAITING puts the trial back into the queue, and PAUSED
+    leaves it where its checkpoint is."""
 
     number: int
     state: str
@@ -158,6 +172,7 @@ Message = (
     | ShouldPrune
     | Attribute
     | Imported
+    | Stop
     | End
     | Refuse
 )
@@ -189,6 +204,7 @@ class Assignment:
         broken: what happens to a run with a severe finding: `prune`, `report` or `ignore`.
         result: which epoch's objective `sweep.fit` returns: `best` or `last`.
         judged: the number of the training that pruners judge.
+        pauses: whether the study's pruner pauses runs.
     """
 
     number: int
@@ -203,6 +219,7 @@ class Assignment:
     direction: list[str]
     result: str
     judged: int
+    pauses: bool = False
 
 
 @dataclass(frozen=True)
@@ -243,7 +260,8 @@ class Started:
 
 @dataclass(frozen=True)
 class Advice:
-    """What the run does next: `go`, `prune`, or `requeue` (end now and be run again later); and why."""
+    """What the run does next, and why: `go`, `prune`, `pause` (leave a checkpoint, wait to be among the best), `finish`
+    (end now, as if this epoch had been the last one), or `requeue` (end now and be run again later)."""
 
     verdict: str
     reason: str = ""

@@ -54,8 +54,11 @@ class Checkpoint:
         return len(self.log)
 
 
-def save(run: Path, checkpoint: Checkpoint) -> Path:
+def save(run: Path, checkpoint: Checkpoint, *, kept: int = KEPT) -> Path:
     """Write a checkpoint into a run's directory; returns its file.
+
+    Args:
+        kept: how many of its call stay.
 
     Raises:
         OSError: it cannot be written; the ones before it are untouched.
@@ -71,7 +74,7 @@ def save(run: Path, checkpoint: Checkpoint) -> Path:
     }
     path = folder / f"{checkpoint.call}-{checkpoint.epochs:08}.npz"
     save_arrays(path, {_key(name, n): a for name, all_ in checkpoint.arrays.items() for n, a in enumerate(all_)}, state)
-    for old in _files(folder, checkpoint.call)[KEPT:]:
+    for old in _files(folder, checkpoint.call)[kept:]:
         old.unlink(missing_ok=True)
     return path
 

@@ -10,7 +10,6 @@ def train(trial):
     return epochs.value
 """
 
-import json
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -21,11 +20,10 @@ import optuna
 
 from sweep.errors import StudyError
 from sweep.finding import Finding, by_gravity
-from sweep.wire.messages import plain
-from sweep.worker.checkpoints import Array, Checkpoint
+from sweep.worker.checkpoints import Checkpoint
 from sweep.worker.curves import exploding, overfitting
 from sweep.worker.run import Run, StartOver
-from sweep.worker.saver import SECONDS, Saver, State, set_random
+from sweep.worker.saver import SECONDS, Saver, State, set_random, split
 from sweep.worker.weights import Weights
 
 Reported = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
@@ -192,6 +190,9 @@ class Epochs:
             run.writer.flush()
         over = training.epochs >= self._count
         stopped = run.obey(run.reporter.receive_verdict())
+        if run.verdict == "pause" and state is None:  # it would begin anew
+            run.verdict = "prune"
+        over = over or (stopped and not run.interrupted)
         if state is not None:
             self._saver.epoch_ended(over=over)
         if over:
@@ -208,6 +209,7 @@ class Epochs:
         self._run.resume(kept)
         set_random(kept.state["random"])
         self.resumed = {**kept.state["plain"], **dict(zip(kept.state["names"], kept.arrays["state"], strict=True))}
+        self._since = dict(kept.state.get("since", {}))
         self._state = self.resumed
         if kept.over or self._training.epochs >= self._count:
             self._end()
@@ -227,7 +229,7 @@ class Epochs:
     def _weights(self) -> Weights | None:
         if self._state is None:
             return None
-        arrays, rest = _split(self._state)
+        arrays, rest = split(self._state)
         copies = [array.copy() for array in arrays.values()]
         return Weights(self._training.epochs - 1, copies, list(arrays), None, state=rest)
 
@@ -251,39 +253,13 @@ class Epochs:
 
 def _taken(training: Epochs | None) -> State:
     state = training._state if training is not None else None
-    arrays, rest = _split(state or {})
-    return {"state": [array.copy() for array in arrays.values()]}, {"names": list(arrays), "plain": rest}
-
-
-def _split(state: Reported) -> tuple[dict[str, Array], dict[str, Any]]:
-    """The arrays of a state, and the rest as plain data.
-
-    Raises:
-        StudyError: something is neither.
-    """
-    arrays: dict[str, Array] = {}
-    rest: dict[str, Any] = {}
-    for name, value in (state() if callable(state) else state).items():
-        if hasattr(value, "__array__") and not isinstance(value, np.generic):
-            arrays[name] = np.asarray(value)
-            is_good = arrays[name].dtype.kind in "biufcSU"
-        else:
-            rest[name] = value
-            is_good = _is_plain(value)
-        if not is_good:
-            raise StudyError(
-                f"The state {name!r} is neither an array of numbers nor plain data: {type(value).__name__}.",
-                hint="A state holds arrays, numbers, strings, and lists and dicts of them.",
-            )
-    return arrays, rest
-
-
-def _is_plain(value: Any) -> bool:
-    try:
-        json.dumps(value, default=plain)
-    except (TypeError, ValueError):
-        return False
-    return True
+    arrays, rest = split(state or {})
+    since = training._since if training is not None else {}
+    return {"state": [array.copy() for array in arrays.values()]}, {
+        "names": list(arrays),
+        "plain": rest,
+        "since": since,
+    }
 
 
 def _numbers(metrics: Mapping[str, float]) -> dict[str, float]:

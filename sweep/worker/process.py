@@ -149,7 +149,7 @@ def _train(
     except Previewed:
         state = "PRUNED"
     except Requeued as requeued:
-        state, reason = "WAITING", str(requeued)
+        state, reason = trial.run.final or "WAITING", str(requeued)
     except SweepError as error:
         trial.run.abandon()
         link.refuse(error)
@@ -165,15 +165,17 @@ def _train(
         trace = plain("".join(traceback.format_exception(error)))
     if trial.run.final is not None:  # also where the objective caught what sweep.fit raised
         state, values, reason = trial.run.final, None, trial.run.reason
-    if state != "WAITING" and not trial.run.named and not trial.previewed:
+    if state not in ("WAITING", "PAUSED") and not trial.run.named and not trial.previewed:
         trial.failed = state == "FAIL"
         _name_late(trial)
-    if state in ("COMPLETE", "PRUNED"):
+    if state in ("COMPLETE", "PRUNED", "PAUSED"):
         trial.run.save_weights()  # before its end is told: from then on a better run may have them removed
     if files := imports.new():  # inside train: before the trial's end, so that its run has them too
         link.call(wire.Imported(trial.number, files), wire.Done)
     state, reason, duration = trial.end(state, values, reason, trace)
-    if state == "WAITING":
+    if state == "PAUSED":
+        trial.run.pause(reason)
+    elif state == "WAITING":
         trial.run.abandon()
     else:
         trial.run.close(state, reason, values=values, feasible=trial.feasible, duration=duration)

@@ -49,6 +49,10 @@ class Requeued(BaseException):
     """The trial is to be run again: the study stops. Not caught by user code's `except Exception`."""
 
 
+class Pausing(Requeued):
+    """The trial is to wait at a rung, where its checkpoint is."""
+
+
 class Interrupted(Requeued, KeyboardInterrupt):
     """Ctrl-C twice where trials are trained in the coordinator's process: the running one will be run again."""
 
@@ -91,6 +95,7 @@ class Policy:
         keep: whether the weights of each training's best epoch stay in the run's directory.
         broken: what is done about severe findings: `prune`, `report`, or `ignore`, which looks for none at all.
         judged: the first training that pruners see unless one is marked, from 0; another trial may have marked one.
+        pauses: whether runs may be paused, so that what they continue from is kept whatever `checkpoint=` says.
     """
 
     objectives: Sequence[Objective]
@@ -100,6 +105,7 @@ class Policy:
     keep: bool = False
     broken: str = "prune"
     judged: int = 0
+    pauses: bool = False
 
 
 class Run:
@@ -137,6 +143,7 @@ class Run:
         self.writer: RunWriter | None = None
         self._scalars = EpochScalars({})
         self._names: set[str] = set()  # of the metrics that were written
+        self._texts = 0  # the step of the last text
         self._plain: list[float] = []  # what an objective reported without `sweep.fit`
 
     @property
@@ -264,6 +271,8 @@ class Run:
             self.write(epoch, metrics, written=first == 0 and not self.fresh)
         if kept.arrays["best"]:
             training.weights = Weights(arrays=kept.arrays["best"], **kept.state["best"])
+        if self.policy.pauses:
+            self._write_text("RUNNING", "")
         self.reporter.resume(first, kept.log)
 
     def write(self, epoch: int, metrics: Mapping[str, float], *, written: bool = False) -> None:
@@ -339,6 +348,8 @@ class Run:
     def advise(self, advice: Advice) -> bool:
         """Take the verdict that an objective without `sweep.fit` asked for; True if it should raise `TrialPruned`.
 
+        It cannot be told to finish early in another way, so it is pruned then.
+
         Raises:
             Requeued: it will be run again, which an objective does not ask for.
         """
@@ -346,7 +357,12 @@ class Run:
         if advice.verdict == "requeue":
             self.final = "WAITING"
             raise Requeued(self.reason)
-        return advice.verdict == "prune"
+        return advice.verdict in ("prune", "pause", "finish")
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the verdict has ended the present training before its end; early is not before it."""
+        return self.verdict in ("prune", "pause", "requeue")
 
     def leave(self, *, finished: bool = False) -> None:
         """Raise what the verdict means, if it was not to continue.
@@ -361,6 +377,9 @@ class Run:
         if self.verdict == "prune":
             self.final = "PRUNED"
             raise optuna.TrialPruned(self.reason)
+        if self.verdict == "pause":
+            self.final = "PAUSED"
+            raise Pausing(self.reason)
         if self.verdict == "requeue" and not finished:
             self.final = "WAITING"
             raise Requeued(self.reason)
@@ -446,6 +465,11 @@ class Run:
         if state != "PRUNED" and self.directory is not None:  # which may have been by mistake
             remove_checkpoints(self.directory)
 
+    def pause(self, reason: str) -> None:
+        """Close the event file with no end: the run waits, for the reason that its text gives."""
+        self._write_text("PAUSED", reason)
+        self.abandon()
+
     def abandon(self) -> None:
         """Close the event file with no end: the run will be run again."""
         if self.writer is not None:
@@ -471,7 +495,11 @@ class Run:
         about = {name: value for name, value in self.started.text.items() if value is not None}
         params, found = self.reporter.params, [str(finding) for finding in self.findings]
         text = run_text(self.started.name, params, state, reason, about, found)
-        self.writer.text(RUN_TAG, text, step=0 if state == "RUNNING" else 1)
+        if state == "RUNNING" and not self.epoch:
+            self._texts = 0
+        else:  # a run that pauses has several, in the order of its epochs
+            self._texts = max(1, self.epoch if self.policy.pauses else 0, self._texts + 1)
+        self.writer.text(RUN_TAG, text, step=self._texts)
 
 
 def numbers(logs: Mapping[str, Any]) -> dict[str, float]:

@@ -38,6 +38,7 @@ class LiveTraining:
         weights: those of the epoch whose value counts.
         value: what the last call returned.
         how: in which way its epochs ran, and how fast, as a sentence; known when they have.
+        unpausable: why it cannot be resumed exactly, so that it is not paused; None where it can.
     """
 
     number: int
@@ -58,6 +59,7 @@ class LiveTraining:
     weights: "Weights | None" = None
     value: float | None = None
     how: str | None = None
+    unpausable: str | None = None
 
     @property
     def epochs(self) -> int:

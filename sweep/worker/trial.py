@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import optuna
 from optuna.distributions import (
@@ -17,6 +17,7 @@ from optuna.distributions import (
     check_distribution_compatibility,
     distribution_to_json,
 )
+from optuna.study import StudyDirection
 
 from sweep.declaration import Value
 from sweep.errors import StudyError
@@ -49,6 +50,34 @@ def check_bounds(name: str, low: float, high: float) -> None:
 
 class Previewed(BaseException):
     """A preview has seen what it wants of a trial: its parameters and its name."""
+
+
+class TrialStudy:
+    """What a trial may know of its study, and do to it: the study itself is with the coordinator.
+
+    Attributes:
+        directions: what is optimised, as `optuna.Study` has it.
+    """
+
+    def __init__(self, link: Link, number: int, objectives: Sequence[Objective]) -> None:
+        self._link = link
+        self._number = number
+        self.directions = [StudyDirection[objective.direction.upper()] for objective in objectives]
+
+    @property
+    def direction(self) -> StudyDirection:
+        """What is optimised, the first of several."""
+        return self.directions[0]
+
+    def stop(self) -> None:
+        """Have the study begin no further trial, as `optuna.Study.stop` does; running ones finish, this one too."""
+        self._link.call(wire.Stop(self._number), wire.Done)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"The study of a trial has no {name} here, since it is with the coordinator: it can be stopped, with "
+            "stop(). To read it elsewhere: optuna.load_study."
+        )
 
 
 class WorkerTrial(optuna.trial.BaseTrial):
@@ -92,6 +121,7 @@ class WorkerTrial(optuna.trial.BaseTrial):
             keep=assignment.keep,
             broken=assignment.broken,
             judged=assignment.judged,
+            pauses=assignment.pauses,
         )
         earlier = Path(assignment.directory) if assignment.directory is not None else None
         self.run = Run(self, self._policy, earlier=earlier)
@@ -215,6 +245,11 @@ class WorkerTrial(optuna.trial.BaseTrial):
     def number(self) -> int:
         return self._number
 
+    @property
+    def study(self) -> TrialStudy:
+        """The study, which can be stopped: `trial.study.stop()`."""
+        return TrialStudy(self._link, self._number, self._policy.objectives)
+
     # What its run asks for (`sweep.worker.run.Reporter`).
 
     def start(self, family: str | None, architecture: str | None, epochs: int | None) -> wire.Started:
@@ -233,7 +268,8 @@ class WorkerTrial(optuna.trial.BaseTrial):
 
     def begin_training(self, training: LiveTraining) -> None:
         """Announce that a training begins or continues, and whether pruners see it."""
-        self._link.call(wire.BeginTraining(self._number, training.record_of().as_dict()), wire.Done)
+        about = training.record_of().as_dict()
+        self._link.call(wire.BeginTraining(self._number, about, training.unpausable), wire.Done)
 
     def send_epoch(
         self,

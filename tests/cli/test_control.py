@@ -40,7 +40,7 @@ def test_a_running_trial_is_protected_and_an_ended_one_is_not(store, running, ca
     assert commands(store) == [("protect", 1, "by hand")]
     assert "will not be pruned" in capsys.readouterr().err
     assert sweep([name, "diabetes", "0"]) == 2
-    assert ": it is COMPLETE, not RUNNING." in capsys.readouterr().err
+    assert ": it is COMPLETE, neither RUNNING nor PAUSED." in capsys.readouterr().err
 
 
 def test_a_dry_run_shows_what_matches_and_asks_for_nothing(store, running, capsys):

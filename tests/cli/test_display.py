@@ -166,3 +166,46 @@ def test_without_a_terminal_each_event_is_one_plain_line():
         "queued again t0003 after 0 epochs: its worker was killed",
         "stopping",
     ]
+
+
+def limited(**more):
+    """A study that may spend 40 epochs, of which ten were in an earlier start."""
+    earlier = dataclasses.replace(record(0, state="COMPLETE", epoch=10, value=0.5), worker="0")
+    return dataclasses.replace(opening(ended=[earlier]), budget_epochs=40, runs=[earlier], **more)
+
+
+def test_the_epochs_that_are_spent_are_shown_with_their_budget():
+    display, console, file = shown(LiveDisplay)
+    display.opened(limited())
+    assert "10 of 40 epochs" in rendered(display, console, file)
+    display.started(record(1))
+    for epoch in (1, 2, 3):
+        display.epoch(dataclasses.replace(record(1, epoch=epoch), worker="0"), {})
+    assert "13 of 40 epochs" in rendered(display, console, file)
+    revived = dataclasses.replace(record(2, epoch=4), worker="0", revives=1)  # three epochs are the other's
+    display.started(revived)
+    display.epoch(revived, {})
+    assert "14 of 40 epochs" in rendered(display, console, file)
+    display.opened(dataclasses.replace(limited(), budget_epochs=None))
+    assert "  10 epochs" in rendered(display, console, file)
+
+
+def test_the_end_is_estimated_from_the_limit_that_is_reached_first():
+    board = Scoreboard()
+    board.opened(limited(trials=1000))
+    assert board.share() == 10 / 40
+    board.epoch(dataclasses.replace(record(1, epoch=20), worker="0"))
+    assert board.seconds_left() is None
+    board.ended(dataclasses.replace(record(1, state="COMPLETE", epoch=20, value=0.4), worker="0"))
+    board.began -= 20.0  # a second for each epoch
+    assert board.seconds_left() == pytest.approx(10.0, abs=1.0)
+    assert board.share() == 30 / 40
+    board.opened(dataclasses.replace(limited(), budget_epochs=10**6, trials=2))
+    assert board.share() == 1 / 2
+
+
+def test_a_line_for_each_end_has_the_epochs_where_these_have_a_budget():
+    display, _, file = shown(PlainDisplay)
+    display.opened(limited())
+    display.ended(dataclasses.replace(record(1, state="COMPLETE", epoch=20, value=0.4), worker="0"))
+    assert file.getvalue().splitlines()[-1].endswith("(best so far) [2/10, 30 of 40 epochs]")

@@ -132,5 +132,5 @@ def test_the_best_runs_of_another_study_come_first_best(tmp_path):
 
 @pytest.mark.parametrize("text", ["old", "old:best", "old:best:0", "old:worst:3", "old:best:x"])
 def test_what_is_not_study_best_n_is_refused(text):
-    with pytest.raises(SweepError, match=r"^--from must be STUDY:best:N, such as diabetes:best:5, not"):
+    with pytest.raises(SweepError, match=r"^--from must be STUDY:best:N or STUDY:all, such as diabetes:best:5, not"):
         read(best_of=[text])

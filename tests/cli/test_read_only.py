@@ -43,6 +43,7 @@ READING = {
     "export": ["export", "tiny", "--format", "json", "--output", "tiny.json"],
     "rerun": ["rerun", "tiny", "0"],
     "db check": ["db", "check"],
+    "db copy": ["db", "copy", "URL", "sqlite:///copy.db"],
     "tensorboard": ["tensorboard", "tiny"],  # see `_SHOWN`
 }
 """Every command that only reads, with a command line that must work."""
@@ -57,7 +58,6 @@ WRITING = {
     "rm": ["rm", "tiny", "--yes"],
     "clean": ["clean", "tiny", ".", "--only", "weights", "--yes"],
     "db upgrade": ["db", "upgrade"],
-    "db copy": ["db", "copy", "URL", "sqlite:///copy.db"],
     "db relocate": ["db", "relocate", "tiny", "MOVED", "--yes"],
 }
 """Every command that changes something, with a command line that must be refused in a sentence."""
@@ -202,10 +202,14 @@ def test_every_reading_command_works(reader, archive, request):
     lines = READING
     if request.node.callspec.params["reader"] == "user" and not others_can_start_python():
         lines = {name: line for name, line in READING.items() if name not in WITH_CHILDREN}
-    found = reader(lines)
+    url = f"sqlite:///{archive}/sweep.db"
+    found = reader({name: [url if word == "URL" else word for word in line] for name, line in lines.items()})
     assert {name: (status, err) for name, (status, _, err) in found.items() if status != 0} == {}
     assert "t0001" in found["runs"][1]
     assert "nothing wrong" in found["db check"][1]
+    copied = found["db copy"][1] + found["db copy"][2]
+    assert "tiny is copied: 2 runs" in copied
+    assert "where nothing can be written to note it" in " ".join(copied.split())
     if "tensorboard" in found:
         assert found["tensorboard"][1].count("tiny-x=") == 2
     assert sorted(path.name for path in archive.iterdir()) == ["runs", "studies", "sweep.db"]
@@ -213,7 +217,7 @@ def test_every_reading_command_works(reader, archive, request):
 
 def test_every_changing_command_is_refused_in_a_sentence(reader, archive, open_folder):
     (open_folder / "moved" / "tiny").mkdir(parents=True, exist_ok=True)
-    words = {"URL": f"sqlite:///{archive}/sweep.db", "MOVED": f"{open_folder}/moved"}
+    words = {"MOVED": f"{open_folder}/moved"}
     lines = {
         name: [words.get(word, word.replace("FOLDER", str(archive))) for word in line] for name, line in WRITING.items()
     }

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.control.consistency import check_database
+from sweep.quantities import sort_runs
 from sweep.rundir import weights_file
 from sweep.store import Store
-from sweep.view.quantities import sort_runs
 from sweep.view.runs import best_run, rank
 from tests.control.workers import a_house
 from tests.databases import optunas_own

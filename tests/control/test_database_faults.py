@@ -66,7 +66,7 @@ def test_connections_to_a_server_are_bounded(postgresql, monkeypatch):
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_a_clock_that_is_set_expires_nothing_and_lengthens_no_run(tmp_path, monkeypatch, hours):
     really = time.time
-    with a_house(tmp_path, options={"trial_timeout": 60.0, "timeout": 600.0}) as house:
+    with a_house(tmp_path, options={"stall_timeout": 60.0, "timeout": 600.0}) as house:
         worker = house.worker("0")
         worker.begin()
         monkeypatch.setattr(time, "time", lambda: really() + 3600 * hours)
@@ -245,7 +245,7 @@ def test_a_disk_without_room_at_the_very_first_start_is_said_in_a_line(tmp_path,
 
 @pytest.mark.slow
 @pytest.mark.sample
-@pytest.mark.parametrize("limit", ["ulimit -v 60000", "ulimit -n 14"])
+@pytest.mark.parametrize("limit", ["ulimit -v 60000", "ulimit -v 320000", "ulimit -v 1000000", "ulimit -n 14"])
 def test_a_process_that_may_have_too_little_says_so_in_a_line(tmp_path, limit):
     study = Folder(tmp_path, BODY, "trials=3, workers=1, seed=7")
     started = study.start(before=["bash", "-c", f'export OPENBLAS_NUM_THREADS=1; {limit}; exec "$0" "$@"'])

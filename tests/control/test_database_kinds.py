@@ -5,6 +5,7 @@ What is waited for, and what is not, is `sweep.core.policy.RULINGS`.
 
 import contextlib
 import os
+import resource
 import shlex
 import shutil
 import signal
@@ -32,7 +33,7 @@ SQLITE = {
     "locked": sqlite3.SQLITE_BUSY_SNAPSHOT,
     "read-only": sqlite3.SQLITE_READONLY_DBMOVED,
     "full": sqlite3.SQLITE_FULL,
-    "away": sqlite3.SQLITE_IOERR_WRITE,
+    "failing": sqlite3.SQLITE_IOERR_WRITE,
     "damaged": sqlite3.SQLITE_CORRUPT_INDEX,
     "rights": sqlite3.SQLITE_PERM,
 }
@@ -63,7 +64,7 @@ URL = parse_url("postgresql://user:secret@host/sweep")
 @pytest.mark.parametrize("kind", SQLITE)
 def test_sqlites_faults_are_known_by_their_codes(kind):
     error = sqlite3.OperationalError("something")
-    error.sqlite_errorcode = SQLITE[kind]
+    error.sqlite_errorcode, error.sqlite_errorname = SQLITE[kind], "SQLITE_SOMETHING"
     assert fault(error, parse_url("sqlite:///sweep.db")).kind == kind
 
 
@@ -73,8 +74,38 @@ def test_postgresqls_faults_are_known_by_their_states(state):
     found = fault(error, URL)
     assert (found and found.kind) == POSTGRESQL[state]
     if found is not None:
-        assert found.message == "Cannot use the database at postgresql+psycopg://user:***@host/sweep: something."
+        assert found.message == "Cannot use the database at postgresql://user:***@host/sweep: something."
         assert found.hint == HINTS[found.kind]
+
+
+@pytest.mark.parametrize("grown", ["sweep.db", "sweep.db-wal"])
+def test_a_file_that_may_not_grow_any_more_is_told_from_a_disk_that_fails(tmp_path, monkeypatch, grown):
+    url = parse_url(f"sqlite:///{tmp_path}/sweep.db")
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_IOERR_WRITE, "SQLITE_IOERR_WRITE"
+    (tmp_path / grown).write_bytes(bytes(400 * 1024))
+    for limit, kind in ((resource.RLIM_INFINITY, "failing"), (800 * 1024, "failing"), (400 * 1024, "limited")):
+        monkeypatch.setattr(resource, "getrlimit", lambda _which, limit=limit: (limit, limit))
+        found = fault(error, url)
+        assert found.kind == kind
+        if kind == "failing":
+            assert found.said == f"{tmp_path}/sweep.db cannot be written: disk I/O error (SQLITE_IOERR_WRITE)"
+        else:
+            assert found.said == f"{tmp_path}/{grown} may not grow beyond 400 KiB, the limit of a file's size"
+
+
+def test_a_study_whose_database_may_not_grow_any_more_stops_and_the_next_start_continues_it(tmp_path):
+    study = journalled(tmp_path, "trials=400, workers=1, seed=7")
+    stopped = study.start(before=["bash", "-c", 'ulimit -f 450; exec "$0" "$@"'])
+    assert stopped.returncode == 2, stopped.stderr
+    said = refusal_of(stopped.stderr)
+    assert "may not grow beyond 450 KiB" in said
+    assert "Raise the limit of a file's size: ulimit -f unlimited, then continue with: sweep start tiny.py" in said
+    done = [run.number for run in study.runs() if run.state == "COMPLETE"]
+    assert 0 < len(done) < 400
+    line = shlex.split(said.rpartition("continue with: sweep ")[2])
+    assert study.command(*line, "--trials", str(len(done) + 2)).returncode == 0
+    Oracle(tmp_path, study.url).check(len(done) + 2)
 
 
 def test_a_lost_connection_and_a_table_that_is_gone_are_known_and_a_wrong_statement_is_none():

@@ -402,7 +402,7 @@ def test_a_trial_that_hangs_ends_at_its_deadline_with_all_that_it_started_and_is
     assert finished(folder, 4)
     assert folder.states() == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
     hung = folder.runs()[1]
-    assert (hung.attempt, hung.reason) == (0, "its worker reported nothing for 2 s, its --trial-timeout")
+    assert (hung.attempt, hung.reason) == (0, "its worker reported nothing for 2 s, its --stall-timeout")
     with contextlib.suppress(psutil.NoSuchProcess):
         assert not lives(psutil.Process(int((tmp_path / "child").read_text())))
 

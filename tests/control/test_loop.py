@@ -15,7 +15,7 @@ from sweep.control.progress import Silent
 from sweep.control.start import running
 from sweep.core import events as ev
 from sweep.declaration import versions
-from sweep.errors import StudyError, SweepError
+from sweep.errors import MachineFault, StudyError, SweepError
 from sweep.options import Settings
 from sweep.wire import messages as wire
 from sweep.worker.link import Link, StudyRefused, TrialTaken
@@ -214,3 +214,41 @@ def test_a_display_that_fails_ends_nothing(caplog):
         loop.signal("Ctrl-C", 1)
         assert loop.wait()
     loop.raise_error()
+
+
+def no_memory(*_arguments, **_settings):
+    raise MemoryError
+
+
+@pytest.mark.parametrize("thread", ["coordinator", "its callbacks", "hands", "sampling"])
+def test_a_thread_that_dies_for_want_of_memory_ends_the_study_in_a_sentence(thread, monkeypatch, caplog, capsys):
+    loop = Loop(Settings())
+    with running(loop):
+        if thread == "coordinator":
+            monkeypatch.setattr(loop, "_callback_failed", no_memory)
+            loop._loop.set_exception_handler(no_memory)  # asyncio logs what that raises, unless it has no memory to
+            monkeypatch.setattr("asyncio.base_events.logger.error", no_memory)
+            loop._loop.call_soon_threadsafe(no_memory)
+        elif thread == "its callbacks":
+            loop._loop.call_soon_threadsafe(no_memory)
+        else:
+            monkeypatch.setattr(loop, "post", no_memory)
+            hands = loop._hands if thread == "hands" else loop.sampling._hands
+            hands._failed = no_memory
+            hands.put(no_memory)
+        with pytest.raises(MachineFault, match="Not enough memory for the process that runs the study"):
+            loop.wait(30)
+    assert caplog.text == ""
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_thread_that_dies_of_something_else_ends_the_study_with_that():
+    def broken(_error):
+        raise ValueError("a fault of ours")
+
+    loop = Loop(Settings())
+    with running(loop):
+        loop._hands._failed = broken
+        loop._hands.put(no_memory)
+        with pytest.raises(ValueError, match="a fault of ours"):
+            loop.wait(30)

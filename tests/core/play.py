@@ -2,10 +2,11 @@
 
 Each sequence of events is drawn from a seed: workers that load, refuse their study, train, report, resume, fall silent
 and die in every state, answers that come late, a sampler that has nothing more to propose, a database that refuses for
-a while or for ever, coordinators that are suspended for longer than their lease, a study that somebody else claims,
-clocks that jump, one to three Ctrl-Cs, commands, trials of other programs, faults of ours, and coordinators that are
-killed and started again on what was written, perhaps without a run that somebody has deleted meanwhile. Then the world
-calms down: every answer comes, workers go on, and the study must end. The oracle is that of the project:
+a while or for ever, runs that pause and continue, coordinators that are suspended for longer than their lease, a study
+that somebody else claims, clocks that jump, one to three Ctrl-Cs, commands, trials of other programs, faults of ours,
+and coordinators that are killed and started again on what was written, perhaps without a run that somebody has deleted
+meanwhile, or with another pruner. Then the world calms down: every answer comes, workers go on, and the study must end.
+The oracle is that of the project:
 
 A. what was acknowledged is in the database; B. a trial ends once, and one worker has it at a time; C. as many trials
 begin as the study has; D. a run keeps its epochs in order; E. nothing is left running; F. no state is left by an
@@ -15,16 +16,20 @@ unlisted transition, which the core refuses.
 import copy
 import random
 from collections import Counter, deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.core import events as ev
+from sweep.core.limits import Limits
 from sweep.core.pruners import Judge, Verdict
+from sweep.core.pruners.asha import Asha, Schedule
 from sweep.core.study import StudyMachine
 from sweep.core.trial import State
 from sweep.declaration import Declaration
 from sweep.errors import StudyError
+from sweep.objective import Objective
 from sweep.options import Settings
 from sweep.store import Command
 from sweep.store.records import FINISHED, RunRecord, Training
@@ -32,6 +37,7 @@ from sweep.wire import messages as wire
 
 DECLARATION = Declaration("study", ["loss"], ["minimize"], 4, pruner="nop", seed=7, hash="1" * 64)
 TIMED = DECLARATION.replaced(timeout=1000.0)
+LIMITED = DECLARATION.replaced(budget_epochs=5, stop_when=["no better in 2 trials", "loss < 0.05"])
 HELLO = wire.Hello(DECLARATION.as_dict(), None, wire.PROTOCOL)
 EPOCHS = 3
 CALM_STEPS = 3000
@@ -43,8 +49,9 @@ EVENTS = [kind for kind in ev.Event.__args__ if kind is not ev.Said]
 HAPPENINGS = [kind.__name__ for kind in [*EVENTS, *wire.Message.__args__]]
 """What can happen to a study: events, and the messages of workers."""
 
-LIVE = [State.QUEUED, State.SAMPLING, State.BUILDING, State.TRAINING, State.ENDING]
+LIVE = [State.QUEUED, State.SAMPLING, State.BUILDING, State.TRAINING, State.PAUSED, State.ENDING]
 NEVER = {(state.name, "Opened"): "a study is opened before it has trials" for state in LIVE}
+NEVER["PAUSED", "Judged"] = "Optuna's pruners pause nothing"
 """The pairs of a trial's state and an event that no study comes to, and why."""
 
 
@@ -67,6 +74,13 @@ class HalfPruned(Judge):
         if number % 2 and len(values) > 1:
             return Verdict("threshold", "loss", values[max(values)], max(values), 0.0)
         return None
+
+
+JUDGES: dict[str, Callable[[], Judge | None]] = {
+    "half": HalfPruned,
+    "optuna": lambda: None,
+    "asha": lambda: Schedule(Asha(2, [1, 2]), Objective("loss")),
+}
 
 
 @dataclass
@@ -132,11 +146,14 @@ class World:
             trials=DECLARATION.trials,
             workers=None if self.here else self.chance.choice([None, 1, 2, 3]),
             retries=self.chance.choice([0, 0, 1]),
-            trial_timeout=self.chance.choice([None, 60.0]),
             keep=self.chance.choice(["all", "best:1"]),
         )
-        self.declaration = self.chance.choice([DECLARATION, DECLARATION, TIMED])
+        self.declaration = self.chance.choice([DECLARATION, DECLARATION, DECLARATION, TIMED, LIMITED])
+        self.declaration = self.declaration.replaced(
+            stall_timeout=self.chance.choice([None, 60.0]), max_trial_time=self.chance.choice([None, None, 100.0])
+        )
         self.preview = self.chance.random() < 0.05
+        self.pruner = self.chance.choice(["half", "half", "optuna", "asha", "asha"])
         self.now = 0.0
         self.ended: Counter[int] = Counter()  # how often each trial was acknowledged as ended
         self.deleted: set[int] = set()
@@ -191,8 +208,10 @@ class World:
         """Have an event applied, and take its effects."""
         happens = type(event.message if isinstance(event, ev.Said) else event).__name__
         self.coverage["", happens] += 1
-        for state in {trial.state for trial in self.study.trials.values() if trial.state is not None}:
+        trials = [*self.study.trials.values(), *self.study.paused.values()]
+        for state in {trial.state for trial in trials if trial.state is not None}:
             self.coverage[state.name, happens] += 1
+        spent = self.study.spent
         try:
             effects = self.study.apply(event, self.now)
         except ValueError as error:
@@ -200,6 +219,8 @@ class World:
         if self.finished and any(isinstance(effect, ev.Finish) for effect in effects):
             raise Broken("E: the study has finished twice")
         for effect in effects:
+            if spent and isinstance(effect, ev.Sample) and effect.number is None:
+                raise Broken(f"C: a trial begins although {spent}")
             self.take(effect)
         self.check()
 
@@ -249,7 +270,8 @@ class World:
         if effect.method != "ended" or self.preview or self.withdrawn:
             return
         shown, written = effect.arguments[0], self.database.runs.get(effect.arguments[0].number)
-        if shown.state in FINISHED and (written is None or written.state != shown.state):
+        late = written is None or written.attempt < shown.attempt  # a paused one may have gone on by now
+        if late or (shown.state in FINISHED and written is not None and written.state != shown.state):
             raise Broken(f"A: trial {shown.number} is shown as {shown.state}, and written is {written}")
 
     def reply(self, reply: ev.Reply) -> None:
@@ -260,7 +282,7 @@ class World:
             number = hand.number if hand is not None else -1
             run = self.database.runs.get(number)
             if hand is not None and hand.alive and isinstance(answer, wire.Ended):
-                begun_again = answer.state == "WAITING" and run is not None and run.attempt > 0
+                begun_again = answer.state in ("WAITING", "PAUSED") and run is not None and run.attempt > 0
                 if run is None or (run.state != answer.state and not begun_again):
                     raise Broken(f"A: trial {number} is acknowledged as {answer.state}, and written is {run}")
                 if answer.state in FINISHED:
@@ -331,7 +353,7 @@ class World:
         if study.error is None and study.stopped is None and study.is_open:
             ours = [run for run in study.runs.values() if not run.added]
             wanted = study.budget - self.late
-            enough = len(ours) == wanted or (study.exhausted and len(ours) < wanted)
+            enough = len(ours) == wanted or ((study.exhausted or study.spent) and len(ours) < wanted)
             if not enough or any(run.state not in FINISHED for run in ours):
                 raise Broken(f"C: finished with {[(run.number, run.state) for run in ours]} of {study.budget}")
             for run in ours:
@@ -395,6 +417,8 @@ class World:
             return ev.Told(effect.number, effect.state, effect.values, params, {}, exhausted=self.exhausted)
         if isinstance(effect, ev.Requeue):
             return ev.PutBack(effect.number)
+        if isinstance(effect, ev.Pause):
+            return ev.Paused(effect.number)
         if isinstance(effect, ev.Judgement):
             stops = self.chance.random() < 0.1
             verdict = Verdict("threshold", "loss", effect.value, effect.step, 0.0) if stops else None
@@ -439,11 +463,16 @@ class World:
         """A study is opened on what the database has."""
         if self.chance.random() < 0.02:
             return ev.Refused(StudyError("another coordinator has it"))
+        if self.chance.random() < 0.1:  # it goes on with another pruner
+            self.pruner = self.chance.choice(["half", "optuna", "asha"])
         runs = [copy.deepcopy(run) for run in self.database.runs.values()]
-        again = [run.number for run in runs if run.state not in FINISHED]
+        waiting = {"PAUSED"} if self.pruner == "asha" else set()
+        again = [run.number for run in runs if run.state not in FINISHED | waiting]
         for run in runs:
             if run.state == "RUNNING":
-                run.state, run.attempt = "WAITING", run.attempt + 1
+                run.attempt += 1
+            if run.number in again:
+                run.state = "WAITING"
         ours = [run for run in runs if not run.added]
         return ev.Opened(
             declaration=self.declaration,
@@ -453,9 +482,10 @@ class World:
             begun=len(ours),
             exhausted=False,
             marked=0,
-            judge=HalfPruned() if self.chance.random() < 0.7 else None,
+            judge=JUDGES[self.pruner](),
             logdir="/runs",
             kept=self.existing,
+            limits=Limits(self.declaration, runs),
         )
 
     def write(self) -> None:
@@ -551,8 +581,9 @@ class World:
                 kinds: list[wire.Message] = [
                     wire.Attribute(number, "constraint", "size", 1.0),
                     wire.Imported(number, {"data.py": ""}),
+                    wire.Stop(number),
                 ]
-                message = self.chance.choice(kinds)
+                message = self.chance.choices(kinds, [4, 4, 1])[0]
             case "start":
                 message = wire.Begin(number, "mlp", "32", EPOCHS)
             case "resume":
@@ -564,7 +595,9 @@ class World:
             case "should":
                 message = wire.ShouldPrune(number)
             case "begin":
-                message = wire.BeginTraining(number, Training(0, judged=True, monitor="loss").as_dict())
+                training = Training(0, judged=True, monitor="loss", planned=EPOCHS)
+                unpausable = "a reason" if self.chance.random() < 0.1 else None
+                message = wire.BeginTraining(number, training.as_dict(), unpausable)
             case "epoch":
                 loss = float("nan") if self.chance.random() < 0.05 else self.chance.random()
                 message = wire.Epoch(number, hand.epoch, {"loss": loss}, None, None)
@@ -580,7 +613,11 @@ class World:
     def end(self, hand: Hand) -> wire.End:
         """How a worker ends its trial."""
         verdict = hand.advice.verdict if hand.advice is not None else "go"
-        state = {"go": "COMPLETE", "prune": "PRUNED", "requeue": "WAITING"}[verdict]
+        state = {"go": "COMPLETE", "finish": "COMPLETE"}.get(verdict) or {
+            "prune": "PRUNED",
+            "pause": "PAUSED",
+            "requeue": "WAITING",
+        }[verdict]
         reason: str | None = hand.advice.reason if hand.advice is not None else None
         if self.chance.random() < 0.1:
             state, reason = "FAIL", f"ValueError: {self.chance.random()}"

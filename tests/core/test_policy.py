@@ -160,7 +160,7 @@ def test_a_database_that_may_come_back_is_waited_for(kind, waited):
 
 
 def test_every_kind_of_fault_that_the_store_knows_is_ruled_on():
-    assert {kind for kind in HINTS if waits(kind)} == {"away", "locked", "full", "read-only"}
+    assert {kind for kind in HINTS if waits(kind)} == {"away", "locked", "full", "failing", "read-only"}
 
 
 @pytest.mark.parametrize(

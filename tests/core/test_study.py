@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from sweep.core import events as ev
-from sweep.core.pruners import Verdict
+from sweep.core.limits import Limits
+from sweep.core.pruners import Judge, Verdict
 from sweep.core.study import AT_FIRST, LEAVE_SECONDS, SILENT_SECONDS, StudyMachine
 from sweep.core.trial import MOVES, State, Trial
 from sweep.declaration import Declaration
@@ -22,12 +23,12 @@ DECLARATION = Declaration("study", ["val_loss"], ["minimize"], 3, pruner="nop", 
 class Played:
     """A study that is open, with what it wants done."""
 
-    def __init__(self, *, judge=None, **settings):
+    def __init__(self, *, judge=None, declaration=DECLARATION, **settings):
         self.study = StudyMachine(Settings(**settings))
         self.now = 0.0
         self.apply(ev.Said("a", wire.Hello(DECLARATION.as_dict())))
         opened = ev.Opened(
-            declaration=DECLARATION,
+            declaration=declaration,
             runs=[],
             again=[],
             changed=frozenset(),
@@ -36,6 +37,7 @@ class Played:
             marked=0,
             judge=judge,
             logdir="/runs",
+            limits=Limits(declaration),
         )
         self.apply(opened)
 
@@ -251,7 +253,7 @@ def test_after_a_crash_whoever_waits_is_answered_once_and_everything_else_is_fen
 
 
 def test_a_trial_is_not_silent_while_its_worker_waits_for_us():
-    played = Played(trial_timeout=60.0)
+    played = Played(declaration=DECLARATION.replaced(stall_timeout=60.0))
     played.say(wire.Ask())
     played.apply(ev.Sampled(0))
     played.say(wire.Begin(0, "mlp", None, None))
@@ -442,9 +444,20 @@ def test_a_study_whose_time_is_over_begins_no_trial_and_says_so():
     assert study.stopped is None
     study.apply(ev.Said("b", wire.Hello(DECLARATION.as_dict())), 69.0)
     study.apply(ev.Sampled(0), 69.0)
-    effects = study.apply(ev.Said("b", wire.Ask()), 70.0)
+    study.apply(ev.Said("b", wire.Ask()), 69.0)
+    effects = study.apply(ev.Tick(), 70.0)
     assert study.stopped == "its timeout of 60 s is over"
     assert ev.Reply("b", wire.NoMore()) in effects
+
+
+def test_a_study_whose_time_is_over_ends_its_running_trials_at_their_next_epoch_to_be_run_again():
+    played = Played(judge=Stops(), declaration=DECLARATION.replaced(timeout=60.0))
+    played.begin()
+    played.study.trials[0].shielded = True  # from its judge
+    assert played.say(wire.Epoch(0, 0, {"val_loss": 0.5}, None, None)) == [wire.Advice("go")]
+    played.apply(ev.Tick(), 60.0)
+    (advice,) = played.say(wire.Epoch(0, 1, {"val_loss": 0.5}, None, None))
+    assert advice == wire.Advice("requeue", played.study.stopped)
 
 
 def test_a_trial_that_fails_is_tried_again_once_and_then_says_why():
@@ -463,7 +476,7 @@ def test_a_trial_that_fails_is_tried_again_once_and_then_says_why():
 
 
 def test_a_trial_whose_worker_says_nothing_for_too_long_fails_with_the_option_that_says_so():
-    played = Played(workers=1, trial_timeout=60.0)
+    played = Played(workers=1, declaration=DECLARATION.replaced(stall_timeout=60.0))
     played.apply(ev.Room(1))
     played.say(wire.Hello(DECLARATION.as_dict()), "0")
     played.begin("0")
@@ -471,7 +484,91 @@ def test_a_trial_whose_worker_says_nothing_for_too_long_fails_with_the_option_th
     effects = played.apply(ev.Tick(), 1.0)
     assert ev.Kill("0") in effects
     assert any(isinstance(effect, ev.Tell) for effect in effects)
-    assert played.study.trials[0].end.reason == "its worker reported nothing for 60 s, its --trial-timeout"
+    assert played.study.trials[0].end.reason == "its worker reported nothing for 60 s, its --stall-timeout"
+
+
+def hurried(**more):
+    """A study whose trials may train for 100 s, and one that has."""
+    played = Played(workers=1, judge=Judge(), declaration=DECLARATION.replaced(max_trial_time=100.0, **more))
+    played.apply(ev.Room(1))
+    played.say(wire.Hello(DECLARATION.as_dict()), "0")
+    played.begin("0")
+    assert played.say(wire.Epoch(0, 0, {"val_loss": 0.5}, None, None), "0") == [wire.Advice("go")]
+    played.now += 99.0
+    assert played.say(wire.Epoch(0, 1, {"val_loss": 0.5}, None, None), "0") == [wire.Advice("go")]
+    return played
+
+
+def fails(effects):
+    """The reasons of the trials that fail."""
+    return [effect.number for effect in effects if isinstance(effect, ev.Tell) and effect.state == "FAIL"]
+
+
+def test_a_trial_whose_time_is_over_is_told_to_finish_at_each_epoch_and_people_once():
+    played, over = hurried(), "its --max-trial-time of 100 s is over"
+    played.now += 1.0
+    for epoch in (2, 3):
+        assert played.say(wire.Epoch(0, epoch, {"val_loss": 0.5}, None, None), "0") == [wire.Advice("finish", over)]
+        assert shown(played.effects) == ([(f"mlp-t0000 finishes early: {over}",)] if epoch == 2 else [])
+    played.say(wire.End(0, "COMPLETE", [0.5], None, None, []), "0")
+    assert ev.Tell(0, "COMPLETE", [0.5], hopeless=False) in played.effects
+
+
+def test_a_train_that_has_not_returned_a_minute_after_its_time_is_over_fails():
+    played = hurried()
+    played.now += 50.0
+    played.say(wire.Epoch(0, 2, {"val_loss": 0.5}, None, None), "0")  # it is told now
+    assert fails(played.apply(ev.Tick(), 60.0)) == []
+    effects = played.apply(ev.Tick(), 1.0)
+    assert fails(effects) == [0]
+    assert ev.Kill("0") in effects
+    reason = "its --max-trial-time of 100 s is over, and train had not returned a minute later"
+    assert played.study.trials[0].end.reason == reason
+
+
+def test_an_epoch_that_takes_as_long_as_others_may_end_before_the_minute_begins():
+    played = hurried()  # whose second epoch took 99 s
+    assert fails(played.apply(ev.Tick(), 1.0 + 99.0 + 60.0)) == []
+    assert fails(played.apply(ev.Tick(), 1.0)) == [0]
+
+
+def test_an_attempt_that_begins_when_the_time_is_over_already_may_load_and_train_an_epoch():
+    played = hurried()
+    played.now += 10.0
+    played.say(wire.End(0, "WAITING", None, "Ctrl-C", None, []), "0")
+    played.apply(ev.PutBack(0))
+    played.apply(ev.Written())
+    played.say(wire.Ask(), "0")
+    played.apply(ev.Sampled(0, fresh=False))
+    assert fails(played.apply(ev.Tick(), 160.0)) == []
+    assert fails(played.apply(ev.Tick(), 1.0)) == [0]
+
+
+def test_a_trial_that_never_reports_fails_a_minute_after_its_time_is_over():
+    played = Played(workers=1, declaration=DECLARATION.replaced(max_trial_time=100.0))
+    played.begin()
+    assert fails(played.apply(ev.Tick(), 160.0)) == []
+    assert fails(played.apply(ev.Tick(), 1.0)) == [0]
+
+
+def test_the_time_of_a_trial_is_that_of_all_its_attempts_without_what_lies_between():
+    played = hurried()
+    played.say(wire.End(0, "WAITING", None, "Ctrl-C", None, []), "0")
+    played.apply(ev.PutBack(0))
+    played.apply(ev.Written())
+    played.now += 10_000.0
+    played.say(wire.Ask(), "0")
+    played.apply(ev.Sampled(0, fresh=False))
+    assert not played.study._late(played.study.trials[0])
+    played.apply(ev.Tick(), 2.0)
+    assert played.study._late(played.study.trials[0])
+
+
+def test_a_study_that_stops_puts_a_trial_back_whose_time_is_over():
+    played = hurried()
+    played.apply(ev.Signal("Ctrl-C"))
+    (advice,) = played.say(wire.Epoch(0, 2, {"val_loss": 0.5}, None, None), "0")
+    assert advice.verdict == "requeue"
 
 
 def test_when_a_runs_name_is_written_it_is_shown_and_its_worker_knows_its_place():

@@ -68,6 +68,8 @@ study = sweep.Study(train, objective="value", direction="minimize", pruner="nop"
 UNUSUAL = {
     "trials": 5,
     "timeout": "90m",
+    "budget_epochs": 900,
+    "stop_when": ["no better in 20 trials", "value > 1000"],
     "epochs": 7,
     "sampler": "tpe(n_startup_trials=3)",
     "pruner": "patient(median, patience=4)",
@@ -80,7 +82,8 @@ UNUSUAL = {
     "yes": True,
     "workers": 2,
     "retries": 1,
-    "trial_timeout": "2s",
+    "stall_timeout": "2s",
+    "max_trial_time": "1h",
     "keep": "best:1",
 }
 """Everything that can be given in every way."""
@@ -127,7 +130,9 @@ def took_effect(folder, *, gpus=("6", "7"), workers=2):
     finally:
         store.close()
     declared = {
-        "trials": 5, "timeout": 5400.0, "epochs": 7, "force_epochs": True, "workers": workers, "broken": "ignore",
+        "trials": 5, "timeout": 5400.0, "budget_epochs": 900, "stop_when": ["no better in 20 trials", "value > 1000"],
+        "stall_timeout": 2.0, "max_trial_time": 3600.0, "epochs": 7, "force_epochs": True,
+        "workers": workers, "broken": "ignore",
         "sampler": "tpe(n_startup_trials=3)", "pruner": "patient(median, patience=4)", "seed": 123,
     }  # fmt: skip
     assert {name: getattr(study.declaration, name) for name in declared} == declared

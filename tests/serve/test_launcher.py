@@ -84,6 +84,17 @@ def sleeping(house, monkeypatch):
     return house
 
 
+@pytest.mark.parametrize("kind", ["sampler", "pruner"])
+def test_a_service_imports_nothing_that_it_is_told_to(house, kind, tmp_path, monkeypatch):
+    (tmp_path / "evil.py").write_text("open('evil', 'w')")
+    monkeypatch.chdir(tmp_path)
+    launcher, file, _ = house
+    with pytest.raises(SweepError, match=f"A service imports no {kind} that it is told to import, as evil:Evil"):
+        launcher.start(file, Settings(**{kind: "evil:Evil()"}))
+    assert not (tmp_path / "evil").exists()
+    assert launcher.starts() == []
+
+
 def test_a_study_is_started_once_and_its_options_are_kept(sleeping):
     launcher, file, _ = sleeping
     begun = launcher.start(file, Settings(trials=5, fixed={"x": 0.5}))

@@ -239,7 +239,8 @@ def test_a_database_without_verdicts_is_migrated_and_keeps_its_reasons(storage_u
     store = Store(storage_url)
     study = add_study(store, runs=[run(0, state="PRUNED", reason="median: 0.9 is above 0.3"), run(1, 0.5)])
     with store.engine.begin() as connection:
-        connection.execute(sa.text("ALTER TABLE sweep_runs DROP COLUMN verdict"))
+        for column in ("verdict", "rungs"):
+            connection.execute(sa.text(f"ALTER TABLE sweep_runs DROP COLUMN {column}"))
         connection.execute(sa.text("ALTER TABLE sweep_studies DROP COLUMN beaten"))
         connection.execute(sa.text("DROP TABLE sweep_repeats"))
     store.close()
@@ -251,13 +252,35 @@ def test_a_database_without_verdicts_is_migrated_and_keeps_its_reasons(storage_u
     store.close()
 
 
+@pytest.mark.parametrize(
+    ("pruner", "now"),
+    [
+        ("asha", "halving"),
+        ("Asha(min_resource=2)", "halving(min_resource=2)"),
+        ("patient(asha(1, 4), patience=3)", "patient(halving(1, 4), patience=3)"),
+        ("median", "median"),
+    ],
+)
+def test_a_study_that_was_begun_when_asha_was_halving_keeps_halving(storage_url, pruner, now):
+    store = Store(storage_url)
+    study = add_study(store, runs=[run(0, 0.5)], pruner=pruner)
+    with store.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE sweep_runs DROP COLUMN rungs"))
+        connection.execute(sa.text("DROP TABLE sweep_repeats"))
+    store.close()
+    set_revision(storage_url, "0007")
+    store = Store(storage_url, create=True)
+    assert store.study(study.name).declaration.pruner == now
+    store.close()
+
+
 def test_a_database_without_repeats_is_migrated(storage_url):
     store = Store(storage_url)
     study = add_study(store, runs=[run(0, 0.5)])
     with store.engine.begin() as connection:
         connection.execute(sa.text("DROP TABLE sweep_repeats"))
     store.close()
-    set_revision(storage_url, "0007")
+    set_revision(storage_url, "0008")
     store = Store(storage_url, create=True)
     assert schema.revision(store.engine) == schema.HEAD
     store.record_repeats(study.study_id, [RepeatRecord(0, 1, seed=7, value=0.25)])
@@ -281,7 +304,8 @@ def test_a_database_of_the_first_schema_is_migrated_with_all_that_is_in_it(stora
     study = add_study(store, runs=[run(0, 0.5)])
     with store.engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE sweep_runs DROP COLUMN snapshot"))
-        for column in ("findings", "revives", "interruptions", '"values"', "constraints", "trainings", "verdict"):
+        new = ("findings", "revives", "interruptions", '"values"', "constraints", "trainings", "verdict", "rungs")
+        for column in new:
             connection.execute(sa.text(f"ALTER TABLE sweep_runs DROP COLUMN {column}"))
         connection.execute(sa.text("ALTER TABLE sweep_runs ADD COLUMN finding TEXT"))
         connection.execute(sa.text("UPDATE sweep_runs SET finding = 'no symmetry breaking: all; do'"))

@@ -20,7 +20,7 @@ from tests.databases import optunas_own
 from tests.store_builder import add_study, build_store, run
 from tests.version_0_1 import unpack
 
-NEW = ('"values"', "constraints", "trainings", "verdict")
+NEW = ('"values"', "constraints", "trainings", "verdict", "rungs")
 NEW_OF_STUDIES = ("beaten",)
 NEW_TABLES = (tables.repeats,)
 

@@ -348,7 +348,7 @@ def test_cheap_trainings_write_none(tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_that_cannot_be_written_costs_no_trial(tmp_path, monkeypatch, caplog):
-    def full(run, checkpoint):
+    def full(run, checkpoint, **_how):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("sweep.worker.saver.save", full)

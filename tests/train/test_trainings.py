@@ -362,3 +362,27 @@ def test_a_fine_tuning_that_is_interrupted_continues_with_its_optimizer(tmp_path
 def test_a_trainings_record_is_plain_data(folds):
     kept, _ = folds
     assert json.loads(json.dumps([item.as_dict() for item in kept.run.trainings]))[1]["label"] == "fold 2 of 3"
+
+
+@pytest.mark.parametrize("compiled", ["auto", False])
+def test_where_the_time_of_a_trial_is_over_each_fit_returns_after_its_epoch_as_if_that_were_its_last(
+    tmp_path, compiled
+):
+    seen = []
+
+    def train(trial):
+        for shift in SHIFTS[:2]:
+            model = network(rate=0.05)
+            stop = keras.callbacks.EarlyStopping("val_loss", patience=5, restore_best_weights=True)
+            seen.append(fit_fold(trial, model, shift, epochs=50, callbacks=stop, compiled=compiled, checkpoint=0))
+            seen.append((model.history.epoch, model.evaluate(*fold(shift)[2], verbose=0)[0]))
+        return seen[0]
+
+    kept = run_study(train, tmp_path, max_trial_time=0.001, broken="report")
+    assert (kept.run.state, kept.run.epoch, kept.run.value) == ("COMPLETE", 2, seen[0])
+    losses = by_epoch(kept)
+    assert [seen[0], seen[2]] == losses
+    assert [epochs for epochs, _ in (seen[1], seen[3])] == [[0], [0]]
+    assert [loss for _, loss in (seen[1], seen[3])] == pytest.approx(losses, rel=1e-5)
+    assert [item.best_epoch for item in kept.run.trainings] == [0, 0]
+    assert len(weights_files(Path(kept.run.directory))) == 2

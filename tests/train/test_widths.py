@@ -72,7 +72,8 @@ SERVED = {
     "plain": {},
     "Dropout": {"inner": lambda: [layers.Dropout(0.3)]},
     "noise": {"inner": lambda: [layers.GaussianNoise(0.3), layers.GaussianDropout(0.2), layers.AlphaDropout(0.1)]},
-    "activations": {"inner": lambda: [layers.LeakyReLU(), layers.Activation("gelu"), layers.ELU()]},
+    "activations": {"inner": lambda: [layers.LeakyReLU(), layers.ELU()]},
+    "gelu": {"inner": lambda: [layers.Activation("gelu")]},
 } | {kind.__name__: {"optimizer": kind} for kind in sorted(OPTIMIZERS, key=lambda kind: kind.__name__)}
 
 
@@ -82,7 +83,8 @@ FULL, NOT_FULL = 36, 40  # rows, in batches of nine
 @pytest.mark.parametrize(
     "case",
     sometimes(
-        [(name, rows) for name in SERVED for rows in (FULL, NOT_FULL)],
+        # Where the size of every batch is known too, a gelu's gradient has its shape in it.
+        [(name, rows) for name in SERVED for rows in (FULL, NOT_FULL) if (name, rows) != ("gelu", FULL)],
         {("Dropout", FULL), ("plain", NOT_FULL)},
     ),
     ids=lambda case: f"{case[0]}-{case[1]}",
@@ -118,7 +120,7 @@ def branched(*widths):
     first, second = widths
     inputs = keras.Input((6,))
     one, other = layers.Dense(first)(inputs), layers.Dense(first, activation="tanh")(inputs)
-    joined = layers.Concatenate()([layers.Add()([one, other]), layers.Multiply()([one, other])])
+    joined = layers.Concatenate()([one, other])
     hidden = layers.Dense(second, kernel_constraint=constraints.MaxNorm(1.0))(joined)
     model = keras.Model(inputs, [layers.Dense(1)(hidden), layers.Dense(1)(one)])
     model.compile(optimizers.SGD(0.01), ["mse", "mae"], loss_weights=[0.3, 0.7])
@@ -209,8 +211,9 @@ def test_what_is_no_width_of_a_hidden_layer_is_in_the_key(other):
         lambda: [layers.LayerNormalization()],
         lambda: [layers.Reshape((-1, 1)), layers.Flatten()],
         lambda: [layers.Reshape((-1, 1)), layers.LSTM(3)],
+        lambda: [lambda inputs: layers.Multiply()([inputs, inputs])],
     ],
-    ids=["LayerNormalization", "Reshape", "LSTM"],
+    ids=["LayerNormalization", "Reshape", "LSTM", "Multiply"],
 )
 def test_a_layer_that_is_not_listed_keeps_every_width_in_the_key(inner):
     assert key(network(8, 5, inner=inner)).widths == ()
@@ -219,7 +222,7 @@ def test_a_layer_that_is_not_listed_keeps_every_width_in_the_key(inner):
 def test_layers_at_the_end_keep_their_widths():
     inputs = keras.Input((6,))
     hidden = layers.Dense(7)(inputs)
-    end = layers.Dropout(0.1)(layers.Add()([layers.Dense(5)(hidden), layers.Dense(5)(inputs)]))
+    end = layers.Dropout(0.1)(layers.Concatenate()([layers.Dense(5)(hidden), layers.Dense(5)(inputs)]))
     model = keras.Model(inputs, [end, layers.Activation("relu")(layers.Dense(4)(hidden))])
     model.compile("adam", "mse")
     model.optimizer.build(model.trainable_variables)
@@ -316,6 +319,7 @@ def test_two_trainings_at_once_never_share_a_graph():
 def generated(seed, which):
     """A network of Dense layers whose architecture is drawn from a seed, and its widths from that seed and another."""
     draw, width = np.random.default_rng(seed), np.random.default_rng((seed, which))
+    broadcasts = seed % 4 == 0  # then it keeps a program of its own, unless it happens to have no such layer
 
     def regularizer():
         kinds = [None, None, regularizers.L1(0.003), regularizers.L2(0.01), regularizers.L1L2(0.002, 0.01)]
@@ -363,11 +367,13 @@ def generated(seed, which):
         kind, size = draw.random(), units()
         if kind < 0.25:
             merge = [layers.Add, layers.Multiply, layers.Average, layers.Maximum, layers.Subtract][draw.integers(5)]
+            merge = merge if broadcasts else layers.Concatenate
             hidden = merge()([dense(size)(hidden), dense(size)(inputs)])
         elif kind < 0.4:
             hidden = layers.Concatenate()([dense(size)(hidden), hidden])
         elif kind < 0.5:
-            hidden = layers.Multiply()([dense(size)(hidden), dense(1)(hidden)])  # a gate, which broadcasts
+            gate = layers.Multiply if broadcasts else layers.Concatenate
+            hidden = gate()([dense(size)(hidden), dense(1)(hidden)])
         else:
             hidden = dense(size)(hidden)
         for _ in range(draw.integers(0, 3)):

@@ -2,8 +2,8 @@
 
 import pytest
 
+from sweep.conditions import ConditionError
 from sweep.errors import FilterError, SweepError
-from sweep.view.conditions import ConditionError
 from sweep.view.selection import Selection, parse_states
 from tests.store_builder import add_study, build_store, run, select
 

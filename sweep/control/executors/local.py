@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sweep import commands
 from sweep.control.gpus import visible
-from sweep.core.events import Exited, Room
+from sweep.core.events import Crashed, Exited, Room
 from sweep.scratch import Scratch
 
 KILLED = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT})
@@ -108,7 +108,7 @@ class Local:
         self,
         file: str,
         address: str,
-        post: Callable[[Room | Exited], None],
+        post: Callable[[Room | Exited | Crashed], None],
         devices: Sequence[str] | None = None,
         per_gpu: int = 1,
         snapshot: Path | None = None,
@@ -157,6 +157,12 @@ class Local:
 
     def _watch(self) -> None:
         """Post how workers end."""
+        try:
+            self._poll()
+        except Exception as error:  # without which nobody would learn of it
+            self._post(Crashed(error))
+
+    def _poll(self) -> None:
         while not self._closed:
             self._started.wait(None if not self._processes else 0.0)
             self._started.clear()

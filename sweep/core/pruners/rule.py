@@ -37,14 +37,14 @@ class Rule:
     Attributes:
         name: what a spec calls it; aliases: other names for it, in lower case without `_`.
         help: what it does, in a line.
-        optuna: Optuna's class that decides the same.
+        optuna: Optuna's class that decides the same; None where it has none.
         stops: whether it can stop a run at all.
     """
 
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     help: ClassVar[str]
-    optuna: ClassVar[str]
+    optuna: ClassVar[str | None]
 
     @property
     def stops(self) -> bool:

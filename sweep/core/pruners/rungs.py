@@ -38,7 +38,7 @@ class Halving(Rungs):
     """Asynchronous successive halving."""
 
     name = "halving"
-    aliases = ("successivehalving", "asha")
+    aliases = ("successivehalving",)
     help = "keeps the best fraction at each rung of epochs (asynchronous successive halving)"
     optuna = "SuccessiveHalvingPruner"
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query
 
-from sweep.view.conditions import LONGEST as LONGEST_WHERE
+from sweep.conditions import LONGEST as LONGEST_WHERE
 from sweep.view.filters import LONGEST as LONGEST_FILTER
 from sweep.view.selection import Selection, parse_states
 
@@ -27,7 +27,10 @@ def selection(
     ] = "",
     state: Annotated[
         list[Annotated[str, Query(max_length=100)]] | None,
-        Query(max_length=10, description="waiting, running, complete, pruned or fail; several by commas or repeated."),
+        Query(
+            max_length=10,
+            description="waiting, running, paused, complete, pruned or fail; several by commas or repeated.",
+        ),
     ] = None,
     sort: Annotated[
         str, Query(max_length=255, description="A metric, a parameter or a property; - in front turns it round.")

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from sweep.conditions import LONGEST as LONGEST_WHERE
 from sweep.errors import SweepError
 from sweep.serve.api.parameters import RunName, SelectionQuery, StudyName
 from sweep.serve.api.studies import BY_HAND, check_running
 from sweep.serve.context import ClientDependency, Service, ServiceDependency
 from sweep.store import RunRecord, StudyRecord
-from sweep.view.conditions import LONGEST as LONGEST_WHERE
 from sweep.view.filters import LONGEST as LONGEST_FILTER
 from sweep.view.runs import run_object, trial_object
 from sweep.view.selection import Selection
@@ -102,7 +102,7 @@ def show_values(study: StudyName, run: RunName, service: ServiceDependency) -> d
 
 
 class RunsToPrune(BaseModel):
-    """Which running trials are to be pruned; at least one of `runs`, `filter` and `where` says it."""
+    """Which running or paused trials are to be pruned; at least one of `runs`, `filter` and `where` says it."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -116,14 +116,17 @@ class RunsToPrune(BaseModel):
 def prune(
     study: StudyName, service: ServiceDependency, client: ClientDependency, pruning: RunsToPrune
 ) -> dict[str, Any]:
-    """Prune the running trials that are listed and match, each after its present epoch; `dry_run` only lists them."""
+    """Prune the running and paused trials that are listed and match, running ones after their present epoch.
+
+    `dry_run` only lists them.
+    """
     record = service.study(study)
     if pruning.runs is None and not pruning.filter and not pruning.where:
         raise SweepError("Nothing to prune: give runs, filter or where.", 'The filter "." prunes every run.')
     running = Selection(
         pruning.filter,
         pruning.where,
-        frozenset({"RUNNING"}),
+        frozenset({"RUNNING", "PAUSED"}),
         frozenset(pruning.runs) if pruning.runs is not None else None,
     )
     runs = service.select(service.snapshots.of(record), running, client).runs

@@ -16,7 +16,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from sweep.errors import SweepError
-from sweep.options import Option, Settings, check_names, of_way
+from sweep.options import Option, Settings, check_names, of_way, present
 from sweep.serve.api.parameters import FileName
 from sweep.serve.context import ServiceDependency
 from sweep.serve.files import StudyFile, find_file, list_files, read_file, startable
@@ -74,6 +74,7 @@ class _Starting(BaseModel):
     @classmethod
     def _has_known_names(cls, given: Any) -> Any:
         try:
+            given = present(given) if isinstance(given, dict) else given
             check_names([name for name in given if name != "file"] if isinstance(given, dict) else (), "api")
         except SweepError as error:
             raise PydanticCustomError(OPTION_ERROR, "{said}", {"said": str(error)}) from None

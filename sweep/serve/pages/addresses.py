@@ -8,7 +8,7 @@ from sweep.view.cells import number_of
 from sweep.view.selection import Selection, parse_states
 from sweep.view.tensorboard import links
 
-STATES = ("RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING")
+STATES = ("RUNNING", "COMPLETE", "PRUNED", "FAIL", "PAUSED", "WAITING")
 NUMBERS_IN_LINK = 150  # runs that a link to TensorBoard can name one by one
 
 

@@ -9,7 +9,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from markupsafe import Markup
 
+from sweep.conditions import ConditionError
 from sweep.errors import FilterError, SweepError
+from sweep.quantities import value_name
 from sweep.serve.context import ClientDependency, Service, ServiceDependency
 from sweep.serve.figures import KINDS
 from sweep.serve.pages.addresses import STATES, query_of, selection_of, study_address, tensorboard_link
@@ -18,11 +20,9 @@ from sweep.serve.pages.table import heads
 from sweep.serve.pictures import sparkline
 from sweep.serve.problems import NotFound
 from sweep.store import RunRecord, StudyRecord
-from sweep.view.conditions import ConditionError
 from sweep.view.curves import curves
 from sweep.view.edges import Edge, edges
 from sweep.view.findings import Common
-from sweep.view.quantities import value_name
 from sweep.view.runs import finite, key_table, objective
 from sweep.view.selection import Selection
 from sweep.view.snapshots import RunsSnapshot

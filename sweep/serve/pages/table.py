@@ -10,11 +10,11 @@ from fastapi.templating import Jinja2Templates
 from markupsafe import Markup
 
 from sweep.finding import mark
+from sweep.quantities import value_name
 from sweep.serve.pages.addresses import address, study_address
 from sweep.serve.pictures import sparkline
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 from sweep.view import cells
-from sweep.view.quantities import value_name
 from sweep.view.repeats import said
 from sweep.view.runs import course, epoch_share, named_values, objectives, reason_text
 from sweep.view.selection import Selection

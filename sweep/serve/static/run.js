@@ -15,6 +15,7 @@ const curves = new Curves(canvas, { onOpen: (other) => location.assign(`${study}
 const chart = controls(curves, () => load());
 curves.front = curves.whole = new Set([number]);
 if (["fail", "pruned"].includes(page.dataset.state) && !Number(page.dataset.epoch)) curves.empty = "It ended before its first epoch";
+const unfinished = ["running", "waiting", "paused"];
 const all = document.getElementById("all-epochs");
 all.addEventListener("change", () => measure(page.dataset));
 
@@ -58,11 +59,11 @@ const again = paced(1000, async () => {
   for (const name of ["threshold", "measured", "rivals", "epoch", "state"]) page.dataset[name] = now.dataset[name] ?? "";
   measure(page.dataset);
   await load();
-  if (now.dataset.state !== "running" && now.dataset.state !== "waiting") stream?.close();
+  if (!unfinished.includes(now.dataset.state)) stream?.close();
 });
 
 let stream = null;
-if (["running", "waiting"].includes(page.dataset.state)) {
+if (unfinished.includes(page.dataset.state)) {
   stream = new EventSource(`${api}/events`);
   for (const kind of ["start", "epoch", "end"]) {
     stream.addEventListener(kind, (event) => JSON.parse(event.data).number === number && again());

@@ -64,6 +64,9 @@ class Material:
         return cls(x, y, validation_data[0] if has_rows else None)
 
 
+_MOVE = "move of "  # how the names of arrays begin in the state
+
+
 class Health:
     """The findings of one training.
 
@@ -127,6 +130,28 @@ class Health:
             *curves.overfitting(history, self._direction, self._objective),
         ]
         return self._settled(found, epoch, looked=looks)
+
+    def get_state(self) -> dict[str, Any]:
+        """What a training that is resumed goes on from: arrays, and plain data."""
+        moves = {f"{_MOVE}{tag}": array for tag, array in self._moves.before.items()}
+        return {
+            "epochs": self._epochs,
+            "seen": [found.as_dict() for found in self._seen],
+            "gradients": [found.as_dict() for found in self._gradients],
+            "since": [[*key, epoch] for key, epoch in self._since.items()],
+            "held": [[*key, count] for key, count in self._held.items()],
+            **moves,
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `get_state` gave in another process."""
+        self._epochs = state["epochs"]
+        self._seen = [Finding.from_dict(found) for found in state["seen"]]
+        self._gradients = [Finding.from_dict(found) for found in state["gradients"]]
+        self._since = {(kind, layer): epoch for kind, layer, epoch in state["since"]}
+        self._held = {(kind, layer): count for kind, layer, count in state["held"]}
+        moves = {name: array for name, array in state.items() if name.startswith(_MOVE)}
+        self._moves.before = {name.removeprefix(_MOVE): array for name, array in moves.items()}
 
     def explain(self, error: BaseException) -> None:
         """Add to an error what was found in the data, which may be why it came."""

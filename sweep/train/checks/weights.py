@@ -154,20 +154,24 @@ def layer_of(tag: str) -> str:
 
 
 class Moves:
-    """How far each kernel moves in an epoch, against its size: |change| / |kernel|."""
+    """How far each kernel moves in an epoch, against its size: |change| / |kernel|.
+
+    Attributes:
+        before: a sample of each kernel as it was at the last call, by tag.
+    """
 
     def __init__(self) -> None:
-        self._before: dict[str, Array] = {}
+        self.before: dict[str, Array] = {}
 
     def follow(self, weights: Mapping[str, Array], frozen: Set[str]) -> dict[str, float]:
         """The moves since the last call by tag; none where a kernel was not there before."""
         now = {tag: _sample(array) for tag, array in weights.items() if tag not in frozen and "kernel" in tag}
         moves = {
-            tag: _norm(array - self._before[tag]) / max(_norm(self._before[tag]), 1e-30)
+            tag: _norm(array - self.before[tag]) / max(_norm(self.before[tag]), 1e-30)
             for tag, array in now.items()
-            if tag in self._before and self._before[tag].shape == array.shape
+            if tag in self.before and self.before[tag].shape == array.shape
         }
-        self._before = now
+        self.before = now
         return moves
 
 

@@ -4,12 +4,13 @@ import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweep.errors import SweepError
 from sweep.names import KeyTable, Value
-from sweep.store import RunRecord, StudyRecord
-from sweep.view.runs import key_table, objective, objectives
+
+if TYPE_CHECKING:
+    from sweep.store import RunRecord, StudyRecord
 
 Metrics = Mapping[int, Mapping[str, float]]
 """The last metrics of each run, by number."""
@@ -38,7 +39,7 @@ class Quantity:
         ranks: whether its order is that of the best runs, in which infeasible ones come after the others.
     """
 
-    value: Callable[[RunRecord], Any]
+    value: Callable[["RunRecord"], Any]
     descends: bool = False
     nullable: bool = False
     ranks: bool = False
@@ -52,19 +53,19 @@ ABSENT: Any = object()
 """Stands for a parameter that does not apply to a run."""
 
 
-def value_name(study: StudyRecord) -> str:
+def value_name(study: "StudyRecord") -> str:
     """The name of what `train` returned: `value`, or `run.value` where a parameter or the objective is called so."""
-    goals = [goal.name for goal in objectives(study)]
+    goals = [goal.name for goal in study.declaration.objectives]
     return f"{OF_RUN}value" if "value" in {*study.keys, *study.keys.values(), *goals} else "value"
 
 
 def sort_runs(
-    study: StudyRecord,
-    runs: Sequence[RunRecord],
+    study: "StudyRecord",
+    runs: Sequence["RunRecord"],
     by: str,
     metrics: Callable[[], Metrics],
-    every: Sequence[RunRecord] | None = None,
-) -> list[RunRecord]:
+    every: Sequence["RunRecord"] | None = None,
+) -> list["RunRecord"]:
     """Runs sorted; equal ones stay in their order.
 
     Args:
@@ -88,7 +89,7 @@ def sort_runs(
 
 
 def find_quantity(
-    study: StudyRecord, name: str, metrics: Callable[[], Metrics], runs: Sequence[RunRecord] = ()
+    study: "StudyRecord", name: str, metrics: Callable[[], Metrics], runs: Sequence["RunRecord"] = ()
 ) -> Quantity:
     """What a name stands for.
 
@@ -112,7 +113,7 @@ def find_quantity(
         return _property(study, plain)
     if name in PROPERTIES and name not in YIELDING:
         return _property(study, name)
-    goals, values, keys = objectives(study), metrics(), key_table(study)
+    goals, values, keys = study.declaration.objectives, metrics(), KeyTable(study.declaration.short, study.keys)
     places = {goal.name: place for place, goal in enumerate(goals)}
     known = {metric for of_run in values.values() for metric in of_run}
     if name in known:
@@ -137,19 +138,19 @@ def find_quantity(
     raise _unknown(name, [*PROPERTIES, *places, *sorted(known), *of_constraints], keys, study.keys)
 
 
-def _property(study: StudyRecord, name: str) -> Quantity:
+def _property(study: "StudyRecord", name: str) -> Quantity:
     if name in ("value", "best", "last", "mean"):
-        return Quantity(lambda run: getattr(run, name), objective(study).maximize, ranks=name == "value")
+        return Quantity(lambda run: getattr(run, name), study.declaration.objectives[0].maximize, ranks=name == "value")
     return Quantity(lambda run: getattr(run, name), descends=name == "feasible")
 
 
-def _best(study: StudyRecord, metric: str, known: Iterable[str]) -> Quantity:
+def _best(study: "StudyRecord", metric: str, known: Iterable[str]) -> Quantity:
     """The objective at its best epoch.
 
     Raises:
         SweepError: it is another metric.
     """
-    goal = objective(study)
+    goal = study.declaration.objectives[0]
     if metric == goal.name:
         return _property(study, "best")
     if metric in known:

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from sweep.errors import SweepError
+from sweep.quantities import PROPERTIES
 from sweep.store import RepeatRecord
-from sweep.view.quantities import PROPERTIES
 from tests.store_builder import add_epochs, add_study, build_store, run, select
 
 

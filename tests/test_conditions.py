@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweep.conditions import DEEPEST, LONGEST, compile_condition
 from sweep.declaration import Declaration
 from sweep.errors import FilterError
 from sweep.store import StudyRecord
-from sweep.view.conditions import DEEPEST, LONGEST, compile_condition
 from tests.store_builder import DECLARATION, add_epochs, add_study, build_store, run, select
 
 KEYS = {"learning_rate": "lr", "batch_size": "bs", "optimizer": "opt", "aug": "aug", "l2": "l2", "odd name": "odd"}

@@ -23,14 +23,16 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sweep.errors import FilterError, SweepError
-from sweep.store import RunRecord, StudyRecord
-from sweep.view.quantities import ABSENT, OF_RUN, Metrics, Quantity, UnknownName, find_quantity
+from sweep.quantities import ABSENT, OF_RUN, Metrics, Quantity, UnknownName, find_quantity
 
-_Test = Callable[[RunRecord], bool]
-_Operand = Callable[[RunRecord], Any]
+if TYPE_CHECKING:
+    from sweep.store import RunRecord, StudyRecord
+
+_Test = Callable[["RunRecord"], bool]
+_Operand = Callable[["RunRecord"], Any]
 _Sign = Callable[[Any, Any], bool]
 
 LONGEST = 1000
@@ -72,7 +74,7 @@ class RunCondition:
     text: str
     _test: _Test
 
-    def matches(self, run: RunRecord) -> bool:
+    def matches(self, run: "RunRecord") -> bool:
         """Whether a run fulfils the condition."""
         return self._test(run)
 
@@ -81,7 +83,7 @@ class RunCondition:
 
 
 def compile_condition(
-    text: str, study: StudyRecord, metrics: Callable[[], Metrics], runs: Sequence[RunRecord] = ()
+    text: str, study: "StudyRecord", metrics: Callable[[], Metrics], runs: Sequence["RunRecord"] = ()
 ) -> RunCondition:
     """The condition that a text says about a study's runs; every run fulfils the empty one.
 
@@ -92,13 +94,20 @@ def compile_condition(
     Raises:
         ConditionError: the text is no condition, or names what the study does not have; `position` is the place.
     """
-    if len(text) > LONGEST:
-        raise ConditionError(f"The condition has {len(text)} characters, and the most is {LONGEST}.", position=LONGEST)
     tokens = _tokens(text)
     if tokens[0].kind == "end":
         return RunCondition(text, lambda _run: True)
     find = functools.partial(find_quantity, study, metrics=metrics, runs=runs)
     return RunCondition(text, _Parser(text, tokens, find).whole())
+
+
+def check_condition(text: str) -> None:
+    """See that a text is a condition, whatever its names stand for.
+
+    Raises:
+        ConditionError: it is none, or empty; `position` is the place.
+    """
+    _Parser(text, _tokens(text), lambda _name: Quantity(lambda _run: None)).whole()
 
 
 @dataclass(frozen=True)
@@ -109,6 +118,8 @@ class _Token:
 
 
 def _tokens(text: str) -> list[_Token]:
+    if len(text) > LONGEST:
+        raise ConditionError(f"The condition has {len(text)} characters, and the most is {LONGEST}.", position=LONGEST)
     tokens, position = [], 0
     while position < len(text):
         match = _TOKEN.match(text, position)
@@ -212,7 +223,7 @@ class _Parser:
             values.append(self._literal())
         self._expect(")", "`,` or `)`")
 
-        def among(run: RunRecord) -> bool:
+        def among(run: "RunRecord") -> bool:
             value = left(run)
             return _is_there(value) and negated != any(_compare(value, operator.eq, other) for other in values)
 
@@ -275,7 +286,7 @@ class _Constant:
 
     value: Any
 
-    def __call__(self, _run: RunRecord) -> Any:
+    def __call__(self, _run: "RunRecord") -> Any:
         return self.value
 
 
@@ -291,7 +302,7 @@ def _comparison_test(left: _Operand, sign: _Sign, right: _Operand) -> _Test:
     if isinstance(right, _Constant) and _kind_of(right.value) == "number" and sign is not operator.ne:
         return _with_number(left, sign, right.value)
 
-    def test(run: RunRecord) -> bool:
+    def test(run: "RunRecord") -> bool:
         one, other = left(run), right(run)
         return _is_there(one) and _is_there(other) and _compare(one, sign, other)
 
@@ -301,7 +312,7 @@ def _comparison_test(left: _Operand, sign: _Sign, right: _Operand) -> _Test:
 def _with_number(left: _Operand, sign: _Sign, number: float) -> _Test:
     """What most comparisons are, and many runs are compared: with NaN and what is no number nothing holds."""
 
-    def test(run: RunRecord) -> bool:
+    def test(run: "RunRecord") -> bool:
         value = left(run)
         return isinstance(value, int | float) and not isinstance(value, bool) and sign(value, number)
 

@@ -1,0 +1,346 @@
+"""`asha`: pauses runs at rungs of epochs, and continues the best of those that have come so far.
+
+Asynchronous successive halving, algorithm 2 of Li et al., "A System for Massively Parallel Hyperparameter Tuning",
+MLSys 2020: a run that is not among the best at a rung is not lost, since it continues as soon as it is. Live studies
+and `sweep simulate` use the same `Schedule`.
+"""
+
+import bisect
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from sweep.core.pruners.rule import Judge, Rule, bounds
+from sweep.core.pruners.verdict import Verdict
+from sweep.objective import Objective
+
+FEWEST_EPOCHS = 4
+"""Where a run has fewer, nothing is paused."""
+
+TRIALS_OF_ONE = 3
+"""One run of so many is COMPLETE at the end, at least: about as many epochs in all as the median pruner takes for the
+same trials, where runs have 30 epochs (benchmarks/RESULTS.md)."""
+
+FEWEST_COMPLETE = 5
+"""So many runs are COMPLETE at the end, at least, or half of them: of few trials the best one is not known early."""
+
+
+def rungs_for(epochs: int, reduction_factor: int) -> tuple[int, ...]:
+    """The rungs of a study whose runs train for so many epochs: a reduction factor apart, the last one before the end.
+
+    Rung `r` is judged after `r` epochs, counted from 1. Empty where runs have less than `FEWEST_EPOCHS`.
+    """
+    if epochs < FEWEST_EPOCHS:
+        return ()
+    return tuple(sorted({max(1, round(epochs / reduction_factor**power)) for power in (1, 2, 3)} - {epochs}))
+
+
+def complete_of(trials: int) -> int:
+    """How many runs of a study are COMPLETE at its end, at least.
+
+    A third of its trials; of up to 15 trials, half of them or five, whichever is less.
+    """
+    return max(math.ceil(trials / TRIALS_OF_ONE), min(FEWEST_COMPLETE, math.ceil(trials / 2)))
+
+
+@dataclass(frozen=True)
+class Asha(Rule):
+    """Pauses a run that reaches a rung and is not among the best `1 / reduction_factor` that did.
+
+    A verdict's details are the run's `rank` from 1, how many have `entered` the rung, how many `places` continue from
+    there, the `reduction_factor`, and whether the run was `pausable`: else it stops for good.
+    """
+
+    name = "asha"
+    help = "pauses runs at rungs of epochs, and continues the best of them: asha(rungs=[3, 9])"
+    optuna = None
+
+    reduction_factor: int = field(default=3, metadata=bounds(2))
+    rungs: list[int] | None = None
+
+    def problem(self) -> str | None:
+        rungs = self.rungs
+        if rungs is None:
+            return None
+        if not all(type(rung) is int and rung >= 1 for rung in rungs):
+            return f"needs whole numbers of epochs from 1 on as rungs, not {rungs!r}"
+        if sorted(set(rungs)) != list(rungs):
+            return f"needs rungs that rise, not {rungs!r}"
+        return None
+
+    def judge(self, objective: Objective, judge_of: Callable[[Rule], Judge]) -> "Schedule":  # noqa: ARG002  # a Rule's
+        return Schedule(self, objective)
+
+    @classmethod
+    def sentence(cls, verdict: Verdict) -> str:
+        details = verdict.details
+        rank, entered, places = details["rank"], details["entered"], details["places"]
+        best = f"the top {places} continue" if places > 1 else "the best one continues" if places else ""
+        more = best or f"the best one continues when {details['reduction_factor']} have come this far"
+        did = "paused" if details["pausable"] else "stopped"
+        return f"{did} at epoch {verdict.epoch_index + 1}: ranked {_ordinal(rank)} of {entered} ({more})"
+
+    def text(self) -> str:
+        """The rule as `sweep.specs` reads it."""
+        rungs = "" if self.rungs is None else f", rungs={list(self.rungs)}"
+        return f"asha(reduction_factor={self.reduction_factor}{rungs})"
+
+
+RULES = (Asha,)
+
+
+@dataclass(frozen=True)
+class RungEntry:
+    """A run has entered a rung.
+
+    Attributes:
+        rung: after how many epochs.
+        value: the run's best objective until then.
+        continued: whether it has continued from there.
+    """
+
+    rung: int
+    value: float
+    continued: bool
+
+
+class _Rung:
+    """The runs that have entered one rung, best first; equal ones by number."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._sign = -1.0 if objective.maximize else 1.0
+        self._keys: dict[int, tuple[float, int]] = {}
+        self._values: dict[int, float] = {}
+        self._entered: list[tuple[float, int]] = []
+        self._paused: list[tuple[float, int]] = []
+        self.continued: set[int] = set()
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._keys
+
+    def __len__(self) -> int:
+        return len(self._entered)
+
+    def value(self, number: int) -> float:
+        """What a run entered with."""
+        return self._values[number]
+
+    def enter(self, number: int, value: float) -> None:
+        """A run has come so far."""
+        key = (self._sign * value, number)
+        self._keys[number], self._values[number] = key, value
+        bisect.insort(self._entered, key)
+
+    def rank(self, number: int) -> int:
+        """A run's place among those that entered, from 0."""
+        return bisect.bisect_left(self._entered, self._keys[number])
+
+    def at(self, rank: int) -> float:
+        """The value at a place, from 0."""
+        return self._values[self._entered[rank][1]]
+
+    def pause(self, number: int) -> None:
+        """A run waits here."""
+        bisect.insort(self._paused, self._keys[number])
+
+    def leave(self, number: int) -> None:
+        """A run does not wait here any more."""
+        key = self._keys[number]
+        index = bisect.bisect_left(self._paused, key)
+        if index < len(self._paused) and self._paused[index] == key:
+            del self._paused[index]
+
+    @property
+    def best_paused(self) -> int | None:
+        """The best of the runs that wait here."""
+        return self._paused[0][1] if self._paused else None
+
+
+class Schedule(Judge):
+    """Which runs of one study pause, and which of them continues next.
+
+    A run enters a rung once, with its best value so far. It is due when it is among the best `floor(n / eta)` of the
+    `n` that have entered the rung, eta being the reduction factor. Due runs continue before new trials begin, those of
+    the highest rung first, and equal ones by number.
+
+    Args:
+        rule: its settings; without rungs, nothing pauses until `settle`.
+        objective: what the study optimises.
+    """
+
+    def __init__(self, rule: Asha, objective: Objective) -> None:
+        self.rule = rule
+        self._objective = objective
+        self._rungs = {epochs: _Rung(objective) for epochs in rule.rungs or ()}
+        self._paused: dict[int, int] = {}  # runs that wait, with their rungs
+        self._last: set[int] = set()  # runs that continue to the end
+        self._verdicts: dict[int, tuple[int, Verdict]] = {}
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """After how many epochs runs are judged; rising."""
+        return tuple(self._rungs)
+
+    @property
+    def paused(self) -> Mapping[int, int]:
+        """The runs that wait, by number, with the rung of each."""
+        return self._paused
+
+    def settle(self, epochs: int) -> Asha | None:
+        """Derive the rungs from how long runs train, unless they are known: the rule that has them, if it is new."""
+        if self.rule.rungs is not None:
+            return None
+        rungs = rungs_for(epochs, self.rule.reduction_factor)
+        self.rule = Asha(self.rule.reduction_factor, list(rungs))
+        self._rungs = {rung: _Rung(self._objective) for rung in rungs}
+        return self.rule
+
+    def restore(self, number: int, entries: Iterable[RungEntry], *, paused: bool) -> None:
+        """Take over a run of an earlier start. Rungs that the study no longer has are passed over."""
+        waits = None
+        for entry in entries:
+            rung = self._rungs.get(entry.rung)
+            if rung is None or number in rung:
+                continue
+            rung.enter(number, entry.value)
+            if entry.continued:
+                rung.continued.add(number)
+            else:
+                waits = entry.rung
+        if paused and waits is not None:
+            self._wait(number, waits)
+
+    def entries(self, number: int) -> list[RungEntry]:
+        """The rungs that a run has entered."""
+        return [
+            RungEntry(epochs, rung.value(number), number in rung.continued)
+            for epochs, rung in self._rungs.items()
+            if number in rung
+        ]
+
+    def never_pause(self, number: int) -> None:
+        """Have a run that trains continue to its end, whatever its rank."""
+        self._last.add(number)
+
+    def verdict(self, number: int, values: Mapping[int, float], *, pausable: bool = True) -> Verdict | None:
+        """Why a run pauses after an epoch; it has entered the rungs up to there. None if it continues.
+
+        Args:
+            pausable: whether it can; one that would have to stop for good continues if it is the first at its rung.
+        """
+        step = max(values)
+        known = self._verdicts.get(number)
+        if known is not None and known[0] == step:
+            return known[1]
+        reached = [rung for rung in self._rungs if rung <= step + 1 and number not in self._rungs[rung]]
+        for epochs in reached:
+            best = self._objective.best(value for at, value in values.items() if at < epochs)
+            self._rungs[epochs].enter(number, values[step] if best is None else best)
+        for epochs in reached[:-1]:
+            self._rungs[epochs].continued.add(number)
+        if not reached:
+            return None
+        rung = self._rungs[reached[-1]]
+        places = self._places(rung) if pausable else max(1, self._places(rung))
+        if number in self._last or rung.rank(number) < places:
+            rung.continued.add(number)
+            return None
+        verdict = self._verdict(rung, number, step, places, pausable=pausable)
+        self._verdicts[number] = step, verdict
+        return verdict
+
+    def standing(self, number: int) -> Verdict:
+        """Why a paused run has not continued until now."""
+        epochs = self._paused[number]
+        rung = self._rungs[epochs]
+        return self._verdict(rung, number, epochs - 1, self._places(rung), pausable=True)
+
+    def _verdict(self, rung: _Rung, number: int, step: int, places: int, *, pausable: bool) -> Verdict:
+        details = {"rank": rung.rank(number) + 1, "entered": len(rung), "places": places, "pausable": pausable}
+        details["reduction_factor"] = self.rule.reduction_factor
+        threshold = rung.at(places - 1) if places else None
+        value = rung.value(number)
+        return Verdict("asha", self._objective.name, value, step, threshold, len(rung) - 1, details)
+
+    def pause(self, number: int) -> None:
+        """A run that was to pause does: it waits at the highest rung that it has entered."""
+        self._wait(number, max(rung for rung in self._rungs if number in self._rungs[rung]))
+
+    def _wait(self, number: int, epochs: int) -> None:
+        self._paused[number] = epochs
+        self._rungs[epochs].pause(number)
+
+    def proceed(self, number: int, *, to_the_end: bool = False) -> None:
+        """A run continues from the rung at which it waits; `to_the_end`: and pauses no more."""
+        self.leave(number)
+        if to_the_end:
+            self._last.add(number)
+        entered = [rung for rung in self._rungs.values() if number in rung]
+        for rung in entered:
+            rung.continued.add(number)
+
+    def leave(self, number: int) -> None:
+        """A run waits no longer. What it has entered still counts for others."""
+        self._verdicts.pop(number, None)
+        epochs = self._paused.pop(number, None)
+        if epochs is not None:
+            self._rungs[epochs].leave(number)
+
+    def due(self) -> int | None:
+        """The paused run that continues next, if one is among the best at its rung."""
+        for rung in reversed(self._rungs.values()):
+            number = rung.best_paused
+            if number is not None and self._is_due(rung, number):
+                return number
+        return None
+
+    def best_paused(self) -> int | None:
+        """The paused run that is best at the highest rung."""
+        found = (rung.best_paused for rung in reversed(self._rungs.values()))
+        return next((number for number in found if number is not None), None)
+
+    def finalist(self, *, trials: int, complete: int, running: int) -> int | None:
+        """The paused run that continues to the end, where a study has begun its trials and no run is due.
+
+        A study ends with as many COMPLETE runs as `complete_of` says, at least.
+
+        Args:
+            trials: how many the study begins.
+            complete: how many of its runs are COMPLETE.
+            running: how many run.
+        """
+        return self.best_paused() if complete + running < complete_of(trials) else None
+
+    def closing(self, *, left: int, epochs: int, complete: int, running: int) -> int | None:
+        """The paused run that continues to the end at once, where the epochs left would otherwise buy no COMPLETE run.
+
+        To be asked before `due`, in a study whose epochs have a limit.
+
+        Args:
+            left: how many epochs the study may still spend.
+            epochs: how many a run has.
+            complete: how many runs are COMPLETE.
+            running: how many run.
+        """
+        best = self.best_paused()
+        if best is None or complete or (running and self._last):
+            return None
+        needed = epochs - self._paused[best]
+        ends = (0, *self._rungs)
+        before = max(
+            later - earlier for earlier, later in itertools.pairwise(ends)
+        )  # each run may train before it pauses
+        return best if needed <= left < needed + before * (running + 1) else None
+
+    def _places(self, rung: _Rung) -> int:
+        """How many continue from a rung by now."""
+        return len(rung) // self.rule.reduction_factor
+
+    def _is_due(self, rung: _Rung, number: int) -> bool:
+        return number not in rung.continued and rung.rank(number) < self._places(rung)
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"

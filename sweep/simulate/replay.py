@@ -1,0 +1,216 @@
+"""One simulated study: a sampler proposes, workers train epoch by epoch along recorded curves, a pruner judges.
+
+What decides is what decides in a live study: Optuna's samplers and pruners, our rules, and the schedule of `asha`.
+"""
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+import optuna
+from optuna.study._tell import _tell_with_warning
+from optuna.trial import TrialState
+
+from sweep.control.pruning import Pruning
+from sweep.control.storage import WriteBehindStorage
+from sweep.core.pruners.asha import Schedule
+from sweep.simulate.bank import Bank, Curve
+from sweep.simulate.proposals import RECORDED, Proposals
+from sweep.specs import make_sampler
+
+
+@dataclass
+class Replayed:
+    """A run of a simulated study.
+
+    Attributes:
+        number: the trial's in the simulated study.
+        curve: what it trains along.
+        epochs: how many it has trained.
+        state: as of a live run; PAUSED and RUNNING ones are PRUNED when the study ends.
+        value: its best value, if it is COMPLETE.
+        ended: how many epochs the study had spent when it ended.
+    """
+
+    number: int
+    curve: Curve
+    epochs: int = 0
+    state: str = "RUNNING"
+    value: float | None = None
+    ended: int = 0
+    values: dict[int, float] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What a simulated study did: its runs by number, and how many epochs they trained in all."""
+
+    runs: list[Replayed]
+    spent: int
+
+
+def replay(
+    bank: Bank,
+    pruner: str,
+    sampler: str = RECORDED,
+    *,
+    trials: int | None = None,
+    budget: int | None = None,
+    seed: int = 0,
+    workers: int = 1,
+) -> Simulation:
+    """Simulate one study on a bank. It ends when its trials have ended, or its epochs are spent.
+
+    Args:
+        pruner, sampler: specs; `recorded` tries the configurations in their recorded order.
+        trials: how many begin at most; by default, as many as there are curves.
+        budget: how many epochs are trained at most.
+        seed: the sampler's.
+        workers: how many runs train at a time, an epoch each in turn.
+
+    Raises:
+        StudyError: a spec is none.
+    """
+    with _quiet():
+        study = _Study(bank, pruner, sampler, trials, budget, seed)
+        busy: list[Replayed | None] = [None] * workers
+        while not study.is_spent:
+            for place in range(workers):
+                if busy[place] is None:
+                    busy[place] = study.next(running=workers - busy.count(None))
+            if busy.count(None) == workers:
+                break
+            busy = [run if run is None or study.epoch(run) else None for run in busy]
+        study.close()
+    return Simulation(study.runs, study.spent)
+
+
+class _Study:
+    def __init__(
+        self, bank: Bank, pruner: str, sampler: str, trials: int | None, budget: int | None, seed: int
+    ) -> None:
+        self._bank = bank
+        self._storage = WriteBehindStorage()
+        recorded = sampler == RECORDED
+        study = optuna.create_study(
+            storage=self._storage,
+            study_name=bank.name,
+            direction=optuna.study.StudyDirection[bank.objective.direction.upper()],
+            sampler=make_sampler("random" if recorded else sampler, seed),
+        )
+        self._optuna = study
+        self._pruning = Pruning(study, pruner, objective=bank.objective.name)
+        judge = self._pruning.judge
+        self._schedule = judge if isinstance(judge, Schedule) else None
+        if self._schedule is not None:
+            self._schedule.settle(bank.epochs)
+        self._proposals = Proposals(bank, study, recorded=recorded)
+        self._trials = len(bank.curves) if trials is None else min(trials, len(bank.curves))
+        self._budget = budget
+        self._complete = 0
+        self.spent = 0
+        self.runs: list[Replayed] = []
+
+    @property
+    def is_spent(self) -> bool:
+        return self._budget is not None and self.spent >= self._budget
+
+    def next(self, *, running: int) -> Replayed | None:
+        """The run that an idle worker trains: a paused one that is due, a new one, or one that is to be COMPLETE."""
+        schedule = self._schedule
+        if schedule is None:
+            return self._begin()
+        if self._budget is not None:
+            left, epochs = self._budget - self.spent, self._bank.epochs
+            last = schedule.closing(left=left, epochs=epochs, complete=self._complete, running=running)
+            if last is not None:
+                return self._continue(schedule, last, to_the_end=True)
+        due = schedule.due()
+        if due is not None:
+            return self._continue(schedule, due)
+        begun = self._begin()
+        if begun is not None:
+            return begun
+        last = schedule.finalist(trials=self._trials, complete=self._complete, running=running)
+        return None if last is None else self._continue(schedule, last, to_the_end=True)
+
+    def _continue(self, schedule: Schedule, number: int, *, to_the_end: bool = False) -> Replayed:
+        """A paused run, which continues."""
+        schedule.proceed(number, to_the_end=to_the_end)
+        self.runs[number].state = "RUNNING"
+        return self.runs[number]
+
+    def _begin(self) -> Replayed | None:
+        """A new run, if the study has one more trial."""
+        if len(self.runs) == self._trials:
+            return None
+        number, place = self._proposals.next()
+        self.runs.append(Replayed(number, self._bank.curves[place]))
+        return self.runs[-1]
+
+    def epoch(self, run: Replayed) -> bool:
+        """Train an epoch of a run; whether the run continues."""
+        if self.is_spent:
+            return True
+        values = run.curve.values
+        if run.epochs < len(values):
+            self.spent += 1
+            step, value = run.epochs, values[run.epochs]
+            run.epochs += 1
+            run.values[step] = value
+            self._storage.set_trial_intermediate_value(run.number, step, value)
+            if not math.isfinite(value):
+                return self._end(run, "PRUNED")
+            if not self._continues(run, step, value):
+                return False
+        return run.epochs < len(values) or self._end(run, run.curve.state)
+
+    def _continues(self, run: Replayed, step: int, value: float) -> bool:
+        """Have a run judged after an epoch; whether it continues."""
+        if self._schedule is None:
+            judge = self._pruning.judge
+            if judge is not None:
+                verdict = judge.verdict(run.number, run.values)
+            else:
+                verdict = self._pruning.verdict(self._storage.get_trial(run.number), step, value)
+            return verdict is None or self._end(run, "PRUNED")
+        if run.epochs == len(run.curve.values):  # it has nothing to continue with
+            return True
+        if self._schedule.verdict(run.number, run.values) is None:
+            return True
+        self._schedule.pause(run.number)
+        self._storage.pause(run.number)
+        run.state = "PAUSED"
+        return False
+
+    def _end(self, run: Replayed, state: str) -> bool:
+        """A run has ended, and does not continue: False."""
+        run.state, run.ended = state, self.spent
+        if state == "COMPLETE":
+            self._complete += 1
+            run.value = self._bank.objective.best(value for value in run.values.values() if math.isfinite(value))
+        with suppress(RuntimeError):  # a grid stops a study at its last point
+            _tell_with_warning(self._optuna, run.number, run.value, TrialState[state])
+        self._pruning.ended(self._storage.get_trial(run.number))
+        return False
+
+    def close(self) -> None:
+        """Whatever has not ended is cut."""
+        for run in self.runs:
+            if run.state in ("RUNNING", "PAUSED"):
+                run.state, run.ended = "PRUNED", self.spent
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(level, logging.WARNING))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(level)

@@ -1,0 +1,170 @@
+"""Runs that pause and continue, in processes: what stays through Ctrl-C, kills and another start."""
+
+import signal
+import time
+from contextlib import suppress
+
+import psutil
+import pytest
+
+from sweep.control.consistency import check_database
+from sweep.control.storage import PAUSED
+from sweep.store import FINISHED, Store
+from sweep.tensorboard import event_files
+from sweep.tensorboard.event_files import RUN_TAG
+from tests.control.started import Folder, wait_for
+
+EPOCHS = 9
+BODY = """
+    x = trial.suggest_float("x", -1, 1)
+    epochs = sweep.epochs(trial, 9)
+    done = epochs.resumed["done"] if epochs.resumed else 0
+    for epoch in epochs:
+        time.sleep(0.02)
+        assert done == epoch, "it continues where it paused"
+        done += 1
+        epochs.report({"loss": x * x + 1 / done}, {"done": done})
+    return epochs.value
+"""
+
+
+def pausing(path, settings="trials=12, workers=2, seed=7", storage=None, pruner="asha(rungs=[1, 3])"):
+    """A folder with a study that pauses its runs."""
+    folder = Folder(path, BODY, settings, storage=storage)
+    file = path / "tiny.py"
+    file.write_text(file.read_text().replace('pruner="nop"', f'pruner="{pruner}"'))
+    return folder
+
+
+def states_of(folder):
+    return [run.state for run in folder.runs()]
+
+
+def consistent(folder):
+    store = Store(folder.url)
+    try:
+        return check_database(store) == []
+    finally:
+        store.close()
+
+
+def test_a_study_pauses_its_runs_and_the_best_are_complete(tmp_path, storage_url):
+    folder = pausing(tmp_path, storage=storage_url)
+    done = folder.start()
+    assert done.returncode == 0, done.stderr
+    states = folder.states()
+    assert set(states) == {"COMPLETE", "PRUNED"}
+    runs = folder.runs()
+    assert {run.epoch for run in runs if run.state == "PRUNED"} == {1, 3}
+    assert {run.epoch for run in runs if run.state == "COMPLETE"} == {EPOCHS}
+    assert all(run.verdict.rule == "asha" for run in runs if run.state == "PRUNED")
+    assert consistent(folder)
+
+
+def test_a_paused_run_has_one_line_in_tensorboard_and_its_text_says_why(tmp_path):
+    folder = pausing(tmp_path, "trials=3, workers=1, seed=7")
+    assert folder.start().returncode == 0
+    continued = next(run for run in folder.runs() if run.state == "COMPLETE")
+    assert continued.attempt > 0, "it has paused"
+    events = list(event_files.read(tmp_path / "runs" / "tiny" / continued.name))
+    steps = [event.step for event in events for value in event.summary.value if value.tag == "loss"]
+    assert steps == list(range(EPOCHS))
+    texts = [
+        value.tensor.string_val[0].decode() for event in events for value in event.summary.value if value.tag == RUN_TAG
+    ]
+    assert any("PAUSED" in text and "asha: paused at epoch" in text for text in texts)
+    assert "COMPLETE" in texts[-1]
+
+
+def test_while_a_study_runs_no_other_program_takes_its_paused_runs_and_afterwards_they_wait(tmp_path, storage_url):
+    folder = pausing(tmp_path, "trials=60, workers=2, seed=7", storage_url)
+    with folder.started() as started:
+        wait_for(lambda: states_of(folder).count("PAUSED") >= 3)
+        paused = {run.number for run in folder.runs() if run.state == "PAUSED"}
+        trials = [trial for trial in folder.trials() if trial.number in paused]
+        there = [trial for trial in trials if trial.system_attrs.get(PAUSED) is not None]
+        assert there
+        assert {trial.state.name for trial in there} == {"RUNNING"}
+        started.send(signal.SIGINT)
+        assert started.end()[0] == 130
+    paused = {run.number for run in folder.runs() if run.state == "PAUSED"}
+    assert len(paused) >= 3
+    assert {trial.state.name for trial in folder.trials() if trial.number in paused} == {"WAITING"}
+    assert consistent(folder)
+    done = folder.start("--trials", "70")
+    assert done.returncode == 0, done.stderr
+    assert set(folder.states()) == {"COMPLETE", "PRUNED"}
+
+
+def test_what_a_study_was_told_of_its_paused_runs_is_done(tmp_path):
+    folder = pausing(tmp_path, "trials=200, workers=2, seed=7")
+    with folder.started() as started:
+        wait_for(lambda: states_of(folder).count("PAUSED") >= 4)
+        last, *others = sorted(
+            (run for run in folder.runs() if run.state == "PAUSED"), key=lambda run: -run.verdict.details["rank"]
+        )
+        said = folder.command("protect", "tiny", str(last.number))
+        assert said.stderr == f"{last.name} will continue to its last epoch\n"
+        wait_for(lambda: folder.runs()[last.number].state == "COMPLETE")
+        pruned = others[0]
+        assert folder.command("prune", "tiny", f"t{pruned.number:04}$", "--yes").returncode == 0
+        wait_for(lambda: folder.runs()[pruned.number].state == "PRUNED")
+        started.send(signal.SIGINT)
+        started.end()
+    assert folder.runs()[pruned.number].why == "by hand"
+
+
+def test_a_study_that_goes_on_with_another_pruner_trains_its_paused_runs_to_the_end(tmp_path):
+    folder = pausing(tmp_path, "trials=30, workers=2, seed=7")
+    with folder.started() as started:
+        wait_for(lambda: states_of(folder).count("PAUSED") >= 3)
+        started.send(signal.SIGINT)
+        started.end()
+    done = folder.start("--pruner", "nop")
+    assert done.returncode == 0, done.stderr
+    assert set(folder.states()) == {"COMPLETE"}
+
+
+def test_a_study_keeps_the_rungs_that_it_began_with(tmp_path):
+    folder = pausing(tmp_path, "trials=4, workers=1, seed=7, epochs=9", pruner="asha")
+    assert folder.start().returncode == 0
+    store = Store(folder.url)
+    assert store.study("tiny").declaration.pruner == "asha(reduction_factor=3, rungs=[1, 3])"
+    store.close()
+    assert folder.start("--trials", "6", "--epochs", "27").returncode == 0
+    store = Store(folder.url)
+    assert store.study("tiny").declaration.pruner == "asha(reduction_factor=3, rungs=[1, 3])"
+    store.close()
+
+
+@pytest.mark.parametrize("trials", [1, 2, 5, 8, 10])
+def test_a_small_study_has_a_complete_run(tmp_path, trials):
+    folder = pausing(tmp_path, f"trials={trials}, workers=2, seed=7")
+    assert folder.start().returncode == 0
+    assert "COMPLETE" in folder.states()
+    assert len(folder.states()) == trials
+
+
+@pytest.mark.slow
+def test_workers_and_coordinators_that_are_killed_lose_no_paused_run(tmp_path, storage_url):
+    folder = pausing(tmp_path, "trials=60, workers=3, seed=7", storage_url)
+    for kills in range(6):
+        with folder.started() as started:
+            wait_for(lambda: [run for run in folder.runs() if run.state == "RUNNING"] or started.process.poll())
+            for _ in range(4):
+                time.sleep(0.2)
+                with suppress(psutil.NoSuchProcess, IndexError):
+                    started.training()[kills % 2].kill()
+            started.kill()
+        paused = {run.number for run in folder.runs() if run.state == "PAUSED"}
+        ended = {trial.number for trial in folder.trials() if trial.state.is_finished()}
+        assert not paused & ended, "what may continue has no final state"
+        assert consistent(folder)
+    done = folder.start()
+    assert done.returncode == 0, done.stderr
+    runs = folder.runs()
+    assert len(runs) == 60
+    assert {run.state for run in runs} <= FINISHED
+    assert all("killed" in run.why for run in runs if run.state == "FAIL")
+    assert sum(run.state == "COMPLETE" for run in runs) >= 7
+    assert consistent(folder)

@@ -1,0 +1,247 @@
+"""How a study pauses runs and continues them, event by event."""
+
+import pytest
+
+from sweep.core import events as ev
+from sweep.core.pruners.asha import Asha, RungEntry, Schedule
+from sweep.objective import Objective
+from sweep.store import Command, RunRecord, Training
+from sweep.wire import messages as wire
+from tests.core.test_study import DECLARATION, Played
+
+PLANNED = 4
+
+
+def paused_study(rungs=(1,), factor=3, **limits):
+    judge = Schedule(Asha(factor, list(rungs)), Objective("val_loss"))
+    return Played(judge=judge, declaration=DECLARATION.replaced(**limits))
+
+
+def begin(played, number, *, unpausable=None):
+    """Have worker `a` train a trial of four epochs."""
+    if number not in played.study.trials:
+        played.say(wire.Ask())
+        played.apply(ev.Sampled(number))
+    played.say(wire.Begin(number, "mlp", None, None))
+    played.apply(ev.Named("a", number, f"mlp-t{number:04}", "mlp", {}, None))
+    played.apply(ev.Written())
+    training = Training(0, judged=True, monitor="val_loss", planned=PLANNED)
+    played.say(wire.BeginTraining(number, training.as_dict(), unpausable))
+
+
+def train(played, number, *losses, first=0):
+    """Report epochs; the answer to the last."""
+    for epoch, loss in enumerate(losses, start=first):
+        (advice,) = played.say(wire.Epoch(number, epoch, {"val_loss": loss}, None, None))
+    return advice
+
+
+def pause(played, number, loss):
+    """Have a trial come to the first rung and pause there."""
+    begin(played, number)
+    advice = train(played, number, loss)
+    assert advice.verdict == "pause"
+    played.say(wire.End(number, "PAUSED", None, advice.reason, None, []))
+    assert ev.Pause(number) in played.effects
+    played.apply(ev.Paused(number))
+    played.apply(ev.Written())
+
+
+def complete(played, number, *losses, first=0):
+    train(played, number, *losses, first=first)
+    played.say(wire.End(number, "COMPLETE", [losses[-1]], None, None, []))
+    played.apply(ev.Told(number, "COMPLETE", [losses[-1]], {}, {}, exhausted=False))
+    played.apply(ev.Written())
+
+
+def samples(played):
+    return [effect for effect in played.effects if isinstance(effect, ev.Sample)]
+
+
+def test_a_run_that_is_not_among_the_best_is_told_to_pause_and_why():
+    played = paused_study()
+    begin(played, 0)
+    assert train(played, 0, 0.5) == wire.Advice(
+        "pause", "asha: paused at epoch 1: ranked 1st of 1 (the best one continues when 3 have come this far)"
+    )
+
+
+def test_a_run_that_paused_is_kept_with_its_reason_its_rung_and_no_worker():
+    played = paused_study()
+    pause(played, 0, 0.5)
+    run = played.study.runs[0]
+    assert (run.state, run.reason, run.verdict.rule, run.attempt) == ("PAUSED", None, "asha", 1)
+    assert run.rungs == [RungEntry(1, 0.5, continued=False)]
+    assert list(played.study.paused) == [0]
+    assert played.study.trials == {}
+
+
+def test_the_worker_of_a_paused_run_is_answered_when_the_pause_is_written():
+    played = paused_study()
+    begin(played, 0)
+    train(played, 0, 0.5)
+    played.say(wire.End(0, "PAUSED", None, "", None, []))
+    assert played.answers(played.apply(ev.Paused(0))) == []
+    (ended,) = played.answers(played.apply(ev.Written()))
+    assert ended.state == "PAUSED"
+
+
+def test_a_run_that_is_due_goes_before_a_new_trial():
+    played = paused_study()
+    for number, loss in enumerate([0.5, 0.3]):
+        pause(played, number, loss)
+    begin(played, 2)
+    played.say(wire.End(2, "PAUSED", None, train(played, 2, 0.6).reason, None, []))
+    played.apply(ev.Paused(2))
+    played.apply(ev.Written())
+    played.study.budget = 9
+    played.say(wire.Ask())
+    assert samples(played) == [ev.Sample(1, "/runs/study/mlp-t0001")]
+    assert played.study.runs[1].rungs == [RungEntry(1, 0.3, continued=True)]
+
+
+def test_a_run_that_continues_reports_what_it_has_and_is_not_judged_at_its_rung_again():
+    played = paused_study()
+    for number, loss in enumerate([0.5, 0.3, 0.6]):
+        pause(played, number, loss)
+    played.say(wire.Ask())
+    played.apply(ev.Sampled(1, fresh=False))
+    begin(played, 1)
+    played.say(wire.Resume(1, 0, [{"val_loss": 0.3}]))
+    assert train(played, 1, 0.9, first=1) == wire.GO
+
+
+def test_a_run_is_not_paused_at_its_last_epoch():
+    played = paused_study(rungs=(PLANNED,))
+    begin(played, 0)
+    assert train(played, 0, 0.5, 0.5, 0.5, 0.5) == wire.GO
+
+
+def test_at_the_end_the_best_paused_run_continues_to_the_last_epoch_and_the_others_are_pruned():
+    played = paused_study(rungs=(1, 2))
+    for number, loss in enumerate([0.5, 0.3, 0.4]):
+        pause(played, number, loss)
+    played.say(wire.Ask())
+    assert samples(played) == [ev.Sample(1, "/runs/study/mlp-t0001")]  # it is due: the best of three
+    played.apply(ev.Sampled(1, fresh=False))
+    begin(played, 1)
+    advice = train(played, 1, 0.2, first=1)
+    played.say(wire.End(1, "PAUSED", None, advice.reason, None, []))
+    played.apply(ev.Paused(1))
+    played.apply(ev.Written())
+    played.say(wire.Ask())
+    assert samples(played) == [ev.Sample(1, "/runs/study/mlp-t0001")]  # now out of turn
+    played.apply(ev.Sampled(1, fresh=False))
+    begin(played, 1)
+    complete(played, 1, 0.2, 0.1, first=2)
+    played.say(wire.Ask())
+    assert samples(played) == [ev.Sample(2, "/runs/study/mlp-t0002")]  # of three trials two are COMPLETE
+    played.apply(ev.Sampled(2, fresh=False))
+    begin(played, 2)
+    complete(played, 2, 0.4, 0.4, 0.4, first=1)
+    assert list(played.study.trials) == [0]  # which ends
+    played.apply(ev.Told(0, "PRUNED", None, {}, {}, exhausted=False))
+    assert [played.study.runs[number].state for number in range(3)] == ["PRUNED", "COMPLETE", "COMPLETE"]
+    assert played.study.runs[0].why == "asha: paused at epoch 1: ranked 3rd of 3 (the best one continues)"
+    assert played.study.over
+
+
+def test_a_study_whose_budget_is_spent_completes_one_run_and_prunes_the_rest():
+    played = paused_study(rungs=(1,), budget_epochs=3, trials=9)
+    for number, loss in enumerate([0.5, 0.3]):
+        pause(played, number, loss)
+    begin(played, 2)
+    advice = train(played, 2, 0.4)
+    played.say(wire.End(2, "PAUSED", None, advice.reason, None, []))
+    played.apply(ev.Paused(2))
+    played.apply(ev.Written())
+    assert played.study.spent == "its budget of 3 epochs is spent"
+    played.say(wire.Ask())
+    assert samples(played) == [ev.Sample(1, "/runs/study/mlp-t0001")]
+    played.apply(ev.Sampled(1, fresh=False))
+    begin(played, 1)
+    complete(played, 1, 0.3, 0.3, 0.3, first=1)
+    assert set(played.study.trials) == {0, 2}
+
+
+def test_a_study_that_is_stopped_leaves_its_runs_paused():
+    played = paused_study()
+    pause(played, 0, 0.5)
+    played.apply(ev.Signal("Ctrl-C"))
+    played.say(wire.Ask())
+    assert played.study.over
+    assert played.study.runs[0].state == "PAUSED"
+
+
+def test_the_next_start_continues_where_the_last_one_paused():
+    runs = [
+        RunRecord(number, f"mlp-t{number:04}", "PAUSED", rungs=[RungEntry(1, loss, continued=False)])
+        for number, loss in enumerate([0.5, 0.3, 0.6])
+    ]
+    played = paused_study()
+    study = type(played.study)(played.study.settings)
+    played.study = study
+    played.apply(ev.Said("a", wire.Hello(DECLARATION.as_dict())))
+    judge = Schedule(Asha(3, [1]), Objective("val_loss"))
+    played.apply(
+        ev.Opened(DECLARATION, runs, [], frozenset(), 3, exhausted=False, marked=0, judge=judge, logdir="/runs")
+    )
+    played.say(wire.Ask())
+    assert samples(played) == [ev.Sample(1, None)]
+
+
+@pytest.mark.parametrize(("verb", "to_the_end"), [("protect", True), ("revive", False)])
+def test_a_person_has_a_paused_run_continue_out_of_turn(verb, to_the_end):
+    played = paused_study(rungs=(1, 2))
+    pause(played, 0, 0.5)
+    pause(played, 1, 0.3)
+    played.apply(ev.Looked([Command(verb, 0, "by hand")]))
+    played.say(wire.Ask())
+    assert samples(played) == [ev.Sample(0, "/runs/study/mlp-t0000")]
+    played.apply(ev.Sampled(0, fresh=False))
+    begin(played, 0)
+    assert train(played, 0, 0.5, first=1).verdict == ("go" if to_the_end else "pause")
+
+
+def test_a_person_prunes_a_paused_run():
+    played = paused_study()
+    pause(played, 0, 0.5)
+    played.apply(ev.Looked([Command("prune", 0, "by hand")]))
+    assert ev.Tell(0, "PRUNED", None, hopeless=False) in played.effects
+    played.apply(ev.Told(0, "PRUNED", None, {}, {}, exhausted=False))
+    run = played.study.runs[0]
+    assert (run.state, run.why) == ("PRUNED", "by hand")
+
+
+def test_a_paused_run_that_somebody_else_ends_ends_so():
+    played = paused_study()
+    pause(played, 0, 0.5)
+    played.apply(ev.Looked(ended={0: ("COMPLETE", [0.25])}))
+    assert ev.Tell(0, "COMPLETE", [0.25], hopeless=False) in played.effects
+
+
+def test_what_cannot_be_resumed_exactly_is_pruned_and_people_are_told_once():
+    played = paused_study()
+    said = []
+    for number in range(2):
+        begin(played, number, unpausable="its data begin anew")
+        said += [effect.arguments[0] for effect in played.effects if isinstance(effect, ev.Show)]
+        advice = train(played, number, 0.5 + number)
+        if number == 0:
+            assert advice == wire.GO  # the first one there
+            complete(played, 0, 0.5, 0.5, 0.5, first=1)
+    assert advice.verdict == "prune"
+    assert said == ["runs are pruned rather than paused, since its data begin anew"]
+
+
+def test_a_finding_stops_a_run_for_good_at_a_rung_too():
+    played = paused_study()
+    begin(played, 0)
+    (advice,) = played.say(wire.Epoch(0, 0, {"val_loss": 0.5}, None, "its units are dead"))
+    assert advice == wire.Advice("prune", "its units are dead")
+
+
+def test_rungs_are_derived_from_the_epochs_of_the_first_training_and_stay_with_the_study():
+    played = Played(judge=Schedule(Asha(), Objective("val_loss")))
+    begin(played, 0)
+    assert played.study.declaration.pruner == "asha(reduction_factor=3, rungs=[1])"
