@@ -35,7 +35,7 @@ from sweep.store import FINISHED, RUN, RepeatRecord, RunRecord, Store, StudyReco
 REPEAT = "sweep:repeat"
 """The user attribute of a trial there: the run that it repeats, and which repeat it is."""
 
-FOREVER = 10.0**8  # seconds: a study's own timeout is not for its repeats
+FOREVER = 10**8  # seconds, or epochs: the limits of a study are not for its repeats
 
 _SEEDS = 2**31  # tells the seeds of repeats from those of trials, which have smaller numbers
 
@@ -222,7 +222,10 @@ def train(
         trials=max(len(plan.race.standings) * plan.race.repeats, _known(place)) + 1,
         epochs=declaration.epochs if declaration.force_epochs else None,
         broken=declaration.broken,
-        timeout=FOREVER,
+        timeout=float(FOREVER),
+        budget_epochs=FOREVER if declaration.budget_epochs is not None else None,
+        stop_when=(),
+        max_trial_time=declaration.max_trial_time,
         workers=workers,
         pruner="nop",
         sampler="random",

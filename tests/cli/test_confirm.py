@@ -137,6 +137,19 @@ def test_the_files_that_the_study_was_trained_with_are_used(folder):
     assert len(ended(folder)) == 2
 
 
+def test_the_limits_of_the_study_are_not_for_its_repeats(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SWEEP_STORAGE", raising=False)
+    limits = 'budget_epochs=4, stop_when="loss < 1", timeout=3600, trials=4'
+    (tmp_path / "tiny.py").write_text(STUDY.replace("trials=4", limits))
+    folder = Folder(tmp_path, None)
+    assert folder.start("--workers", "1", "--stop-when", "loss < 0.15", "--enqueue", "x=0.3").returncode == 0
+    before = folder.runs()
+    assert sweep(["confirm", "tiny", "--repeats", "3", "--workers", "1"]) == 0
+    assert len(ended(folder)) == 3 * len(before)
+    assert len(folder.runs()) == len(before)
+
+
 def test_a_run_whose_repeat_fails_is_out_and_is_trained_no_further(folder, capsys):
     (folder.path / "broken").touch()
     assert sweep(["confirm", "tiny", "--top", "4", "--repeats", "3", "--workers", "1"]) == 0
