@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.control.folder import databases
-from sweep.errors import StoreError, StudyError, SweepError, printed
-from sweep.names import format_number
+from sweep.errors import RunNameError, StoreError, StudyError, SweepError, printed
+from sweep.names import decode, format_number
 from sweep.rundir import kept_trainings, weights_file
 from sweep.snapshot import Snapshot
-from sweep.store import RunRecord, Store, StudyRecord, Training
+from sweep.store import RepeatRecord, RunRecord, Store, StudyRecord, Training
 from sweep.view.repeats import ranked_runs
 from sweep.view.runs import find_run, find_runs, run_number
 from sweep.words import counted
@@ -158,7 +158,8 @@ def load(
     Args:
         run: the run's name or directory; or `"STUDY:best"`, `"STUDY:t0012"`, `"STUDY:12"`; or `"STUDY:best:3"` for a
             list of the models of the three best runs, or of as many as there are. `"STUDY:confirmed"` is the run with
-            the best mean of those that `sweep confirm` has repeated, in place of that with the best value.
+            the best mean of those that `sweep confirm` has repeated, in place of that with the best value. The full
+            name or the directory of a repeat gives that one's model.
         model: takes the weights; needed where Keras cannot build the model from its configuration, as with a subclass
             without a `get_config`.
         training: which one of a run that trained several models: its number from 0, or from the last one as -1, or its
@@ -314,6 +315,8 @@ def find(run: str | Path, storage: str | None = None) -> list[Kept]:
         return [_of_directory(Path(run), storage)]
     store = Store(storage_url(storage))
     try:
+        if (kept := _repeat_named(store, str(run))) is not None:
+            return [kept]
         return [_kept(store, study, found) for study, found in _named(store, str(run))]
     finally:
         store.close()
@@ -340,6 +343,28 @@ def _named(store: Store, text: str) -> list[tuple[StudyRecord, RunRecord]]:
     return found or [find_run(store, text)]
 
 
+def _repeat_named(store: Store, text: str) -> Kept | None:
+    """The repeat of a run whose full name a text is; None if it is none."""
+    try:
+        name = decode(text)
+    except RunNameError:
+        return None
+    if name.repeat is None:
+        return None
+    every = (
+        (study, one)
+        for study in store.studies()
+        for run in store.runs(study.study_id, [name.number])
+        for one in run.repeats
+    )
+    return next((_repeat(store, study, one) for study, one in every if one.name == text and one.directory), None)
+
+
+def _repeat(store: Store, study: StudyRecord, one: RepeatRecord) -> Kept:
+    text = store.snapshot(one.snapshot) if one.snapshot is not None else None
+    return Kept(Path(str(one.directory)), study, None, Snapshot.from_text(text) if text is not None else None)
+
+
 def _kept(store: Store, study: StudyRecord, run: RunRecord) -> Kept:
     if run.directory is None:
         raise StudyError(f"{format_number(run.number)} of {study.name} is {run.state}, and has no name yet.")
@@ -348,9 +373,10 @@ def _kept(store: Store, study: StudyRecord, run: RunRecord) -> Kept:
 
 
 def _of_directory(directory: Path, storage: str | None) -> Kept:
-    """The run of a directory, as the first database knows it that has it."""
+    """The run of a directory, or its repeat, as the first database knows it that has it."""
     resolved = directory.resolve()
-    for url in dict.fromkeys([storage_url(storage), *databases(directory.parent)]):
+    there = [url for folder in (resolved.parent, resolved.parent.parent) for url in databases(folder)]
+    for url in dict.fromkeys([storage_url(storage), *there]):
         try:
             store = Store(url)
         except SweepError:
@@ -361,6 +387,9 @@ def _of_directory(directory: Path, storage: str | None) -> Kept:
                 for run in store.runs(study.study_id, [number] if number is not None else None):
                     if run.directory is not None and Path(run.directory).resolve() == resolved:
                         return _kept(store, study, run)
+                    for one in run.repeats:
+                        if one.directory is not None and Path(one.directory).resolve() == resolved:
+                            return _repeat(store, study, one)
         finally:
             store.close()
     return Kept(directory)

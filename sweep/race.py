@@ -201,26 +201,36 @@ class Race:
         alone = len(self.standings) == 1
         return all(len(one.numbers) >= (self.repeats if alone else 1) for one in self.left)
 
-    def needed(self, leader: int, rival: int, most: int = 1000) -> int | None:
-        """After how many repeats a rival will be out if its differences from the leader go on as they are.
+    def needed(self, leader: int, rival: int, *, within: float = 0.0, most: int = 1000) -> int | None:
+        """After how many repeats a rival will be known to be worse than the leader, if their differences go on as now.
 
         None where they have no spread, or where it would take more than `most`.
+
+        Args:
+            within: it is enough to know that the rival is no better by as much; see `close`.
         """
         pairs = min(len(self.standings[one].values) for one in (leader, rival))
         ours, theirs = self.standings[leader].first(pairs), self.standings[rival].first(pairs)
         if ours is None or theirs is None or pairs < 2:
             return None
-        gaps = [self._sign * gap for gap in _less(theirs, ours)]
+        gaps = [self._sign * gap + within for gap in _less(theirs, ours)]
         mean, spread = statistics.fmean(gaps), statistics.stdev(gaps)
         if mean <= 0 or spread == 0:
             return None
         for count, share in looks():
             if count > most:
                 return None
-            level = self._level * share / (2 * (len(self.standings) - 1))
-            if count > pairs and upper_tail(mean * math.sqrt(count) / spread, count - 1) <= level:
+            level = self._level_of_close(share) if within else self._level_of_drop(share)
+            late = count > pairs and (not within or count > max(FIRST_SHARES))
+            if late and upper_tail(mean * math.sqrt(count) / spread, count - 1) <= level:
                 return count
         return None
+
+    def _level_of_drop(self, share: float) -> float:
+        return self._level * share / (2 * (len(self.standings) - 1))
+
+    def _level_of_close(self, share: float) -> float:
+        return CLOSE_LEVEL * share / LATER_SHARE / (len(self.standings) - 1)
 
     def _is_ready(self) -> bool:
         if self.is_close or len(self.left) < 2:
@@ -233,7 +243,7 @@ class Race:
         taking = {one.number: [self._sign * value for value in values] for one, values in found if values is not None}
         self.pairs = self._look
         self.unmoved = all(len(set(values)) == 1 for values in taking.values())
-        each = self._level * self._share / (2 * (len(self.standings) - 1))
+        each = self._level_of_drop(self._share)
         for number, values in taking.items():
             against = {other: p_value(_less(values, theirs)) for other, theirs in taking.items() if other != number}
             by = min(against, key=lambda other: against[other])
@@ -242,7 +252,7 @@ class Race:
         left = {number: values for number, values in taking.items() if self.standings[number].drop is None}
         if self._close is not None and len(left) > 1 and self._look > max(FIRST_SHARES):
             best = min(left, key=lambda number: math.fsum(left[number]))
-            enough = CLOSE_LEVEL * self._share / LATER_SHARE / (len(self.standings) - 1)
+            enough = self._level_of_close(self._share)
             rivals = [values for number, values in left.items() if number != best]
             apart = [[gap + self._close for gap in _less(values, left[best])] for values in rivals]
             self.is_close = all(p_value(gaps) <= enough for gaps in apart)

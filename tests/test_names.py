@@ -23,6 +23,7 @@ from sweep.names import (
     is_run_name,
     is_same,
     parse_value,
+    session_group,
     short_number,
 )
 from sweep.names.parts import parts
@@ -681,6 +682,13 @@ def test_a_repeat_is_named_after_its_run(repeat):
     assert (decoded.number, decoded.repeat, decoded.params) == (12, repeat, decode(name).params)
     assert decode(name).repeat is None
     assert "-".join(part.text for part in parts(repeated)) == repeated
+
+
+def test_the_repeats_of_a_run_are_one_session_group_apart_from_the_run():
+    name = encode({"lr": 0.1}, number=12, family="dnn", keys=KeyTable())
+    groups = {session_group(encode_repeat(name, repeat)) for repeat in (1, 2, 34)}
+    assert groups == {f"{name}r"}
+    assert session_group(name) == name
 
 
 def test_the_longest_name_can_be_repeated():

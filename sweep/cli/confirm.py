@@ -15,7 +15,7 @@ from sweep.cli.grid import Column, Grid
 from sweep.cli.output import print_whole, remark, say, show_grid, show_json
 from sweep.cli.target import named_study
 from sweep.commands import command, python
-from sweep.control.repeats import Recorder, newest_snapshot, plan_of, recover, train
+from sweep.control.repeats import Recorder, newest_snapshot, plan_of, recover, retry, train
 from sweep.errors import SweepError, last_words
 from sweep.names import format_number, short_number
 from sweep.race import Race
@@ -38,6 +38,9 @@ def confirm(
         bool,
         typer.Option("--test", help="Then call the study file's test(model) once for each repeat of the winner."),
     ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Train repeats that failed once more, as where a file was missing.")
+    ] = False,
     workers: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Processes that train.  [default: the study's]", show_default=False),
@@ -59,13 +62,14 @@ def confirm(
     """
     with options.opened(storage) as store:
         record = named_study(store, study)
-        done = confirm_study(store, record, top, repeats, workers=workers, dry_run=dry_run, as_json=json)
+        again = retry_failed and not dry_run
+        done = confirm_study(store, record, top, repeats, retries=again, workers=workers, dry_run=dry_run, as_json=json)
         if done is None:
             return
         race, stopped = done
         if stopped:
-            again = command("confirm", record.name, *_words(top, repeats), storage=storage)
-            say(f"stopped by {stopped}; what has ended is kept. Continue with: {again}")
+            line = command("confirm", record.name, *_words(top, repeats), storage=storage)
+            say(f"stopped by {stopped}; what has ended is kept. Continue with: {line}")
             raise typer.Exit(INTERRUPTED)
         if test:
             test_winner(store, record, race)
@@ -95,11 +99,15 @@ def confirm_study(
     top: int,
     repeats: int,
     *,
+    retries: bool = False,
     workers: int | None = None,
     dry_run: bool = False,
     as_json: bool = False,
 ) -> tuple[Race, str | None] | None:
     """Have a study's best runs race; the race, and what stopped it, if something did. None after a dry run.
+
+    Args:
+        retries: train repeats that failed again.
 
     Raises:
         SweepError: it has several objectives or no complete run, or its runs cannot be trained again.
@@ -111,6 +119,8 @@ def confirm_study(
     if not dry_run:
         store.check_writable()
         recover(store, study, snapshot)
+        if retries:
+            say(f"{counted(retry(store, study, snapshot), 'repeat')} that failed will be trained again")
     runs = store.runs(study.study_id)
     sd = spread(study, runs)
     close = NEAR * sd if sd is not None else None

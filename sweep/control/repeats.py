@@ -18,6 +18,8 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.control.lease import is_free
+from sweep.control.open_study import check_writable
 from sweep.control.progress import Opening, Watcher
 from sweep.control.search import Search
 from sweep.control.start import Outcome, start_file
@@ -33,7 +35,7 @@ from sweep.store import FINISHED, RUN, RepeatRecord, RunRecord, Store, StudyReco
 REPEAT = "sweep:repeat"
 """The user attribute of a trial there: the run that it repeats, and which repeat it is."""
 
-FOREVER = 10.0**8  # seconds: a study's own timeout is not for its repeats
+FOREVER = 10**8  # seconds, or epochs: the limits of a study are not for its repeats
 
 _SEEDS = 2**31  # tells the seeds of repeats from those of trials, which have smaller numbers
 
@@ -204,7 +206,14 @@ def train(
             the log directory is not as it must be.
     """
     place = _database(study, snapshot)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    if not place.parent.parent.is_dir():
+        raise StudyError(
+            f"The folder of study {study.name} is gone: {study.directory}.",
+            "If it was moved, say where it is: sweep db relocate",
+        )
+    check_writable(place.parent)
+    place.parent.mkdir(exist_ok=True)
+    _check_alone(study, place)
     declaration = study.declaration
     settings = Settings(
         storage=f"sqlite:///{place}",
@@ -213,7 +222,10 @@ def train(
         trials=max(len(plan.race.standings) * plan.race.repeats, _known(place)) + 1,
         epochs=declaration.epochs if declaration.force_epochs else None,
         broken=declaration.broken,
-        timeout=FOREVER,
+        timeout=float(FOREVER),
+        budget_epochs=FOREVER if declaration.budget_epochs is not None else None,
+        stop_when=(),
+        max_trial_time=declaration.max_trial_time,
         workers=workers,
         pruner="nop",
         sampler="random",
@@ -249,6 +261,20 @@ def recover(store: Store, study: StudyRecord, snapshot: str) -> None:
         ended = [_record(run, *map(int, repeated[run.number][:2]), snapshot=snapshot) for run in runs]
     known = {(one.repeat_of, one.repeat) for run in store.runs(study.study_id) for one in run.repeats}
     store.record_repeats(study.study_id, [one for one in ended if (one.repeat_of, one.repeat) not in known])
+
+
+def retry(store: Store, study: StudyRecord, snapshot: str) -> int:
+    """Have repeats that gave no number be trained again; how many there were.
+
+    Raises:
+        StudyError: another process trains repeats of this study.
+    """
+    place = _database(study, snapshot)
+    _check_alone(study, place)
+    failed = store.forget_failed_repeats(study.study_id)
+    if failed:
+        _remove(place)  # of an interrupted race, which has them too
+    return failed
 
 
 def plan_of(store: Store, study: StudyRecord, candidates: Sequence[RunRecord], snapshot: str, race: Race) -> Plan:
@@ -298,6 +324,23 @@ def _known(place: Path) -> int:
         return 0
     with _opened(place) as (there, record):
         return there.last_number(record.study_id) + 1 if record is not None else 0
+
+
+def _check_alone(study: StudyRecord, place: Path) -> None:
+    """Refuse to train what another process trains; one that was killed is waited for until it is known to be gone.
+
+    Raises:
+        StudyError: there is one.
+    """
+    if not place.is_file():
+        return
+    with _opened(place) as (there, record):
+        if record is not None and not is_free(there, record):
+            where = f", {record.owner}" if record.owner is not None else ""
+            raise StudyError(
+                f"Another process is training repeats of study {study.name}{where}.",
+                "Wait until it has ended, or stop it there with Ctrl-C.",
+            )
 
 
 def _remove(place: Path) -> None:

@@ -24,7 +24,7 @@
 - Whatever was not shortened decodes to exactly what was encoded, types included, given the study's key table.
 """
 
-from sweep.names.codec import MAX_BYTES, RunName, decode, encode, encode_repeat, is_run_name
+from sweep.names.codec import MAX_BYTES, RunName, decode, encode, encode_repeat, is_run_name, session_group
 from sweep.names.keytable import KeyTable
 from sweep.names.values import Value, check_choices, format_number, format_value, is_same, parse_value, short_number
 
@@ -42,5 +42,6 @@ __all__ = [
     "is_run_name",
     "is_same",
     "parse_value",
+    "session_group",
     "short_number",
 ]

@@ -99,6 +99,15 @@ def encode_repeat(name: str, repeat: int) -> str:
     return f"{name}r{repeat}"
 
 
+def session_group(name: str) -> str:
+    """What a run and others like it are called together in TensorBoard's HParams: the run's name, which is its own.
+
+    All repeats of a run have one group, `...-t0012r`, apart from the run: TensorBoard shows their means.
+    """
+    tail = _NUMBER.search(name)
+    return name[: tail.start(2)] if tail and tail[2] else name
+
+
 def _stands_first(name: str, value: Value, keys: KeyTable) -> bool:
     return name == FAMILY and isinstance(value, str) and keys.implies_family
 

@@ -188,6 +188,12 @@ class Store:
                 rows = [one.row(study_id, folder) for one in ended]
                 upsert(connection, repeats, ["study_id", "repeat_of", "repeat"], rows)
 
+    def forget_failed_repeats(self, study_id: int) -> int:
+        """Remove the repeats of a study's runs that gave no number; how many there were."""
+        failed = (repeats.c.study_id == study_id) & repeats.c.value.is_(None)
+        with database.writing(self.engine) as connection:
+            return connection.execute(sa.delete(repeats).where(failed)).rowcount
+
     def _folder(self, connection: sa.Connection, study_id: int) -> str | None:
         """A study's folder, to which the directories of its runs are relative; None where there is no such study."""
         query = sa.select(studies.c.directory).where(studies.c.study_id == study_id)

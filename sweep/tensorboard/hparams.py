@@ -34,7 +34,8 @@ def build_start(
     Args:
         params: the values by parameter.
         distributions: their domains, which say the type; a parameter without one has its value's.
-        group: the session group, unique for each run: runs with equal parameters would be merged otherwise.
+        group: the session group, see `sweep.names.session_group`: runs with equal parameters would be merged without
+            one of their own.
         start_time: Unix seconds.
     """
     info = plugin_data_pb2.SessionStartInfo(group_name=group, start_time_secs=start_time)

@@ -15,6 +15,7 @@ from sweep.view.runs import finite, objective, rank
 from sweep.words import counted, listed
 
 _DECIMALS = 8
+_MOST = 1000  # repeats that anybody is told to train
 
 NEAR = 0.1
 """What does not matter: a difference between two runs in standard deviations of the study's runs."""
@@ -183,14 +184,18 @@ def further(race: Race, sd: float | None) -> tuple[str, int | None]:
     if leader is None or leader.mean is None or not rivals:
         return "", None
     rival = min(rivals, key=lambda one: abs((one.mean or 0.0) - (leader.mean or 0.0)))
-    gap, name = abs((rival.mean or 0.0) - leader.mean), format_number(rival.number)
-    if sd is not None and gap <= NEAR * sd:
+    gap, names = abs((rival.mean or 0.0) - leader.mean), [format_number(one.number) for one in (leader, rival)]
+    if sd is None or gap > NEAR * sd:
+        needed = race.needed(leader.number, rival.number)
+        what = f"If {names[1]} is as much worse as it seems, about {{}} will show it"
+    else:
+        known = [race.needed(leader.number, one.number, within=NEAR * sd) for one in rivals]
+        needed = max(count or _MOST for count in known)
         share = f"{gap / sd:.2g} of the standard deviation of the study's runs"
-        return f"The means of {format_number(leader.number)} and {name} differ by {share}: either will do.", None
-    needed = race.needed(leader.number, rival.number)
-    if needed is None:
+        what = f"The means of {' and '.join(names)} differ by {share}. About {{}} would show that either will do"
+    if needed is None or needed >= _MOST:
         return "", None
-    return f"If {name} is as much worse as it seems, about {counted(needed, 'repeat')} will show it", needed
+    return what.format(counted(needed, "repeat")), needed
 
 
 def _all_others(race: Race) -> str:

@@ -19,6 +19,7 @@ from optuna.distributions import BaseDistribution
 
 from sweep.errors import StudyError
 from sweep.finding import Finding
+from sweep.names import session_group
 from sweep.objective import Objective
 from sweep.rundir import remove_weights
 from sweep.tensorboard import hparams
@@ -178,7 +179,8 @@ class Run:
         self._scalars = EpochScalars(self.reporter.params)
         if at == 0 or self.fresh:
             params, distributions = self.reporter.params, self.reporter.distributions
-            start = hparams.build_start(params, distributions, self.started.name, self.started.started)
+            group = session_group(self.started.name)
+            start = hparams.build_start(params, distributions, group, self.started.started)
             self.writer.add(start, step=0)
             self._write_text("RUNNING", "")
             self.writer.flush()

@@ -16,6 +16,8 @@ from sweep.cli import run as sweep
 from sweep.control.repeats import REPEAT
 from sweep.names import decode
 from sweep.store import Store
+from sweep.tensorboard.event_files import read
+from sweep.tensorboard.hparams import parse_start
 from tests.control.started import PATIENCE, Folder, wait_for
 from tests.databases import optunas_own
 from tests.refusals import refusal_of
@@ -112,6 +114,8 @@ def test_repeats_have_names_and_directories_of_their_own(folder):
         assert directory == folder.path / "runs" / "tiny" / "repeats" / one.name
         assert list(directory.glob("events.out.tfevents.*"))
         assert (one.state, one.epoch) == ("COMPLETE", 2)
+        group, params = next(filter(None, (parse_start(event.summary) for event in read(directory))))
+        assert (group, params) == (f"{names[number]}r", {"x": [0.1, 0.2][number]})
     assert not list((folder.path / "runs" / "tiny" / "repeats").glob("*.db*"))
 
 
@@ -133,6 +137,19 @@ def test_the_files_that_the_study_was_trained_with_are_used(folder):
     assert len(ended(folder)) == 2
 
 
+def test_the_limits_of_the_study_are_not_for_its_repeats(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SWEEP_STORAGE", raising=False)
+    limits = 'budget_epochs=4, stop_when="loss < 1", timeout=3600, trials=4'
+    (tmp_path / "tiny.py").write_text(STUDY.replace("trials=4", limits))
+    folder = Folder(tmp_path, None)
+    assert folder.start("--workers", "1", "--stop-when", "loss < 0.15", "--enqueue", "x=0.3").returncode == 0
+    before = folder.runs()
+    assert sweep(["confirm", "tiny", "--repeats", "3", "--workers", "1"]) == 0
+    assert len(ended(folder)) == 3 * len(before)
+    assert len(folder.runs()) == len(before)
+
+
 def test_a_run_whose_repeat_fails_is_out_and_is_trained_no_further(folder, capsys):
     (folder.path / "broken").touch()
     assert sweep(["confirm", "tiny", "--top", "4", "--repeats", "3", "--workers", "1"]) == 0
@@ -142,6 +159,10 @@ def test_a_run_whose_repeat_fails_is_out_and_is_trained_no_further(folder, capsy
     assert found[2, 1].value is None
     assert "t0002 is out: it failed" in printed.err
     assert "t0002 is out: its repeat 1 gave no number (ValueError: broken" in printed.out
+    (folder.path / "broken").unlink()
+    assert sweep(["confirm", "tiny", "--top", "4", "--repeats", "3", "--workers", "1", "--retry-failed"]) == 0
+    assert "2 repeats that failed will be trained again" in capsys.readouterr().err
+    assert [ended(folder)[number, 1].state for number in range(4)] == ["COMPLETE"] * 4
 
 
 def test_a_dry_run_trains_nothing(folder, capsys):
@@ -204,7 +225,7 @@ def test_what_ended_while_the_table_could_not_be_written_is_found_again(folder, 
     assert sorted(ended(folder)) == [(0, 1), (0, 2), (1, 1), (1, 2)]
 
 
-def test_the_study_of_repeats_knows_which_run_each_trial_repeats(folder):
+def test_the_study_of_repeats_knows_which_run_each_trial_repeats_and_one_process_trains_them(folder, capsys):
     (folder.path / "hold").touch()
     process = confirming(folder)
     try:
@@ -214,6 +235,8 @@ def test_the_study_of_repeats_knows_which_run_each_trial_repeats(folder):
             (study_id,) = (study._study_id for study in storage.get_all_studies())
             repeated = [trial.user_attrs[REPEAT] for trial in storage.get_all_trials(study_id)]
         assert repeated[:3] == [[0, 1], [1, 1], [0, 2]]
+        refusal = refused(capsys, "confirm", "tiny", "--top", "2", "--workers", "1")
+        assert f"Another process is training repeats of study tiny, process {process.pid} on " in refusal
     finally:
         process.send_signal(signal.SIGINT)
         (folder.path / "hold").unlink()
@@ -267,6 +290,10 @@ def test_the_confirmed_run_is_named_everywhere(folder, capsys):
     assert first["mean"] < second["mean"]
     assert np.isclose(sweep_package.load(f"{study.name}:confirmed")["x"][0], 0.1)
     assert np.isclose(sweep_package.load(f"{study.name}:best")["x"][0], 0.2)
+    repeat = folder.runs()[0].repeats[1]
+    state = sweep_package.load(repeat.name)
+    assert state["x"][1] != sweep_package.load(f"{study.name}:confirmed")["x"][1]
+    assert np.array_equal(sweep_package.load(repeat.directory)["x"], state["x"])
     assert sweep(["best", "tiny:confirmed", "--save", "best.npz"]) == 0
     assert "best.npz is the state of tiny-x=0.1-t0000" in capsys.readouterr().out
     assert sweep(["runs", "tiny", "--where", "n = 3 and mean < 0.15", "--sort", "mean", "--json"]) == 0
@@ -298,6 +325,13 @@ def test_removing_a_run_removes_its_repeats_and_a_copy_has_them(folder, capsys):
     with store.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT COUNT(*) FROM sweep_repeats").scalar() == 0
     store.close()
+
+
+def test_a_study_whose_folder_is_gone_is_refused(folder, capsys):
+    shutil.move("runs", "elsewhere")
+    refusal = refused(capsys, "confirm", "tiny", "--top", "2")
+    assert f"The folder of study tiny is gone: {folder.path}/runs/tiny." in refusal
+    assert not (folder.path / "runs").exists()
 
 
 def test_the_end_of_a_study_suggests_the_command(folder):

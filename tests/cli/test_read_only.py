@@ -50,6 +50,7 @@ READING = {
 
 WRITING = {
     "start": ["start", "FOLDER/studies/tiny.py", "--trials", "5", "--workers", "1"],
+    "confirm": ["confirm", "tiny"],
     "protect": ["protect", "tiny", "0"],
     "revive": ["revive", "tiny", "1"],
     "stop": ["stop", "tiny"],

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from sweep.names import session_group
 from sweep.tensorboard import hparams
 from sweep.tensorboard.event_files import RunWriter
 from tests.tensorboard_server import LOADERS, tensorboard
@@ -114,3 +115,17 @@ def test_tensorboard_shows_sorts_and_filters_every_parameter(tmp_path, loader):
         for column in types:
             params = [{"hparam": column, "order": "ORDER_ASC"}]
             assert len(server.session_groups(colParams=params)) == 3, column
+
+
+def test_tensorboard_shows_the_repeats_of_a_run_as_one_group_with_their_mean(tmp_path):
+    for name, value in {"a-t0000": 9.0, "repeats/a-t0000r1": 1.0, "repeats/a-t0000r2": 2.0}.items():
+        with RunWriter(tmp_path / name) as writer:
+            group = session_group((tmp_path / name).name)
+            writer.add(hparams.build_start({"lr": 0.1}, {}, group, 0.0), 0)
+            writer.scalars(0, {"val_loss": value})
+    with tensorboard(tmp_path) as server:
+        groups = server.wait_for(server.session_groups, lambda groups: len(groups) == 2)
+        assert sorted(groups) == ["a-t0000", "a-t0000r"]
+        assert len(groups["a-t0000r"]["sessions"]) == 2
+        means = [one["value"] for one in groups["a-t0000r"]["metricValues"] if one["name"]["tag"] == "val_loss"]
+        assert means == [1.5]

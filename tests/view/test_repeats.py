@@ -86,10 +86,14 @@ def test_runs_that_cannot_be_told_apart_are_named(store):
     assert text.startswith("If t0012 is as much worse as it seems, about")
     assert needed is not None
     assert needed > 5
-    assert further(race, 1.0) == (
-        "The means of t0003 and t0012 differ by 0.0002 of the standard deviation of the study's runs: either will do.",
-        None,
+    text, enough = further(race, 0.005)
+    assert text == (
+        f"The means of t0003 and t0012 differ by 0.04 of the standard deviation of the study's runs. About {enough} "
+        "repeats would show that either will do"
     )
+    assert 5 < enough < needed
+    assert further(race, 1e-9) == further(race, None)
+    assert further(race_of(study, runs, repeats=5, close=1.0), None)[1] == needed
 
 
 def test_a_run_whose_repeat_failed_is_said_to_be_out(store):
