@@ -56,11 +56,6 @@ class Limits:
             if run.state in FINISHED:
                 self.ended(run)
 
-    @property
-    def knows_metrics(self) -> bool:
-        """Whether the rows of runs are needed at all."""
-        return self._conditions is not None
-
     def learn(self, keys: Mapping[str, str]) -> None:
         """Learn the keys of parameters in run names, by which conditions may name them."""
         if self._conditions is not None:
