@@ -441,7 +441,7 @@ class StopRules(Values):
         try:
             check_rule(value)
         except FilterError as error:
-            raise Unfit(value, str(error)) from None
+            raise Unfit(value, f"{error.message.rstrip('.')}.") from None
         return value
 
     def texts(self, value: Any) -> list[str]:

@@ -60,6 +60,11 @@ class Earlier:
     def __bool__(self) -> bool:
         return bool(self._studies)
 
+    @property
+    def total(self) -> int:
+        """How many trials the studies have, whether they fit or not."""
+        return sum(len(study.trials) for study in self._studies.values())
+
     def fit(self, space: Mapping[str, Sequence[str]]) -> None:
         """Choose anew, for a search space: each parameter with its domains (Optuna's JSON).
 

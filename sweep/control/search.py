@@ -93,8 +93,9 @@ class Search:
 
     def _make_sampler(self, trials: int) -> optuna.samplers.BaseSampler:
         declaration = self.declaration
-        # A sampler that starts over with the study's seed would propose the same trials again.
-        seed = None if declaration.seed is None else (declaration.seed + trials) % 2**32
+        # A sampler that starts over with the study's seed would propose the same trials again, its own or others'.
+        known = trials + self.earlier.total
+        seed = None if declaration.seed is None else (declaration.seed + known) % 2**32
         sampler = make_sampler(declaration.sampler, seed, declaration.file)
         if names_module("sampler", declaration.sampler):
             sampler = OwnSampler(sampler, declaration.sampler)

@@ -61,11 +61,6 @@ class Limits:
         """How many epochs the study may still spend; None without a limit."""
         return None if self._budget is None else max(0, self._budget - self._spent)
 
-    @property
-    def knows_metrics(self) -> bool:
-        """Whether the rows of runs are needed at all."""
-        return self._conditions is not None
-
     def learn(self, keys: Mapping[str, str]) -> None:
         """Learn the keys of parameters in run names, by which conditions may name them."""
         if self._conditions is not None:

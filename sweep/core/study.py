@@ -989,6 +989,7 @@ class StudyMachine:
                 self._changed.add(run.number)
                 if self.is_open:
                     self._changes.add(run, values, self.declaration.objective)
+                    self._limit(run)
             if self._judge is not None and run.state == "COMPLETE":
                 self._judge.completed({run.number: values})
         if news:

@@ -56,6 +56,12 @@ def test_a_sampler_learns_from_all_trials_of_another_study_and_trains_none_of_th
         store.close()
 
 
+def test_a_study_with_the_seed_of_the_one_that_teaches_it_does_not_repeat_its_trials(run):
+    old = run("old", trials=3)  # fewer than after which TPE learns at all
+    again = run("again", trials=3, from_="old:all")
+    assert not {trial.params["x"] for trial in old.trials} & {trial.params["x"] for trial in again.trials}
+
+
 def test_the_best_of_a_worse_study_is_never_a_trial_of_the_other(run):
     run("old", trials=12)
     worse = run("worse", trials=3, from_=["old:all"], train=lambda trial: trial.suggest_float("x", -1, 1) ** 2 + 5)

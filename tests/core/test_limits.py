@@ -251,6 +251,16 @@ def test_a_study_that_was_spent_before_begins_nothing_but_what_it_had_begun():
     assert [effect.number for effect in effects if isinstance(effect, ev.Sample)] == [1]
 
 
+def test_a_run_that_another_program_adds_may_fulfil_a_condition():
+    played = Played(stop_when=["value < 0.05", "no better in 1 trial"])
+    played.begin(0)
+    for number, value in ((1, 0.5), (2, 0.6)):
+        played.apply(ev.Added([(RunRecord(number, state="COMPLETE", values=[value], reason=ADDED), {})]))
+    assert played.study.spent is None, "they are no trials of this study"
+    played.apply(ev.Added([(RunRecord(3, state="COMPLETE", values=[0.01], reason=ADDED), {})]))
+    assert played.study.spent == "t0003 fulfils value < 0.05"
+
+
 def test_the_first_limit_that_is_reached_is_the_reason():
     played = Played(trials=1, budget_epochs=2)
     played.begin(0)

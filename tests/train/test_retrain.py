@@ -70,6 +70,15 @@ def test_any_run_is_retrained_and_for_as_many_epochs_as_are_asked_for(kept):
     assert float(model.optimizer.learning_rate) == pytest.approx(kept.runs[0].params["rate"])
 
 
+def test_a_train_that_may_stop_its_study_is_retrained_all_the_same(kept):
+    def train(trial):
+        trial.study.stop()
+        return single(trial)
+
+    retrain(kept, train=train, epochs=1)
+    assert TRAINED == [[0]]
+
+
 def test_what_cannot_be_retrained_is_refused(kept):
     with pytest.raises(StudyError, match="names several runs"):
         retrain(kept, "test:best:2", train=single)
