@@ -21,6 +21,7 @@ from sweep.names import Value
 from sweep.objective import Objective
 from sweep.store import RunRecord, StudyRecord
 from sweep.store.store import Epochs
+from sweep.words import counted
 
 FEWEST = 3
 """With fewer curves there is nothing to simulate."""
@@ -155,8 +156,9 @@ def bank_of_file(path: Path) -> Bank:
 
 def _checked(bank: Bank, hint: str) -> Bank:
     if len(bank.bests) < FEWEST:
+        there = counted(len(bank.bests), "whole learning curve")
         raise SweepError(
-            f"{bank.name} has {len(bank.bests)} whole learning curves, and a simulation needs at least {FEWEST}.",
+            f"{bank.name} has {there}, and a simulation needs at least {FEWEST}.",
             hint or None,
         )
     return bank
@@ -177,7 +179,7 @@ def _text(known: Any) -> str:
 def _is_whole(run: RunRecord) -> bool:
     """Whether a run ended by itself: it is COMPLETE, it failed, or a finding or NaN ended it."""
     if run.state != "PRUNED":
-        return run.state == "COMPLETE" or (run.state == "FAIL" and run.is_trained_here)
+        return (run.state == "COMPLETE" and run.epoch > 0) or (run.state == "FAIL" and run.is_trained_here)
     broken = any(found.severe for found in run.findings) or (run.last is not None and not math.isfinite(run.last))
     return run.verdict is None and broken
 
