@@ -2,7 +2,7 @@
 
     python benchmarks/pruning.py [--curves FOLDER] [--simulations 20]
 
-A bank is a JSON file of whole learning curves, see docs/pruning.md. Without a folder of banks, one bank is trained
+A bank is a JSON file of whole learning curves, see docs/simulate.md. Without a folder of banks, one bank is trained
 here: random configurations of the networks in `peers/nets.py`, not pruned. Proposals are TPE's. Three tables:
 
 - epochs until a COMPLETE run came within 0.1 sd of the bank's best, as a ratio to the median pruner's, with at most
@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).parent / "peers"))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from sweep.simulate.bank import Bank, bank_of_file, bank_of_study
-from sweep.simulate.outcome import Simulated, outcome
 from sweep.simulate.replay import replay
+from sweep.simulate.simulated import Simulated, summed_up
 
 CURVES = Path(__file__).parents[2] / "shared" / "data" / "curves"
 BUDGET = 300
@@ -82,7 +82,7 @@ def simulated(bank: Bank, pruner: str, simulations: int, *, budget: int | None, 
     print(f"{bank.name}: {pruner}, {trials or 'any number of'} trials", file=sys.stderr, flush=True)
     seeds = range(simulations)
     made = [replay(bank, pruner, "tpe", trials=trials, budget=budget, seed=seed) for seed in seeds]
-    return outcome(bank, "tpe", pruner, made, budget or (trials or 0) * bank.epochs)
+    return summed_up(bank, "tpe", pruner, made, budget or (trials or 0) * bank.epochs)
 
 
 def mean(ratios: Sequence[float]) -> float:

@@ -17,7 +17,7 @@ from sweep.words import counted
 
 if TYPE_CHECKING:
     from sweep.simulate.bank import Bank
-    from sweep.simulate.outcome import Simulated
+    from sweep.simulate.simulated import Simulated
 
 PRUNERS = ("asha", "halving", "hyperband", "median", "nop")
 
@@ -108,9 +108,9 @@ def _outcomes(
     Raises:
         StudyError: a spec is none.
     """
-    from sweep.simulate.outcome import outcome
     from sweep.simulate.proposals import RECORDED
     from sweep.simulate.replay import replay
+    from sweep.simulate.simulated import summed_up
     from sweep.specs import make_sampler, pruner_rule
 
     for spec in pruners:
@@ -126,7 +126,7 @@ def _outcomes(
             for seed in seeds:
                 _progress(f"{pruner} with {sampler}: simulation {seed + 1} of {len(seeds)}")
                 made.append(replay(bank, pruner, sampler, trials=trials, budget=budget, seed=seed, workers=workers))
-            found.append(outcome(bank, sampler, pruner, made, budget))
+            found.append(summed_up(bank, sampler, pruner, made, budget))
     _progress("")
     return found
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from sweep.simulate.outcome import outcome, reached
 from sweep.simulate.replay import Replayed, Simulation
+from sweep.simulate.simulated import reached, summed_up
 from tests.simulate.banks import bank_of
 
 BANK = bank_of([1.0], [2.0], [3.0], [4.0], [100.0])  # sd 2 / 1.349, so that 0.1 sd is up to 1.148, and 1 % up to 1.02
@@ -28,7 +28,7 @@ def test_only_a_complete_run_has_found_the_best():
 
 def test_epochs_are_geometric_means_with_the_budget_where_nothing_was_found():
     made = [simulation((0, "COMPLETE", 25)), simulation((1, "COMPLETE", 10))]
-    found = outcome(BANK, "tpe", "asha", made, 100)
+    found = summed_up(BANK, "tpe", "asha", made, 100)
     assert found.as_dict() == {
         "sampler": "tpe",
         "pruner": "asha",
@@ -43,19 +43,19 @@ def test_epochs_are_geometric_means_with_the_budget_where_nothing_was_found():
 
 
 def test_near_the_best_has_two_measures():
-    found = outcome(CLOSE, "tpe", "asha", [simulation((1, "COMPLETE", 25), bank=CLOSE)], 100)
+    found = summed_up(CLOSE, "tpe", "asha", [simulation((1, "COMPLETE", 25), bank=CLOSE)], 100)
     assert (found.found_01sd, found.found_1pct) == (1.0, 0.0)
 
 
 def test_the_regret_is_that_of_the_studies_that_have_a_complete_run():
     made = [simulation((0, "PRUNED", 5)), simulation((2, "COMPLETE", 9), (1, "COMPLETE", 9))]
-    found = outcome(BANK, "tpe", "asha", made, 100)
+    found = summed_up(BANK, "tpe", "asha", made, 100)
     assert found.regret == pytest.approx(1 / BANK.sd)
     assert (found.empty, found.survived, found.complete) == (0.5, 0.5, 1.0)
-    assert outcome(BANK, "tpe", "asha", made[:1], 100).regret is None
+    assert summed_up(BANK, "tpe", "asha", made[:1], 100).regret is None
 
 
 def test_the_best_of_those_that_began_may_not_have_survived():
     pruned = simulation((0, "PRUNED", 5), (1, "COMPLETE", 9))
-    assert outcome(BANK, "tpe", "asha", [pruned], 100).survived == 0.0
-    assert math.isclose(outcome(BANK, "tpe", "asha", [simulation((1, "COMPLETE", 9))], 100).survived, 1.0)
+    assert summed_up(BANK, "tpe", "asha", [pruned], 100).survived == 0.0
+    assert math.isclose(summed_up(BANK, "tpe", "asha", [simulation((1, "COMPLETE", 9))], 100).survived, 1.0)
