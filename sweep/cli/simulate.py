@@ -59,11 +59,12 @@ def simulate(
     storage: options.Storage = options.DEFAULT_STORAGE,
     server: options.Server = None,
 ) -> None:
-    """Simulate other pruners, samplers and budgets on a study's learning curves.
+    """Try other pruners on a study's curves.
 
-    Nothing is trained. Runs that a pruner has stopped are left out, so train the study with --pruner nop. With
-    --sampler recorded, what a pruner does is exact. Another sampler proposes, and the nearest configuration that is
-    left is taken. A study has found the best when a COMPLETE run is within 0.1 standard deviations of it.
+    Samplers and budgets too; nothing is trained. Runs that a pruner has stopped are left out: train the study with
+    --pruner nop. With --sampler recorded, what a pruner does is exact. Another sampler proposes, and the nearest
+    configuration that is left is taken. A study has found the best when a COMPLETE run is within 0.1 standard
+    deviations of it.
 
     \b
     Example: sweep simulate diabetes --pruner asha --pruner median --budget-epochs 300
