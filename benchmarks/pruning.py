@@ -30,8 +30,9 @@ CURVES = Path(__file__).parents[2] / "shared" / "data" / "curves"
 BUDGET = 300
 TRIALS = (5, 8, 10, 20, 30)
 OLD, NEW = "median", "asha"
+HALF = "asha(2, [1, 3, 10])"
 RUNGS = ("asha(rungs=[1, 3, 10])", "asha(rungs=[1, 3, 9])", "asha(rungs=[2, 6])", "asha(rungs=[3, 9])")
-OTHERS = (NEW, *RUNGS, "asha(4, [1, 4])", "asha(2, [1, 3, 10])", "halving(3, 4)", "halving", "hyperband", "nop")
+OTHERS = (NEW, *RUNGS, HALF, "asha(4, [1, 4])", "halving(3, 4)", "halving", "hyperband", "nop")
 
 
 def trained(trials: int, epochs: int) -> Bank:
@@ -139,17 +140,24 @@ def budgets(banks: Sequence[Bank], simulations: int) -> None:
 
 def fixed(banks: Sequence[Bank], simulations: int) -> None:
     """The table of studies whose trials are limited."""
-    print(f"\nStudies of a fixed number of trials: `{NEW}` against `{OLD}`\n")
-    names = [bank.name for bank in banks]
-    heading("trials", *(f"{name}: regret, difference, epochs" for name in names), "without a COMPLETE run")
+    print(f"\nStudies of a fixed number of trials, against `{OLD}`\n")
+    names = [f"{bank.name}: regret, difference, epochs" for bank in banks]
+    heading("trials", "pruner", *names, "mean difference", "without a COMPLETE run")
     for trials in TRIALS:
-        cells, empty = [], 0.0
-        for bank in banks:
-            old, new = (simulated(bank, spec, simulations, budget=None, trials=trials) for spec in (OLD, NEW))
-            regret, before = new.regret or 0.0, old.regret or 0.0
-            cells.append(f"{regret:.3f}, {regret - before:+.3f}, {new.spent:.0f} of {old.spent:.0f}")
-            empty += new.empty / len(banks)
-        row(trials, *cells, f"{empty:.0%}")
+        base = [simulated(bank, OLD, simulations, budget=None, trials=trials) for bank in banks]
+        for spec in (NEW, HALF):
+            found = [simulated(bank, spec, simulations, budget=None, trials=trials) for bank in banks]
+            apart = [(one.regret or 0.0) - (old.regret or 0.0) for one, old in zip(found, base, strict=True)]
+            row(
+                trials,
+                f"`{spec}`",
+                *(
+                    f"{one.regret or 0.0:.3f}, {difference:+.3f}, {one.spent:.0f} of {old.spent:.0f}"
+                    for one, old, difference in zip(found, base, apart, strict=True)
+                ),
+                f"{math.fsum(apart) / len(apart):+.3f}",
+                f"{math.fsum(one.empty for one in found) / len(found):.0%}",
+            )
 
 
 def main() -> None:

@@ -112,11 +112,12 @@ def bank_of_study(study: StudyRecord, runs: Sequence[RunRecord], metrics: Mappin
     if len(study.declaration.objective) > 1:
         raise SweepError(f"Study {name} has several objectives, and pruners judge one. There is nothing to simulate.")
     objective = study.declaration.objectives[0]
-    curves = [
+    every = [
         Curve(run.number, run.params, _values(run, metrics.get(run.number, {}), objective), run.state)
         for run in runs
         if _is_whole(run)
     ]
+    curves = [curve for curve in every if curve.state != "COMPLETE" or any(map(math.isfinite, curve.values))]
     hint = f"Only runs that no pruner has stopped count. Begin a study for it: sweep start FILE --name {name}-whole"
     space = {
         parameter: _merged([json_to_distribution(text) for text in known]) for parameter, known in study.space.items()
@@ -179,7 +180,7 @@ def _text(known: Any) -> str:
 def _is_whole(run: RunRecord) -> bool:
     """Whether a run ended by itself: it is COMPLETE, it failed, or a finding or NaN ended it."""
     if run.state != "PRUNED":
-        return (run.state == "COMPLETE" and run.epoch > 0) or (run.state == "FAIL" and run.is_trained_here)
+        return run.state == "COMPLETE" or (run.state == "FAIL" and run.is_trained_here)
     broken = any(found.severe for found in run.findings) or (run.last is not None and not math.isfinite(run.last))
     return run.verdict is None and broken
 

@@ -45,13 +45,14 @@ def test_the_runs_of_a_study_that_ended_by_themselves_are_its_curves(store):
         run(6, None, state="PRUNED", last=math.nan),
         run(7, None, state="FAIL"),
         run(8, 0.5, state="RUNNING"),
+        run(9, 0.5),  # without an epoch, as a trial that another program added
     ]
     epochs = {0: [0.3, 0.2], 1: [0.4, 0.6], 2: [0.3, 0.4], 3: [0.5], 4: [0.5], 5: [0.5], 6: [math.nan], 8: [0.5]}
     bank = stored(store, runs, epochs)
     assert [curve.number for curve in bank.curves] == [0, 1, 2, 5, 6, 7]
     assert [curve.state for curve in bank.curves] == ["COMPLETE"] * 3 + ["PRUNED"] * 2 + ["FAIL"]
     assert bank.curves[0].values == [0.3, 0.2]
-    assert (bank.epochs, bank.left_out, bank.space) == (2, 3, {"learning_rate": RATE})
+    assert (bank.epochs, bank.left_out, bank.space) == (2, 4, {"learning_rate": RATE})
     assert bank.bests == [0.2, 0.3, 0.4, 0.5]
 
 
