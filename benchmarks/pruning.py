@@ -50,9 +50,9 @@ def trained(trials: int, epochs: int) -> Bank:
 
     def train(trial: optuna.trial.BaseTrial) -> float:
         model = build(
-            trial.suggest_categorical("family", ["mlp", "dnn"]),
-            trial.suggest_categorical("width", [16, 32]),
-            trial.suggest_float("learning_rate", 1e-5, 1e-1, log=True),
+            family=trial.suggest_categorical("family", ["mlp", "dnn"]),
+            width=trial.suggest_categorical("width", [16, 32]),
+            learning_rate=trial.suggest_float("learning_rate", 1e-5, 1e-1, log=True),
         )
         batch_size = trial.suggest_categorical("batch_size", [32, 64, 128])
         return sweep.fit(trial, model, x, y, validation_data=(x_val, y_val), batch_size=batch_size)
