@@ -143,21 +143,20 @@ def _grid(outcomes: Sequence["Simulated"]) -> Grid:
     def column(header: str, cells: list[str], keep: int) -> Column:
         return Column(header, cells, right=True, keep=keep)
 
-    return Grid(
-        [
-            Column("sampler", [one.sampler for one in outcomes], keep=99),
-            Column("pruner", [one.pruner for one in outcomes]),
-            column("found", [f"{one.found_01sd:.0%}" for one in outcomes], 98),
-            column("after epochs", [f"{one.epochs_01sd:.0f}" for one in outcomes], 97),
-            column("within 1 %", [f"{one.found_1pct:.0%}" for one in outcomes], 90),
-            column("after epochs", [f"{one.epochs_1pct:.0f}" for one in outcomes], 89),
-            column("regret", ["" if one.regret is None else f"{one.regret:.3f}" for one in outcomes], 96),
-            column("best kept", [f"{one.survived:.0%}" for one in outcomes], 94),
-            column("epochs", [f"{one.spent:.0f}" for one in outcomes], 95),
-            column("complete", [f"{one.complete:.1f}" for one in outcomes], 93),
-            column("none complete", [f"{one.empty:.0%}" if one.empty else "" for one in outcomes], 92),
-        ]
-    )
+    columns = [
+        Column("sampler", [one.sampler for one in outcomes], keep=99),
+        Column("pruner", [one.pruner for one in outcomes]),
+        column("found", [f"{one.found_01sd:.0%}" for one in outcomes], 98),
+        column("found after", [f"{one.epochs_01sd:.0f}" for one in outcomes], 97),
+        column("within 1 %", [f"{one.found_1pct:.0%}" for one in outcomes], 90),
+        column("1 % after", [f"{one.epochs_1pct:.0f}" for one in outcomes], 89),
+        column("regret", ["" if one.regret is None else f"{one.regret:.3f}" for one in outcomes], 96),
+        column("best kept", [f"{one.survived:.0%}" for one in outcomes], 94),
+        column("epochs", [f"{one.spent:.0f}" for one in outcomes], 95),
+        column("complete", [f"{one.complete:.1f}" for one in outcomes], 93),
+        column("none complete", [f"{one.empty:.0%}" if one.empty else "" for one in outcomes], 92),
+    ]
+    return Grid([one for one in columns if any(one.cells)])
 
 
 def _about(bank: "Bank", samplers: Sequence[str], trials: int | None, budget: int) -> list[str | None]:
@@ -168,8 +167,8 @@ def _about(bank: "Bank", samplers: Sequence[str], trials: int | None, budget: in
     many = f"{counted(len(bank.curves), 'learning curve')} of up to {counted(bank.epochs, 'epoch')}"
     lines: list[str | None] = [
         f"{bank.name}: {many}; each study has at most {limit}{counted(budget, 'epoch')}",
-        f"found: a COMPLETE run within 0.1 sd (sd = {bank.sd:.3g}) of the best, {bank.best:.4g}; after epochs: "
-        "geometric mean, the budget where none was",
+        f"found: a COMPLETE run within 0.1 sd (sd = {bank.sd:.3g}) of the best, {bank.best:.4g}; after: epochs, "
+        "geometric mean, with the budget where none was",
         "regret: the best COMPLETE run's distance to the best, in sd; best kept: the best run that began is COMPLETE",
     ]
     others = [sampler for sampler in samplers if sampler != RECORDED]
