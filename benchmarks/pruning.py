@@ -2,7 +2,7 @@
 
     python benchmarks/pruning.py [--curves FOLDER] [--simulations 20]
 
-A bank is a JSON file of whole learning curves, see docs/pruning.md. Without a folder of banks, one bank is trained
+A bank is a JSON file of whole learning curves, see docs/simulate.md. Without a folder of banks, one bank is trained
 here: random configurations of the networks in `peers/nets.py`, not pruned. Proposals are TPE's. Three tables:
 
 - epochs until a COMPLETE run came within 0.1 sd of the bank's best, as a ratio to the median pruner's, with at most
@@ -23,15 +23,16 @@ sys.path.insert(0, str(Path(__file__).parent / "peers"))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from sweep.simulate.bank import Bank, bank_of_file, bank_of_study
-from sweep.simulate.outcome import Simulated, outcome
 from sweep.simulate.replay import replay
+from sweep.simulate.simulated import Simulated, summed_up
 
 CURVES = Path(__file__).parents[2] / "shared" / "data" / "curves"
 BUDGET = 300
 TRIALS = (5, 8, 10, 20, 30)
 OLD, NEW = "median", "asha"
+HALF = "asha(2, [1, 3, 10])"
 RUNGS = ("asha(rungs=[1, 3, 10])", "asha(rungs=[1, 3, 9])", "asha(rungs=[2, 6])", "asha(rungs=[3, 9])")
-OTHERS = (NEW, *RUNGS, "asha(4, [1, 4])", "asha(2, [1, 3, 10])", "halving(3, 4)", "halving", "hyperband", "nop")
+OTHERS = (NEW, *RUNGS, HALF, "asha(4, [1, 4])", "halving(3, 4)", "halving", "hyperband", "nop")
 
 
 def trained(trials: int, epochs: int) -> Bank:
@@ -49,9 +50,9 @@ def trained(trials: int, epochs: int) -> Bank:
 
     def train(trial: optuna.trial.BaseTrial) -> float:
         model = build(
-            trial.suggest_categorical("family", ["mlp", "dnn"]),
-            trial.suggest_categorical("width", [16, 32]),
-            trial.suggest_float("learning_rate", 1e-5, 1e-1, log=True),
+            family=trial.suggest_categorical("family", ["mlp", "dnn"]),
+            width=trial.suggest_categorical("width", [16, 32]),
+            learning_rate=trial.suggest_float("learning_rate", 1e-5, 1e-1, log=True),
         )
         batch_size = trial.suggest_categorical("batch_size", [32, 64, 128])
         return sweep.fit(trial, model, x, y, validation_data=(x_val, y_val), batch_size=batch_size)
@@ -82,7 +83,7 @@ def simulated(bank: Bank, pruner: str, simulations: int, *, budget: int | None, 
     print(f"{bank.name}: {pruner}, {trials or 'any number of'} trials", file=sys.stderr, flush=True)
     seeds = range(simulations)
     made = [replay(bank, pruner, "tpe", trials=trials, budget=budget, seed=seed) for seed in seeds]
-    return outcome(bank, "tpe", pruner, made, budget or (trials or 0) * bank.epochs)
+    return summed_up(bank, "tpe", pruner, made, budget or (trials or 0) * bank.epochs)
 
 
 def mean(ratios: Sequence[float]) -> float:
@@ -139,17 +140,24 @@ def budgets(banks: Sequence[Bank], simulations: int) -> None:
 
 def fixed(banks: Sequence[Bank], simulations: int) -> None:
     """The table of studies whose trials are limited."""
-    print(f"\nStudies of a fixed number of trials: `{NEW}` against `{OLD}`\n")
-    names = [bank.name for bank in banks]
-    heading("trials", *(f"{name}: regret, difference, epochs" for name in names), "without a COMPLETE run")
+    print(f"\nStudies of a fixed number of trials, against `{OLD}`\n")
+    names = [f"{bank.name}: regret, difference, epochs" for bank in banks]
+    heading("trials", "pruner", *names, "mean difference", "without a COMPLETE run")
     for trials in TRIALS:
-        cells, empty = [], 0.0
-        for bank in banks:
-            old, new = (simulated(bank, spec, simulations, budget=None, trials=trials) for spec in (OLD, NEW))
-            regret, before = new.regret or 0.0, old.regret or 0.0
-            cells.append(f"{regret:.3f}, {regret - before:+.3f}, {new.spent:.0f} of {old.spent:.0f}")
-            empty += new.empty / len(banks)
-        row(trials, *cells, f"{empty:.0%}")
+        base = [simulated(bank, OLD, simulations, budget=None, trials=trials) for bank in banks]
+        for spec in (NEW, HALF):
+            found = [simulated(bank, spec, simulations, budget=None, trials=trials) for bank in banks]
+            apart = [(one.regret or 0.0) - (old.regret or 0.0) for one, old in zip(found, base, strict=True)]
+            row(
+                trials,
+                f"`{spec}`",
+                *(
+                    f"{one.regret or 0.0:.3f}, {difference:+.3f}, {one.spent:.0f} of {old.spent:.0f}"
+                    for one, old, difference in zip(found, base, apart, strict=True)
+                ),
+                f"{math.fsum(apart) / len(apart):+.3f}",
+                f"{math.fsum(one.empty for one in found) / len(found):.0%}",
+            )
 
 
 def main() -> None:

@@ -192,6 +192,7 @@ def run():
         "import sweep.control.start",
         "import sweep.serve.app",
         "import sweep.keras_tuner",
+        "import sweep.simulate.simulated",
     ],
 )
 def test_what_does_not_train_loads_neither_tensorflow_nor_keras_nor_ray(statement):

@@ -25,7 +25,7 @@ COMMANDS = {
     "studies": "List studies with their state.",
     "names": "Show the run names a study gives.",
     "export": "Write all trials as CSV or JSON.",
-    "simulate": "Simulate other pruners, samplers and budgets on a study's learning curves.",
+    "simulate": "Try other pruners on a study's curves.",
     "tensorboard": "Start TensorBoard, its filter set.",
     "prune": "Prune the running and paused trials that match.",
     "protect": "Protect a trial from its pruner.",

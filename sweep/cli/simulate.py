@@ -17,7 +17,7 @@ from sweep.words import counted
 
 if TYPE_CHECKING:
     from sweep.simulate.bank import Bank
-    from sweep.simulate.outcome import Simulated
+    from sweep.simulate.simulated import Simulated
 
 PRUNERS = ("asha", "halving", "hyperband", "median", "nop")
 
@@ -59,11 +59,12 @@ def simulate(
     storage: options.Storage = options.DEFAULT_STORAGE,
     server: options.Server = None,
 ) -> None:
-    """Simulate other pruners, samplers and budgets on a study's learning curves.
+    """Try other pruners on a study's curves.
 
-    Nothing is trained. Runs that a pruner has stopped are left out, so train the study with --pruner nop. With
-    --sampler recorded, what a pruner does is exact. Another sampler proposes, and the nearest configuration that is
-    left is taken. A study has found the best when a COMPLETE run is within 0.1 standard deviations of it.
+    Samplers and budgets too; nothing is trained. Runs that a pruner has stopped are left out: train the study with
+    --pruner nop. With --sampler recorded, what a pruner does is exact. Another sampler proposes, and the nearest
+    configuration that is left is taken. A study has found the best when a COMPLETE run is within 0.1 standard
+    deviations of it.
 
     \b
     Example: sweep simulate diabetes --pruner asha --pruner median --budget-epochs 300
@@ -108,9 +109,9 @@ def _outcomes(
     Raises:
         StudyError: a spec is none.
     """
-    from sweep.simulate.outcome import outcome
     from sweep.simulate.proposals import RECORDED
     from sweep.simulate.replay import replay
+    from sweep.simulate.simulated import summed_up
     from sweep.specs import make_sampler, pruner_rule
 
     for spec in pruners:
@@ -126,7 +127,7 @@ def _outcomes(
             for seed in seeds:
                 _progress(f"{pruner} with {sampler}: simulation {seed + 1} of {len(seeds)}")
                 made.append(replay(bank, pruner, sampler, trials=trials, budget=budget, seed=seed, workers=workers))
-            found.append(outcome(bank, sampler, pruner, made, budget))
+            found.append(summed_up(bank, sampler, pruner, made, budget))
     _progress("")
     return found
 
@@ -142,21 +143,20 @@ def _grid(outcomes: Sequence["Simulated"]) -> Grid:
     def column(header: str, cells: list[str], keep: int) -> Column:
         return Column(header, cells, right=True, keep=keep)
 
-    return Grid(
-        [
-            Column("sampler", [one.sampler for one in outcomes], keep=99),
-            Column("pruner", [one.pruner for one in outcomes]),
-            column("found", [f"{one.found_01sd:.0%}" for one in outcomes], 98),
-            column("after epochs", [f"{one.epochs_01sd:.0f}" for one in outcomes], 97),
-            column("within 1 %", [f"{one.found_1pct:.0%}" for one in outcomes], 90),
-            column("after epochs", [f"{one.epochs_1pct:.0f}" for one in outcomes], 89),
-            column("regret", ["" if one.regret is None else f"{one.regret:.3f}" for one in outcomes], 96),
-            column("best kept", [f"{one.survived:.0%}" for one in outcomes], 94),
-            column("epochs", [f"{one.spent:.0f}" for one in outcomes], 95),
-            column("complete", [f"{one.complete:.1f}" for one in outcomes], 93),
-            column("none complete", [f"{one.empty:.0%}" if one.empty else "" for one in outcomes], 92),
-        ]
-    )
+    columns = [
+        Column("sampler", [one.sampler for one in outcomes], keep=99),
+        Column("pruner", [one.pruner for one in outcomes]),
+        column("found", [f"{one.found_01sd:.0%}" for one in outcomes], 98),
+        column("found after", [f"{one.epochs_01sd:.0f}" for one in outcomes], 97),
+        column("within 1 %", [f"{one.found_1pct:.0%}" for one in outcomes], 90),
+        column("1 % after", [f"{one.epochs_1pct:.0f}" for one in outcomes], 89),
+        column("regret", ["" if one.regret is None else f"{one.regret:.3f}" for one in outcomes], 96),
+        column("best kept", [f"{one.survived:.0%}" for one in outcomes], 94),
+        column("epochs", [f"{one.spent:.0f}" for one in outcomes], 95),
+        column("complete", [f"{one.complete:.1f}" for one in outcomes], 93),
+        column("none complete", [f"{one.empty:.0%}" if one.empty else "" for one in outcomes], 92),
+    ]
+    return Grid([one for one in columns if any(one.cells)])
 
 
 def _about(bank: "Bank", samplers: Sequence[str], trials: int | None, budget: int) -> list[str | None]:
@@ -167,8 +167,8 @@ def _about(bank: "Bank", samplers: Sequence[str], trials: int | None, budget: in
     many = f"{counted(len(bank.curves), 'learning curve')} of up to {counted(bank.epochs, 'epoch')}"
     lines: list[str | None] = [
         f"{bank.name}: {many}; each study has at most {limit}{counted(budget, 'epoch')}",
-        f"found: a COMPLETE run within 0.1 sd (sd = {bank.sd:.3g}) of the best, {bank.best:.4g}; after epochs: "
-        "geometric mean, the budget where none was",
+        f"found: a COMPLETE run within 0.1 sd (sd = {bank.sd:.3g}) of the best, {bank.best:.4g}; after: epochs, "
+        "geometric mean, with the budget where none was",
         "regret: the best COMPLETE run's distance to the best, in sd; best kept: the best run that began is COMPLETE",
     ]
     others = [sampler for sampler in samplers if sampler != RECORDED]

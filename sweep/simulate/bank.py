@@ -21,6 +21,7 @@ from sweep.names import Value
 from sweep.objective import Objective
 from sweep.store import RunRecord, StudyRecord
 from sweep.store.store import Epochs
+from sweep.words import counted
 
 FEWEST = 3
 """With fewer curves there is nothing to simulate."""
@@ -111,11 +112,12 @@ def bank_of_study(study: StudyRecord, runs: Sequence[RunRecord], metrics: Mappin
     if len(study.declaration.objective) > 1:
         raise SweepError(f"Study {name} has several objectives, and pruners judge one. There is nothing to simulate.")
     objective = study.declaration.objectives[0]
-    curves = [
+    every = [
         Curve(run.number, run.params, _values(run, metrics.get(run.number, {}), objective), run.state)
         for run in runs
         if _is_whole(run)
     ]
+    curves = [curve for curve in every if curve.state != "COMPLETE" or any(map(math.isfinite, curve.values))]
     hint = f"Only runs that no pruner has stopped count. Begin a study for it: sweep start FILE --name {name}-whole"
     space = {
         parameter: _merged([json_to_distribution(text) for text in known]) for parameter, known in study.space.items()
@@ -155,8 +157,9 @@ def bank_of_file(path: Path) -> Bank:
 
 def _checked(bank: Bank, hint: str) -> Bank:
     if len(bank.bests) < FEWEST:
+        there = counted(len(bank.bests), "whole learning curve")
         raise SweepError(
-            f"{bank.name} has {len(bank.bests)} whole learning curves, and a simulation needs at least {FEWEST}.",
+            f"{bank.name} has {there}, and a simulation needs at least {FEWEST}.",
             hint or None,
         )
     return bank

@@ -25,6 +25,7 @@ COMMANDS = [
     "studies",
     "names",
     "export",
+    "simulate",
     "tensorboard",
     "prune",
     "protect",

@@ -35,6 +35,7 @@ COMMANDS = [
     ["export", "diabetes", "--format", "csv"],
     ["export", "odd", "--format", "csv"],
     ["export", "odd", "--format", "json"],
+    ["simulate", "diabetes", "--pruner", "asha", "--simulations", "2", "--json"],
     ["prune", "wine", ".", "--dry-run"],
     ["prune", "diabetes", ".", "--yes"],
     ["stop", "diabetes"],

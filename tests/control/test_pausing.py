@@ -9,6 +9,7 @@ import pytest
 
 from sweep.control.consistency import check_database
 from sweep.control.storage import PAUSED
+from sweep.core.pruners.asha import complete_of
 from sweep.store import FINISHED, Store
 from sweep.tensorboard import event_files
 from sweep.tensorboard.event_files import RUN_TAG
@@ -55,7 +56,8 @@ def test_a_study_pauses_its_runs_and_the_best_are_complete(tmp_path, storage_url
     states = folder.states()
     assert set(states) == {"COMPLETE", "PRUNED"}
     runs = folder.runs()
-    assert {run.epoch for run in runs if run.state == "PRUNED"} == {1, 3}
+    assert {run.epoch for run in runs if run.state == "PRUNED"} <= {1, 3}
+    assert sum(run.state == "COMPLETE" for run in runs) >= complete_of(len(runs))
     assert {run.epoch for run in runs if run.state == "COMPLETE"} == {EPOCHS}
     assert all(run.verdict.rule == "asha" for run in runs if run.state == "PRUNED")
     assert consistent(folder)

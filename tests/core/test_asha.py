@@ -126,14 +126,16 @@ def test_the_best_paused_run_is_the_next_finalist_while_too_few_are_complete():
     assert planned.finalist(trials=16, complete=5, running=0) == 1
 
 
-def test_the_last_epochs_of_a_limit_buy_a_run_that_is_complete():
+def test_the_best_paused_run_continues_while_the_epochs_left_suffice_for_it():
     planned = schedule(1, 3)
-    reach(planned, 0, 0.5, 1)
-    settings = {"epochs": 9, "complete": 0, "running": 0}
-    assert planned.closing(left=30, **settings) is None  # there is time
-    assert planned.closing(left=9, **settings) == 0
-    assert planned.closing(left=7, **settings) is None  # too late
-    assert planned.closing(left=9, **settings | {"complete": 1}) is None
+    for number, value in enumerate([0.5, 0.4]):
+        reach(planned, number, value, 1)
+    last = {left: planned.closing(left=left, epochs=9, complete=0, running=0) for left in (7, 8, 9)}
+    assert last == {7: None, 8: 1, 9: None}  # it needs 8; while there are 9, another run may begin, and be as good
+    assert planned.closing(left=8, epochs=9, complete=1, running=0) is None
+    assert planned.closing(left=11, epochs=9, complete=0, running=1) == 1  # the other may train 3 before it pauses
+    planned.proceed(1, to_the_end=True)
+    assert planned.closing(left=8, epochs=9, complete=0, running=1) is None
 
 
 @pytest.mark.parametrize(("epochs", "rungs"), [(1, ()), (3, ()), (4, (1,)), (30, (1, 3, 10)), (100, (4, 11, 33))])

@@ -6,7 +6,6 @@ and `sweep simulate` use the same `Schedule`.
 """
 
 import bisect
-import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -326,12 +325,10 @@ class Schedule(Judge):
         best = self.best_paused()
         if best is None or complete or (running and self._last):
             return None
-        needed = epochs - self._paused[best]
-        ends = (0, *self._rungs)
-        before = max(
-            later - earlier for earlier, later in itertools.pairwise(ends)
-        )  # each run may train before it pauses
-        return best if needed <= left < needed + before * (running + 1) else None
+        # While a whole run's epochs are left, another one may train: if it leads when it pauses, it can be completed.
+        # Those that run already may each train up to the last rung before they pause.
+        may_be_spent = running * max(self._rungs)
+        return best if epochs - self._paused[best] <= left < epochs + may_be_spent else None
 
     def _places(self, rung: _Rung) -> int:
         """How many continue from a rung by now."""

@@ -49,12 +49,12 @@ class Simulated:
     empty: float
 
     def as_dict(self) -> dict[str, Any]:
-        """The outcome as `sweep simulate --json` has it: all up to `regret`."""
+        """As `sweep simulate --json` has it: all up to `regret`."""
         names = [item.name for item in fields(self)]
         return {name: getattr(self, name) for name in names[: names.index("regret") + 1]}
 
 
-def outcome(bank: Bank, sampler: str, pruner: str, simulations: Sequence[Simulation], budget: int) -> Simulated:
+def summed_up(bank: Bank, sampler: str, pruner: str, simulations: Sequence[Simulation], budget: int) -> Simulated:
     """Sum up at least one simulation.
 
     Args:
