@@ -450,9 +450,9 @@ class StudyMachine:
         due = schedule.due() if last is None and self.spent is None else None
         if due is not None:
             return due, False
-        if last is None and self.left <= 0 and not self.trials:  # else others may come to be due, or COMPLETE
+        if last is None and self.left <= 0 and all(map(schedule.trains_to_the_end, self.trials)):
             trials = self.budget if self.spent is None else 1  # of a study that is spent one run is COMPLETE
-            last = schedule.finalist(trials=trials, complete=self._complete, running=0)
+            last = schedule.finalist(trials=trials, complete=self._complete, running=len(self.trials))
         return None if last is None else (last, True)
 
     def _closing(self, schedule: Schedule) -> int | None:

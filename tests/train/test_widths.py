@@ -71,7 +71,9 @@ def trained(build, *, rows=40, batch_size=9, empty=False):
 SERVED = {
     "plain": {},
     "Dropout": {"inner": lambda: [layers.Dropout(0.3)]},
-    "noise": {"inner": lambda: [layers.GaussianNoise(0.3), layers.GaussianDropout(0.2), layers.AlphaDropout(0.1)]},
+    "noise": {"inner": lambda: [layers.GaussianNoise(0.3)]},
+    "GaussianDropout": {"inner": lambda: [layers.GaussianDropout(0.2)]},
+    "AlphaDropout": {"inner": lambda: [layers.ELU(), layers.AlphaDropout(0.1)]},
     "activations": {"inner": lambda: [layers.LeakyReLU(), layers.ELU()]},
     "gelu": {"inner": lambda: [layers.Activation("gelu")]},
 } | {kind.__name__: {"optimizer": kind} for kind in sorted(OPTIMIZERS, key=lambda kind: kind.__name__)}
@@ -212,10 +214,13 @@ def test_what_is_no_width_of_a_hidden_layer_is_in_the_key(other):
         lambda: [layers.Reshape((-1, 1)), layers.Flatten()],
         lambda: [layers.Reshape((-1, 1)), layers.LSTM(3)],
         lambda: [lambda inputs: layers.Multiply()([inputs, inputs])],
+        lambda: [layers.BatchNormalization(), layers.GaussianNoise(0.1)],
+        lambda: [layers.GaussianNoise(0.1), layers.BatchNormalization()],
+        lambda: [layers.Dropout(0.1), layers.Dropout(0.1)],
     ],
-    ids=["LayerNormalization", "Reshape", "LSTM", "Multiply"],
+    ids=["LayerNormalization", "Reshape", "LSTM", "Multiply", "before noise", "after noise", "two Dropouts"],
 )
-def test_a_layer_that_is_not_listed_keeps_every_width_in_the_key(inner):
+def test_a_layer_that_is_not_listed_or_not_in_its_place_keeps_every_width_in_the_key(inner):
     assert key(network(8, 5, inner=inner)).widths == ()
 
 

@@ -222,6 +222,10 @@ class Schedule(Judge):
         """Have a run that trains continue to its end, whatever its rank."""
         self._last.add(number)
 
+    def trains_to_the_end(self, number: int) -> bool:
+        """Whether a run pauses no more."""
+        return number in self._last
+
     def verdict(self, number: int, values: Mapping[int, float], *, pausable: bool = True) -> Verdict | None:
         """Why a run pauses after an epoch; it has entered the rungs up to there. None if it continues.
 
