@@ -227,7 +227,7 @@ def test_a_layer_that_is_not_listed_or_not_in_its_place_keeps_every_width_in_the
 def test_layers_at_the_end_keep_their_widths():
     inputs = keras.Input((6,))
     hidden = layers.Dense(7)(inputs)
-    end = layers.Dropout(0.1)(layers.Concatenate()([layers.Dense(5)(hidden), layers.Dense(5)(inputs)]))
+    end = layers.Activation("tanh")(layers.Concatenate()([layers.Dense(5)(hidden), layers.Dense(5)(inputs)]))
     model = keras.Model(inputs, [end, layers.Activation("relu")(layers.Dense(4)(hidden))])
     model.compile("adam", "mse")
     model.optimizer.build(model.trainable_variables)
