@@ -197,11 +197,18 @@ def steps(run: RunRecord) -> list[int]:
     ]
 
 
-def test_workers_bring_their_files_where_their_nodes_do_not_see_the_log_directory(tmp_path):
-    (tmp_path / "runs").mkdir()
+def can_hide_folders() -> bool:
+    """Whether a process may have mounts of its own."""
     try:
         subprocess.run(["unshare", "--mount", "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
+
+
+def test_workers_bring_their_files_where_their_nodes_do_not_see_the_log_directory(tmp_path):
+    (tmp_path / "runs").mkdir()
+    if not can_hide_folders():
         pytest.skip("a folder is hidden from nodes by a mount of theirs, which takes root")
     with cluster(blind_to=tmp_path / "runs") as nodes:
         nodes.add(num_cpus=2)
@@ -228,6 +235,36 @@ def test_workers_bring_their_files_where_their_nodes_do_not_see_the_log_director
     logs = "".join(log.read_text() for log in (tmp_path / "runs" / "tiny" / "workers").iterdir())
     assert all(f"trains {number}" in logs for number in range(4))
     assert not list((tmp_path / "runs").rglob(".*")), "no probe and nothing half brought is left"
+
+
+PAUSES = """
+    with open(f"{FOLDER}/where-{trial.number}", "a") as file:
+        print(os.environ["RAY_RAYLET_PID"], file=file)
+    x = trial.suggest_float("x", -1, 1)
+    epochs = sweep.epochs(trial, 6)
+    done = epochs.resumed["done"] if epochs.resumed else 0
+    for epoch in epochs:
+        time.sleep(0.05)
+        assert done == epoch, "it continues where it paused"
+        done += 1
+        epochs.report({"loss": x * x + 1 / done}, {"done": done})
+    return epochs.value
+"""
+
+
+def test_a_run_that_pauses_continues_on_another_node(tmp_path):
+    (tmp_path / "runs").mkdir()
+    with cluster(blind_to=tmp_path / "runs" if can_hide_folders() else None) as nodes:
+        for _ in range(2):
+            nodes.add(num_cpus=1)
+        folder = placed(tmp_path, nodes, PAUSES, "trials=24, seed=7")
+        done = folder.start(*folder.options, "--pruner", "asha(rungs=[1, 3])")
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = folder.runs()
+    assert {run.state for run in runs} == {"COMPLETE", "PRUNED"}, [run.why for run in runs]
+    moved = [number for number in range(24) if len(set((tmp_path / f"where-{number}").read_text().split())) > 1]
+    assert moved, "a run has had workers of both nodes"
+    assert not workers()
 
 
 def test_ray_is_started_here_where_no_address_is_given(tmp_path, monkeypatch):
