@@ -54,7 +54,7 @@ _PACKAGES = {"cmaes": ("cmaes",), "gp": ("torch", "scipy"), "qmc": ("scipy",)}
 # Bounds of samplers' settings that Optuna does not check itself; below them it fails in the middle of a study.
 _LEAST = {"n_startup_trials": 0, "n_ei_candidates": 1, "popsize": 2, "dividing_parameter": 1}
 _EXAMPLE = {"sampler": "tpe(n_startup_trials=20)", "pruner": "median(n_startup_trials=5)"}
-_TYPES: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str, "dict": dict, "list": list}
+_TYPES: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str, "dict": dict, "list[int]": list}
 _WITHIN: dict[str, Kind] = {"BaseSampler": "sampler", "Rule": "pruner"}  # types of settings that are specs
 
 
@@ -140,10 +140,10 @@ def optuna_pruner(rule: Rule, file: str | None = None) -> "BasePruner":
     """Optuna's pruner that decides as a rule does; see `make_pruner`."""
     from optuna import pruners
 
-    if rule.optuna is None:  # what asks Optuna's study for its pruner finds one that stops nothing
-        return pruners.NopPruner()
     if isinstance(rule, Own):
         return cast("BasePruner", make_imported(cast(ImportedSpec, imported_spec("pruner", rule.spec)), file=file))
+    if rule.optuna is None:  # what asks Optuna's study for its pruner finds one that stops nothing
+        return pruners.NopPruner()
     settings = {item.name: getattr(rule, item.name) for item in fields(rule) if item.init}  # type: ignore[arg-type]
     arguments = {name: optuna_pruner(value) if isinstance(value, Rule) else value for name, value in settings.items()}
     return cast("BasePruner", _made(rule.name, getattr(pruners, rule.optuna), arguments))
@@ -270,7 +270,8 @@ def _accepted(parameter: inspect.Parameter) -> set[str]:
     """The types of an annotation that a spec can hold: for example `{"int", "None"}` or `{"Rule"}`."""
     annotation = parameter.annotation
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
-    words = {word.strip().strip("'\"").partition("[")[0].rpartition(".")[2] for word in text.split("|")}
+    words = {word.strip().strip("'\"") for word in text.split("|")}
+    words = {word if word in _TYPES else word.partition("[")[0].rpartition(".")[2] for word in words}
     return words & {*_TYPES, "None", *_WITHIN}
 
 

@@ -40,6 +40,7 @@ READING = {
     "best": ["best", "tiny", "--save", "best.npz"],
     "studies": ["studies"],
     "names": ["names", "tiny"],
+    "simulate": ["simulate", "tiny", "--pruner", "nop", "--sampler", "recorded"],
     "export": ["export", "tiny", "--format", "json", "--output", "tiny.json"],
     "rerun": ["rerun", "tiny", "0"],
     "db check": ["db", "check"],
@@ -155,7 +156,7 @@ def archive(open_folder: Path) -> Path:
     folder = open_folder / "archive"
     (folder / "studies").mkdir(parents=True)
     (folder / "studies" / "tiny.py").write_text(STUDY)
-    start = ["start", f"{folder}/studies/tiny.py", "--trials", "2", "--workers", "1"]
+    start = ["start", f"{folder}/studies/tiny.py", "--trials", "3", "--workers", "1"]
     assert sweep([*start, "--storage", f"sqlite:///{folder}/sweep.db", "--logdir", f"{folder}/runs"]) == 0
     assert sorted(path.name for path in folder.iterdir()) == ["runs", "studies", "sweep.db"]
     return folder
@@ -208,10 +209,10 @@ def test_every_reading_command_works(reader, archive, request):
     assert "t0001" in found["runs"][1]
     assert "nothing wrong" in found["db check"][1]
     copied = found["db copy"][1] + found["db copy"][2]
-    assert "tiny is copied: 2 runs" in copied
+    assert "tiny is copied: 3 runs" in copied
     assert "where nothing can be written to note it" in " ".join(copied.split())
     if "tensorboard" in found:
-        assert found["tensorboard"][1].count("tiny-x=") == 2
+        assert found["tensorboard"][1].count("tiny-x=") == 3
     assert sorted(path.name for path in archive.iterdir()) == ["runs", "studies", "sweep.db"]
 
 
@@ -237,7 +238,7 @@ def test_optuna_opens_a_read_only_database_with_the_url_that_is_documented(archi
         url = f"sqlite:///file:{archive}/sweep.db?mode=ro&immutable=1&uri=true"
         storage = optuna.storages.RDBStorage(url)
         study = optuna.load_study(study_name="tiny", storage=storage)
-        assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 2
+        assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 3
         storage.remove_session()
         storage.engine.dispose()
 
