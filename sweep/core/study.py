@@ -350,6 +350,7 @@ class StudyMachine:
         if event.added:
             self._do(ev.Learn(tuple(event.added)))
         self._show("opened", event.opening)
+        self._explain_pauses()
         self._limits = event.limits
         self._spend(event.limits.reached if event.limits is not None else None)
         if event.snapshot is not None and event.snapshot.warning is not None:
@@ -669,6 +670,12 @@ class StudyMachine:
         rule = self._schedule.settle(epochs) if self._schedule is not None and epochs is not None else None
         if rule is not None:
             self._declaration = self.declaration.replaced(pruner=rule.text())
+            self._explain_pauses()
+
+    def _explain_pauses(self) -> None:
+        """Say what a pruner that pauses does, once it is known after how many epochs."""
+        if self._schedule is not None and self._schedule.rule.rungs is not None and not self.preview:
+            self._show("message", self._schedule.explained(self.budget))
 
     def _resume(self, trial: Trial, message: wire.Resume) -> None:
         """A run continues from a checkpoint: these epochs had their verdicts when they were trained."""

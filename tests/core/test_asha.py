@@ -143,6 +143,28 @@ def test_rungs_follow_from_the_epochs(epochs, rungs):
     assert rungs_for(epochs, 3) == rungs
 
 
+@pytest.mark.parametrize(
+    ("planned", "trials", "said"),
+    [
+        (
+            schedule(1, 3, 10),
+            30,
+            "a run that is not among the best third after epoch 1, 3 or 10 pauses, and continues when it is; at least "
+            "10 of 30 trials train to the last epoch",
+        ),
+        (
+            schedule(5, factor=7),
+            1,
+            "a run that is not among the best one in 7 after epoch 5 pauses, and continues when it is; at least "
+            "1 of 1 trial trains to the last epoch",
+        ),
+        (schedule(), 30, "no run pauses, since runs have fewer than 4 epochs"),
+    ],
+)
+def test_a_study_says_what_it_does_with_its_runs(planned, trials, said):
+    assert planned.explained(trials) == said
+
+
 def test_rungs_are_fixed_once():
     planned = Schedule(Asha(), LOSS)
     assert planned.rungs == ()

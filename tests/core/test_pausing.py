@@ -245,3 +245,5 @@ def test_rungs_are_derived_from_the_epochs_of_the_first_training_and_stay_with_t
     played = Played(judge=Schedule(Asha(), Objective("val_loss")))
     begin(played, 0)
     assert played.study.declaration.pruner == "asha(reduction_factor=3, rungs=[1])"
+    (said,) = [effect.arguments[0] for effect in played.effects if isinstance(effect, ev.Show)]
+    assert said.startswith("a run that is not among the best third after epoch 1 pauses")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from sweep.core.pruners.rule import Judge, Rule, bounds
 from sweep.core.pruners.verdict import Verdict
 from sweep.objective import Objective
+from sweep.words import counted
 
 FEWEST_EPOCHS = 4
 """Where a run has fewer, nothing is paused."""
@@ -185,6 +186,25 @@ class Schedule(Judge):
     def paused(self) -> Mapping[int, int]:
         """The runs that wait, by number, with the rung of each."""
         return self._paused
+
+    def explained(self, trials: int) -> str:
+        """What the study does with its runs, in one sentence for people; its rungs are known.
+
+        Args:
+            trials: how many it begins.
+        """
+        if not self._rungs:
+            return f"no run pauses, since runs have fewer than {FEWEST_EPOCHS} epochs"
+        *first, last = map(str, self._rungs)
+        after = f"{', '.join(first)} or {last}" if first else last
+        factor = self.rule.reduction_factor
+        best = {2: "half", 3: "third", 4: "quarter"}.get(factor, f"one in {factor}")
+        whole = complete_of(trials)
+        train = "trains" if whole == 1 else "train"
+        return (
+            f"a run that is not among the best {best} after epoch {after} pauses, and continues when it is; at least "
+            f"{whole} of {counted(trials, 'trial')} {train} to the last epoch"
+        )
 
     def settle(self, epochs: int) -> Asha | None:
         """Derive the rungs from how long runs train, unless they are known: the rule that has them, if it is new."""
