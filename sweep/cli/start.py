@@ -47,6 +47,7 @@ from sweep.options import (
 from sweep.store import RunRecord, Store, StudyRecord, counts_of, epochs_spent
 from sweep.store.remote import RemoteStore
 from sweep.study_file import check_file, load
+from sweep.view.early_pruning import early_pruning
 from sweep.view.findings import common_findings
 from sweep.view.runs import best_of, best_run, finished, rank
 from sweep.words import counted, shown_path
@@ -302,6 +303,9 @@ def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> 
         spared = sum((run.epochs or 0) - run.epoch for run in pruned)
         planned = sum(run.epochs or 0 for run in runs if run.epochs)
         lines.append(f"pruning spared {spared} of {counted(planned, 'epoch')}, {spared / planned:.0%} of the training")
+    early = early_pruning(runs)
+    if early is not None:
+        lines.append(f"{early}: the best one may be among them; --pruner asha pauses runs instead of stopping them")
     lines += map(str, common_findings(runs))
     if counts["WAITING"]:
         were = "was" if counts["WAITING"] == 1 else "were"
