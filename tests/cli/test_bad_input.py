@@ -154,7 +154,7 @@ def refused_start(folder, expected: str, *options: str) -> None:
         (["--set", "x"], "--set must be parameters by name, such as learning_rate=0.01, not 'x'."),
         (["--enqueue", "xx=0.5"], "The study has no parameter 'xx'. Did you mean x?"),
         (["--enqueue", "@none.json"], "none.json must hold a JSON object"),
-        (["--from", "other"], "--from must be STUDY:best:N, such as diabetes:best:5, not 'other'."),
+        (["--from", "other"], "--from must be STUDY:best:N or STUDY:all, such as diabetes:best:5, not 'other'."),
     ],
 )
 def test_options_about_parameters_that_cannot_be_are_refused(folder, options, expected):
