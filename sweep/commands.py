@@ -1,11 +1,15 @@
 """Command lines: those to copy, which look further at a run or train it again, and those of our own processes."""
 
+import json
 import os
 import shlex
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from sweep.errors import SweepError, last_words
 from sweep.names import format_number
 from sweep.options import OPTIONS
 from sweep.passwords import has_password, masked_url
@@ -49,6 +53,23 @@ def environment(**values: str) -> dict[str, str]:
     if has_password(inherited.get("SWEEP_STORAGE", "")):
         del inherited["SWEEP_STORAGE"]
     return {**values, **inherited}
+
+
+def answer_of(line: Sequence[str], storage: str) -> Any:
+    """What a process of ours says of a database: the JSON of the last line that it prints.
+
+    Args:
+        line: see `python`.
+        storage: the database's URL, with its password.
+
+    Raises:
+        SweepError: it has failed, with the last words that it printed.
+    """
+    there = {**environment(), "SWEEP_STORAGE": storage}
+    done = subprocess.run(line, env=there, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SweepError(last_words(done.stderr))
+    return json.loads(done.stdout.strip().rpartition("\n")[2])
 
 
 def run_again(study: "StudyRecord", run: "RunRecord", finished: int, *, storage: str) -> str | None:

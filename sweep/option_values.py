@@ -393,15 +393,10 @@ def read_sets(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-@dataclass(frozen=True)
-class BestOf(Values):
-    """The best runs of other studies, `STUDY:best:N` or `STUDY:confirmed:N` each (without a number one), or all their
-    trials, `STUDY:all`.
-    """
+class _Several(Values):
+    """A text, or several."""
 
-    expected: str = "STUDY:best:N or STUDY:all, such as diabetes:best:5"
     many = True
-    one = Pattern(rf"{STUDY_NAME.pattern}:(?:best:[1-9][0-9]{{0,5}}|confirmed(?::[1-9][0-9]{{0,5}})?|all)")
 
     def read(self, text: str) -> Any:
         return [text]
@@ -410,32 +405,38 @@ class BestOf(Values):
         several = [value] if isinstance(value, str) else value
         if not isinstance(several, Sequence) or isinstance(several, Mapping):
             raise Unfit(value)
-        return tuple(self.one.check(each) for each in several)
+        return tuple(map(self._check_one, several))
+
+    def _check_one(self, value: Any) -> str:
+        raise NotImplementedError
 
     def texts(self, value: Any) -> list[str]:
         return list(value)
+
+
+@dataclass(frozen=True)
+class BestOf(_Several):
+    """The best runs of other studies, `STUDY:best:N` or `STUDY:confirmed:N` each (without a number one), or all their
+    trials, `STUDY:all`.
+    """
+
+    expected: str = "STUDY:best:N or STUDY:all, such as diabetes:best:5"
+    one = Pattern(rf"{STUDY_NAME.pattern}:(?:best:[1-9][0-9]{{0,5}}|confirmed(?::[1-9][0-9]{{0,5}})?|all)")
+
+    def _check_one(self, value: Any) -> str:
+        return str(self.one.check(value))
 
     def schema(self) -> dict[str, Any]:
         return {"type": "array", "maxItems": 100, "items": self.one.schema()}
 
 
 @dataclass(frozen=True)
-class StopRules(Values):
+class StopRules(_Several):
     """Rules of `sweep.stop_rules`: a text, or several of which one is enough."""
 
     expected: str = f"a rule, such as {EXAMPLES}"
-    many = True
 
-    def read(self, text: str) -> Any:
-        return [text]
-
-    def check(self, value: Any) -> tuple[str, ...]:
-        several = [value] if isinstance(value, str) else value
-        if not isinstance(several, Sequence) or isinstance(several, Mapping):
-            raise Unfit(value)
-        return tuple(self._rule(each) for each in several)
-
-    def _rule(self, value: Any) -> str:
+    def _check_one(self, value: Any) -> str:
         if not isinstance(value, str) or not is_text(value):
             raise Unfit(value)
         try:
@@ -443,9 +444,6 @@ class StopRules(Values):
         except FilterError as error:
             raise Unfit(value, f"{error.message.rstrip('.')}.") from None
         return value
-
-    def texts(self, value: Any) -> list[str]:
-        return list(value)
 
     def schema(self) -> dict[str, Any]:
         return {"type": "array", "maxItems": 100, "items": super().schema()}

@@ -1,8 +1,5 @@
 """`sweep best`: a study's best runs, and the best one's trained model as a file."""
 
-import json as json_module
-import os
-import subprocess
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +9,8 @@ from sweep.cli import options
 from sweep.cli.output import print_whole, remark, say
 from sweep.cli.tables import print_heading, print_json, print_runs
 from sweep.cli.target import named_study
-from sweep.commands import command, python
-from sweep.errors import SweepError, last_words
+from sweep.commands import answer_of, command, python
+from sweep.errors import SweepError
 from sweep.names import format_number
 from sweep.rundir import weights_files
 from sweep.store import Store
@@ -103,12 +100,7 @@ def save_best(store: Store, name: str | None, file: str, which: str = BEST) -> N
             hint="Those of each run are unless `sweep start --keep` says otherwise.",
         )
     line = python("sweep.models", f"{study.name}:{best.number}", file)
-    kept = {name: value for name, value in os.environ.items() if name != "SWEEP_TOKEN"}
-    there = {**kept, "SWEEP_STORAGE": store.url.render_as_string(hide_password=False)}
-    done = subprocess.run(line, env=there, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SweepError(last_words(done.stderr))
-    saved = json_module.loads(done.stdout.strip().rpartition("\n")[2])
+    saved = answer_of(line, store.url.render_as_string(hide_password=False))
     is_model = not file.endswith(".npz")
     same = ", read back and predicting what it did in the study" if is_model and saved["checked"] else ""
     print_whole(

@@ -1,9 +1,6 @@
 """`sweep confirm`: train a study's best runs again with fresh seeds, and say which of them is the best."""
 
-import json as json_module
-import os
 import statistics
-import subprocess
 from dataclasses import replace
 from typing import Annotated
 
@@ -14,9 +11,9 @@ from sweep.cli.detach import outliving_the_terminal
 from sweep.cli.grid import Column, Grid
 from sweep.cli.output import print_whole, remark, say, show_grid, show_json
 from sweep.cli.target import named_study
-from sweep.commands import command, python
+from sweep.commands import answer_of, command, python
 from sweep.control.repeats import Recorder, newest_snapshot, plan_of, recover, retry, train
-from sweep.errors import SweepError, last_words
+from sweep.errors import SweepError
 from sweep.names import format_number, short_number
 from sweep.race import Race
 from sweep.store import RepeatRecord, RunRecord, Store, StudyRecord
@@ -237,12 +234,7 @@ def test_winner(store: Store, study: StudyRecord, race: Race) -> None:
         return
     say(f"testing {counted(len(wanted), 'repeat')} of {format_number(winner.number)}")
     line = python("sweep.held_out", study.name, str(winner.number), *(str(one.repeat) for one in wanted))
-    kept = {name: value for name, value in os.environ.items() if name != "SWEEP_TOKEN"}
-    there = {**kept, "SWEEP_STORAGE": store.url.render_as_string(hide_password=False)}
-    done = subprocess.run(line, env=there, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SweepError(last_words(done.stderr))
-    found = json_module.loads(done.stdout.strip().rpartition("\n")[2])
+    found = answer_of(line, store.url.render_as_string(hide_password=False))
     for note in found["notes"]:
         say(note)
     store.record_repeats(study.study_id, [replace(one, test=found["tests"][str(one.repeat)]) for one in wanted])

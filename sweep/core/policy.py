@@ -33,7 +33,7 @@ class By(Enum):
 class Then(Enum):
     """What follows from a fault."""
 
-    WAIT = "the study waits, says so, and goes on by itself"
+    WAIT = "the study waits, says so, and continues by itself"
     STOP = "the study stops and says so; the next start continues it"
     AGAIN = "tried again, from the last checkpoint"
     TEACH = "FAIL, and the sampler learns from it"

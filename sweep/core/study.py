@@ -280,7 +280,7 @@ class StudyMachine:
         most = self.settings.workers or self._most or 1
         if not self.is_open:  # how many trials there are is not known yet
             return min(most, max(self._most or 1, AT_FIRST))
-        return min(self.declaration.workers or most, max(0, self.left) + len(self._again))
+        return min(self.declaration.workers or most, max(0, self.left) + len(self._again) + len(self.paused))
 
     def _resize(self, wanted: int) -> None:
         if self._over:
@@ -439,6 +439,8 @@ class StudyMachine:
         if run.state == "PAUSED":
             trial = self.paused[run.number] = Trial(run)
             trial.move(State.PAUSED)
+            if self._schedule is not None and run.number not in self._schedule.paused:
+                self._called[run.number] = False  # its rung is no more
 
     def _next_paused(self) -> tuple[int, bool] | None:
         """The paused run that continues next, if one is to, and whether it pauses no more."""

@@ -123,7 +123,9 @@ def engines(model: keras.Model) -> list[str]:
 def keep_to(model: keras.Model, engines: Sequence[str]) -> bool:
     """Have a model's `fit`, which begins, run by these engines to its end; whether it can, as `engines` gave them."""
     passes = _running.get(model)
-    return passes.keep_to(engines) if passes is not None and engines else not engines and passes is None
+    if passes is None or not engines:
+        return passes is None and not engines
+    return passes.keep_to(engines)
 
 
 def why_not(model: keras.Model, x: Any = None, y: Any = None, **arguments: Any) -> str | None:

@@ -28,6 +28,16 @@ import keras
 import tensorflow as tf
 from keras import layers, optimizers, regularizers
 
+_DRAWING = (
+    layers.Dropout,
+    layers.SpatialDropout1D,
+    layers.SpatialDropout2D,
+    layers.AlphaDropout,
+    layers.GaussianNoise,
+    layers.GaussianDropout,
+)
+"""Layers that ask for the sizes of what they are given, and return a tensor of the same shape."""
+
 OTHERS = frozenset(
     {
         layers.InputLayer,
@@ -38,12 +48,7 @@ OTHERS = frozenset(
         layers.ReLU,
         layers.LeakyReLU,
         layers.ELU,
-        layers.Dropout,
-        layers.SpatialDropout1D,
-        layers.SpatialDropout2D,
-        layers.AlphaDropout,
-        layers.GaussianNoise,
-        layers.GaussianDropout,
+        *_DRAWING,
         layers.ActivityRegularization,
         layers.BatchNormalization,
         layers.Normalization,
@@ -165,16 +170,6 @@ def shapes_open(model: keras.Model) -> Iterator[None]:
         for layer in drawing:
             del vars(layer)["call"]
 
-
-_DRAWING = (
-    layers.Dropout,
-    layers.SpatialDropout1D,
-    layers.SpatialDropout2D,
-    layers.AlphaDropout,
-    layers.GaussianNoise,
-    layers.GaussianDropout,
-)
-"""Layers that ask for the sizes of what they are given, and return a tensor of the same shape."""
 
 _BEFORE_DRAWING = frozenset(
     {layers.InputLayer, layers.Dense, layers.Activation, layers.ReLU, layers.LeakyReLU, layers.ELU}

@@ -13,7 +13,7 @@ import pytest
 from sweep.store import RunRecord
 from sweep.tensorboard import event_files
 from tests.control.oracle import JOURNAL, Oracle
-from tests.control.started import MANY_EPOCHS, ONE_EPOCH, Folder, Started, wait_for
+from tests.control.started import MANY_EPOCHS, ONE_EPOCH, RESUMED, Folder, Started, wait_for
 from tests.ray_cluster import TOKEN, Nodes, OnCluster, cluster
 from tests.refusals import refusal_of
 
@@ -240,16 +240,7 @@ def test_workers_bring_their_files_where_their_nodes_do_not_see_the_log_director
 PAUSES = """
     with open(f"{FOLDER}/where-{trial.number}", "a") as file:
         print(os.environ["RAY_RAYLET_PID"], file=file)
-    x = trial.suggest_float("x", -1, 1)
-    epochs = sweep.epochs(trial, 6)
-    done = epochs.resumed["done"] if epochs.resumed else 0
-    for epoch in epochs:
-        time.sleep(0.05)
-        assert done == epoch, "it continues where it paused"
-        done += 1
-        epochs.report({"loss": x * x + 1 / done}, {"done": done})
-    return epochs.value
-"""
+""" + RESUMED.replace("EPOCHS", "6").replace("SECONDS", "0.05").lstrip("\n")
 
 
 def test_a_run_that_pauses_continues_on_another_node(tmp_path):

@@ -49,6 +49,19 @@ MANY_EPOCHS = """
 """
 
 
+RESUMED = """
+    x = trial.suggest_float("x", -1, 1)
+    epochs = sweep.epochs(trial, EPOCHS)
+    done = epochs.resumed["done"] if epochs.resumed else 0
+    for epoch in epochs:
+        time.sleep(SECONDS)
+        assert done == epoch, "it continues where it paused"
+        done += 1
+        epochs.report({"loss": x * x + 1 / done}, {"done": done})
+    return epochs.value
+"""
+
+
 def wait_for(condition: Callable[[], Result]) -> Result:
     """What `condition` gives as soon as it is true."""
     deadline = time.monotonic() + PATIENCE

@@ -13,20 +13,10 @@ from sweep.core.pruners.asha import complete_of
 from sweep.store import FINISHED, Store
 from sweep.tensorboard import event_files
 from sweep.tensorboard.event_files import RUN_TAG
-from tests.control.started import Folder, wait_for
+from tests.control.started import RESUMED, Folder, wait_for
 
 EPOCHS = 9
-BODY = """
-    x = trial.suggest_float("x", -1, 1)
-    epochs = sweep.epochs(trial, 9)
-    done = epochs.resumed["done"] if epochs.resumed else 0
-    for epoch in epochs:
-        time.sleep(0.02)
-        assert done == epoch, "it continues where it paused"
-        done += 1
-        epochs.report({"loss": x * x + 1 / done}, {"done": done})
-    return epochs.value
-"""
+BODY = RESUMED.replace("EPOCHS", str(EPOCHS)).replace("SECONDS", "0.02")
 
 
 def pausing(path, settings="trials=12, workers=2, seed=7", storage=None, pruner="asha(rungs=[1, 3])"):

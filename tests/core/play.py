@@ -80,6 +80,7 @@ JUDGES: dict[str, Callable[[], Judge | None]] = {
     "half": HalfPruned,
     "optuna": lambda: None,
     "asha": lambda: Schedule(Asha(2, [1, 2]), Objective("loss")),
+    "other rungs": lambda: Schedule(Asha(2, [2]), Objective("loss")),
 }
 
 
@@ -464,9 +465,9 @@ class World:
         if self.chance.random() < 0.02:
             return ev.Refused(StudyError("another coordinator has it"))
         if self.chance.random() < 0.1:  # it goes on with another pruner
-            self.pruner = self.chance.choice(["half", "optuna", "asha"])
+            self.pruner = self.chance.choice(["half", "optuna", "asha", "other rungs"])
         runs = [copy.deepcopy(run) for run in self.database.runs.values()]
-        waiting = {"PAUSED"} if self.pruner == "asha" else set()
+        waiting = {"PAUSED"} if self.pruner in ("asha", "other rungs") else set()
         again = [run.number for run in runs if run.state not in FINISHED | waiting]
         for run in runs:
             if run.state == "RUNNING":

@@ -4,7 +4,9 @@ import pytest
 
 from sweep.core import events as ev
 from sweep.core.pruners.asha import Asha, RungEntry, Schedule
+from sweep.core.study import StudyMachine
 from sweep.objective import Objective
+from sweep.options import Settings
 from sweep.store import Command, RunRecord, Training
 from sweep.wire import messages as wire
 from tests.core.test_study import DECLARATION, Played
@@ -247,3 +249,36 @@ def test_rungs_are_derived_from_the_epochs_of_the_first_training_and_stay_with_t
     assert played.study.declaration.pruner == "asha(reduction_factor=3, rungs=[1])"
     (said,) = [effect.arguments[0] for effect in played.effects if isinstance(effect, ev.Show)]
     assert said.startswith("a run that is not among the best third after epoch 1 pauses")
+
+
+def reopened(runs, rungs):
+    """The next start of a study whose trials have all begun."""
+    judge = Schedule(Asha(3, list(rungs)), Objective("val_loss"))
+    study = StudyMachine(Settings())
+    study.apply(ev.Room(2), 0.0)
+    study.apply(ev.Said("0", wire.Hello(DECLARATION.as_dict())), 0.0)
+    opened = ev.Opened(
+        DECLARATION, runs, [], frozenset(), len(runs), exhausted=False, marked=0, judge=judge, logdir="/runs", kept=True
+    )
+    return study, study.apply(opened, 0.0)
+
+
+def paused_runs(*losses):
+    return [
+        RunRecord(number, f"mlp-t{number:04}", "PAUSED", rungs=[RungEntry(1, loss, continued=False)])
+        for number, loss in enumerate(losses)
+    ]
+
+
+def test_the_next_start_keeps_workers_for_runs_that_are_paused_although_no_trial_is_new():
+    study, effects = reopened(paused_runs(0.5, 0.3, 0.6), rungs=[1])
+    assert not [effect for effect in effects if isinstance(effect, ev.Kill)]
+    assert study.workers.wanted == 2
+    effects = study.apply(ev.Said("0", wire.Ask()), 0.0)
+    assert ev.Sample(1, None) in effects
+
+
+def test_a_run_that_paused_at_a_rung_that_is_no_more_continues():
+    study, _ = reopened(paused_runs(0.5, 0.3, 0.6), rungs=[2])
+    effects = study.apply(ev.Said("0", wire.Ask()), 0.0)
+    assert ev.Sample(0, None) in effects

@@ -111,7 +111,6 @@ class _Rung:
     def __init__(self, objective: Objective) -> None:
         self._sign = -1.0 if objective.maximize else 1.0
         self._keys: dict[int, tuple[float, int]] = {}
-        self._values: dict[int, float] = {}
         self._entered: list[tuple[float, int]] = []
         self._paused: list[tuple[float, int]] = []
         self.continued: set[int] = set()
@@ -124,12 +123,11 @@ class _Rung:
 
     def value(self, number: int) -> float:
         """What a run entered with."""
-        return self._values[number]
+        return self._sign * self._keys[number][0]
 
     def enter(self, number: int, value: float) -> None:
         """A run has come so far."""
-        key = (self._sign * value, number)
-        self._keys[number], self._values[number] = key, value
+        key = self._keys[number] = (self._sign * value, number)
         bisect.insort(self._entered, key)
 
     def rank(self, number: int) -> int:
@@ -138,7 +136,7 @@ class _Rung:
 
     def at(self, rank: int) -> float:
         """The value at a place, from 0."""
-        return self._values[self._entered[rank][1]]
+        return self.value(self._entered[rank][1])
 
     def pause(self, number: int) -> None:
         """A run waits here."""
@@ -299,9 +297,9 @@ class Schedule(Judge):
         self.leave(number)
         if to_the_end:
             self._last.add(number)
-        entered = [rung for rung in self._rungs.values() if number in rung]
-        for rung in entered:
-            rung.continued.add(number)
+        for rung in self._rungs.values():
+            if number in rung:
+                rung.continued.add(number)
 
     def leave(self, number: int) -> None:
         """A run waits no longer. What it has entered still counts for others."""
