@@ -1106,9 +1106,6 @@ class StudyMachine:
             running = [number for number, trial in self.trials.items() if trial.is_live] if beat else []
             running += self.paused if beat else ()
             self._do(ev.ReadNews(frozenset(running), beat))
-        if self._now >= self._deadline and (self.trials or self.left > 0) and self.stopped is None:
-            self._show("message", "stopping after the running epochs: the timeout is over")
-            self._stop(f"its timeout of {self.declaration.timeout:g} s is over", requeue=True)
         if not self._reasons and self._silent is not None and self._now - self._silent > SILENT_SECONDS:
             self._wait("it does not answer" if self.is_open else "the study is not open yet")
         self._end_late()
@@ -1225,6 +1222,9 @@ class StudyMachine:
 
     def _proceed(self) -> None:
         """Do what is due after any event."""
+        if self._now >= self._deadline and (self.trials or self.left > 0) and self.stopped is None:
+            self._show("message", "stopping after the running epochs: the timeout is over")
+            self._stop(f"its timeout of {self.declaration.timeout:g} s is over", requeue=True)
         self._assign()
         if self.paused and self._is_spent():
             self._prune_paused()

@@ -436,7 +436,8 @@ def test_trials_of_other_programs_are_said_once_and_are_rivals():
     assert played.study._take_changes().metrics == [(4, 0, "val_loss", 1.0)]
 
 
-def test_a_study_whose_time_is_over_begins_no_trial_and_says_so():
+@pytest.mark.parametrize("event", [ev.Tick(), ev.Said("b", wire.Ask())], ids=["a tick", "a worker asks"])
+def test_a_study_whose_time_is_over_begins_no_trial_and_says_so(event):
     study = StudyMachine(Settings())
     study.apply(ev.Said("a", wire.Hello(DECLARATION.as_dict())), 0.0)
     study.apply(replace(opened(), declaration=DECLARATION.replaced(timeout=60.0)), 10.0)
@@ -444,8 +445,9 @@ def test_a_study_whose_time_is_over_begins_no_trial_and_says_so():
     assert study.stopped is None
     study.apply(ev.Said("b", wire.Hello(DECLARATION.as_dict())), 69.0)
     study.apply(ev.Sampled(0), 69.0)
-    study.apply(ev.Said("b", wire.Ask()), 69.0)
-    effects = study.apply(ev.Tick(), 70.0)
+    if isinstance(event, ev.Tick):
+        study.apply(ev.Said("b", wire.Ask()), 69.0)
+    effects = study.apply(event, 70.0)
     assert study.stopped == "its timeout of 60 s is over"
     assert ev.Reply("b", wire.NoMore()) in effects
 
