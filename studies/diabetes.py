@@ -37,8 +37,7 @@ def train(trial: optuna.trial.BaseTrial) -> float:
     return sweep.fit(trial, model, x, y, validation_data=(x_val, y_val), batch_size=batch_size)
 
 
-pruner = "median(n_startup_trials=5, n_warmup_steps=5)"  # not before 5 runs have finished, nor before its own epoch 6
-study = sweep.Study(train, objective="val_loss", direction="minimize", trials=30, epochs=60, pruner=pruner, seed=1)
+study = sweep.Study(train, objective="val_loss", direction="minimize", trials=30, epochs=60, seed=1)
 
 if __name__ == "__main__":
     study.run()

@@ -62,15 +62,7 @@ def train(trial: optuna.trial.BaseTrial) -> float:
     return sweep.fit(trial, model, x, y, validation_data=(x_val, y_val), batch_size=batch_size)
 
 
-study = sweep.Study(
-    train,
-    objective="val_accuracy",
-    direction="maximize",
-    trials=40,
-    epochs=30,
-    pruner="median(n_startup_trials=5, n_warmup_steps=3)",
-    seed=1,
-)
+study = sweep.Study(train, objective="val_accuracy", direction="maximize", trials=40, epochs=30, seed=1)
 
 if __name__ == "__main__":
     study.run()

@@ -105,7 +105,6 @@ study = sweep.Study(
     direction="minimize",
     trials=40,
     epochs=200,
-    pruner="median(n_startup_trials=5, n_warmup_steps=10)",
     seed=3,
     enqueue=[{"family": family, "learning_rate": 0.001, "batch_size": 32} for family in HIDDEN],
 )

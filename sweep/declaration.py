@@ -25,12 +25,12 @@ PACKAGES = ("sweep", "tensorflow", "keras", "optuna", "numpy", "tensorboard")
 class Declaration:
     """A study as plain data.
 
-    `objective` and `direction` run in parallel, and have one entry unless the study has several. `trials_given` is
-    false where `trials` is only what holds where nobody says it. `force_epochs` makes `epochs` override what
-    `sweep.fit` is given. `value` is `Study(result=...)`: which epoch's objective `sweep.fit` returns, `best` or `last`.
-    `file` is the absolute path of the study file (None for a study of a notebook), `hash` its SHA-256 in hex,
-    `versions` the packages it runs with, `commit` the git commit of its folder (with `+` behind it where files differ
-    from it).
+    `objective` and `direction` run in parallel, and have one entry unless the study has several. `trials_given` and
+    `pruner_given` are false where `trials` and `pruner` are only what holds where nobody says it. `force_epochs` makes
+    `epochs` override what `sweep.fit` is given. `value` is `Study(result=...)`: which epoch's objective `sweep.fit`
+    returns, `best` or `last`. `file` is the absolute path of the study file (None for a study of a notebook), `hash`
+    its SHA-256 in hex, `versions` the packages it runs with, `commit` the git commit of its folder (with `+` behind it
+    where files differ from it).
     """
 
     name: str
@@ -46,7 +46,7 @@ class Declaration:
     max_trial_time: float | None = None
     workers: int | None = None
     sampler: str = "tpe"
-    pruner: str = "median"
+    pruner: str = "asha"
     seed: int | None = None
     precision: str | None = "auto"
     short: dict[str, str] = field(default_factory=dict)
@@ -54,6 +54,7 @@ class Declaration:
     broken: str = "prune"
     enqueue: list[dict[str, Value]] = field(default_factory=list)
     trials_given: bool = True
+    pruner_given: bool = True
     doc: str = ""
     file: str | None = None
     hash: str | None = None

@@ -315,8 +315,8 @@ class Settings:
         metavar="SPEC", unset="tpe", declares=True, again="study",
     )  # fmt: skip
     pruner: str | None = option(
-        None, SpecText("pruner"), "Stops poor runs: median(n_startup_trials=5), hyperband, nop, ...", STUDY,
-        metavar="SPEC", unset="median", declares=True, again="study",
+        None, SpecText("pruner"), "Pauses or stops poor runs: asha(rungs=[3, 9]), median, hyperband, nop, ...", STUDY,
+        metavar="SPEC", unset="asha", declares=True, again="study",
     )  # fmt: skip
     broken: str | None = option(
         None, Choice(BROKEN), "What happens to a run with a severe finding: prune, report or ignore.", STUDY,

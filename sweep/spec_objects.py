@@ -110,6 +110,8 @@ def _written(kind: Literal["sampler", "pruner"], given: Any) -> str:
         text = _text(kind, attributes[key])
         if text is not None and _difference(attributes[key], usual[key]) is not None:
             arguments[key] = text
+    if name == "halving":  # an object decides as it does in Optuna; the bare name has rungs of ours
+        arguments.setdefault("min_resource", "'auto'")
     return _call(name, arguments)
 
 

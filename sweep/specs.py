@@ -144,8 +144,11 @@ def optuna_pruner(rule: Rule, file: str | None = None) -> "BasePruner":
         return cast("BasePruner", make_imported(cast(ImportedSpec, imported_spec("pruner", rule.spec)), file=file))
     if rule.optuna is None:  # what asks Optuna's study for its pruner finds one that stops nothing
         return pruners.NopPruner()
-    settings = {item.name: getattr(rule, item.name) for item in fields(rule) if item.init}  # type: ignore[arg-type]
-    arguments = {name: optuna_pruner(value) if isinstance(value, Rule) else value for name, value in settings.items()}
+    arguments = {}
+    for item in fields(rule):  # type: ignore[arg-type]
+        value = getattr(rule, item.name)
+        if item.init and not (value is None and item.default is None):
+            arguments[item.name] = optuna_pruner(value) if isinstance(value, Rule) else value
     return cast("BasePruner", _made(rule.name, getattr(pruners, rule.optuna), arguments))
 
 

@@ -35,8 +35,9 @@ class Study(BaseStudy):
             One of Optuna's objects, such as `optuna.samplers.CmaEsSampler(popsize=8)`, is made anew in the coordinator
             from its arguments. A class of your own is named by its module, for the coordinator to import, which never
             imports the study file: `"mypackage.samplers:Mine(x=1)"`.
-        pruner: stops poor runs, e.g. `"median(n_startup_trials=5)"`, `"hyperband"`, `"nop"`; or an object or a class of
-            your own, as for `sampler`.
+        pruner: pauses or stops poor runs, e.g. `"asha(rungs=[3, 9])"`, `"median(n_startup_trials=5)"`, `"nop"`; or an
+            object or a class of your own, as for `sampler`. By default `"asha"`, or `"nop"` with several objectives; a
+            study that has begun keeps its own.
         seed: makes sampling and each trial reproducible; by default drawn once and kept in the store.
         precision: `"auto"` rounds continuous parameters so that the short number in a run's name is the hyperparameter;
             None leaves them as they are, and names carry every digit.

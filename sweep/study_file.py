@@ -84,7 +84,8 @@ class BaseStudy:
             max_trial_time=max_trial_time,  # type: ignore[arg-type]
             workers=workers,
             sampler=spec_text("sampler", sampler),
-            pruner=spec_text("pruner", pruner or ("median" if len(objectives) == 1 else "nop")),
+            pruner=spec_text("pruner", pruner or ("asha" if len(objectives) == 1 else "nop")),
+            pruner_given=pruner is not None,
             seed=seed,
             precision=precision,
             short=dict(short or {}),

@@ -134,7 +134,7 @@ class Import:
             objective=[goal.name for goal in self.foreign.objectives],
             direction=[goal.direction for goal in self.foreign.objectives],
             trials=max(1, len(self.runs)),
-            pruner="nop" if several else "median",
+            pruner="nop" if several else "median",  # which compares with their curves; `asha` with what it saw at rungs
             doc=f"Imported from {self.foreign.source}.",
         )
 

@@ -21,6 +21,7 @@ from sweep.control.writer import StudyWriter
 from sweep.core.events import Opened
 from sweep.core.limits import Limits
 from sweep.core.pruners.asha import Asha, Schedule
+from sweep.core.pruners.rungs import Halving
 from sweep.core.study import ENDED_ELSEWHERE
 from sweep.core.trial import requeue
 from sweep.declaration import Declaration
@@ -103,12 +104,23 @@ def _in_its_folder(settings: Settings, record: StudyRecord) -> Settings:
     return replace(settings, logdir=str(folder.parent))
 
 
-def _with_its_rungs(pruner: str, before: str) -> str:
-    """A pruner with the rungs that the study has, which were fixed with its first run, unless it names its own."""
-    now, was = pruner_rule(pruner), pruner_rule(before)
-    if not (isinstance(now, Asha) and isinstance(was, Asha)) or now.rungs is not None or was.rungs is None:
-        return pruner
-    return replace(now, rungs=was.rungs).text()
+def _with_its_pruner(declaration: Declaration, record: StudyRecord | None, *, kept: bool) -> Declaration:
+    """The declaration with the pruner that the study has, or with that one's rungs where nobody names others.
+
+    Args:
+        declaration: with what the start was given.
+        record: the study; None where it is new.
+        kept: whether neither the study file nor the start names a pruner.
+    """
+    before = None if record is None else record.declaration.pruner
+    if before is not None and kept:
+        return declaration.replaced(pruner=before)
+    rule, was = pruner_rule(declaration.pruner), None if before is None else pruner_rule(before)
+    if isinstance(rule, Asha) and isinstance(was, Asha) and rule.rungs is None and was.rungs is not None:
+        return declaration.replaced(pruner=replace(rule, rungs=was.rungs).text())
+    if isinstance(rule, Halving) and rule.min_resource is None:
+        return declaration.replaced(pruner=rule.with_first_rung(declaration.epochs, was).text())
+    return declaration
 
 
 def _follow(runs: Sequence[RunRecord], before: str, now: Path) -> None:
@@ -142,7 +154,12 @@ def _open(
         _check_same(record, declaration, settings)
         stored = read_stored(store, record, metrics=bool(declaration.stop_when))
         _follow(stored.runs, record.directory, Path(settings.logdir).resolve() / record.name)
-        declaration = declaration.replaced(pruner=_with_its_rungs(declaration.pruner, record.declaration.pruner))
+    kept = record is not None and not declaration.pruner_given and settings.pruner is None
+    usual = pruner_rule(declaration.pruner)
+    declaration = _with_its_pruner(declaration, record, kept=kept)
+    notes = []
+    if kept and type(pruner_rule(declaration.pruner)) is not type(usual):
+        notes = [f"the study keeps the pruner that it has: {declaration.pruner}"]
     declaration = _counting(declaration, settings, stored)
     search = make_search(
         declaration,
@@ -170,7 +187,7 @@ def _open(
     try:
         if writer is not None:
             journal.hold(writer.store)
-        opened = _opened(declaration, settings, search, stored, snapshot, kept=writer is not None)
+        opened = _opened(declaration, settings, search, stored, snapshot, kept=writer is not None, notes=notes)
         search.enqueue(declaration.enqueue)
         # A start that names runs has looked up their parameters by now: see `sweep.cli.parameters`.
         search.enqueue(cast("Sequence[Mapping[str, Value]]", settings.enqueue), again=True)
@@ -190,6 +207,7 @@ def _opened(
     snapshot: Snapshot | None,
     *,
     kept: bool,
+    notes: Sequence[str] = (),
 ) -> Opened:
     """What the core begins with. Trials that have not ended will be run again.
 
@@ -248,6 +266,7 @@ def _opened(
         ),
         limits=Limits(declaration, runs.values(), stored.last_metrics, search.keys.as_dict()),
         kept=kept,
+        notes=notes,
     )
 
 

@@ -91,6 +91,7 @@ class Opened:
         opening: what a display shows first: `sweep.control.progress.Opening`.
         kept: whether the study is in the database already.
         limits: of its epochs, and of what is looked for; None where it has neither.
+        notes: what people are to know of the opening.
     """
 
     declaration: Declaration
@@ -107,6 +108,7 @@ class Opened:
     snapshot: Snapshot | None = None
     kept: bool = False
     limits: Limits | None = None
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

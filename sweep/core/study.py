@@ -350,7 +350,9 @@ class StudyMachine:
         if event.added:
             self._do(ev.Learn(tuple(event.added)))
         self._show("opened", event.opening)
-        self._explain_pauses()
+        for note in event.notes:
+            self._show("message", note)
+        self._explain_pauses(pausable=True)
         self._limits = event.limits
         self._spend(event.limits.reached if event.limits is not None else None)
         if event.snapshot is not None and event.snapshot.warning is not None:
@@ -660,24 +662,32 @@ class StudyMachine:
         run.trainings = [known[place] for place in sorted(known)]
         self._changed.add(run.number)
         if begun.judged and self._schedule is not None:
-            self._settle_rungs(begun.planned)
             trial.pausable = message.unpausable is None
+            self._settle_rungs(begun.planned, pausable=trial.pausable)
             if message.unpausable is not None and message.unpausable not in self._unpausable:
                 self._unpausable.add(message.unpausable)
                 self._show("message", f"runs are pruned rather than paused, since {message.unpausable}")
         self._reply(trial, wire.Done())
 
-    def _settle_rungs(self, epochs: int | None) -> None:
-        """Fix the study's rungs when it is known for how many epochs its runs train."""
+    def _settle_rungs(self, epochs: int | None, *, pausable: bool) -> bool:
+        """Fix the study's rungs when it is known for how many epochs its runs train; True if this was the time."""
         rule = self._schedule.settle(epochs) if self._schedule is not None and epochs is not None else None
         if rule is not None:
             self._declaration = self.declaration.replaced(pruner=rule.text())
-            self._explain_pauses()
+            self._explain_pauses(pausable=pausable)
+        return rule is not None
 
-    def _explain_pauses(self) -> None:
+    def _learn_epochs(self, trial: Trial) -> None:
+        """Where nothing says how many epochs runs have, they have those of the first one that is COMPLETE."""
+        if trial.values and self._settle_rungs(max(trial.values) + 1, pausable=trial.pausable):
+            assert self._schedule is not None  # it has been settled
+            self._schedule.verdict(trial.run.number, trial.values)  # enters its rungs
+            self._note_rungs(trial.run)
+
+    def _explain_pauses(self, *, pausable: bool) -> None:
         """Say what a pruner that pauses does, once it is known after how many epochs."""
         if self._schedule is not None and self._schedule.rule.rungs is not None and not self.preview:
-            self._show("message", self._schedule.explained(self.budget))
+            self._show("message", self._schedule.explained(self.budget, pausable=pausable))
 
     def _resume(self, trial: Trial, message: wire.Resume) -> None:
         """A run continues from a checkpoint: these epochs had their verdicts when they were trained."""
@@ -825,7 +835,7 @@ class StudyMachine:
         training = run.judged_training
         planned = training.planned if training is not None else self.declaration.epochs
         if training is None:
-            self._settle_rungs(planned)
+            self._settle_rungs(planned, pausable=False)
         if planned is not None and last + 1 >= planned:
             return None
         verdict = schedule.verdict(run.number, trial.values, pausable=trial.pausable)
@@ -908,6 +918,7 @@ class StudyMachine:
         self._trained = self._trained or run.has_trained
         if self._judge is not None and event.state == "COMPLETE":
             self._judge.completed({run.number: trial.values})
+            self._learn_epochs(trial)
         blamed = self._policy.failed_for_parameters(run, trained=self._trained)
         self._effects += map(ev.Teach, blamed)
         self._limit(run)

@@ -17,9 +17,10 @@ from optuna.trial import TrialState
 from sweep.control.pruning import Pruning
 from sweep.control.storage import WriteBehindStorage
 from sweep.core.pruners.asha import Schedule
+from sweep.core.pruners.rungs import Halving
 from sweep.simulate.bank import Bank, Curve
 from sweep.simulate.proposals import RECORDED, Proposals
-from sweep.specs import make_sampler
+from sweep.specs import make_sampler, pruner_rule
 
 
 @dataclass
@@ -102,7 +103,9 @@ class _Study:
             sampler=make_sampler("random" if recorded else sampler, seed),
         )
         self._optuna = study
-        self._pruning = Pruning(study, pruner, objective=bank.objective.name)
+        rule = pruner_rule(pruner)
+        spec = rule.with_first_rung(bank.epochs).text() if isinstance(rule, Halving) else pruner
+        self._pruning = Pruning(study, spec, objective=bank.objective.name)
         judge = self._pruning.judge
         self._schedule = judge if isinstance(judge, Schedule) else None
         if self._schedule is not None:

@@ -38,6 +38,42 @@ def test_a_seed_is_drawn_once_and_kept(tmp_path):
     assert closed(open_study(declare(seed=11), settings)).declaration.seed == 11
 
 
+@pytest.mark.parametrize(
+    ("before", "file", "start", "now", "notes"),
+    [
+        (None, None, None, "asha", []),
+        ("median", None, None, "median", ["the study keeps the pruner that it has: median"]),
+        ("asha(rungs=[2])", None, None, "asha(rungs=[2])", []),
+        ("median", "asha", None, "asha", []),
+        ("median", None, "nop", "nop", []),
+        ("asha(rungs=[2])", "asha(2)", None, "asha(reduction_factor=2, rungs=[2])", []),
+        ("asha(rungs=[2])", None, "asha(rungs=[3])", "asha(rungs=[3])", []),
+        (None, "halving", None, "halving(min_resource=6)", []),
+        (None, "halving(reduction_factor=2)", None, "halving(min_resource=6, reduction_factor=2)", []),
+        (None, "halving('auto')", None, "halving('auto')", []),
+        (None, "halving(4)", None, "halving(4)", []),
+        ("halving", "halving", None, "halving", []),
+        ("halving", None, None, "halving", ["the study keeps the pruner that it has: halving"]),
+        ("halving(4)", "halving", None, "halving(min_resource=4)", []),
+        ("median", None, "halving", "halving(min_resource=6)", []),
+    ],
+)
+def test_a_study_keeps_its_pruner_and_its_rungs_unless_others_are_named(tmp_path, before, file, start, now, notes):
+    settings = Settings(storage=f"sqlite:///{tmp_path}/sweep.db", logdir=str(tmp_path / "runs"))
+    if before is not None:
+        first = open_study(declare(pruner=before), settings)
+        first.journal._write(Changes())
+        closed(first)
+    declared = declare(pruner=file or "asha", pruner_given=file is not None, epochs=60)
+    opened = closed(open_study(declared, dataclasses.replace(settings, pruner=start)))
+    assert (opened.declaration.pruner, list(opened.notes)) == (now, notes)
+
+
+def test_halving_has_optunas_first_rung_where_no_epochs_are_known(tmp_path):
+    settings = Settings(storage=f"sqlite:///{tmp_path}/sweep.db", logdir=str(tmp_path / "runs"))
+    assert closed(open_study(declare(pruner="halving"), settings)).declaration.pruner == "halving"
+
+
 def test_a_preview_opens_nothing(tmp_path):
     study = open_study(declare(), Settings(storage="sqlite:////nowhere/x.db", logdir="/nowhere"), preview=True)
     assert study.journal is None

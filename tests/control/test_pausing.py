@@ -121,11 +121,11 @@ def test_a_study_keeps_the_rungs_that_it_began_with(tmp_path):
     folder = pausing(tmp_path, "trials=4, workers=1, seed=7, epochs=9", pruner="asha")
     assert folder.start().returncode == 0
     store = Store(folder.url)
-    assert store.study("tiny").declaration.pruner == "asha(reduction_factor=3, rungs=[1, 3])"
+    assert store.study("tiny").declaration.pruner == "asha(rungs=[1, 3])"
     store.close()
     assert folder.start("--trials", "6", "--epochs", "27").returncode == 0
     store = Store(folder.url)
-    assert store.study("tiny").declaration.pruner == "asha(reduction_factor=3, rungs=[1, 3])"
+    assert store.study("tiny").declaration.pruner == "asha(rungs=[1, 3])"
     store.close()
 
 

@@ -246,9 +246,39 @@ def test_a_finding_stops_a_run_for_good_at_a_rung_too():
 def test_rungs_are_derived_from_the_epochs_of_the_first_training_and_stay_with_the_study():
     played = Played(judge=Schedule(Asha(), Objective("val_loss")))
     begin(played, 0)
-    assert played.study.declaration.pruner == "asha(reduction_factor=3, rungs=[1])"
+    assert played.study.declaration.pruner == "asha(rungs=[1])"
     (said,) = [effect.arguments[0] for effect in played.effects if isinstance(effect, ev.Show)]
     assert said.startswith("a run that is not among the best third after epoch 1 pauses")
+
+
+def report(played, number, *losses):
+    """Have worker `a` run an objective of plain Optuna, which says nowhere how many epochs it has; the last verdict."""
+    played.say(wire.Ask())
+    played.apply(ev.Sampled(number))
+    played.say(wire.Begin(number, "mlp", None, None))
+    played.apply(ev.Named("a", number, f"mlp-t{number:04}", "mlp", {}, None))
+    played.apply(ev.Written())
+    for step, loss in enumerate(losses):
+        played.say(wire.Report(number, step, loss))
+        (advice,) = played.say(wire.ShouldPrune(number))
+        if advice.verdict != "go":
+            break
+    return advice
+
+
+def test_where_nothing_says_how_many_epochs_runs_have_they_have_those_of_the_first_complete_one():
+    played = Played(judge=Schedule(Asha(), Objective("val_loss")))
+    assert report(played, 0, 0.5, 0.4, 0.3, 0.2, 0.2, 0.2).verdict == "go"
+    played.say(wire.End(0, "COMPLETE", [0.2], None, None, []))
+    effects = played.apply(ev.Told(0, "COMPLETE", [0.2], {}, {}, exhausted=False))
+    assert played.study.declaration.pruner == "asha(rungs=[1, 2])"
+    assert [entry.rung for entry in played.study.runs[0].rungs] == [1, 2]
+    said = [effect.arguments[0] for effect in effects if isinstance(effect, ev.Show) and effect.method == "message"]
+    assert said == ["a run that is not among the best third after epoch 1 or 2 stops there"]
+    played.apply(ev.Written())
+    worse = report(played, 1, 0.9)
+    assert worse.verdict == "prune"
+    assert worse.reason == "asha: stopped at epoch 1: ranked 2nd of 2 (the best one continues)"
 
 
 def reopened(runs, rungs):

@@ -81,11 +81,6 @@ class Asha(Rule):
         did = "paused" if details["pausable"] else "stopped"
         return f"{did} at epoch {verdict.epoch_index + 1}: ranked {_ordinal(rank)} of {entered} ({more})"
 
-    def text(self) -> str:
-        """The rule as `sweep.specs` reads it."""
-        rungs = "" if self.rungs is None else f", rungs={list(self.rungs)}"
-        return f"asha(reduction_factor={self.reduction_factor}{rungs})"
-
 
 RULES = (Asha,)
 
@@ -185,11 +180,12 @@ class Schedule(Judge):
         """The runs that wait, by number, with the rung of each."""
         return self._paused
 
-    def explained(self, trials: int) -> str:
+    def explained(self, trials: int, *, pausable: bool = True) -> str:
         """What the study does with its runs, in one sentence for people; its rungs are known.
 
         Args:
             trials: how many it begins.
+            pausable: whether its runs can be paused, as far as is known.
         """
         if not self._rungs:
             return f"no run pauses, since runs have fewer than {FEWEST_EPOCHS} epochs"
@@ -197,6 +193,8 @@ class Schedule(Judge):
         after = f"{', '.join(first)} or {last}" if first else last
         factor = self.rule.reduction_factor
         best = {2: "half", 3: "third", 4: "quarter"}.get(factor, f"one in {factor}")
+        if not pausable:
+            return f"a run that is not among the best {best} after epoch {after} stops there"
         whole = complete_of(trials)
         train = "trains" if whole == 1 else "train"
         return (

@@ -5,7 +5,7 @@ A rule is a frozen dataclass whose fields are its settings, with the names, orde
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, ClassVar
 
 from sweep.core.pruners.verdict import Verdict
@@ -53,6 +53,15 @@ class Rule:
     def problem(self) -> str | None:
         """What is wrong with the settings together, as the end of a sentence about the rule; None if nothing is."""
         return None
+
+    def text(self) -> str:
+        """The rule as `sweep.specs` reads it, with the settings that are not the defaults."""
+        settings = []
+        for item in fields(self):  # type: ignore[arg-type]  # every rule is a dataclass
+            value = getattr(self, item.name)
+            if item.default is MISSING or value != item.default:
+                settings.append(f"{item.name}={value.text() if isinstance(value, Rule) else repr(value)}")
+        return f"{self.name}({', '.join(settings)})" if settings else self.name
 
     def judge(self, objective: Objective, judge_of: Callable[["Rule"], Judge]) -> Judge:
         """The rule at work in a study. A rule without one of its own is decided by Optuna.

@@ -3,7 +3,7 @@
 The settings and the sentence are here; `sweep.control.pruning` asks Optuna.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sweep.core.pruners.rule import Rule, bounds
 from sweep.core.pruners.verdict import Verdict
@@ -35,20 +35,37 @@ class Rungs(Rule):
 
 @dataclass(frozen=True)
 class Halving(Rungs):
-    """Asynchronous successive halving."""
+    """Asynchronous successive halving.
+
+    `min_resource` is the first rung in epochs, or Optuna's "auto", which is 1 where runs have less than 100 epochs.
+    None is a tenth of a run's epochs in a new study (see `first_rung`), and "auto" where these are not known.
+    """
 
     name = "halving"
     aliases = ("successivehalving",)
     help = "keeps the best fraction at each rung of epochs (asynchronous successive halving)"
     optuna = "SuccessiveHalvingPruner"
 
-    min_resource: str | int = field(default="auto", metadata=bounds(1))
+    min_resource: str | int | None = field(default=None, metadata=bounds(1))
     reduction_factor: int = field(default=4, metadata=bounds(2))
     min_early_stopping_rate: int = field(default=0, metadata=bounds(0))
     bootstrap_count: int = field(default=0, metadata=bounds(0))
 
     def problem(self) -> str | None:
         return _auto(self.bootstrap_count, min_resource=self.min_resource)
+
+    def with_first_rung(self, epochs: int | None, before: "Rule | None" = None) -> "Halving":
+        """The rule with its first rung, where none is named.
+
+        Args:
+            epochs: how many a run of the study has, as far as is known.
+            before: the rule that the study has had until now, with its first rung.
+        """
+        if self.min_resource is not None:
+            return self
+        if isinstance(before, Halving):
+            return replace(self, min_resource=before.min_resource)
+        return self if epochs is None else replace(self, min_resource=first_rung(epochs))
 
 
 @dataclass(frozen=True)
@@ -71,11 +88,16 @@ class Hyperband(Rungs):
 RULES = (Halving, Hyperband)
 
 
-def _auto(bootstrap_count: int, **resource: str | int) -> str | None:
+def first_rung(epochs: int) -> int:
+    """After how many epochs halving first compares runs that have so many: after a tenth of them."""
+    return max(1, round(epochs / 10))
+
+
+def _auto(bootstrap_count: int, **resource: str | int | None) -> str | None:
     """What is wrong with a number of epochs that may be `auto`."""
     ((name, value),) = resource.items()
     if isinstance(value, str) and value != "auto":
         return f"takes a whole number or 'auto' as {name}, not {value!r}"
-    if value == "auto" and bootstrap_count > 0:
+    if value in ("auto", None) and bootstrap_count > 0:
         return f"needs a number as {name} if it has a bootstrap_count"
     return None
