@@ -32,7 +32,8 @@ TRIALS = (5, 8, 10, 20, 30)
 OLD, NEW = "median", "asha"
 HALF = "asha(2, [1, 3, 10])"
 RUNGS = ("asha(rungs=[1, 3, 10])", "asha(rungs=[1, 3, 9])", "asha(rungs=[2, 6])", "asha(rungs=[3, 9])")
-OTHERS = (NEW, *RUNGS, HALF, "asha(4, [1, 4])", "halving(3, 4)", "halving", "hyperband", "nop")
+OTHERS = (NEW, *RUNGS, HALF, "asha(4, [1, 4])", "halving", "halving(1)", "hyperband", "nop")
+STOPPING = f"{NEW}, runs without checkpoints"
 
 
 def trained(trials: int, epochs: int) -> Bank:
@@ -82,7 +83,8 @@ def simulated(bank: Bank, pruner: str, simulations: int, *, budget: int | None, 
     """What one pruner does with one bank."""
     print(f"{bank.name}: {pruner}, {trials or 'any number of'} trials", file=sys.stderr, flush=True)
     seeds = range(simulations)
-    made = [replay(bank, pruner, "tpe", trials=trials, budget=budget, seed=seed) for seed in seeds]
+    spec, pausable = (NEW, False) if pruner == STOPPING else (pruner, True)
+    made = [replay(bank, spec, "tpe", trials=trials, budget=budget, seed=seed, pausable=pausable) for seed in seeds]
     return summed_up(bank, "tpe", pruner, made, budget or (trials or 0) * bank.epochs)
 
 
@@ -116,7 +118,7 @@ def budgets(banks: Sequence[Bank], simulations: int) -> None:
         f"{math.fsum(one.regret or 0 for one in base) / len(base):.3f}",
     )
     ratios = {}
-    for pruner in OTHERS:
+    for pruner in (*OTHERS, STOPPING):
         found = [simulated(bank, pruner, simulations, budget=BUDGET, trials=None) for bank in banks]
         ratios[pruner] = [one.epochs_01sd / old.epochs_01sd for one, old in zip(found, base, strict=True)]
         row(
@@ -145,7 +147,7 @@ def fixed(banks: Sequence[Bank], simulations: int) -> None:
     heading("trials", "pruner", *names, "mean difference", "without a COMPLETE run")
     for trials in TRIALS:
         base = [simulated(bank, OLD, simulations, budget=None, trials=trials) for bank in banks]
-        for spec in (NEW, HALF):
+        for spec in (NEW, STOPPING, HALF):
             found = [simulated(bank, spec, simulations, budget=None, trials=trials) for bank in banks]
             apart = [(one.regret or 0.0) - (old.regret or 0.0) for one, old in zip(found, base, strict=True)]
             row(

@@ -1,6 +1,6 @@
 """Which pruner finds the better model in real studies of equal epochs: the example studies, by `sweep start`.
 
-    python benchmarks/pruning_live.py [--seeds 5] [--workers 2] [--pruners median asha]
+    python benchmarks/pruning_live.py [--studies diabetes digits wine] [--seeds 5] [--workers 2] [--pruners median asha]
 
 Each study is trained from each seed with each pruner, with as many epochs as ten whole runs have, and as many trials as
 fit. A line has the best COMPLETE run's value with each pruner and their difference in sd, where sd is the interquartile
@@ -76,13 +76,18 @@ def compared(study: str, pruners: Sequence[str], seeds: int, workers: int) -> li
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--studies", nargs="+", choices=list(STUDIES), default=list(STUDIES))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--pruners", nargs=2, default=["median", "asha"])
     arguments = parser.parse_args()
     titles = [f"{pruner}: best | COMPLETE, epochs" for pruner in arguments.pruners]
     print(f"| study | seed | {' | '.join(titles)} | difference in sd |\n|---|---|---|---|---|---|---|")
-    apart = [one for study in STUDIES for one in compared(study, arguments.pruners, arguments.seeds, arguments.workers)]
+    apart = [
+        one
+        for study in arguments.studies
+        for one in compared(study, arguments.pruners, arguments.seeds, arguments.workers)
+    ]
     better = sum(one < 0 for one in apart)
     print(f"\nmean difference {math.fsum(apart) / len(apart):+.3f} sd; {better} of {len(apart)} pairs better")
 

@@ -44,7 +44,7 @@ def test_a_stored_declaration_of_another_version_is_read_whatever_it_lacks_or_sa
         "short": None,
     }
     found = Declaration.stored({**old, "pruner": None, "broken": "shout", "colour": "red"})
-    assert (found.value, found.short, found.pruner, found.versions, found.file) == ("best", {}, "median", {}, None)
+    assert (found.value, found.short, found.pruner, found.versions, found.file) == ("best", {}, "asha", {}, None)
     assert (found.broken, found.objectives) == ("shout", [Objective("val_loss")])
     text = json.dumps(WHOLE.as_dict())
     assert json.dumps(Declaration.stored(json.loads(text)).as_dict()) == text

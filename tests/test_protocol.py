@@ -11,7 +11,7 @@ MESSAGES = {
     "Begin": ["number", "family", "architecture", "epochs", "failed"],
     "BeginTraining": ["number", "training", "unpausable"],
     "Resume": ["number", "epoch", "log"],
-    "Epoch": ["number", "epoch", "metrics", "findings", "broken"],
+    "Epoch": ["number", "epoch", "metrics", "findings", "broken", "unpausable"],
     "Report": ["number", "step", "value"],
     "ShouldPrune": ["number"],
     "Attribute": ["number", "kind", "key", "value"],
@@ -43,7 +43,7 @@ def fields_of(kinds):
     return {kind.__name__: [field.name for field in fields(kind)] for kind in kinds.__args__}
 
 
-def test_these_are_the_messages_of_protocol_5():
-    assert wire.PROTOCOL == 5
+def test_these_are_the_messages_of_protocol_6():
+    assert wire.PROTOCOL == 6
     assert fields_of(wire.Message) == MESSAGES
     assert fields_of(wire.Answer) == ANSWERS

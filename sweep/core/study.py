@@ -19,7 +19,7 @@ from sweep.core import events as ev
 from sweep.core.limits import Limits
 from sweep.core.policy import FailurePolicy, ran_out, same_parameters
 from sweep.core.pruners import Judge, Verdict, sentence
-from sweep.core.pruners.asha import Schedule
+from sweep.core.pruners.asha import Schedule, complete_of
 from sweep.core.trial import Ending, State, Trial, forget, requeue
 from sweep.core.workers import Worker, Workers
 from sweep.declaration import Declaration
@@ -456,9 +456,13 @@ class StudyMachine:
         if due is not None:
             return due, False
         if last is None and self.left <= 0 and all(map(schedule.trains_to_the_end, self.trials)):
-            trials = self.budget if self.spent is None else 1  # of a study that is spent one run is COMPLETE
-            last = schedule.finalist(trials=trials, complete=self._complete, running=len(self.trials))
+            last = schedule.finalist(trials=self._counted, complete=self._complete, running=len(self.trials))
         return None if last is None else (last, True)
+
+    @property
+    def _counted(self) -> int:
+        """Of how many trials some are to be COMPLETE; of a study that is spent, one run is."""
+        return self.budget if self.spent is None else 1
 
     def _closing(self, schedule: Schedule) -> int | None:
         """The paused run that trains to its end now, since the epochs that are left buy just one that is COMPLETE."""
@@ -474,10 +478,9 @@ class StudyMachine:
         if found is None or self._schedule is None:
             return None
         number, to_the_end = found
-        self._called.pop(number, None)
         trial = self.trials[number] = self.paused.pop(number)
+        trial.shielded = self._called.pop(number, False) or trial.shielded  # a finding stops those that nobody protects
         self._schedule.proceed(number, to_the_end=to_the_end)
-        trial.shielded = trial.shielded or to_the_end
         self._note_rungs(trial.run)
         return number
 
@@ -662,12 +665,16 @@ class StudyMachine:
         run.trainings = [known[place] for place in sorted(known)]
         self._changed.add(run.number)
         if begun.judged and self._schedule is not None:
-            trial.pausable = message.unpausable is None
-            self._settle_rungs(begun.planned, pausable=trial.pausable)
-            if message.unpausable is not None and message.unpausable not in self._unpausable:
-                self._unpausable.add(message.unpausable)
-                self._show("message", f"runs are pruned rather than paused, since {message.unpausable}")
+            self._settle_rungs(begun.planned, pausable=message.unpausable is None)
+            self._can_pause(trial, message.unpausable)
         self._reply(trial, wire.Done())
+
+    def _can_pause(self, trial: Trial, unpausable: str | None) -> None:
+        """Know whether a trial can be paused, as its worker says; the first of those that cannot is told of."""
+        trial.pausable = unpausable is None
+        if unpausable is not None and unpausable not in self._unpausable:
+            self._unpausable.add(unpausable)
+            self._show("message", f"runs are pruned rather than paused, since {unpausable}")
 
     def _settle_rungs(self, epochs: int | None, *, pausable: bool) -> bool:
         """Fix the study's rungs when it is known for how many epochs its runs train; True if this was the time."""
@@ -679,8 +686,9 @@ class StudyMachine:
 
     def _learn_epochs(self, trial: Trial) -> None:
         """Where nothing says how many epochs runs have, they have those of the first one that is COMPLETE."""
-        if trial.values and self._settle_rungs(max(trial.values) + 1, pausable=trial.pausable):
-            assert self._schedule is not None  # it has been settled
+        if self._schedule is None or not trial.values:
+            return
+        if self._settle_rungs(max(trial.values) + 1, pausable=trial.pausable):
             self._schedule.verdict(trial.run.number, trial.values)  # enters its rungs
             self._note_rungs(trial.run)
 
@@ -711,6 +719,8 @@ class StudyMachine:
             why = message.broken if finite else _broken(None, message.epoch)
             self._advise(trial, why, broken=not finite)
             return
+        if self._schedule is not None and message.unpausable is not None:
+            self._can_pause(trial, message.unpausable)
         step = message.epoch - training.first
         trial.values[step] = value
         self._do(ev.Enter(message.number, step, value))
@@ -838,7 +848,9 @@ class StudyMachine:
             self._settle_rungs(planned, pausable=False)
         if planned is not None and last + 1 >= planned:
             return None
-        verdict = schedule.verdict(run.number, trial.values, pausable=trial.pausable)
+        to_come = len(self.trials) - 1 + len(self.paused) + max(0, self.left)
+        needed = self._complete + to_come < complete_of(self._counted)
+        verdict = schedule.verdict(run.number, trial.values, pausable=trial.pausable, needed=needed)
         self._note_rungs(run)
         return verdict
 

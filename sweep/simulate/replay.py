@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from sweep.control.pruning import Pruning
 from sweep.control.storage import WriteBehindStorage
-from sweep.core.pruners.asha import Schedule
+from sweep.core.pruners.asha import Schedule, complete_of
 from sweep.core.pruners.rungs import Halving
 from sweep.simulate.bank import Bank, Curve
 from sweep.simulate.proposals import RECORDED, Proposals
@@ -62,6 +62,7 @@ def replay(
     budget: int | None = None,
     seed: int = 0,
     workers: int = 1,
+    pausable: bool = True,
 ) -> Simulation:
     """Simulate one study on a bank. It ends when its trials have ended, or its epochs are spent.
 
@@ -71,12 +72,13 @@ def replay(
         budget: how many epochs are trained at most.
         seed: the sampler's.
         workers: how many runs train at a time, an epoch each in turn.
+        pausable: whether runs keep checkpoints, so that `asha` pauses those that it would otherwise stop.
 
     Raises:
         StudyError: a spec is none.
     """
     with _quiet():
-        study = _Study(bank, pruner, sampler, trials, budget, seed)
+        study = _Study(bank, pruner, sampler, trials, budget, seed, pausable=pausable)
         busy: list[Replayed | None] = [None] * workers
         while not study.is_spent:
             for place in range(workers):
@@ -91,9 +93,18 @@ def replay(
 
 class _Study:
     def __init__(
-        self, bank: Bank, pruner: str, sampler: str, trials: int | None, budget: int | None, seed: int
+        self,
+        bank: Bank,
+        pruner: str,
+        sampler: str,
+        trials: int | None,
+        budget: int | None,
+        seed: int,
+        *,
+        pausable: bool,
     ) -> None:
         self._bank = bank
+        self._pausable = pausable
         self._storage = WriteBehindStorage()
         recorded = sampler == RECORDED
         study = optuna.create_study(
@@ -182,6 +193,11 @@ class _Study:
             return verdict is None or self._end(run, "PRUNED")
         if run.epochs == len(run.curve.values):  # it has nothing to continue with
             return True
+        if not self._pausable:
+            left, others = self._trials - len(self.runs), sum(other.state == "RUNNING" for other in self.runs) - 1
+            needed = self._complete + others + left < complete_of(self._trials)
+            verdict = self._schedule.verdict(run.number, run.values, pausable=False, needed=needed)
+            return verdict is None or self._end(run, "PRUNED")
         if self._schedule.verdict(run.number, run.values) is None:
             return True
         self._schedule.pause(run.number)

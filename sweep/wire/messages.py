@@ -12,7 +12,7 @@ from typing import Any
 from sweep.declaration import Value, versions
 from sweep.errors import StudyError
 
-PROTOCOL = 5
+PROTOCOL = 6
 """The version of these messages, which a worker sends with its first one."""
 
 
@@ -90,6 +90,7 @@ class Epoch:
     Attributes:
         findings: those of the run by now; None where they have not changed.
         broken: why the run cannot recover, if a severe finding is to prune it.
+        unpausable: why it cannot be paused here, if so.
     """
 
     number: int
@@ -97,6 +98,7 @@ class Epoch:
     metrics: dict[str, float]
     findings: list[dict[str, Any]] | None
     broken: str | None
+    unpausable: str | None = None
 
 
 @dataclass(frozen=True)

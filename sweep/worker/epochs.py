@@ -182,6 +182,7 @@ class Epochs:
         self._state = state if state is None or callable(state) else dict(state)
         if decides and run.policy.keep:
             training.weights = self._weights()
+        training.unpausable = "its epochs are reported without a state" if state is None else None
         run.reporter.send_epoch(place, values, training, self._look(), None)
         run.write(place, values)
         if run.writer is not None:
@@ -190,8 +191,6 @@ class Epochs:
             run.writer.flush()
         over = training.epochs >= self._count
         stopped = run.obey(run.reporter.receive_verdict())
-        if run.verdict == "pause" and state is None:  # it would begin anew
-            run.verdict = "prune"
         over = over or (stopped and not run.interrupted)
         if state is not None:
             self._saver.epoch_ended(over=over)

@@ -275,13 +275,13 @@ class WorkerTrial(optuna.trial.BaseTrial):
         self,
         epoch: int,
         metrics: dict[str, float],
-        training: LiveTraining,  # noqa: ARG002  # a Reporter's
+        training: LiveTraining,
         findings: Sequence[Finding] | None,
         broken: str | None,
     ) -> None:
         """Send an epoch's metrics and findings; the verdict is received afterwards."""
         plain = None if findings is None else [found.as_dict() for found in findings]
-        self._link.send(wire.Epoch(self._number, epoch, metrics, plain, broken))
+        self._link.send(wire.Epoch(self._number, epoch, metrics, plain, broken, training.unpausable))
 
     def receive_verdict(self) -> wire.Advice:
         """What the coordinator says of the epoch that was sent."""

@@ -243,6 +243,58 @@ def test_a_finding_stops_a_run_for_good_at_a_rung_too():
     assert advice == wire.Advice("prune", "its units are dead")
 
 
+@pytest.mark.parametrize("protected", [False, True])
+def test_a_finding_stops_a_run_that_continues_to_the_last_epoch_unless_a_person_protects_it(protected):
+    played = paused_study()
+    for number, loss in enumerate([0.5, 0.3, 0.4]):
+        pause(played, number, loss)
+    for number in (1, 2):  # the best of three, then the one that is to be COMPLETE as well
+        played.say(wire.Ask())
+        played.apply(ev.Sampled(number, fresh=False))
+        begin(played, number)
+        if number == 1:
+            complete(played, 1, 0.3, 0.3, 0.3, first=1)
+    if protected:
+        played.apply(ev.Looked([Command("protect", 2, "by hand")]))
+    (advice,) = played.say(wire.Epoch(2, 1, {"val_loss": 0.4}, None, "its units are dead"))
+    assert advice.verdict == ("go" if protected else "prune")
+
+
+def test_a_study_of_one_trial_does_not_pause_it():
+    played = paused_study(trials=1)
+    begin(played, 0)
+    assert train(played, 0, 0.5, 0.5, 0.5, 0.5) == wire.GO
+
+
+def test_epochs_without_a_state_cannot_be_paused_there_and_people_are_told_once():
+    played = paused_study()
+    begin(played, 0)
+    answers = played.say(wire.Epoch(0, 0, {"val_loss": 0.5}, None, None, "its epochs have no state"))
+    assert answers == [wire.GO], "the best one at its rung so far"
+    said = [effect.arguments[0] for effect in played.effects if isinstance(effect, ev.Show)]
+    assert "runs are pruned rather than paused, since its epochs have no state" in said
+    complete(played, 0, 0.5, 0.5, 0.5, first=1)
+    begin(played, 1)
+    (advice,) = played.say(wire.Epoch(1, 0, {"val_loss": 0.6}, None, None, "its epochs have no state"))
+    assert advice.verdict == "prune"
+
+
+def test_a_run_that_cannot_be_paused_is_not_stopped_before_a_tenth_of_its_epochs():
+    schedule = Schedule(Asha(), Objective("val_loss"))
+    schedule.settle(60)
+    assert schedule.rungs == (2, 7, 20)
+    assert schedule.explained(20, pausable=False).startswith(
+        "a run that is not among the best third after epoch 7 or 20 stops there; at least 7 of 20 trials"
+    )
+    schedule.verdict(0, dict.fromkeys(range(7), 0.1))
+    values = dict.fromkeys(range(7), 0.5)
+    for epochs in range(1, 7):
+        assert schedule.verdict(1, dict(list(values.items())[:epochs]), pausable=False) is None
+    assert schedule.verdict(2, dict.fromkeys(range(2), 0.5)) is not None, "it can be paused"
+    assert schedule.verdict(3, values, pausable=False, needed=True) is None
+    assert schedule.verdict(1, values, pausable=False) is not None
+
+
 def test_rungs_are_derived_from_the_epochs_of_the_first_training_and_stay_with_the_study():
     played = Played(judge=Schedule(Asha(), Objective("val_loss")))
     begin(played, 0)
@@ -274,7 +326,10 @@ def test_where_nothing_says_how_many_epochs_runs_have_they_have_those_of_the_fir
     assert played.study.declaration.pruner == "asha(rungs=[1, 2])"
     assert [entry.rung for entry in played.study.runs[0].rungs] == [1, 2]
     said = [effect.arguments[0] for effect in effects if isinstance(effect, ev.Show) and effect.method == "message"]
-    assert said == ["a run that is not among the best third after epoch 1 or 2 stops there"]
+    assert said == [
+        "a run that is not among the best third after epoch 1 or 2 stops there; at least 2 of 3 trials train to the "
+        "last epoch"
+    ]
     played.apply(ev.Written())
     worse = report(played, 1, 0.9)
     assert worse.verdict == "prune"

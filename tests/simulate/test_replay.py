@@ -60,11 +60,11 @@ def test_without_a_pruner_every_epoch_is_trained(trials, workers):
 
 
 @settings(deadline=None)
-@given(st.integers(1, 30), st.integers(1, 3), st.sampled_from(["recorded", "random"]), st.integers(0, 5))
-def test_a_study_that_pauses_ends_with_as_many_complete_runs_as_it_should(trials, workers, sampler, seed):
+@given(st.integers(1, 30), st.integers(1, 3), st.sampled_from(["recorded", "random"]), st.integers(0, 5), st.booleans())
+def test_a_study_that_pauses_ends_with_as_many_complete_runs_as_it_should(trials, workers, sampler, seed, pausable):
     curves = [[value for value in curve.values if not math.isnan(value)] for curve in random_bank(seed=seed).curves]
     bank = bank_of(*(curve + [1.0] * (12 - len(curve)) for curve in curves))
-    done = replay(bank, "asha", sampler, trials=trials, workers=workers, seed=seed)
+    done = replay(bank, "asha", sampler, trials=trials, workers=workers, seed=seed, pausable=pausable)
     assert sum(run.state == "COMPLETE" for run in done.runs) >= complete_of(trials)
 
 

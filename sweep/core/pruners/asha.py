@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sweep.core.pruners.rule import Judge, Rule, bounds
+from sweep.core.pruners.rungs import first_rung
 from sweep.core.pruners.verdict import Verdict
 from sweep.objective import Objective
 from sweep.words import counted
@@ -189,17 +190,16 @@ class Schedule(Judge):
         """
         if not self._rungs:
             return f"no run pauses, since runs have fewer than {FEWEST_EPOCHS} epochs"
-        *first, last = map(str, self._rungs)
+        *first, last = (str(rung) for rung in self._rungs if pausable or self._stops_at(rung))
         after = f"{', '.join(first)} or {last}" if first else last
         factor = self.rule.reduction_factor
         best = {2: "half", 3: "third", 4: "quarter"}.get(factor, f"one in {factor}")
-        if not pausable:
-            return f"a run that is not among the best {best} after epoch {after} stops there"
+        then = "pauses, and continues when it is" if pausable else "stops there"
         whole = complete_of(trials)
         train = "trains" if whole == 1 else "train"
         return (
-            f"a run that is not among the best {best} after epoch {after} pauses, and continues when it is; at least "
-            f"{whole} of {counted(trials, 'trial')} {train} to the last epoch"
+            f"a run that is not among the best {best} after epoch {after} {then}; at least {whole} of "
+            f"{counted(trials, 'trial')} {train} to the last epoch"
         )
 
     def settle(self, epochs: int) -> Asha | None:
@@ -242,11 +242,16 @@ class Schedule(Judge):
         """Whether a run pauses no more."""
         return number in self._last
 
-    def verdict(self, number: int, values: Mapping[int, float], *, pausable: bool = True) -> Verdict | None:
+    def verdict(
+        self, number: int, values: Mapping[int, float], *, pausable: bool = True, needed: bool = False
+    ) -> Verdict | None:
         """Why a run pauses after an epoch; it has entered the rungs up to there. None if it continues.
 
         Args:
-            pausable: whether it can; one that would have to stop for good continues if it is the first at its rung.
+            number, values: as for every judge.
+            pausable: whether it can. One that would have to stop for good is not judged before a tenth of its epochs,
+                and continues if it is the best at its rung.
+            needed: whether the study would have too few COMPLETE runs without this one; see `complete_of`.
         """
         step = max(values)
         known = self._verdicts.get(number)
@@ -262,7 +267,8 @@ class Schedule(Judge):
             return None
         rung = self._rungs[reached[-1]]
         places = self._places(rung) if pausable else max(1, self._places(rung))
-        if number in self._last or rung.rank(number) < places:
+        spared = needed or not (pausable or self._stops_at(reached[-1]))
+        if spared or number in self._last or rung.rank(number) < places:
             rung.continued.add(number)
             return None
         verdict = self._verdict(rung, number, step, places, pausable=pausable)
@@ -353,6 +359,10 @@ class Schedule(Judge):
     def _places(self, rung: _Rung) -> int:
         """How many continue from a rung by now."""
         return len(rung) // self.rule.reduction_factor
+
+    def _stops_at(self, rung: int) -> bool:
+        """Whether a run that cannot be paused is judged after so many epochs: a tenth of a run's, at least."""
+        return rung >= first_rung(max(self._rungs) * self.rule.reduction_factor)
 
     def _is_due(self, rung: _Rung, number: int) -> bool:
         return number not in rung.continued and rung.rank(number) < self._places(rung)
