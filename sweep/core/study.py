@@ -849,7 +849,7 @@ class StudyMachine:
         if planned is not None and last + 1 >= planned:
             return None
         to_come = len(self.trials) - 1 + len(self.paused) + max(0, self.left)
-        needed = self._complete + to_come < complete_of(self._counted)
+        needed = self._complete + to_come < complete_of(self._counted, pausable=trial.pausable)
         verdict = schedule.verdict(run.number, trial.values, pausable=trial.pausable, needed=needed)
         self._note_rungs(run)
         return verdict

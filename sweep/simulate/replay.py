@@ -195,7 +195,7 @@ class _Study:
             return True
         if not self._pausable:
             left, others = self._trials - len(self.runs), sum(other.state == "RUNNING" for other in self.runs) - 1
-            needed = self._complete + others + left < complete_of(self._trials)
+            needed = self._complete + others + left < complete_of(self._trials, pausable=False)
             verdict = self._schedule.verdict(run.number, run.values, pausable=False, needed=needed)
             return verdict is None or self._end(run, "PRUNED")
         if self._schedule.verdict(run.number, run.values) is None:

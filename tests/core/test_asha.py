@@ -116,6 +116,11 @@ def test_a_third_of_the_trials_is_complete_at_the_end_and_of_few_half(trials, co
     assert complete_of(trials) == complete
 
 
+@pytest.mark.parametrize(("trials", "complete"), [(1, 1), (3, 3), (5, 5), (8, 5), (15, 5), (16, 6), (30, 10)])
+def test_of_runs_that_cannot_be_paused_a_third_is_complete_or_five(trials, complete):
+    assert complete_of(trials, pausable=False) == complete
+
+
 def test_the_best_paused_run_is_the_next_finalist_while_too_few_are_complete():
     planned = schedule(1, 2)
     for number, value in enumerate([0.5, 0.4]):

@@ -223,7 +223,7 @@ def test_a_paused_run_that_somebody_else_ends_ends_so():
 
 
 def test_what_cannot_be_resumed_exactly_is_pruned_and_people_are_told_once():
-    played = paused_study()
+    played = paused_study(trials=20)
     said = []
     for number in range(2):
         begin(played, number, unpausable="its data begin anew")
@@ -267,7 +267,7 @@ def test_a_study_of_one_trial_does_not_pause_it():
 
 
 def test_epochs_without_a_state_cannot_be_paused_there_and_people_are_told_once():
-    played = paused_study()
+    played = paused_study(trials=20)
     begin(played, 0)
     answers = played.say(wire.Epoch(0, 0, {"val_loss": 0.5}, None, None, "its epochs have no state"))
     assert answers == [wire.GO], "the best one at its rung so far"
@@ -319,7 +319,7 @@ def report(played, number, *losses):
 
 
 def test_where_nothing_says_how_many_epochs_runs_have_they_have_those_of_the_first_complete_one():
-    played = Played(judge=Schedule(Asha(), Objective("val_loss")))
+    played = Played(judge=Schedule(Asha(), Objective("val_loss")), declaration=DECLARATION.replaced(trials=20))
     assert report(played, 0, 0.5, 0.4, 0.3, 0.2, 0.2, 0.2).verdict == "go"
     played.say(wire.End(0, "COMPLETE", [0.2], None, None, []))
     effects = played.apply(ev.Told(0, "COMPLETE", [0.2], {}, {}, exhausted=False))
@@ -327,7 +327,7 @@ def test_where_nothing_says_how_many_epochs_runs_have_they_have_those_of_the_fir
     assert [entry.rung for entry in played.study.runs[0].rungs] == [1, 2]
     said = [effect.arguments[0] for effect in effects if isinstance(effect, ev.Show) and effect.method == "message"]
     assert said == [
-        "a run that is not among the best third after epoch 1 or 2 stops there; at least 2 of 3 trials train to the "
+        "a run that is not among the best third after epoch 1 or 2 stops there; at least 7 of 20 trials train to the "
         "last epoch"
     ]
     played.apply(ev.Written())

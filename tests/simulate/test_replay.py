@@ -65,7 +65,7 @@ def test_a_study_that_pauses_ends_with_as_many_complete_runs_as_it_should(trials
     curves = [[value for value in curve.values if not math.isnan(value)] for curve in random_bank(seed=seed).curves]
     bank = bank_of(*(curve + [1.0] * (12 - len(curve)) for curve in curves))
     done = replay(bank, "asha", sampler, trials=trials, workers=workers, seed=seed, pausable=pausable)
-    assert sum(run.state == "COMPLETE" for run in done.runs) >= complete_of(trials)
+    assert sum(run.state == "COMPLETE" for run in done.runs) >= complete_of(trials, pausable=pausable)
 
 
 @settings(deadline=None)

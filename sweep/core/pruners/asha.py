@@ -37,12 +37,14 @@ def rungs_for(epochs: int, reduction_factor: int) -> tuple[int, ...]:
     return tuple(sorted({max(1, round(epochs / reduction_factor**power)) for power in (1, 2, 3)} - {epochs}))
 
 
-def complete_of(trials: int) -> int:
+def complete_of(trials: int, *, pausable: bool = True) -> int:
     """How many runs of a study are COMPLETE at its end, at least.
 
-    A third of its trials; of up to 15 trials, half of them or five, whichever is less.
+    A third of its trials; of up to 15 trials, half of them or five, whichever is less. Where runs cannot be paused, so
+    that the best of those that were stopped does not continue, five of them at least, or all.
     """
-    return max(math.ceil(trials / TRIALS_OF_ONE), min(FEWEST_COMPLETE, math.ceil(trials / 2)))
+    few = math.ceil(trials / 2) if pausable else trials
+    return max(math.ceil(trials / TRIALS_OF_ONE), min(FEWEST_COMPLETE, few))
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ class Schedule(Judge):
         factor = self.rule.reduction_factor
         best = {2: "half", 3: "third", 4: "quarter"}.get(factor, f"one in {factor}")
         then = "pauses, and continues when it is" if pausable else "stops there"
-        whole = complete_of(trials)
+        whole = complete_of(trials, pausable=pausable)
         train = "trains" if whole == 1 else "train"
         return (
             f"a run that is not among the best {best} after epoch {after} {then}; at least {whole} of "
