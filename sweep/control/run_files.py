@@ -17,12 +17,12 @@ def has_checkpoint(directory: str | None) -> bool:
     return directory is not None and any((Path(directory) / CHECKPOINTS).glob("*.npz"))
 
 
-def write_end(run: RunRecord) -> None:
-    """Write the end of a run whose worker is gone into its directory, if it has one."""
+def write_end(run: RunRecord, objective: str) -> None:
+    """Write the end of a run whose worker is gone into its directory, if it has one; see `end_run`."""
     if run.directory is None or not Path(run.directory).is_dir():
         return
     try:
-        end_run(run)
+        end_run(run, objective)
         if run.state != "PRUNED":  # which may have been by mistake
             shutil.rmtree(Path(run.directory) / CHECKPOINTS, ignore_errors=True)
     except OSError as error:

@@ -554,6 +554,7 @@ class EndFiles:
     """Write the end of a run whose worker is gone into its event files."""
 
     run: RunRecord
+    objective: str
 
 
 @dataclass(frozen=True)

@@ -939,7 +939,7 @@ class StudyMachine:
             self._refuse(repeated)
         self._settled(run, end.by)
         if end.abandoned:
-            self._do(ev.EndFiles(copy.copy(run)))
+            self._do(ev.EndFiles(copy.copy(run), self._objective.name))
         self._keep_best()
 
     def _limit(self, run: RunRecord) -> None:

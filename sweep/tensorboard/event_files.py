@@ -199,8 +199,14 @@ def restart(directory: Path, step: int = 0) -> None:
             writer.begin(step)
 
 
-def end_run(run: RunRecord) -> None:
-    """Write the end of a run whose worker is gone, as a second file, which both of TensorBoard's loaders read.
+def end_run(run: RunRecord, objective: str) -> None:
+    """Write the end of a run whose worker is gone, as one more file, which both of TensorBoard's loaders read.
+
+    Its worker has crashed, or trains another trial since the run has paused.
+
+    Args:
+        run: as it has ended.
+        objective: the name of the value that it has a best one of.
 
     Raises:
         OSError: its directory cannot be written.
@@ -208,11 +214,14 @@ def end_run(run: RunRecord) -> None:
     if run.directory is None:
         return
     with RunWriter(Path(run.directory)) as writer:
-        writer.add(hparams.build_end(run.state, time.time()), 0)
+        ended = time.time() if run.started is None or run.duration is None else run.started + run.duration
+        writer.add(hparams.build_end(run.state, ended), 0)
+        if run.best is not None:
+            writer.scalars(max(0, run.epoch - 1), {f"{BEST_TAG}{objective}": run.best})
         known = {"seed": run.seed, "attempt": run.attempt}
         about = {key: value for key, value in known.items() if value is not None}
         text = run_text(run.name or "", run.params, run.state, run.why or "", about, list(map(str, run.findings)))
-        writer.text(RUN_TAG, text, step=1)
+        writer.text(RUN_TAG, text, step=run.epoch + 1 if run.rungs else 1)  # behind those of its pauses
 
 
 class EpochScalars:

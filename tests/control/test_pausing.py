@@ -68,6 +68,21 @@ def test_a_paused_run_has_one_line_in_tensorboard_and_its_text_says_why(tmp_path
     assert "COMPLETE" in texts[-1]
 
 
+def test_a_paused_run_that_is_pruned_has_its_end_and_its_best_value_in_tensorboard(tmp_path):
+    folder = pausing(tmp_path, "trials=6, workers=1, seed=7")
+    assert folder.start().returncode == 0
+    pruned = [run for run in folder.runs() if run.state == "PRUNED"]
+    assert pruned
+    for run in pruned:
+        events = list(event_files.read(tmp_path / "runs" / "tiny" / run.name))
+        shown = [(value.tag, event.step, value) for event in events for value in event.summary.value]
+        *_, (step, last) = [(at, value.tensor.string_val[0].decode()) for tag, at, value in shown if tag == RUN_TAG]
+        assert f"<strong>PRUNED</strong>: {run.why}" in last or f"**PRUNED**: {run.why}" in last
+        assert step == max(at for tag, at, _ in shown if tag == RUN_TAG)
+        ((at, best),) = [(at, value.tensor.float_val[0]) for tag, at, value in shown if tag == "best/loss"]
+        assert (at, best) == (run.epoch - 1, pytest.approx(run.best))
+
+
 def test_while_a_study_runs_no_other_program_takes_its_paused_runs_and_afterwards_they_wait(tmp_path, storage_url):
     folder = pausing(tmp_path, "trials=60, workers=2, seed=7", storage_url)
     with folder.started() as started:

@@ -114,12 +114,15 @@ def test_a_run_whose_worker_was_killed_in_a_record_has_its_end_in_a_second_file(
     (path,) = files(directory)
     path.write_bytes(path.read_bytes()[:-7])
     reason = "its worker was killed by SIGKILL 3 times"
-    end_run(RunRecord(0, NAME, "FAIL", directory=str(directory), params={"lr": 0.01}, seed=5, reason=reason))
+    run = RunRecord(0, NAME, "FAIL", directory=str(directory), params={"lr": 0.01}, seed=5, reason=reason)
+    run.epoch, run.best = 3, 0.5
+    end_run(run, "val_loss")
     with tensorboard(tmp_path / "diabetes", loader) as server:
         server.wait_for(server.session_groups, lambda groups: groups[NAME]["sessions"][0]["status"] != "STATUS_UNKNOWN")
         assert server.session_groups()[NAME]["sessions"][0]["status"] == "STATUS_FAILURE"
         assert server.session_groups()[NAME]["hparams"] == {"lr": 0.01}
         assert server.scalars(NAME, "val_loss") == [(0, 0.0), (1, 1.0), (2, 2.0)]
+        assert server.scalars(NAME, "best/val_loss") == [(2, 0.5)]
         assert list(server.histograms(NAME, "dense/kernel")) == [0, 1]
         text = server.texts(NAME, RUN_TAG)[1]
         assert f"<strong>FAIL</strong>: {reason}" in text
@@ -150,7 +153,7 @@ def test_the_end_of_a_run_is_shown_though_the_clock_was_set_back(tmp_path, direc
     with tensorboard(tmp_path / "diabetes", loader) as server:
         server.wait_for(lambda: server.scalars(NAME, "val_loss"), lambda values: len(values) == 3)
         behind(monkeypatch)
-        end_run(RunRecord(0, NAME, "PRUNED", directory=str(directory), reason="by hand"))
+        end_run(RunRecord(0, NAME, "PRUNED", directory=str(directory), reason="by hand"), "val_loss")
         text = server.wait_for(lambda: server.texts(NAME, RUN_TAG), lambda texts: 1 in texts)[1]
         assert "<strong>PRUNED</strong>: by hand" in text
 
