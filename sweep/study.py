@@ -49,7 +49,7 @@ class Study(BaseStudy):
             stops the run after the second epoch that it holds, `"report"` only tells, `"ignore"` looks for none. A run
             whose objective is NaN or infinite is stopped anyway.
         workers: processes that train; by default one a core, or one a GPU. 0 trains in this process.
-        enqueue: parameters to try first.
+        enqueue: parameters to try first; those that are given twice are trained twice, with two seeds.
 
     Raises:
         StudyError: an argument is not as it must be.

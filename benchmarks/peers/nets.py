@@ -35,7 +35,7 @@ def data() -> tuple[Any, ...]:
 def parameter_sets(trials: int, sets: str) -> list[dict[str, Any]]:
     """The same list for every system; its parameters are those that `suggest` asks for.
 
-    None is twice in it: a study tries what is enqueued twice once, and then a set of its own.
+    None is twice in it: each is another network.
 
     Args:
         trials: how many.

@@ -204,12 +204,22 @@ class Search:
         return self.storage.get_trial(trial._trial_id)
 
     def enqueue(self, several: Iterable[Mapping[str, Value]], *, again: bool = False) -> None:
-        """Put parameters first in the queue, unless the study has had them; `again`: unless they have not ended yet."""
-        for params in several:
-            self._enqueued.append(dict(params))
-            had = [trial for trial in self.trials() if not (again and trial.state.is_finished())]
-            if not any(trial.system_attrs.get("fixed_params", trial.params) == dict(params) for trial in had):
-                self.study.enqueue_trial(dict(params))
+        """Put parameters first in the queue, except for those that the study has had.
+
+        Parameters that are given more than once are repeats: the study has them so many times.
+
+        Args:
+            several: the parameters, whole or in part.
+            again: whether trials that have ended do not count.
+        """
+        there = [trial for trial in self.trials() if not (again and trial.state.is_finished())]
+        had = [dict(trial.system_attrs.get("fixed_params", trial.params)) for trial in there]
+        for params in map(dict, several):
+            self._enqueued.append(params)
+            if params in had:
+                had.remove(params)
+            else:
+                self.study.enqueue_trial(params)
 
     def ask(self) -> optuna.Trial:
         """A new trial, or the next of the queue."""

@@ -1,5 +1,6 @@
 """The search: what it suggests, keeps, and refuses."""
 
+import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
@@ -127,7 +128,8 @@ def test_a_trial_that_is_run_again_has_the_parameters_it_had():
 
 def test_enqueued_parameters_are_those_of_the_next_trials_and_are_passed_over_if_the_study_had_them():
     found = search()
-    found.enqueue([{"x": 0.5}, {"x": 0.5}])
+    found.enqueue([{"x": 0.5}])
+    found.enqueue([{"x": 0.5}])
     found.enqueue([{"x": 0.5}], again=True)
     assert len(found.trials()) == 1
     trial = found.ask()
@@ -139,6 +141,21 @@ def test_enqueued_parameters_are_those_of_the_next_trials_and_are_passed_over_if
     assert len(found.trials()) == 1
     found.enqueue([{"x": 0.5}], again=True)
     assert len(found.trials()) == 2
+
+
+def test_parameters_that_are_enqueued_twice_are_repeated_and_no_further_when_the_study_goes_on():
+    found = search()
+    twice = [{"x": 0.5}, {"x": 0.25}, {"x": 0.5}]
+    found.enqueue(twice)
+    assert [found.suggest(found.ask(), "x", X) for _ in range(3)] == [0.5, 0.25, 0.5]
+    found.enqueue(twice)
+    assert len(found.trials()) == 3
+    found.enqueue(twice, again=True)
+    assert len(found.trials()) == 3, "none of them has ended"
+    for number in range(3):
+        found.tell(optuna.Trial(found.study, found.trials()[number]._trial_id), TrialState.COMPLETE, [0.0])
+    found.enqueue(twice, again=True)
+    assert len(found.trials()) == 6
 
 
 def test_a_fixed_value_that_the_domain_does_not_have_is_refused():
