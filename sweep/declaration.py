@@ -30,7 +30,7 @@ class Declaration:
     `epochs` override what `sweep.fit` is given. `value` is `Study(result=...)`: which epoch's objective `sweep.fit`
     returns, `best` or `last`. `file` is the absolute path of the study file (None for a study of a notebook), `hash`
     its SHA-256 in hex, `versions` the packages it runs with, `commit` the git commit of its folder (with `+` behind it
-    where files differ from it).
+    where files differ from it). `unpruned` is the share of the trials that the pruner leaves alone.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Declaration:
     workers: int | None = None
     sampler: str = "tpe"
     pruner: str = "asha"
+    unpruned: float | None = None
     seed: int | None = None
     precision: str | None = "auto"
     short: dict[str, str] = field(default_factory=dict)
@@ -91,6 +92,13 @@ class Declaration:
             value = values.get(item.name, default)
             object.__setattr__(found, item.name, default if value is None else value)
         return found
+
+    def leaves_unpruned(self, number: int) -> bool:
+        """Whether a trial is one of the share that the pruner leaves alone, which its number and the seed decide."""
+        if self.unpruned is None:
+            return False
+        drawn = hashlib.sha256(f"{self.seed} {number}".encode()).digest()
+        return int.from_bytes(drawn[:8], "big") < self.unpruned * 2**64
 
     def at(self, file: Path | None) -> "Declaration":
         """The declaration as of the file here, where a worker has loaded a copy elsewhere; None leaves it."""

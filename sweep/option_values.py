@@ -194,6 +194,29 @@ class Time(Values):
 
 
 @dataclass(frozen=True)
+class Share(Values):
+    """A part of a whole, as a number or in percent."""
+
+    expected: str = "a share above 0 and up to 1, such as 0.1 or 10%"
+
+    def check(self, value: Any) -> float:
+        share = self._number(value) if isinstance(value, str) else _real(value)
+        if not 0.0 < share <= 1.0:
+            raise Unfit(value)
+        return share
+
+    def _number(self, text: str) -> float:
+        found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(%?)\s*", text)
+        if found is None:
+            raise Unfit(text)
+        return float(found[1]) / (100.0 if found[2] else 1.0)
+
+    def schema(self) -> dict[str, Any]:
+        share = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
+        return {"anyOf": [share, {"type": "string", "pattern": "^[0-9]*\\.?[0-9]+%?$"}]}
+
+
+@dataclass(frozen=True)
 class Choice(Values):
     """One of a few words."""
 

@@ -28,6 +28,7 @@ from sweep.option_values import (
     Params,
     ParamSets,
     Pattern,
+    Share,
     SpecText,
     StopRules,
     Time,
@@ -317,6 +318,10 @@ class Settings:
     pruner: str | None = option(
         None, SpecText("pruner"), "Pauses or stops poor runs: asha(rungs=[3, 9]), median, hyperband, nop, ...", STUDY,
         metavar="SPEC", unset="asha", declares=True, again="study",
+    )  # fmt: skip
+    unpruned: float | None = option(
+        None, Share(), "Have the pruner leave this share of the trials alone, drawn at random, for sweep simulate.",
+        STUDY, metavar="SHARE", unset="none", declares=True, again="study", example="10%",
     )  # fmt: skip
     broken: str | None = option(
         None, Choice(BROKEN), "What happens to a run with a severe finding: prune, report or ignore.", STUDY,

@@ -38,6 +38,8 @@ class Study(BaseStudy):
         pruner: pauses or stops poor runs, e.g. `"asha(rungs=[3, 9])"`, `"median(n_startup_trials=5)"`, `"nop"`; or an
             object or a class of your own, as for `sampler`. By default `"asha"`, or `"nop"` with several objectives; a
             study that has begun keeps its own.
+        unpruned: the share of the trials that the pruner leaves alone, such as `0.1` or `"10%"`; the seed draws them.
+            `sweep simulate` has whole curves of a random sample by that. Findings stop them all the same.
         seed: makes sampling and each trial reproducible; by default drawn once and kept in the store.
         precision: `"auto"` rounds continuous parameters so that the short number in a run's name is the hyperparameter;
             None leaves them as they are, and names carry every digit.

@@ -53,6 +53,7 @@ class BaseStudy:
         name: str | None = None,
         sampler: "str | optuna.samplers.BaseSampler" = "tpe",
         pruner: "str | optuna.pruners.BasePruner | None" = None,
+        unpruned: float | str | None = None,
         seed: int | None = None,
         precision: Literal["auto"] | None = "auto",
         short: Mapping[str, str] | None = None,
@@ -86,6 +87,7 @@ class BaseStudy:
             sampler=spec_text("sampler", sampler),
             pruner=spec_text("pruner", pruner or ("asha" if len(objectives) == 1 else "nop")),
             pruner_given=pruner is not None,
+            unpruned=unpruned,  # type: ignore[arg-type]  # the declaration makes a number of "10%"
             seed=seed,
             precision=precision,
             short=dict(short or {}),

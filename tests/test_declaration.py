@@ -9,6 +9,7 @@ import pytest
 from sweep.declaration import Declaration, commit, file_hash, versions
 from sweep.errors import StudyError
 from sweep.objective import Objective
+from tests.control.memory import declare
 
 WHOLE = Declaration(
     name="wine",
@@ -32,6 +33,19 @@ def test_a_declaration_is_the_same_after_it_was_json():
 
 def test_what_a_later_version_has_added_is_passed_over():
     assert Declaration.from_dict({**WHOLE.as_dict(), "colour": "red"}) == WHOLE
+
+
+def test_the_seed_draws_the_trials_that_are_left_unpruned_and_a_larger_share_has_the_same_ones():
+    drawn = {
+        share: {number for number in range(2000) if declare(unpruned=share, seed=3).leaves_unpruned(number)}
+        for share in (0.1, 0.3, 1.0)
+    }
+    assert 150 < len(drawn[0.1]) < 250
+    assert drawn[0.1] < drawn[0.3] < drawn[1.0] == set(range(2000))
+    other = {number for number in range(2000) if declare(unpruned=0.1, seed=4).leaves_unpruned(number)}
+    assert other != drawn[0.1]
+    assert not declare(seed=3).leaves_unpruned(0)
+    assert declare(unpruned="10%").unpruned == 0.1
 
 
 def test_a_stored_declaration_of_another_version_is_read_whatever_it_lacks_or_says():

@@ -62,9 +62,9 @@ def simulate(
     """Try other pruners on a study's curves.
 
     Samplers and budgets too; nothing is trained. Runs that a pruner has stopped are left out: train the study with
-    --pruner nop. With --sampler recorded, what a pruner does is exact. Another sampler proposes, and the nearest
-    configuration that is left is taken. A study has found the best when a COMPLETE run is within 0.1 standard
-    deviations of it.
+    --pruner nop, or with --unpruned 10%, which leaves a random tenth alone. With --sampler recorded, what a pruner does
+    is exact. Another sampler proposes, and the nearest configuration that is left is taken. A study has found the best
+    when a COMPLETE run is within 0.1 standard deviations of it.
 
     \b
     Example: sweep simulate diabetes --pruner asha --pruner median --budget-epochs 300
@@ -177,10 +177,15 @@ def _about(bank: "Bank", samplers: Sequence[str], trials: int | None, budget: in
             f"An approximation: what {' or '.join(others)} proposes is taken to the nearest of {len(bank.curves)} "
             "recorded configurations that is left."
         )
-    if bank.left_out:
+    if bank.drawn:
+        lines.append(
+            f"The curves are those of {counted(len(bank.curves), 'run')} that the pruner has left alone (--unpruned), "
+            f"a random sample; {bank.left_out} others are left out. In recorded order the figures are exact for it."
+        )
+    elif bank.left_out:
         lines.append(
             f"An approximation: {counted(bank.left_out, 'run')} without a whole curve left out, so that the others are "
-            "not a fair sample. Train the study with --pruner nop for exact figures."
+            "not a fair sample. Train the study with --pruner nop or --unpruned 10% for exact figures."
         )
     elif RECORDED in samplers:
         lines.append("In recorded order the figures are exact for one worker: these are all runs of the study, whole.")

@@ -560,7 +560,8 @@ class StudyMachine:
         # A revived one would be pruned at once, as the other was.
         trial.shielded = trial.shielded or event.revives is not None
         trial.pausable = False
-        if trial.shielded and self._schedule is not None:
+        trial.unpruned = declaration.leaves_unpruned(run.number)
+        if (trial.shielded or trial.unpruned) and self._schedule is not None:
             self._schedule.never_pause(run.number)
         run.state, run.worker, run.seed = "RUNNING", worker, event.seed
         run.started, run.duration, run.reason, run.verdict = run.started or self._wall + self._now, None, None, None
@@ -870,7 +871,7 @@ class StudyMachine:
         trial.verdict = None
         if trial.condemned is not None:
             advice = wire.Advice("prune", trial.condemned)
-        elif why is not None and (broken or not trial.shielded):
+        elif why is not None and (broken or not (trial.shielded or (trial.unpruned and isinstance(why, Verdict)))):
             trial.verdict = why if isinstance(why, Verdict) else None
             pauses = trial.pausable and self._schedule is not None and isinstance(why, Verdict)
             advice = wire.Advice("pause" if pauses else "prune", sentence(why) if isinstance(why, Verdict) else why)

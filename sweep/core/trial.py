@@ -46,7 +46,7 @@ class Trial:
         silence: the longest time that its worker has said nothing for, in this attempt.
         earlier: seconds of training in earlier attempts.
         values: the objective by step, as pruners see it.
-        shielded: pruners do not stop it; `condemned`: why a person prunes it at its next epoch.
+        shielded: only NaN stops it; `unpruned`: pruners do not; `condemned`: why a person prunes it at its next epoch.
         verdict: the one that its worker was told last; None where it continues.
         pausable: whether it can be paused, since what it trains can be resumed exactly.
         end: what is being entered.
@@ -61,6 +61,7 @@ class Trial:
     earlier: float = 0.0
     values: dict[int, float] = field(default_factory=dict)
     shielded: bool = False
+    unpruned: bool = False
     condemned: str | None = None
     verdict: Verdict | None = None
     pausable: bool = False

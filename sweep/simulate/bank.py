@@ -26,6 +26,9 @@ from sweep.words import counted
 FEWEST = 3
 """With fewer curves there is nothing to simulate."""
 
+DRAWN = 10
+"""So many runs that a pruner has left alone are a sample to simulate with."""
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -54,7 +57,8 @@ class Bank:
         epochs: how many the longest curve has.
         space: each parameter's distribution.
         curves: at least `FEWEST`.
-        left_out: how many runs of the study have no whole curve, most of them since a pruner stopped them.
+        left_out: how many runs of the study are not in it, most of them since a pruner stopped them.
+        drawn: whether the curves are those that the study's pruner left alone, a random sample of all.
     """
 
     name: str
@@ -63,6 +67,7 @@ class Bank:
     space: Mapping[str, BaseDistribution]
     curves: Sequence[Curve]
     left_out: int = 0
+    drawn: bool = False
 
     @cached_property
     def bests(self) -> list[float]:
@@ -100,6 +105,9 @@ class Bank:
 def bank_of_study(study: StudyRecord, runs: Sequence[RunRecord], metrics: Mapping[int, Epochs]) -> Bank:
     """The bank that a study's runs are. Runs that a pruner or a person cut short, and those that run, are left out.
 
+    Where the pruner has left enough runs alone (`--unpruned`), they are the bank: runs that are whole since they were
+    among the best are no sample of what a search space has.
+
     Args:
         study: with one objective.
         runs: all its runs.
@@ -117,13 +125,16 @@ def bank_of_study(study: StudyRecord, runs: Sequence[RunRecord], metrics: Mappin
         for run in runs
         if _is_whole(run)
     ]
-    curves = [curve for curve in every if curve.state != "COMPLETE" or any(map(math.isfinite, curve.values))]
+    whole = [curve for curve in every if curve.state != "COMPLETE" or any(map(math.isfinite, curve.values))]
+    drawn = [curve for curve in whole if study.declaration.leaves_unpruned(curve.number)]
+    curves = drawn if len(drawn) >= DRAWN else whole
     hint = f"Only runs that no pruner has stopped count. Begin a study for it: sweep start FILE --name {name}-whole"
     space = {
         parameter: _merged([json_to_distribution(text) for text in known]) for parameter, known in study.space.items()
     }
     return _checked(
-        Bank(name, objective, _longest(curves), space, curves, len(runs) - len(curves)), f"{hint} --pruner nop"
+        Bank(name, objective, _longest(curves), space, curves, len(runs) - len(curves), drawn=curves is drawn),
+        f"{hint} --pruner nop, or --unpruned 10%",
     )
 
 

@@ -9,7 +9,7 @@ from sweep.objective import Objective
 from sweep.options import Settings
 from sweep.store import Command, RunRecord, Training
 from sweep.wire import messages as wire
-from tests.core.test_study import DECLARATION, Played
+from tests.core.test_study import DECLARATION, Played, Stops
 
 PLANNED = 4
 
@@ -258,6 +258,23 @@ def test_a_finding_stops_a_run_that_continues_to_the_last_epoch_unless_a_person_
         played.apply(ev.Looked([Command("protect", 2, "by hand")]))
     (advice,) = played.say(wire.Epoch(2, 1, {"val_loss": 0.4}, None, "its units are dead"))
     assert advice.verdict == ("go" if protected else "prune")
+
+
+def test_a_trial_that_is_left_unpruned_is_not_paused_but_stopped_by_a_finding():
+    played = paused_study(unpruned=1.0)
+    for number, loss in enumerate((0.5, 0.6)):
+        begin(played, number)
+        assert train(played, number, loss) == wire.GO
+        if number == 0:
+            complete(played, 0, 0.5, 0.5, 0.5, first=1)
+    (advice,) = played.say(wire.Epoch(1, 1, {"val_loss": 0.6}, None, "its units are dead"))
+    assert advice == wire.Advice("prune", "its units are dead")
+
+
+def test_a_trial_that_is_left_unpruned_is_not_pruned_by_any_pruner():
+    played = Played(judge=Stops(), declaration=DECLARATION.replaced(unpruned=1.0))
+    begin(played, 0)
+    assert train(played, 0, 0.5, 0.6) == wire.GO
 
 
 def test_a_study_of_one_trial_does_not_pause_it():

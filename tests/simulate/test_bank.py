@@ -87,6 +87,20 @@ def test_a_study_that_was_pruned_throughout_has_too_few_curves(store):
     assert "--pruner nop" in refused.value.hint
 
 
+@pytest.mark.parametrize(("share", "drawn"), [(0.5, True), (0.05, False), (None, False)])
+def test_the_runs_that_the_pruner_has_left_alone_are_the_bank_where_there_are_ten(store, share, drawn):
+    runs = [run(number, 0.1 * number) for number in range(40)]
+    bank = stored(store, runs, {number: [0.1 * number] for number in range(40)}, unpruned=share, seed=7)
+    assert bank.drawn is drawn
+    if drawn:
+        assert 10 <= len(bank.curves) < 30
+        declaration = store.study("wine").declaration
+        assert all(declaration.leaves_unpruned(curve.number) for curve in bank.curves)
+    else:
+        assert len(bank.curves) == 40
+    assert bank.left_out == 40 - len(bank.curves)
+
+
 def test_a_study_with_several_objectives_has_no_bank(store):
     with pytest.raises(SweepError, match="several objectives"):
         stored(store, [run(0, 0.1)], {0: [0.1]}, objective=["a", "b"], direction=["minimize", "minimize"], pruner="nop")
