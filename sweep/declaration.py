@@ -31,6 +31,7 @@ class Declaration:
     returns, `best` or `last`. `file` is the absolute path of the study file (None for a study of a notebook), `hash`
     its SHA-256 in hex, `versions` the packages it runs with, `commit` the git commit of its folder (with `+` behind it
     where files differ from it). `unpruned` is the share of the trials that the pruner leaves alone.
+    `paused_limit` is in bytes.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Declaration:
     workers: int | None = None
     sampler: str = "tpe"
     pruner: str = "asha"
+    paused_limit: int | None = None
     unpruned: float | None = None
     seed: int | None = None
     precision: str | None = "auto"

@@ -217,6 +217,33 @@ class Share(Values):
 
 
 @dataclass(frozen=True)
+class Size(Values):
+    """Bytes, or a text with a unit: powers of 1000, and of 1024 with an i."""
+
+    expected: str = "a size of at least 1 byte, such as 500MB, 2GB or 1.5GiB"
+
+    PATTERN = r"([0-9]*\.?[0-9]+)\s*(?:([kKMGT])(i?))?[bB]?"
+
+    def check(self, value: Any) -> int:
+        size = self._bytes(value) if isinstance(value, str) else _real(value)
+        if not 1 <= size <= 1e18:
+            raise Unfit(value)
+        return round(size)
+
+    def _bytes(self, text: str) -> float:
+        found = re.fullmatch(self.PATTERN, text.strip())
+        if found is None:
+            raise Unfit(text)
+        number, unit, binary = found.groups()
+        power = " KMGT".index(unit.upper()) if unit else 0
+        return float(number) * float((1024 if binary else 1000) ** power)
+
+    def schema(self) -> dict[str, Any]:
+        size = {"type": "integer", "minimum": 1, "description": "Bytes."}
+        return {"anyOf": [size, {"type": "string", "pattern": f"^{self.PATTERN}$"}]}
+
+
+@dataclass(frozen=True)
 class Choice(Values):
     """One of a few words."""
 

@@ -29,6 +29,7 @@ from sweep.option_values import (
     ParamSets,
     Pattern,
     Share,
+    Size,
     SpecText,
     StopRules,
     Time,
@@ -318,6 +319,10 @@ class Settings:
     pruner: str | None = option(
         None, SpecText("pruner"), "Pauses or stops poor runs: asha(rungs=[3, 9]), median, hyperband, nop, ...", STUDY,
         metavar="SPEC", unset="asha", declares=True, again="study",
+    )  # fmt: skip
+    paused_limit: int | None = option(
+        None, Size(), "Prune the worst paused runs where the checkpoints of all paused ones take more: 500MB, 2GB.",
+        STUDY, metavar="SIZE", unset="none", declares=True,
     )  # fmt: skip
     unpruned: float | None = option(
         None, Share(), "Have the pruner leave this share of the trials alone, drawn at random, for sweep simulate.",

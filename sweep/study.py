@@ -38,6 +38,8 @@ class Study(BaseStudy):
         pruner: pauses or stops poor runs, e.g. `"asha(rungs=[3, 9])"`, `"median(n_startup_trials=5)"`, `"nop"`; or an
             object or a class of your own, as for `sampler`. By default `"asha"`, or `"nop"` with several objectives; a
             study that has begun keeps its own.
+        paused_limit: how many bytes the checkpoints of paused runs may take, or a text such as `"2GB"`; where they take
+            more, the worst paused runs are pruned and lose theirs. By default there is no limit.
         unpruned: the share of the trials that the pruner leaves alone, such as `0.1` or `"10%"`; the seed draws them.
             `sweep simulate` has whole curves of a random sample by that. Findings stop them all the same.
         seed: makes sampling and each trial reproducible; by default drawn once and kept in the store.

@@ -53,6 +53,7 @@ class BaseStudy:
         name: str | None = None,
         sampler: "str | optuna.samplers.BaseSampler" = "tpe",
         pruner: "str | optuna.pruners.BasePruner | None" = None,
+        paused_limit: int | str | None = None,
         unpruned: float | str | None = None,
         seed: int | None = None,
         precision: Literal["auto"] | None = "auto",
@@ -87,6 +88,7 @@ class BaseStudy:
             sampler=spec_text("sampler", sampler),
             pruner=spec_text("pruner", pruner or ("asha" if len(objectives) == 1 else "nop")),
             pruner_given=pruner is not None,
+            paused_limit=paused_limit,  # type: ignore[arg-type]  # and bytes of "2GB"
             unpruned=unpruned,  # type: ignore[arg-type]  # the declaration makes a number of "10%"
             seed=seed,
             precision=precision,

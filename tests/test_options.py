@@ -44,6 +44,7 @@ UNUSUAL = {
     "epochs": 3,
     "sampler": "grid(lr=[0.1, 0.01])",
     "pruner": "patient(median, patience=4)",
+    "paused_limit": 1_500_000,
     "unpruned": 0.25,
     "broken": "ignore",
     "seed": 4294967295,
@@ -170,6 +171,8 @@ REFUSED = [
     ("timeout", "soon", "must be a time above 0, such as 90 (seconds), 10m, 2h or 1d, not 'soon'."),
     ("max_trial_time", "long", "must be a time above 0, such as 90 (seconds), 10m, 2h or 1d, not 'long'."),
     ("stall_timeout", "0", "must be a time above 0, such as 90 (seconds), 10m, 2h or 1d, not '0'."),
+    ("paused_limit", "much", "must be a size of at least 1 byte, such as 500MB, 2GB or 1.5GiB, not 'much'."),
+    ("paused_limit", "0", "must be a size of at least 1 byte, such as 500MB, 2GB or 1.5GiB, not '0'."),
     ("unpruned", "0", "must be a share above 0 and up to 1, such as 0.1 or 10%, not '0'."),
     ("unpruned", "120%", "must be a share above 0 and up to 1, such as 0.1 or 10%, not '120%'."),
     ("unpruned", "some", "must be a share above 0 and up to 1, such as 0.1 or 10%, not 'some'."),
@@ -188,6 +191,14 @@ REFUSED = [
     ("stop_when", ["val_loss <"], "not 'val_loss <'. Expected a name or a value after `<` at character 11"),
     ("enqueue", ["lr"], "must be parameters such as lr=0.01,bs=32, or run names, not 'lr'."),
 ]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("500", 500), ("500MB", 500_000_000), ("2 GB", 2_000_000_000), ("1.5GiB", 1_610_612_736), ("10k", 10_000)],
+)
+def test_a_size_is_read_in_powers_of_1000_or_with_an_i_of_1024(text, size):
+    assert from_keywords({"paused_limit": text}).paused_limit == size
 
 
 @pytest.mark.parametrize(("name", "value", "message"), REFUSED)

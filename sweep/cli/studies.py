@@ -9,8 +9,10 @@ from sweep.cli.output import remark, remarks, show_grid, show_json
 from sweep.cli.tables import STATE_STYLES, no_room
 from sweep.commands import command
 from sweep.control.disk import size
+from sweep.control.run_files import checkpoint_size
 from sweep.names import format_number
 from sweep.passwords import masked
+from sweep.store import Store
 from sweep.store.database import names_in, parse_url
 from sweep.store.remote import RemoteStore
 from sweep.view.cells import number_cells, shown_size
@@ -36,7 +38,8 @@ def studies(
     elif found:
         taken = [size(Path(view.study.directory)) if server is None else 0 for view in found]
         sizes = [shown_size(count) if count else "" for count in taken]
-        remarks(no_room(show_grid(studies_grid(found, sizes))))
+        paused = [shown_size(_paused_size(store, view)) if view.counts.get("PAUSED") else "" for view in found]
+        remarks(no_room(show_grid(studies_grid(found, sizes, paused if server is None else ()))))
         remarks([f"{view.name} is {view.waiting}" if view.waiting else None for view in found])
     else:
         optunas = sorted(names_in(parse_url(storage))) if not remote else []
@@ -56,8 +59,18 @@ def _none_of_ours(optunas: Sequence[str], storage: str) -> str:
     return f"no studies yet, but {have}: take over {optunas[0]} with `{take}`, or start one with `sweep start FILE`"
 
 
-def studies_grid(views: Sequence[StudyView], sizes: Sequence[str] = ()) -> Grid:
-    """Studies as a table, with what their folders take on the disk where that is known."""
+def _paused_size(store: Store | RemoteStore, view: StudyView) -> int:
+    """The bytes of the checkpoints of a study's paused runs."""
+    return sum(checkpoint_size(run.directory) for run in store.runs(view.study.study_id) if run.state == "PAUSED")
+
+
+def studies_grid(views: Sequence[StudyView], sizes: Sequence[str] = (), paused: Sequence[str] = ()) -> Grid:
+    """Studies as a table.
+
+    Args:
+        views: of the studies.
+        sizes: what their folders take on the disk, where that is known; `paused`: the checkpoints of paused runs.
+    """
     counts = {state: [_count(view.counts.get(state, 0)) for view in views] for state in STATE_STYLES}
     used = [f"{view.finished}/{view.study.declaration.trials}" for view in views]
     bests = [view.best for view in views]
@@ -78,6 +91,7 @@ def studies_grid(views: Sequence[StudyView], sizes: Sequence[str] = ()) -> Grid:
         Column("run", [format_number(best.number) if best else "" for best in bests], keep=80),
         Column("objective", [view.goal for view in views], keep=75),
         Column("size", list(sizes), right=True, keep=45),
+        Column("of paused runs", list(paused), right=True, keep=42),
         Column("directory", [view.study.directory for view in views], keep=40),
     ]
     states = {("state", place): STATE_STYLES[view.state] for place, view in enumerate(views)}

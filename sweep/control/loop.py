@@ -173,7 +173,9 @@ class Loop:
         self._actions: dict[type, Callable[[Any], None]] = {
             ev.Launch: lambda effect: self._hands.put(lambda: self._launch(effect)),
             ev.Kill: self._doom,
-            ev.EndFiles: lambda effect: self._hands.put(lambda: write_end(effect.run, effect.objective)),
+            ev.EndFiles: lambda effect: self._hands.put(
+                lambda: write_end(effect.run, effect.objective, forgotten=effect.forgotten)
+            ),
             ev.KeepSnapshot: lambda effect: self._hands.put(lambda: self._keep(effect)),
             ev.RemoveWeights: lambda effect: self._hands.put(lambda: remove_surplus_weights(effect.runs)),
             ev.Show: self._show,

@@ -15,6 +15,7 @@ from sweep.control.journal import Journal
 from sweep.control.lease import Notice, claim, find_study, foreign_study
 from sweep.control.progress import Opening
 from sweep.control.removal import finish_removals
+from sweep.control.run_files import checkpoint_size
 from sweep.control.search import Search
 from sweep.control.stored import Stored, read_stored
 from sweep.control.writer import StudyWriter
@@ -267,6 +268,7 @@ def _opened(
         limits=Limits(declaration, runs.values(), stored.last_metrics, search.keys.as_dict()),
         kept=kept,
         notes=notes,
+        sizes={run.number: checkpoint_size(run.directory) for run in runs.values() if run.state == "PAUSED"},
     )
 
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from sweep.control.disk import size
 from sweep.rundir import CHECKPOINTS, remove_weights
 from sweep.store import RunRecord
 from sweep.tensorboard.event_files import end_run
@@ -17,13 +18,22 @@ def has_checkpoint(directory: str | None) -> bool:
     return directory is not None and any((Path(directory) / CHECKPOINTS).glob("*.npz"))
 
 
-def write_end(run: RunRecord, objective: str) -> None:
-    """Write the end of a run whose worker is gone into its directory, if it has one; see `end_run`."""
+def checkpoint_size(directory: str | None) -> int:
+    """The bytes of the checkpoints in a run directory; 0 where this machine sees none."""
+    return 0 if directory is None else size(Path(directory) / CHECKPOINTS)
+
+
+def write_end(run: RunRecord, objective: str, *, forgotten: bool = False) -> None:
+    """Write the end of a run whose worker is gone into its directory, if it has one; see `end_run`.
+
+    Args:
+        forgotten: whether what it could be continued from is removed though it was pruned.
+    """
     if run.directory is None or not Path(run.directory).is_dir():
         return
     try:
         end_run(run, objective)
-        if run.state != "PRUNED":  # which may have been by mistake
+        if forgotten or run.state != "PRUNED":  # which may have been by mistake
             shutil.rmtree(Path(run.directory) / CHECKPOINTS, ignore_errors=True)
     except OSError as error:
         _log.warning("the end of run %s could not be written to %s: %s", run.name, run.directory, error)

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from sweep.control.domains import check_text
 from sweep.control.hands import Hands
 from sweep.control.open_study import OpenStudy
-from sweep.control.run_files import has_checkpoint
+from sweep.control.run_files import checkpoint_size, has_checkpoint
 from sweep.control.search import Search, UnfitValue
 from sweep.core import events as ev
 from sweep.declaration import Declaration
@@ -189,7 +189,7 @@ class SamplingThread:
     def _pause(self, effect: ev.Pause) -> None:
         del self._trials[effect.number]
         self._search.storage.pause(effect.number)
-        self._post(ev.Paused(effect.number))
+        self._post(ev.Paused(effect.number, checkpoint_size(effect.directory)))
 
     def _teach(self, effect: ev.Teach) -> None:
         self._search.teach(effect.number)

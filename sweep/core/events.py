@@ -92,6 +92,7 @@ class Opened:
         kept: whether the study is in the database already.
         limits: of its epochs, and of what is looked for; None where it has neither.
         notes: what people are to know of the opening.
+        sizes: the bytes of paused runs' checkpoints, by number.
     """
 
     declaration: Declaration
@@ -109,6 +110,7 @@ class Opened:
     kept: bool = False
     limits: Limits | None = None
     notes: Sequence[str] = ()
+    sizes: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -218,9 +220,10 @@ class PutBack:
 
 @dataclass(frozen=True)
 class Paused:
-    """A trial is paused in Optuna's study."""
+    """A trial is paused in Optuna's study; its checkpoint has so many bytes, as far as is known."""
 
     number: int
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -439,6 +442,7 @@ class Pause:
     """Have a trial wait, and the sampler see it as pruned until it ends: answered with `Paused`."""
 
     number: int
+    directory: str | None
 
 
 @dataclass(frozen=True)
@@ -551,10 +555,11 @@ class Wait:
 
 @dataclass(frozen=True)
 class EndFiles:
-    """Write the end of a run whose worker is gone into its event files."""
+    """Write the end of a run whose worker is gone into its event files; `forgotten`: remove its checkpoints too."""
 
     run: RunRecord
     objective: str
+    forgotten: bool = False
 
 
 @dataclass(frozen=True)

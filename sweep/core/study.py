@@ -117,6 +117,7 @@ class StudyMachine:
         self._limits: Limits | None = None
         self._doubted = False  # whether it was said that a limit may never be reached
         self._deadline = math.inf
+        self._sizes: dict[int, int] = {}  # bytes of the checkpoints of runs that have paused
         self._requeues = False  # running trials end at their next epoch, to be run again
         self._trained = False  # whether a trial of ours has trained
         self._complete = 0  # how many of ours are
@@ -341,6 +342,7 @@ class StudyMachine:
         self._complete = sum(run.state == "COMPLETE" for run in ours)
         for run in event.runs:
             self._restore_rungs(run)
+        self._sizes = dict(event.sizes)
         for number in event.again:
             trial = self.trials[number] = Trial(self.runs.setdefault(number, RunRecord(number, state="WAITING")))
             trial.move(State.QUEUED)
@@ -350,6 +352,7 @@ class StudyMachine:
         if event.added:
             self._do(ev.Learn(tuple(event.added)))
         self._show("opened", event.opening)
+        self._make_room()
         for note in event.notes:
             self._show("message", note)
         self._explain_pauses(pausable=True)
@@ -496,7 +499,7 @@ class StudyMachine:
         """Have a trial wait at its rung, where its checkpoint is."""
         trial.end = Ending(None, verdict=trial.verdict, by=by)
         trial.move(State.ENDING)
-        self._do(ev.Pause(trial.run.number))
+        self._do(ev.Pause(trial.run.number, trial.run.directory))
 
     def _has_paused(self, event: ev.Paused) -> None:
         trial = self.paused[event.number] = self.trials.pop(event.number)
@@ -513,6 +516,21 @@ class StudyMachine:
         self._settled(run, end.by)
         if trial.condemned is not None:  # since it was told to pause
             self._drop_paused(trial, Ending(trial.condemned, abandoned=True, held=False))
+        self._sizes[event.number] = event.size
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Prune the worst paused runs while the checkpoints of all of them are larger than they may be together."""
+        limit, schedule = self.declaration.paused_limit, self._schedule
+        if limit is None or schedule is None:
+            return
+        while sum(self._sizes.get(number, 0) for number in self.paused) > limit:
+            best = schedule.best_paused()
+            number = schedule.worst_paused(self._called if best is None else {best, *self._called})
+            if number is None:
+                return
+            reason = "the checkpoints of paused runs took more than --paused-limit, and it was the worst of these runs"
+            self._drop_paused(self.paused[number], Ending(reason, abandoned=True, held=False, forgotten=True))
 
     def _drop_paused(self, trial: Trial, end: Ending, state: str = "PRUNED", values: list[float] | None = None) -> None:
         """End a trial that is paused."""
@@ -940,7 +958,7 @@ class StudyMachine:
             self._refuse(repeated)
         self._settled(run, end.by)
         if end.abandoned:
-            self._do(ev.EndFiles(copy.copy(run), self._objective.name))
+            self._do(ev.EndFiles(copy.copy(run), self._objective.name, end.forgotten))
         self._keep_best()
 
     def _limit(self, run: RunRecord) -> None:

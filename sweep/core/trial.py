@@ -120,6 +120,7 @@ class Ending:
         by: the worker that reported it and waits for the answer; None where its worker is gone.
         abandoned: its event files have no end yet.
         held: whether a worker had the trial until then.
+        forgotten: its checkpoint is not kept, since it takes too much room.
     """
 
     reason: str | None
@@ -128,6 +129,7 @@ class Ending:
     by: str | None = None
     abandoned: bool = False
     held: bool = True
+    forgotten: bool = False
 
 
 def requeue(run: RunRecord, reason: str | None, seconds: float | None = None) -> None:

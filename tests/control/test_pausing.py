@@ -8,11 +8,13 @@ import psutil
 import pytest
 
 from sweep.control.consistency import check_database
+from sweep.control.run_files import checkpoint_size
 from sweep.control.storage import PAUSED
 from sweep.core.pruners.asha import complete_of
 from sweep.store import FINISHED, Store
 from sweep.tensorboard import event_files
 from sweep.tensorboard.event_files import RUN_TAG
+from sweep.view.cells import shown_size
 from tests.control.started import RESUMED, Folder, wait_for
 
 EPOCHS = 9
@@ -142,6 +144,28 @@ def test_a_study_keeps_the_rungs_that_it_began_with(tmp_path):
     store = Store(folder.url)
     assert store.study("tiny").declaration.pruner == "asha(rungs=[1, 3])"
     store.close()
+
+
+def test_paused_runs_that_take_more_room_than_they_may_are_pruned_the_worst_first(tmp_path):
+    folder = pausing(tmp_path, "trials=30, workers=1, seed=7, paused_limit='1kB'")
+    assert folder.start().returncode == 0
+    for_room = [run for run in folder.runs() if "--paused-limit" in (run.why or "")]
+    assert for_room
+    assert not any(checkpoint_size(run.directory) for run in for_room)
+    assert "COMPLETE" in folder.states()
+    assert consistent(folder)
+
+
+def test_sweep_studies_shows_what_the_checkpoints_of_paused_runs_take(tmp_path):
+    folder = pausing(tmp_path, "trials=60, workers=2, seed=7")
+    with folder.started() as started:
+        wait_for(lambda: states_of(folder).count("PAUSED") >= 3)
+        started.send(signal.SIGINT)
+        started.end()
+    heads, line = folder.command("studies").stdout.splitlines()[:2]
+    assert "of paused runs" in heads
+    taken = sum(checkpoint_size(run.directory) for run in folder.runs() if run.state == "PAUSED")
+    assert shown_size(taken) in line
 
 
 @pytest.mark.parametrize("trials", [1, 2, 5, 8, 10])

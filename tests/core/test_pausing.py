@@ -38,14 +38,14 @@ def train(played, number, *losses, first=0):
     return advice
 
 
-def pause(played, number, loss):
-    """Have a trial come to the first rung and pause there."""
+def pause(played, number, loss, size=0):
+    """Have a trial come to the first rung and pause there, with a checkpoint of so many bytes."""
     begin(played, number)
     advice = train(played, number, loss)
     assert advice.verdict == "pause"
     played.say(wire.End(number, "PAUSED", None, advice.reason, None, []))
-    assert ev.Pause(number) in played.effects
-    played.apply(ev.Paused(number))
+    assert any(isinstance(effect, ev.Pause) and effect.number == number for effect in played.effects)
+    played.apply(ev.Paused(number, size))
     played.apply(ev.Written())
 
 
@@ -213,6 +213,32 @@ def test_a_person_prunes_a_paused_run():
     played.apply(ev.Told(0, "PRUNED", None, {}, {}, exhausted=False))
     run = played.study.runs[0]
     assert (run.state, run.why) == ("PRUNED", "by hand")
+
+
+def test_the_worst_paused_runs_are_pruned_where_their_checkpoints_take_too_much_room():
+    played = paused_study(trials=20, factor=9, paused_limit=25)
+    pause(played, 0, 0.5, size=10)
+    pause(played, 1, 0.3, size=10)
+    pause(played, 2, 0.4, size=10)
+    assert set(played.study.trials) == {0}, "it ends"
+    effects = played.apply(ev.Told(0, "PRUNED", None, {}, {}, exhausted=False))
+    assert [effect.forgotten for effect in effects if isinstance(effect, ev.EndFiles)] == [True]
+    assert played.study.runs[0].why.endswith("--paused-limit, and it was the worst of these runs")
+    assert set(played.study.paused) == {1, 2}
+    played.apply(ev.Written())
+    pause(played, 3, 0.1, size=100)
+    assert set(played.study.paused) == {3}, "the best one stays, however large it is"
+
+
+def test_the_worst_paused_run_is_that_of_the_lowest_rung_unless_it_is_spared():
+    schedule = Schedule(Asha(9, [1, 2]), Objective("val_loss"))
+    for number, losses in enumerate([[0.5], [0.6], [0.9, 0.9]]):
+        assert schedule.verdict(number, dict(enumerate(losses))) is not None
+        schedule.pause(number)
+    assert schedule.worst_paused([]) == 1
+    assert schedule.worst_paused([1]) == 0
+    assert schedule.worst_paused([0, 1]) == 2
+    assert schedule.worst_paused([0, 1, 2]) is None
 
 
 def test_a_paused_run_that_somebody_else_ends_ends_so():

@@ -73,6 +73,7 @@ UNUSUAL = {
     "epochs": 7,
     "sampler": "tpe(n_startup_trials=3)",
     "pruner": "patient(median, patience=4)",
+    "paused_limit": "2GB",
     "unpruned": "30%",
     "broken": "ignore",
     "seed": 123,
@@ -133,7 +134,7 @@ def took_effect(folder, *, gpus=("6", "7"), workers=2):
     declared = {
         "trials": 5, "timeout": 5400.0, "budget_epochs": 900, "stop_when": ["no better in 20 trials", "value > 1000"],
         "stall_timeout": 2.0, "max_trial_time": 3600.0, "epochs": 7, "force_epochs": True,
-        "workers": workers, "broken": "ignore", "unpruned": 0.3,
+        "workers": workers, "broken": "ignore", "unpruned": 0.3, "paused_limit": 2 * 10**9,
         "sampler": "tpe(n_startup_trials=3)", "pruner": "patient(median, patience=4)", "seed": 123,
     }  # fmt: skip
     assert {name: getattr(study.declaration, name) for name in declared} == declared

@@ -7,7 +7,7 @@ and `sweep simulate` use the same `Schedule`.
 
 import bisect
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sweep.core.pruners.rule import Judge, Rule, bounds
@@ -146,6 +146,11 @@ class _Rung:
         index = bisect.bisect_left(self._paused, key)
         if index < len(self._paused) and self._paused[index] == key:
             del self._paused[index]
+
+    @property
+    def paused(self) -> Sequence[tuple[float, int]]:
+        """The runs that wait here, best first, each behind the key that orders it."""
+        return self._paused
 
     @property
     def best_paused(self) -> int | None:
@@ -326,6 +331,14 @@ class Schedule(Judge):
         """The paused run that is best at the highest rung."""
         found = (rung.best_paused for rung in reversed(self._rungs.values()))
         return next((number for number in found if number is not None), None)
+
+    def worst_paused(self, spared: Collection[int]) -> int | None:
+        """The paused run that is worst at the lowest rung, of those that are not to be spared."""
+        for rung in self._rungs.values():
+            for _, number in reversed(rung.paused):
+                if number not in spared:
+                    return number
+        return None
 
     def finalist(self, *, trials: int, complete: int, running: int) -> int | None:
         """The paused run that continues to the end, where a study has begun its trials and no run is due.
