@@ -714,7 +714,8 @@ class StudyMachine:
     def _explain_pauses(self, *, pausable: bool) -> None:
         """Say what a pruner that pauses does, once it is known after how many epochs."""
         if self._schedule is not None and self._schedule.rule.rungs is not None and not self.preview:
-            self._show("message", self._schedule.explained(self.budget, pausable=pausable))
+            trials = self.budget if self.declaration.budget_epochs is None else None
+            self._show("message", self._schedule.explained(trials, pausable=pausable))
 
     def _resume(self, trial: Trial, message: wire.Resume) -> None:
         """A run continues from a checkpoint: these epochs had their verdicts when they were trained."""

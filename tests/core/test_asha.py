@@ -163,6 +163,12 @@ def test_rungs_follow_from_the_epochs(epochs, rungs):
             "a run that is not among the best one in 7 after epoch 5 pauses, and continues when it is; at least "
             "1 of 1 trial trains to the last epoch",
         ),
+        (
+            schedule(1, 3, 10),
+            None,
+            "a run that is not among the best third after epoch 1, 3 or 10 pauses, and continues when it is; at least "
+            "1 trains to the last epoch",
+        ),
         (schedule(), 30, "no run pauses, since runs have fewer than 4 epochs"),
     ],
 )

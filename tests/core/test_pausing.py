@@ -303,6 +303,14 @@ def test_a_trial_that_is_left_unpruned_is_not_pruned_by_any_pruner():
     assert train(played, 0, 0.5, 0.6) == wire.GO
 
 
+def test_a_study_whose_epochs_are_limited_promises_one_complete_run():
+    schedule = Schedule(Asha(), Objective("val_loss"))
+    played = Played(judge=schedule, declaration=DECLARATION.replaced(budget_epochs=300, trials=300))
+    begin(played, 0)
+    (said,) = [effect.arguments[0] for effect in played.effects if isinstance(effect, ev.Show)]
+    assert said.endswith("at least 1 trains to the last epoch")
+
+
 def test_a_study_of_one_trial_does_not_pause_it():
     played = paused_study(trials=1)
     begin(played, 0)

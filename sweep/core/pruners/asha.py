@@ -188,11 +188,11 @@ class Schedule(Judge):
         """The runs that wait, by number, with the rung of each."""
         return self._paused
 
-    def explained(self, trials: int, *, pausable: bool = True) -> str:
+    def explained(self, trials: int | None, *, pausable: bool = True) -> str:
         """What the study does with its runs, in one sentence for people; its rungs are known.
 
         Args:
-            trials: how many it begins.
+            trials: how many it begins; None where its epochs may be spent before.
             pausable: whether its runs can be paused, as far as is known.
         """
         if not self._rungs:
@@ -202,11 +202,13 @@ class Schedule(Judge):
         factor = self.rule.reduction_factor
         best = {2: "half", 3: "third", 4: "quarter"}.get(factor, f"one in {factor}")
         then = "pauses, and continues when it is" if pausable else "stops there"
-        whole = complete_of(trials, pausable=pausable)
+        whole, of = 1, ""
+        if trials is not None:
+            whole, of = complete_of(trials, pausable=pausable), f" of {counted(trials, 'trial')}"
         train = "trains" if whole == 1 else "train"
         return (
-            f"a run that is not among the best {best} after epoch {after} {then}; at least {whole} of "
-            f"{counted(trials, 'trial')} {train} to the last epoch"
+            f"a run that is not among the best {best} after epoch {after} {then}; at least {whole}{of} {train} to the "
+            "last epoch"
         )
 
     def settle(self, epochs: int) -> Asha | None:
