@@ -322,11 +322,11 @@ class Settings:
     )  # fmt: skip
     paused_limit: int | None = option(
         None, Size(), "Prune the worst paused runs where the checkpoints of all paused ones take more: 500MB, 2GB.",
-        STUDY, metavar="SIZE", unset="none", declares=True,
+        STUDY, metavar="SIZE", unset="none", declares=True, folded=True,
     )  # fmt: skip
     unpruned: float | None = option(
-        None, Share(), "Have the pruner leave this share of the trials alone, drawn at random, for sweep simulate.",
-        STUDY, metavar="SHARE", unset="none", declares=True, again="study", example="10%",
+        None, Share(), "Have the pruner leave a random share of the trials alone, such as 10%, for sweep simulate.",
+        STUDY, metavar="SHARE", unset="none", declares=True, again="study", folded=True,
     )  # fmt: skip
     broken: str | None = option(
         None, Choice(BROKEN), "What happens to a run with a severe finding: prune, report or ignore.", STUDY,
