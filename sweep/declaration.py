@@ -30,7 +30,8 @@ class Declaration:
     `epochs` override what `sweep.fit` is given. `value` is `Study(result=...)`: which epoch's objective `sweep.fit`
     returns, `best` or `last`. `file` is the absolute path of the study file (None for a study of a notebook), `hash`
     its SHA-256 in hex, `versions` the packages it runs with, `commit` the git commit of its folder (with `+` behind it
-    where files differ from it). `unpruned` is the share of the trials that the pruner leaves alone.
+    where files differ from it). `unpruned` is the share of the trials that the pruner leaves alone,
+    and `unpruned_from` the first trial that it was drawn for.
     `paused_limit` is in bytes.
     """
 
@@ -50,6 +51,7 @@ class Declaration:
     pruner: str = "asha"
     paused_limit: int | None = None
     unpruned: float | None = None
+    unpruned_from: int = 0
     seed: int | None = None
     precision: str | None = "auto"
     short: dict[str, str] = field(default_factory=dict)
@@ -97,7 +99,7 @@ class Declaration:
 
     def leaves_unpruned(self, number: int) -> bool:
         """Whether a trial is one of the share that the pruner leaves alone, which its number and the seed decide."""
-        if self.unpruned is None:
+        if self.unpruned is None or number < self.unpruned_from:
             return False
         drawn = hashlib.sha256(f"{self.seed} {number}".encode()).digest()
         return int.from_bytes(drawn[:8], "big") < self.unpruned * 2**64

@@ -238,8 +238,10 @@ def _epochs_grid(run: RunRecord, epochs: Epochs) -> Grid:
 def _provenance(study: StudyRecord, run: RunRecord, used: int, storage: str) -> list[tuple[str, str | None]]:
     """Where the run is, how it came about, how to look further and how to train it again."""
     where = f" on worker {run.worker}" if run.worker else ""
+    unpruned = study.declaration.leaves_unpruned(run.number)
     return [
         ("started", f"{moment(run.started)}{where}" if run.started is not None else None),
+        ("unpruned", "drawn by --unpruned: the pruner leaves it alone" if unpruned else None),
         ("seed", str(run.seed) if run.seed is not None else None),
         *((name, one_line(said)) for name, said in how_trained(run)),
         ("directory", shown_path(run.directory) if run.directory else None),

@@ -180,7 +180,7 @@ def _about(bank: "Bank", samplers: Sequence[str], trials: int | None, budget: in
     if bank.drawn:
         lines.append(
             f"The curves are those of {counted(len(bank.curves), 'run')} that the pruner has left alone (--unpruned), "
-            f"a random sample; {bank.left_out} others are left out. In recorded order the figures are exact for it."
+            f"a random sample of the study; {bank.left_out} others are left out."
         )
     elif bank.left_out:
         lines.append(

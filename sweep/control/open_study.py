@@ -161,6 +161,7 @@ def _open(
     notes = []
     if kept and type(pruner_rule(declaration.pruner)) is not type(usual):
         notes = [f"the study keeps the pruner that it has: {declaration.pruner}"]
+    declaration = _drawing_unpruned(declaration, record, stored)
     declaration = _counting(declaration, settings, stored)
     search = make_search(
         declaration,
@@ -330,6 +331,16 @@ def _counting(declaration: Declaration, settings: Settings, stored: Stored) -> D
     """
     check_total(declaration.name, settings.trials, stored.done)
     return declaration.replaced(trials=max(declaration.trials, stored.done))
+
+
+def _drawing_unpruned(declaration: Declaration, record: StudyRecord | None, stored: Stored) -> Declaration:
+    """The declaration that draws trials to leave unpruned among those alone that have not begun under another share."""
+    if record is None or declaration.unpruned is None:
+        return declaration
+    was = record.declaration
+    same = (was.unpruned, was.seed) == (declaration.unpruned, declaration.seed)
+    begun = max((run.number + 1 for run in stored.runs), default=0)
+    return declaration.replaced(unpruned_from=was.unpruned_from if same else begun)
 
 
 def _seeded(declaration: Declaration, record: StudyRecord | None) -> Declaration:

@@ -105,8 +105,8 @@ class Bank:
 def bank_of_study(study: StudyRecord, runs: Sequence[RunRecord], metrics: Mapping[int, Epochs]) -> Bank:
     """The bank that a study's runs are. Runs that a pruner or a person cut short, and those that run, are left out.
 
-    Where the pruner has left enough runs alone (`--unpruned`), they are the bank: runs that are whole since they were
-    among the best are no sample of what a search space has.
+    Where it has cut runs, and left enough others alone (`--unpruned`), these are the bank: runs that are whole since
+    they were among the best are no sample of what a search space has.
 
     Args:
         study: with one objective.
@@ -127,7 +127,7 @@ def bank_of_study(study: StudyRecord, runs: Sequence[RunRecord], metrics: Mappin
     ]
     whole = [curve for curve in every if curve.state != "COMPLETE" or any(map(math.isfinite, curve.values))]
     drawn = [curve for curve in whole if study.declaration.leaves_unpruned(curve.number)]
-    curves = drawn if len(drawn) >= DRAWN else whole
+    curves = drawn if len(drawn) >= DRAWN and len(whole) < len(runs) else whole
     hint = f"Only runs that no pruner has stopped count. Begin a study for it: sweep start FILE --name {name}-whole"
     space = {
         parameter: _merged([json_to_distribution(text) for text in known]) for parameter, known in study.space.items()

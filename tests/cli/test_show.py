@@ -79,6 +79,13 @@ def test_a_run_that_has_no_name_yet_is_shown(store, capsys):
     assert "its name is fixed when training begins" in show(capsys, "0").out
 
 
+@pytest.mark.parametrize("share", [1.0, None])
+def test_a_run_that_the_pruner_leaves_alone_is_said_to_be_it(store, capsys, share):
+    add_study(store, runs=[run(0)], unpruned=share)
+    assert sweep(["show", "0"]) == 0
+    assert ("drawn by --unpruned" in capsys.readouterr().out) == (share is not None)
+
+
 def test_the_best_run_is_said_to_be_it(store, capsys):
     add_study(store, runs=[run(0, 0.25), run(1, 0.5)])
     assert "the best run of its study" in show(capsys, "0").out

@@ -69,6 +69,22 @@ def test_a_study_keeps_its_pruner_and_its_rungs_unless_others_are_named(tmp_path
     assert (opened.declaration.pruner, list(opened.notes)) == (now, notes)
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "first"),
+    [({"unpruned": 0.5}, {}, 0), ({}, {}, 1), ({"unpruned": 0.1}, {}, 1), ({"unpruned": 0.5}, {"seed": 8}, 1)],
+)
+def test_no_trial_is_left_unpruned_that_began_under_another_share(tmp_path, before, now, first):
+    settings = Settings(storage=f"sqlite:///{tmp_path}/sweep.db", logdir=str(tmp_path / "runs"))
+    begun = open_study(declare(**before), settings)
+    begun.search.ask()
+    changes = Changes()
+    changes.add(RunRecord(0, state="COMPLETE", values=[0.5]), {}, ["loss"])
+    begun.journal._write(changes)
+    closed(begun)
+    opened = closed(open_study(declare(**{"unpruned": 0.5, **now}), settings))
+    assert opened.declaration.unpruned_from == first
+
+
 def test_halving_has_optunas_first_rung_where_no_epochs_are_known(tmp_path):
     settings = Settings(storage=f"sqlite:///{tmp_path}/sweep.db", logdir=str(tmp_path / "runs"))
     assert closed(open_study(declare(pruner="halving"), settings)).declaration.pruner == "halving"

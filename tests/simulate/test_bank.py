@@ -90,6 +90,7 @@ def test_a_study_that_was_pruned_throughout_has_too_few_curves(store):
 @pytest.mark.parametrize(("share", "drawn"), [(0.5, True), (0.05, False), (None, False)])
 def test_the_runs_that_the_pruner_has_left_alone_are_the_bank_where_there_are_ten(store, share, drawn):
     runs = [run(number, 0.1 * number) for number in range(40)]
+    runs.append(run(40, 0.5, state="PRUNED", verdict=VERDICT))
     bank = stored(store, runs, {number: [0.1 * number] for number in range(40)}, unpruned=share, seed=7)
     assert bank.drawn is drawn
     if drawn:
@@ -98,7 +99,13 @@ def test_the_runs_that_the_pruner_has_left_alone_are_the_bank_where_there_are_te
         assert all(declaration.leaves_unpruned(curve.number) for curve in bank.curves)
     else:
         assert len(bank.curves) == 40
-    assert bank.left_out == 40 - len(bank.curves)
+    assert bank.left_out == 41 - len(bank.curves)
+
+
+def test_all_runs_are_the_bank_where_every_one_of_them_is_whole(store):
+    runs = [run(number, 0.1 * number) for number in range(40)]
+    bank = stored(store, runs, {number: [0.1 * number] for number in range(40)}, unpruned=0.5, seed=7)
+    assert (len(bank.curves), bank.left_out, bank.drawn) == (40, 0, False)
 
 
 def test_a_study_with_several_objectives_has_no_bank(store):
