@@ -30,7 +30,9 @@ def nodes() -> Iterator[Nodes]:
 WHERE = """
     with open(f"{FOLDER}/where-{trial.number}", "w") as file:
         json.dump([os.environ["CUDA_VISIBLE_DEVICES"], os.environ["RAY_RAYLET_PID"], os.getpid()], file)
-    time.sleep(0.5)
+    open(f"{FOLDER}/here-{os.getpid()}", "w").close()
+    while sum(name.startswith("here-") for name in os.listdir(FOLDER)) < WORKERS:
+        time.sleep(0.05)  # until each worker has a trial
     x = trial.suggest_float("x", -1, 1)
     trial.report(x * x, 0)
     return x * x
@@ -78,7 +80,7 @@ def goes_on(started: Started, trials: int) -> None:
 def test_workers_are_spread_over_the_nodes_and_each_has_its_gpu(tmp_path, nodes):
     for _ in range(2):
         nodes.add(num_cpus=2, num_gpus=2)
-    folder = placed(tmp_path, nodes, WHERE, "trials=16, seed=7")
+    folder = placed(tmp_path, nodes, WHERE.replace("WORKERS", "4"), "trials=16, seed=7")
     done = folder.start(*folder.options)
     assert done.returncode == 0, done.stdout + done.stderr
     where = [json.loads((tmp_path / f"where-{number}").read_text()) for number in range(16)]
@@ -92,7 +94,7 @@ def test_workers_are_spread_over_the_nodes_and_each_has_its_gpu(tmp_path, nodes)
 
 def test_two_workers_share_a_gpu(tmp_path, nodes):
     nodes.add(num_cpus=2, num_gpus=1)
-    folder = placed(tmp_path, nodes, WHERE, "trials=8, seed=7", "--gpus-per-worker", "0.5")
+    folder = placed(tmp_path, nodes, WHERE.replace("WORKERS", "2"), "trials=8, seed=7", "--gpus-per-worker", "0.5")
     done = folder.start(*folder.options)
     assert done.returncode == 0, done.stdout + done.stderr
     where = [json.loads((tmp_path / f"where-{number}").read_text()) for number in range(8)]
