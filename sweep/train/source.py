@@ -21,6 +21,7 @@ import numpy as np
 
 from sweep.errors import StudyError, SweepError
 from sweep.snapshot import Snapshot
+from sweep.sources import SourceFinder
 from sweep.study_file import BaseStudy, import_file, import_from
 
 
@@ -34,6 +35,7 @@ class Source:
         registered: classes and functions that they registered with Keras, by their registered names.
         path: the folder that they are imported from.
         settings: Keras' global ones as the study file has set them.
+        finder: finds its modules, whatever `sys.path` begins with.
     """
 
     study: BaseStudy | None = None
@@ -41,6 +43,7 @@ class Source:
     registered: Mapping[str, Any] = field(default_factory=dict)
     path: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    finder: SourceFinder | None = None
 
     @property
     def objects(self) -> dict[str, Any]:
@@ -92,7 +95,7 @@ def active(source: Source) -> Iterator[dict[str, Any]]:
         import_from(Path(source.path))
     registry.update(source.registered)
     try:
-        with _settings():
+        with _settings(), _first(source.finder):
             _set(source.settings)
             yield source.objects
     finally:
@@ -111,8 +114,9 @@ def _import(snapshot: Snapshot, origin: str | None) -> Source:
     registered, path = dict(registry), list(sys.path)
     main = f"sweep_study_{file.stem}"
     hidden |= {main: sys.modules[main]} if main in sys.modules else {}
+    finder = SourceFinder(folder, snapshot.files)
     try:
-        with _settings():
+        with _settings(), _first(finder):
             before = _get()
             study = getattr(import_file(file), "study", None)
             settings = _get()
@@ -130,7 +134,19 @@ def _import(snapshot: Snapshot, origin: str | None) -> Source:
         _give_back([name for name, module in list(sys.modules.items()) if _is_below(module, folder)], hidden)
         registry.update(registered)
     of_source[main] = of_source.pop(main)
-    return Source(study if isinstance(study, BaseStudy) else None, of_source, new, str(folder), settings)
+    return Source(study if isinstance(study, BaseStudy) else None, of_source, new, str(folder), settings, finder)
+
+
+@contextlib.contextmanager
+def _first(finder: SourceFinder | None) -> Iterator[None]:
+    """Have a source's modules found before those of the same name in folders that `sys.path` begins with."""
+    if finder is not None:
+        sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        if finder is not None:
+            sys.meta_path.remove(finder)
 
 
 def _give_back(names: Iterable[str], hidden: Mapping[str, types.ModuleType]) -> None:

@@ -214,12 +214,13 @@ def test_weights_of_version_0_1_are_loaded_or_an_error_says_what_they_lack(zoo, 
 
 
 def test_importing_the_study_file_again_changes_nothing_in_the_process(zoo, tmp_path, monkeypatch):
+    monkeypatch.setattr("sweep.train.source._sources", {})
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "beside.py").write_text("Scale = None")
     import beside
 
     run = run_of(zoo, "class_of_the_module_beside")
-    find(run.directory)[0].source()  # cached by now, or not
+    find(run.directory)[0].source()
     assert sweep.load(run.directory).layers[1].factor == 3.0
     assert sys.modules["beside"] is beside
     assert beside.Scale is None
