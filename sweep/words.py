@@ -1,4 +1,4 @@
-"""How counts, lists that may be long, paths and texts of others are worded in what people read."""
+"""How counts, sizes, lists that may be long, paths and texts of others are worded in what people read."""
 
 import re
 from collections.abc import Sequence
@@ -23,6 +23,14 @@ def counted(count: int, thing: str) -> str:
     """A count with what is counted, such as `1 epoch`, `2 epochs` and `2 studies`."""
     several = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
     return f"{count} {thing if count == 1 else several}"
+
+
+def shown_size(count: int) -> str:
+    """Bytes as a person reads them, in powers of 1000."""
+    value, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return f"{value:.0f} {units[0]}" if value >= 10 or units[0] == "B" else f"{value:.1f} {units[0]}"
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

@@ -1,8 +1,8 @@
-"""How counts, lists, paths and texts of others are worded."""
+"""How counts, sizes, lists, paths and texts of others are worded."""
 
 import pytest
 
-from sweep.words import counted, listed, plain, shown_path
+from sweep.words import counted, listed, plain, shown_path, shown_size
 
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 epochs"), (1, "1 epoch"), (2, "2 epochs")])
@@ -17,6 +17,17 @@ def test_a_long_list_says_how_many_are_left_out(names, text):
 
 def test_a_study_and_several_studies():
     assert [counted(count, "study") for count in (1, 2)] == ["1 study", "2 studies"]
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        *[(0, "0 B"), (7, "7 B"), (999, "999 B"), (1000, "1.0 kB"), (9940, "9.9 kB"), (10_000, "10 kB")],
+        *[(2_500_000, "2.5 MB"), (3e9, "3.0 GB"), (4e12, "4.0 TB"), (5e15, "5000 TB")],
+    ],
+)
+def test_sizes_have_one_or_two_digits_and_a_unit(count, expected):
+    assert shown_size(count) == expected
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ from sweep.control.lease import check_free
 from sweep.control.ours import Ours, left_to_others
 from sweep.errors import SweepError
 from sweep.store import FINISHED, Store
-from sweep.view.cells import shown_size
-from sweep.words import counted
+from sweep.words import counted, shown_size
 
 
 def clean(

@@ -19,9 +19,8 @@ from sweep.names import format_number
 from sweep.rundir import repeat_directories
 from sweep.store import RunRecord, Store, StudyRecord
 from sweep.store.remote import RemoteStore
-from sweep.view.cells import shown_size
 from sweep.view.runs import find_run, finished
-from sweep.words import counted
+from sweep.words import counted, shown_size
 
 
 def rm(

@@ -15,9 +15,9 @@ from sweep.passwords import masked
 from sweep.store import Store
 from sweep.store.database import names_in, parse_url
 from sweep.store.remote import RemoteStore
-from sweep.view.cells import number_cells, shown_size
+from sweep.view.cells import number_cells
 from sweep.view.studies import StudyView, view_studies
-from sweep.words import listed
+from sweep.words import listed, shown_size
 
 
 def studies(
@@ -38,8 +38,9 @@ def studies(
     elif found:
         taken = [size(Path(view.study.directory)) if server is None else 0 for view in found]
         sizes = [shown_size(count) if count else "" for count in taken]
-        paused = [shown_size(_paused_size(store, view)) if view.counts.get("PAUSED") else "" for view in found]
-        remarks(no_room(show_grid(studies_grid(found, sizes, paused if server is None else ()))))
+        held = [_paused_size(store, view) if server is None and view.counts.get("PAUSED") else 0 for view in found]
+        paused = [shown_size(count) if count else "" for count in held]
+        remarks(no_room(show_grid(studies_grid(found, sizes, paused))))
         remarks([f"{view.name} is {view.waiting}" if view.waiting else None for view in found])
     else:
         optunas = sorted(names_in(parse_url(storage))) if not remote else []

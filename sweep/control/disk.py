@@ -1,5 +1,6 @@
 """What runs take on the disk, and making room."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ KINDS = ("checkpoints", "events", "weights")
 
 
 def size(folder: Path) -> int:
-    """The bytes of all files below a folder; 0 where there is none."""
+    """The bytes of all files below a folder; 0 where there is none. Files may come and go meanwhile."""
     total = 0
     try:
         entries = list(os.scandir(folder))
@@ -21,7 +22,8 @@ def size(folder: Path) -> int:
         if entry.is_dir(follow_symlinks=False):
             total += size(Path(entry.path))
         else:
-            total += entry.stat(follow_symlinks=False).st_size
+            with contextlib.suppress(OSError):
+                total += entry.stat(follow_symlinks=False).st_size
     return total
 
 

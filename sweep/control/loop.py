@@ -23,7 +23,7 @@ from sweep.control.hands import Hands
 from sweep.control.journal import Journal
 from sweep.control.open_study import OpenStudy, open_study
 from sweep.control.progress import Silent, Watcher
-from sweep.control.run_files import remove_surplus_weights, write_end
+from sweep.control.run_files import remove_checkpoints, remove_surplus_weights, write_end
 from sweep.control.sampling_thread import SamplingThread
 from sweep.control.search import Search
 from sweep.core import events as ev
@@ -173,9 +173,8 @@ class Loop:
         self._actions: dict[type, Callable[[Any], None]] = {
             ev.Launch: lambda effect: self._hands.put(lambda: self._launch(effect)),
             ev.Kill: self._doom,
-            ev.EndFiles: lambda effect: self._hands.put(
-                lambda: write_end(effect.run, effect.objective, forgotten=effect.forgotten)
-            ),
+            ev.EndFiles: lambda effect: self._hands.put(lambda: write_end(effect.run, effect.objective)),
+            ev.RemoveCheckpoints: lambda effect: self._hands.put(lambda: remove_checkpoints(effect.run.directory)),
             ev.KeepSnapshot: lambda effect: self._hands.put(lambda: self._keep(effect)),
             ev.RemoveWeights: lambda effect: self._hands.put(lambda: remove_surplus_weights(effect.runs)),
             ev.Show: self._show,

@@ -23,18 +23,20 @@ def checkpoint_size(directory: str | None) -> int:
     return 0 if directory is None else size(Path(directory) / CHECKPOINTS)
 
 
-def write_end(run: RunRecord, objective: str, *, forgotten: bool = False) -> None:
-    """Write the end of a run whose worker is gone into its directory, if it has one; see `end_run`.
+def remove_checkpoints(directory: str | None) -> None:
+    """Remove what a run could be continued from, if there is anything."""
+    if directory is not None:
+        shutil.rmtree(Path(directory) / CHECKPOINTS, ignore_errors=True)
 
-    Args:
-        forgotten: whether what it could be continued from is removed though it was pruned.
-    """
+
+def write_end(run: RunRecord, objective: str) -> None:
+    """Write the end of a run whose worker is gone into its directory, if it has one; see `end_run`."""
     if run.directory is None or not Path(run.directory).is_dir():
         return
     try:
         end_run(run, objective)
-        if forgotten or run.state != "PRUNED":  # which may have been by mistake
-            shutil.rmtree(Path(run.directory) / CHECKPOINTS, ignore_errors=True)
+        if run.state != "PRUNED":  # which may have been by mistake
+            remove_checkpoints(run.directory)
     except OSError as error:
         _log.warning("the end of run %s could not be written to %s: %s", run.name, run.directory, error)
 

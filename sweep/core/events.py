@@ -555,11 +555,17 @@ class Wait:
 
 @dataclass(frozen=True)
 class EndFiles:
-    """Write the end of a run whose worker is gone into its event files; `forgotten`: remove its checkpoints too."""
+    """Write the end of a run whose worker is gone into its event files."""
 
     run: RunRecord
     objective: str
-    forgotten: bool = False
+
+
+@dataclass(frozen=True)
+class RemoveCheckpoints:
+    """Remove what a run could be continued from: it has ended, as the database says by now."""
+
+    run: RunRecord
 
 
 @dataclass(frozen=True)
@@ -614,6 +620,7 @@ Effect = (
     | Show
     | Wait
     | EndFiles
+    | RemoveCheckpoints
     | KeepSnapshot
     | RemoveWeights
     | Finish

@@ -33,7 +33,7 @@ from sweep.snapshot import Snapshot
 from sweep.store.records import FINISHED, RunRecord, Training
 from sweep.store.store import Command
 from sweep.wire import messages as wire
-from sweep.words import counted, listed
+from sweep.words import counted, listed, shown_size
 
 STEPS = 2**31
 """One more than the largest step, since the database has 32 bits for it."""
@@ -126,8 +126,8 @@ class StudyMachine:
         self._changed: set[int] = set()
         self._changes = ev.Changes()
         self._write_due = False
-        self._unacknowledged: list[ev.Reply | ev.Show] = []  # until the next write
-        self._acknowledged: list[ev.Reply | ev.Show] | None = None  # by the write that is under way
+        self._unacknowledged: list[ev.Reply | ev.Show | ev.RemoveCheckpoints] = []  # until the next write
+        self._acknowledged: list[ev.Reply | ev.Show | ev.RemoveCheckpoints] | None = None  # by the write under way
         self._looking = False
         self._silent: float | None = None  # since when the database owes an answer
         self._reasons: list[str] = []  # those that were said since; empty while it answers
@@ -529,7 +529,8 @@ class StudyMachine:
             number = schedule.worst_paused(self._called if best is None else {best, *self._called})
             if number is None:
                 return
-            reason = "the checkpoints of paused runs took more than --paused-limit, and it was the worst of these runs"
+            took = f"its checkpoint of {shown_size(self._sizes.get(number, 0))}"
+            reason = f"{took} was beyond --paused-limit {shown_size(limit)}, and it was the worst paused run"
             self._drop_paused(self.paused[number], Ending(reason, abandoned=True, held=False, forgotten=True))
 
     def _drop_paused(self, trial: Trial, end: Ending, state: str = "PRUNED", values: list[float] | None = None) -> None:
@@ -959,7 +960,9 @@ class StudyMachine:
             self._refuse(repeated)
         self._settled(run, end.by)
         if end.abandoned:
-            self._do(ev.EndFiles(copy.copy(run), self._objective.name, end.forgotten))
+            self._do(ev.EndFiles(copy.copy(run), self._objective.name))
+        if end.forgotten:
+            self._acknowledge(ev.RemoveCheckpoints(copy.copy(run)))
         self._keep_best()
 
     def _limit(self, run: RunRecord) -> None:
@@ -1088,8 +1091,9 @@ class StudyMachine:
 
     # The database.
 
-    def _acknowledge(self, *effects: ev.Reply | ev.Show) -> None:
-        """Have everything written, and do this when it is on the disk: nobody is told of what may be lost."""
+    def _acknowledge(self, *effects: ev.Reply | ev.Show | ev.RemoveCheckpoints) -> None:
+        """Have everything written, and do this when it is on the disk: nobody is told of what may be lost, and no
+        checkpoint goes that may still be needed."""
         refused = self.error is not None and not self.kept  # of such a study nothing is kept
         if self.preview or refused:
             self._effects += effects

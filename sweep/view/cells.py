@@ -136,11 +136,3 @@ def sparkline(values: Sequence[float], width: int = 20) -> str:
     """A series as a line of at most `width` bars; `x` where a value is NaN or infinite."""
     heights = shape(values, width)
     return "".join("x" if height is None else BARS[min(len(BARS) - 1, int(height * len(BARS)))] for height in heights)
-
-
-def shown_size(count: int) -> str:
-    """Bytes as a person reads them, in powers of 1000."""
-    value, units = float(count), ["B", "kB", "MB", "GB", "TB"]
-    while value >= 1000 and len(units) > 1:
-        value, units = value / 1000, units[1:]
-    return f"{value:.0f} {units[0]}" if value >= 10 or units[0] == "B" else f"{value:.1f} {units[0]}"

@@ -7,7 +7,7 @@ import pytest
 
 from sweep.cli import run as sweep
 from sweep.store import Store
-from sweep.view.cells import shown_size
+from sweep.words import shown_size
 from tests.control.workers import a_house
 from tests.refusals import refusal_of
 from tests.store_builder import add_study, build_store, run

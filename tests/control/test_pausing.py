@@ -14,7 +14,7 @@ from sweep.core.pruners.asha import complete_of
 from sweep.store import FINISHED, Store
 from sweep.tensorboard import event_files
 from sweep.tensorboard.event_files import RUN_TAG
-from sweep.view.cells import shown_size
+from sweep.words import shown_size
 from tests.control.started import RESUMED, Folder, wait_for
 
 EPOCHS = 9
@@ -153,6 +153,23 @@ def test_paused_runs_that_take_more_room_than_they_may_are_pruned_the_worst_firs
     assert for_room
     assert not any(checkpoint_size(run.directory) for run in for_room)
     assert "COMPLETE" in folder.states()
+    assert consistent(folder)
+
+
+def test_paused_runs_of_an_earlier_start_that_take_more_room_than_they_may_are_pruned_at_the_next(tmp_path):
+    folder = pausing(tmp_path, "trials=60, workers=2, seed=7")
+    with folder.started() as started:
+        wait_for(lambda: states_of(folder).count("PAUSED") >= 3)
+        started.send(signal.SIGINT)
+        started.end()
+    paused = [run for run in folder.runs() if run.state == "PAUSED"]
+    taken = [checkpoint_size(run.directory) for run in paused]
+    assert all(taken)
+    done = folder.start("--paused-limit", "1B")
+    assert done.returncode == 0, done.stderr
+    whys = [folder.runs()[run.number].why or "" for run in paused]
+    sizes = [f"its checkpoint of {shown_size(size)} was beyond --paused-limit 1 B" for size in taken]
+    assert sum(size in why for size, why in zip(sizes, whys, strict=True)) >= len(paused) - 1, "the best one stays"
     assert consistent(folder)
 
 

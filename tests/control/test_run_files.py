@@ -1,11 +1,13 @@
-"""Whose weights stay."""
+"""Whose weights stay, and what checkpoints take."""
 
 import math
+import os
 from dataclasses import replace
 
 import pytest
 
-from sweep.control.run_files import remove_surplus_weights
+from sweep.control import disk
+from sweep.control.run_files import checkpoint_size, remove_checkpoints, remove_surplus_weights
 from sweep.core.study import StudyMachine
 from sweep.errors import StudyError
 from sweep.objective import Objective
@@ -120,3 +122,25 @@ def test_a_run_that_was_imported_keeps_its_weights(tmp_path):
     runs = runs_in(tmp_path, [0.9, 0.1], seed=None)
     Keeping("best:1").ended(runs, LOSS)
     assert left(tmp_path) == {0, 1}
+
+
+def test_a_run_without_a_directory_or_without_checkpoints_takes_no_room(tmp_path):
+    assert checkpoint_size(None) == checkpoint_size(str(tmp_path)) == checkpoint_size(str(tmp_path / "gone")) == 0
+    remove_checkpoints(None)
+    remove_checkpoints(str(tmp_path / "gone"))
+
+
+def test_a_checkpoint_that_goes_while_it_is_measured_takes_no_room(tmp_path, monkeypatch):
+    folder = tmp_path / CHECKPOINTS
+    folder.mkdir()
+    for epochs, count in [(1, 10), (2, 25)]:
+        (folder / f"0-{epochs:08}.npz").write_bytes(b"x" * count)
+    listed = os.scandir
+
+    def scandir(path):
+        found = list(listed(path))
+        (folder / "0-00000001.npz").unlink()  # as when a newer one takes its place
+        return found
+
+    monkeypatch.setattr(disk.os, "scandir", scandir)
+    assert checkpoint_size(str(tmp_path)) == 25

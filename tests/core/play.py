@@ -2,10 +2,11 @@
 
 Each sequence of events is drawn from a seed: workers that load, refuse their study, train, report, resume, fall silent
 and die in every state, answers that come late, a sampler that has nothing more to propose, a database that refuses for
-a while or for ever, runs that pause and continue, coordinators that are suspended for longer than their lease, a study
-that somebody else claims, clocks that jump, one to three Ctrl-Cs, commands, trials of other programs, faults of ours,
-and coordinators that are killed and started again on what was written, perhaps without a run that somebody has deleted
-meanwhile, or with another pruner. Then the world calms down: every answer comes, workers go on, and the study must end.
+a while or for ever, runs that pause and continue, and take too much room meanwhile, coordinators that are suspended for
+longer than their lease, a study that somebody else claims, clocks that jump, one to three Ctrl-Cs, commands, trials of
+other programs, faults of ours, and coordinators that are killed and started again on what was written, perhaps without
+a run that somebody has deleted meanwhile, or with another pruner. Then the world calms down: every answer comes,
+workers go on, and the study must end.
 The oracle is that of the project:
 
 A. what was acknowledged is in the database; B. a trial ends once, and one worker has it at a time; C. as many trials
@@ -41,6 +42,7 @@ LIMITED = DECLARATION.replaced(budget_epochs=5, stop_when=["no better in 2 trial
 HELLO = wire.Hello(DECLARATION.as_dict(), None, wire.PROTOCOL)
 EPOCHS = 3
 CALM_STEPS = 3000
+SIZE = 10  # bytes of a paused run's checkpoint
 HARM = [
     "die", "die", "crash", "signals", "command", "command", "refuse", "accept", "suspend", "claim", "kill", "delete",
     "silence", "fenced", "room", "clock", "fault", "stop",
@@ -153,6 +155,8 @@ class World:
         self.declaration = self.declaration.replaced(
             stall_timeout=self.chance.choice([None, 60.0]), max_trial_time=self.chance.choice([None, None, 100.0])
         )
+        if seed % 3 == 0:
+            self.declaration = self.declaration.replaced(paused_limit=2 * SIZE - 1)
         self.preview = self.chance.random() < 0.05
         self.pruner = self.chance.choice(["half", "half", "optuna", "asha", "asha"])
         self.now = 0.0
@@ -241,6 +245,12 @@ class World:
             self.waits = {*self.waits, effect.why} if effect.seconds is None else set()
         elif isinstance(effect, ev.Show):
             self.show(effect)
+        elif isinstance(effect, ev.RemoveCheckpoints):
+            written = self.database.runs.get(effect.run.number)
+            kept = not (self.preview or self.withdrawn)
+            if kept and (written is None or written.state not in FINISHED):
+                raise Broken(f"A: the checkpoint of trial {effect.run.number} goes, and written is {written}")
+            self.coverage["removed", "checkpoint"] += 1
         elif not isinstance(effect, ev.EndFiles | ev.RemoveWeights):
             self.sampler.append(effect)
 
@@ -419,7 +429,7 @@ class World:
         if isinstance(effect, ev.Requeue):
             return ev.PutBack(effect.number)
         if isinstance(effect, ev.Pause):
-            return ev.Paused(effect.number)
+            return ev.Paused(effect.number, SIZE)
         if isinstance(effect, ev.Judgement):
             stops = self.chance.random() < 0.1
             verdict = Verdict("threshold", "loss", effect.value, effect.step, 0.0) if stops else None
@@ -487,6 +497,7 @@ class World:
             logdir="/runs",
             kept=self.existing,
             limits=Limits(self.declaration, runs),
+            sizes={run.number: SIZE for run in runs if run.state == "PAUSED"},
         )
 
     def write(self) -> None:

@@ -5,6 +5,7 @@ import pytest
 from sweep.core import events as ev
 from sweep.core.pruners.asha import Asha, RungEntry, Schedule
 from sweep.core.study import StudyMachine
+from sweep.errors import StudyError
 from sweep.objective import Objective
 from sweep.options import Settings
 from sweep.store import Command, RunRecord, Training
@@ -221,13 +222,42 @@ def test_the_worst_paused_runs_are_pruned_where_their_checkpoints_take_too_much_
     pause(played, 1, 0.3, size=10)
     pause(played, 2, 0.4, size=10)
     assert set(played.study.trials) == {0}, "it ends"
-    effects = played.apply(ev.Told(0, "PRUNED", None, {}, {}, exhausted=False))
-    assert [effect.forgotten for effect in effects if isinstance(effect, ev.EndFiles)] == [True]
-    assert played.study.runs[0].why.endswith("--paused-limit, and it was the worst of these runs")
+    played.apply(ev.Told(0, "PRUNED", None, {}, {}, exhausted=False))
+    why = "its checkpoint of 10 B was beyond --paused-limit 25 B, and it was the worst paused run"
+    assert (played.study.runs[0].state, played.study.runs[0].why) == ("PRUNED", why)
     assert set(played.study.paused) == {1, 2}
     played.apply(ev.Written())
     pause(played, 3, 0.1, size=100)
     assert set(played.study.paused) == {3}, "the best one stays, however large it is"
+
+
+def removed(effects):
+    """The numbers of the runs whose checkpoints are removed."""
+    return [effect.run.number for effect in effects if isinstance(effect, ev.RemoveCheckpoints)]
+
+
+def test_a_checkpoint_that_takes_too_much_room_goes_when_the_end_of_its_run_is_written():
+    played = paused_study(trials=20, factor=9, paused_limit=15)
+    pause(played, 0, 0.5, size=10)
+    pause(played, 1, 0.3, size=10)
+    assert removed(played.apply(ev.Told(0, "PRUNED", None, {}, {}, exhausted=False))) == []
+    assert removed(played.apply(ev.Written())) == [0]
+
+
+def test_a_checkpoint_that_takes_too_much_room_stays_where_the_end_of_its_run_is_not_written():
+    played = paused_study(trials=20, factor=9, paused_limit=15)
+    pause(played, 0, 0.5, size=10)
+    pause(played, 1, 0.3, size=10)
+    played.apply(ev.Told(0, "PRUNED", None, {}, {}, exhausted=False))
+    lost = StudyError("another coordinator has taken the study")
+    assert removed(played.apply(ev.Refused(lost, unwritten=True, lost=True))) == []
+    assert removed(played.apply(ev.Written())) == []
+
+
+def test_paused_runs_of_earlier_starts_that_take_too_much_room_are_pruned_when_the_study_is_opened():
+    study, effects = reopened(paused_runs(0.5, 0.3, 0.4), paused_limit=25, sizes={0: 10, 1: 10, 2: 10})
+    assert [effect.number for effect in effects if isinstance(effect, ev.Tell)] == [0]
+    assert set(study.paused) == {1, 2}
 
 
 def test_the_worst_paused_run_is_that_of_the_lowest_rung_unless_it_is_spared():
@@ -387,15 +417,15 @@ def test_where_nothing_says_how_many_epochs_runs_have_they_have_those_of_the_fir
     assert worse.reason == "asha: stopped at epoch 1: ranked 2nd of 2 (the best one continues)"
 
 
-def reopened(runs, rungs):
-    """The next start of a study whose trials have all begun."""
+def reopened(runs, rungs=(1,), sizes=(), **limits):
+    """The next start of a study whose trials have all begun; `sizes`: of the checkpoints of paused runs, by number."""
     judge = Schedule(Asha(3, list(rungs)), Objective("val_loss"))
     study = StudyMachine(Settings())
     study.apply(ev.Room(2), 0.0)
     study.apply(ev.Said("0", wire.Hello(DECLARATION.as_dict())), 0.0)
-    opened = ev.Opened(
-        DECLARATION, runs, [], frozenset(), len(runs), exhausted=False, marked=0, judge=judge, logdir="/runs", kept=True
-    )
+    usual = {"exhausted": False, "marked": 0, "judge": judge, "logdir": "/runs", "kept": True}
+    declaration = DECLARATION.replaced(**limits)
+    opened = ev.Opened(declaration, runs, [], frozenset(), len(runs), sizes=dict(sizes), **usual)
     return study, study.apply(opened, 0.0)
 
 

@@ -43,6 +43,7 @@ def test_whatever_happens_nothing_acknowledged_is_lost_and_the_study_ends():
     assert not never(coverage, set(HAPPENINGS) - RARE), "every event comes in every state of a trial"
     assert {("", happens) for happens in HAPPENINGS} <= coverage.keys(), "and every event comes"
     assert {("harm", what) for what in HARM} <= coverage.keys()
+    assert coverage["removed", "checkpoint"], "and paused runs take too much room"
 
 
 def acknowledged_at_once(monkeypatch):
@@ -59,6 +60,16 @@ def shown_at_once(monkeypatch):
     def acknowledge(self, *effects):
         self._effects += [effect for effect in effects if isinstance(effect, ev.Show)]
         acknowledged(self, *[effect for effect in effects if isinstance(effect, ev.Reply)])
+
+    monkeypatch.setattr(StudyMachine, "_acknowledge", acknowledge)
+
+
+def removes_checkpoints_at_once(monkeypatch):
+    acknowledged = StudyMachine._acknowledge
+
+    def acknowledge(self, *effects):
+        self._effects += [effect for effect in effects if isinstance(effect, ev.RemoveCheckpoints)]
+        acknowledged(self, *[effect for effect in effects if not isinstance(effect, ev.RemoveCheckpoints)])
 
     monkeypatch.setattr(StudyMachine, "_acknowledge", acknowledge)
 
@@ -159,6 +170,7 @@ def _handlers():
 FAULTS = [
     ("A", acknowledged_at_once),
     ("A", shown_at_once),
+    ("A", removes_checkpoints_at_once),
     ("A", ended_twice),
     ("B", keeps_ended_trials),
     ("B", gives_trials_to_two),

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sweep.view.cells import duration, name_parts, number_cells, shown_size, sparkline, value_cells
+from sweep.view.cells import duration, name_parts, number_cells, sparkline, value_cells
 from tests.store_builder import run
 
 
@@ -72,14 +72,3 @@ def test_a_run_without_a_name_is_called_by_its_number():
     made = run(3, name=None)
     made.name = None
     assert [part.text for part, _ in name_parts(made)] == ["t0003"]
-
-
-@pytest.mark.parametrize(
-    ("count", "expected"),
-    [
-        *[(0, "0 B"), (7, "7 B"), (999, "999 B"), (1000, "1.0 kB"), (9940, "9.9 kB"), (10_000, "10 kB")],
-        *[(2_500_000, "2.5 MB"), (3e9, "3.0 GB"), (4e12, "4.0 TB"), (5e15, "5000 TB")],
-    ],
-)
-def test_sizes_have_one_or_two_digits_and_a_unit(count, expected):
-    assert shown_size(count) == expected
