@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import geometric_mean
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -88,11 +89,6 @@ def simulated(bank: Bank, pruner: str, simulations: int, *, budget: int | None, 
     return summed_up(bank, "tpe", pruner, made, budget or (trials or 0) * bank.epochs)
 
 
-def mean(ratios: Sequence[float]) -> float:
-    """The geometric mean."""
-    return math.exp(math.fsum(map(math.log, ratios)) / len(ratios))
-
-
 def row(*cells: object) -> None:
     """Print a row of a table."""
     print(f"| {' | '.join(map(str, cells))} |", flush=True)
@@ -114,7 +110,7 @@ def budgets(banks: Sequence[Bank], simulations: int) -> None:
     row(
         f"{OLD}, epochs",
         *(f"{one.epochs_01sd:.0f} ({one.found_01sd:.0%})" for one in base),
-        f"{mean([one.epochs_01sd for one in base]):.0f}",
+        f"{geometric_mean([one.epochs_01sd for one in base]):.0f}",
         f"{math.fsum(one.regret or 0 for one in base) / len(base):.3f}",
     )
     ratios = {}
@@ -124,7 +120,7 @@ def budgets(banks: Sequence[Bank], simulations: int) -> None:
         row(
             f"`{pruner}`",
             *(f"{ratio:.2f} ({one.found_01sd:.0%})" for ratio, one in zip(ratios[pruner], found, strict=True)),
-            f"{mean(ratios[pruner]):.2f}",
+            f"{geometric_mean(ratios[pruner]):.2f}",
             f"{math.fsum(one.regret or 0 for one in found) / len(found):.3f}",
         )
     if len(banks) < 3:
@@ -133,11 +129,11 @@ def budgets(banks: Sequence[Bank], simulations: int) -> None:
     heading("bank", "chosen on the others", "ratio there", "ratio here")
     here = []
     for place, bank in enumerate(banks):
-        others = {spec: mean([r for at, r in enumerate(ratios[spec]) if at != place]) for spec in RUNGS}
+        others = {spec: geometric_mean([r for at, r in enumerate(ratios[spec]) if at != place]) for spec in RUNGS}
         chosen = min(others, key=lambda spec: others[spec])
         here.append(ratios[chosen][place])
         row(bank.name, f"`{chosen}`", f"{others[chosen]:.2f}", f"{here[-1]:.2f}")
-    row("geometric mean", "", "", f"{mean(here):.2f}")
+    row("geometric mean", "", "", f"{geometric_mean(here):.2f}")
 
 
 def fixed(banks: Sequence[Bank], simulations: int) -> None:

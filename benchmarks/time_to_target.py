@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import importlib.util
 import json
-import math
 import os
 import signal
 import subprocess
@@ -21,6 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import geometric_mean
 
 sys.path.insert(0, str(Path(__file__).parent / "targets"))
 
@@ -105,10 +105,10 @@ def main() -> None:
             for seed in range(1, options.seeds + 1):
                 times.append(seconds(name, study, seed, options.limit))
                 print(f"{name}, {study}, seed {seed}: {times[-1]:.1f} s", file=sys.stderr, flush=True)
-            means.append(math.exp(math.fsum(map(math.log, times)) / len(times)))
+            means.append(geometric_mean(times))
             never = sum(each >= options.limit for each in times)
             cells.append(f"{means[-1]:.1f} s" + (f" ({never} of {len(times)} never)" if never else ""))
-        mean = math.exp(math.fsum(map(math.log, means)) / len(means))
+        mean = geometric_mean(means)
         fastest = fastest or mean
         print(f"| {name} | {' | '.join(cells)} | {mean:.1f} s | {mean / fastest:.1f} |", flush=True)
     print(f"\nGeometric means; one that has not reached the target after {options.limit:g} s counts as that.")

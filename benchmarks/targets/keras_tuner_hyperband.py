@@ -8,7 +8,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import keras
 import keras_tuner
-from spaces import BATCH_SIZE, EPOCHS, TARGETS, build, data, suggest
+from spaces import BATCH_SIZE, EPOCHS, build, data, reached, suggest
 
 name, seed = sys.argv[1], int(sys.argv[2])
 
@@ -26,14 +26,6 @@ def asked(hp: keras_tuner.HyperParameters) -> SimpleNamespace:
     )
 
 
-class Reached(keras.callbacks.Callback):
-    """Tells of the target."""
-
-    def on_epoch_end(self, _epoch: int, logs: dict | None = None) -> None:
-        if logs["val_loss"] <= TARGETS[name]:
-            open(os.environ["BENCHMARK_REACHED"], "w").close()
-
-
 x, y, x_val, y_val = data()
 keras.utils.set_random_seed(seed)
 tuner = keras_tuner.Hyperband(
@@ -45,5 +37,5 @@ tuner = keras_tuner.Hyperband(
     seed=seed,
     directory="tuner",
 )
-callbacks = [Reached(), keras.callbacks.TensorBoard("logs", histogram_freq=1)]
+callbacks = [reached(name), keras.callbacks.TensorBoard("logs", histogram_freq=1)]
 tuner.search(x, y, validation_data=(x_val, y_val), batch_size=BATCH_SIZE, callbacks=callbacks, verbose=0)

@@ -36,6 +36,18 @@ def suggest(trial: Any, study: str) -> dict[str, Any]:
     return params
 
 
+def reached(study: str) -> Any:
+    """A callback for Keras that tells of an epoch that reaches a study's target. Loads Keras."""
+    import keras
+
+    class Reached(keras.callbacks.Callback):
+        def on_epoch_end(self, _epoch: int, logs: dict | None = None) -> None:
+            if logs["val_loss"] <= TARGETS[study]:
+                Path(os.environ["BENCHMARK_REACHED"]).touch()
+
+    return Reached()
+
+
 def trained(trial: Any, study: str, seed: int, more: list[Any]) -> list[float]:
     """Train a configuration with Keras, as peers do; its validation losses by epoch.
 
@@ -46,16 +58,11 @@ def trained(trial: Any, study: str, seed: int, more: list[Any]) -> list[float]:
     """
     import keras
 
-    class Reached(keras.callbacks.Callback):
-        def on_epoch_end(self, _epoch: int, logs: dict | None = None) -> None:
-            if logs["val_loss"] <= TARGETS[study]:
-                Path(os.environ["BENCHMARK_REACHED"]).touch()
-
     keras.utils.set_random_seed(seed)
     model = build(**suggest(trial, study))
     x, y, x_val, y_val = data()
     logs = os.path.join("logs", f"{os.getpid()}-{seed}")
-    callbacks = [Reached(), keras.callbacks.TensorBoard(logs, histogram_freq=1), *more]
+    callbacks = [reached(study), keras.callbacks.TensorBoard(logs, histogram_freq=1), *more]
     fitted = model.fit(
         x, y, validation_data=(x_val, y_val), batch_size=BATCH_SIZE, epochs=EPOCHS, callbacks=callbacks, verbose=0
     )
@@ -71,6 +78,7 @@ __all__ = [
     "data",
     "on_each_core",
     "one_thread",
+    "reached",
     "suggest",
     "trained",
 ]

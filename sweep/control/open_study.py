@@ -2,7 +2,7 @@
 
 import secrets
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -21,8 +21,7 @@ from sweep.control.stored import Stored, read_stored
 from sweep.control.writer import StudyWriter
 from sweep.core.events import Opened
 from sweep.core.limits import Limits
-from sweep.core.pruners.asha import Asha, Schedule
-from sweep.core.pruners.rungs import Halving
+from sweep.core.pruners.asha import Schedule
 from sweep.core.study import ENDED_ELSEWHERE
 from sweep.core.trial import requeue
 from sweep.declaration import Declaration
@@ -105,23 +104,22 @@ def _in_its_folder(settings: Settings, record: StudyRecord) -> Settings:
     return replace(settings, logdir=str(folder.parent))
 
 
-def _with_its_pruner(declaration: Declaration, record: StudyRecord | None, *, kept: bool) -> Declaration:
-    """The declaration with the pruner that the study has, or with that one's rungs where nobody names others.
+def _with_its_pruner(
+    declaration: Declaration, settings: Settings, record: StudyRecord | None
+) -> tuple[Declaration, list[str]]:
+    """The declaration with the study's pruner, or with its rungs, where neither file nor start names others.
 
-    Args:
-        declaration: with what the start was given.
-        record: the study; None where it is new.
-        kept: whether neither the study file nor the start names a pruner.
+    Returns:
+        the declaration, and what people are to know of it.
     """
-    before = None if record is None else record.declaration.pruner
-    if before is not None and kept:
-        return declaration.replaced(pruner=before)
-    rule, was = pruner_rule(declaration.pruner), None if before is None else pruner_rule(before)
-    if isinstance(rule, Asha) and isinstance(was, Asha) and rule.rungs is None and was.rungs is not None:
-        return declaration.replaced(pruner=replace(rule, rungs=was.rungs).text())
-    if isinstance(rule, Halving) and rule.min_resource is None:
-        return declaration.replaced(pruner=rule.with_first_rung(declaration.epochs, was).text())
-    return declaration
+    rule = pruner_rule(declaration.pruner)
+    was = None if record is None else pruner_rule(record.declaration.pruner)
+    if record is not None and not declaration.pruner_given and settings.pruner is None:
+        kept = record.declaration.pruner
+        notes = [] if type(was) is type(rule) else [f"the study keeps the pruner that it has: {kept}"]
+        return declaration.replaced(pruner=kept), notes
+    in_study = rule.in_study(declaration.epochs, was)
+    return (declaration if in_study == rule else declaration.replaced(pruner=in_study.text())), []
 
 
 def _follow(runs: Sequence[RunRecord], before: str, now: Path) -> None:
@@ -155,12 +153,7 @@ def _open(
         _check_same(record, declaration, settings)
         stored = read_stored(store, record, metrics=bool(declaration.stop_when))
         _follow(stored.runs, record.directory, Path(settings.logdir).resolve() / record.name)
-    kept = record is not None and not declaration.pruner_given and settings.pruner is None
-    usual = pruner_rule(declaration.pruner)
-    declaration = _with_its_pruner(declaration, record, kept=kept)
-    notes = []
-    if kept and type(pruner_rule(declaration.pruner)) is not type(usual):
-        notes = [f"the study keeps the pruner that it has: {declaration.pruner}"]
+    declaration, notes = _with_its_pruner(declaration, settings, record)
     declaration = _drawing_unpruned(declaration, record, stored)
     declaration = _counting(declaration, settings, stored)
     search = make_search(
@@ -269,7 +262,7 @@ def _opened(
         limits=Limits(declaration, runs.values(), stored.last_metrics, search.keys.as_dict()),
         kept=kept,
         notes=notes,
-        sizes={run.number: checkpoint_size(run.directory) for run in runs.values() if run.state == "PAUSED"},
+        sizes=_paused_sizes(declaration, runs.values()),
     )
 
 
@@ -331,6 +324,13 @@ def _counting(declaration: Declaration, settings: Settings, stored: Stored) -> D
     """
     check_total(declaration.name, settings.trials, stored.done)
     return declaration.replaced(trials=max(declaration.trials, stored.done))
+
+
+def _paused_sizes(declaration: Declaration, runs: Iterable[RunRecord]) -> dict[int, int]:
+    """The bytes of paused runs' checkpoints, by number, where they have a limit."""
+    if declaration.paused_limit is None:
+        return {}
+    return {run.number: checkpoint_size(run.directory) for run in runs if run.state == "PAUSED"}
 
 
 def _drawing_unpruned(declaration: Declaration, record: StudyRecord | None, stored: Stored) -> Declaration:

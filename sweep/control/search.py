@@ -206,7 +206,7 @@ class Search:
     def enqueue(self, several: Iterable[Mapping[str, Value]], *, again: bool = False) -> None:
         """Put parameters first in the queue, except for those that the study has had.
 
-        Parameters that are given more than once are repeats: the study has them so many times.
+        Parameters that are given twice are trained twice.
 
         Args:
             several: the parameters, whole or in part.

@@ -92,7 +92,7 @@ class Opened:
         kept: whether the study is in the database already.
         limits: of its epochs, and of what is looked for; None where it has neither.
         notes: what people are to know of the opening.
-        sizes: the bytes of paused runs' checkpoints, by number.
+        sizes: the bytes of paused runs' checkpoints, by number; empty where they have no limit.
     """
 
     declaration: Declaration
@@ -220,7 +220,7 @@ class PutBack:
 
 @dataclass(frozen=True)
 class Paused:
-    """A trial is paused in Optuna's study; its checkpoint has so many bytes, as far as is known."""
+    """A trial is paused in Optuna's study. `size` is that of its checkpoint in bytes; 0 if it was not measured."""
 
     number: int
     size: int = 0
@@ -439,7 +439,11 @@ class Requeue:
 
 @dataclass(frozen=True)
 class Pause:
-    """Have a trial wait, and the sampler see it as pruned until it ends: answered with `Paused`."""
+    """Have a trial wait, and the sampler see it as pruned until it ends: answered with `Paused`.
+
+    Attributes:
+        directory: where its checkpoint is, which is to be measured; None to measure nothing.
+    """
 
     number: int
     directory: str | None

@@ -499,7 +499,8 @@ class StudyMachine:
         """Have a trial wait at its rung, where its checkpoint is."""
         trial.end = Ending(None, verdict=trial.verdict, by=by)
         trial.move(State.ENDING)
-        self._do(ev.Pause(trial.run.number, trial.run.directory))
+        measured = trial.run.directory if self.declaration.paused_limit is not None else None
+        self._do(ev.Pause(trial.run.number, measured))
 
     def _has_paused(self, event: ev.Paused) -> None:
         trial = self.paused[event.number] = self.trials.pop(event.number)
@@ -520,7 +521,7 @@ class StudyMachine:
         self._make_room()
 
     def _make_room(self) -> None:
-        """Prune the worst paused runs while the checkpoints of all of them are larger than they may be together."""
+        """Prune the worst paused runs until the checkpoints of the others are within --paused-limit."""
         limit, schedule = self.declaration.paused_limit, self._schedule
         if limit is None or schedule is None:
             return
@@ -690,7 +691,7 @@ class StudyMachine:
         self._reply(trial, wire.Done())
 
     def _can_pause(self, trial: Trial, unpausable: str | None) -> None:
-        """Know whether a trial can be paused, as its worker says; the first of those that cannot is told of."""
+        """Note whether a trial can be paused. Each reason why not is shown once."""
         trial.pausable = unpausable is None
         if unpausable is not None and unpausable not in self._unpausable:
             self._unpausable.add(unpausable)
@@ -705,7 +706,7 @@ class StudyMachine:
         return rule is not None
 
     def _learn_epochs(self, trial: Trial) -> None:
-        """Where nothing says how many epochs runs have, they have those of the first one that is COMPLETE."""
+        """Derive the rungs from the first COMPLETE run, where nothing has said how many epochs runs have."""
         if self._schedule is None or not trial.values:
             return
         if self._settle_rungs(max(trial.values) + 1, pausable=trial.pausable):

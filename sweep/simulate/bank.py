@@ -27,7 +27,7 @@ FEWEST = 3
 """With fewer curves there is nothing to simulate."""
 
 DRAWN = 10
-"""So many runs that a pruner has left alone are a sample to simulate with."""
+"""With fewer unpruned runs, every whole curve is used."""
 
 
 @dataclass(frozen=True)

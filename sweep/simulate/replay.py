@@ -17,7 +17,6 @@ from optuna.trial import TrialState
 from sweep.control.pruning import Pruning
 from sweep.control.storage import WriteBehindStorage
 from sweep.core.pruners.asha import Schedule, complete_of
-from sweep.core.pruners.rungs import Halving
 from sweep.simulate.bank import Bank, Curve
 from sweep.simulate.proposals import RECORDED, Proposals
 from sweep.specs import make_sampler, pruner_rule
@@ -115,7 +114,8 @@ class _Study:
         )
         self._optuna = study
         rule = pruner_rule(pruner)
-        spec = rule.with_first_rung(bank.epochs).text() if isinstance(rule, Halving) else pruner
+        in_study = rule.in_study(bank.epochs, None)
+        spec = pruner if in_study == rule else in_study.text()
         self._pruning = Pruning(study, spec, objective=bank.objective.name)
         judge = self._pruning.judge
         self._schedule = judge if isinstance(judge, Schedule) else None
@@ -193,17 +193,21 @@ class _Study:
             return verdict is None or self._end(run, "PRUNED")
         if run.epochs == len(run.curve.values):  # it has nothing to continue with
             return True
-        if not self._pausable:
-            left, others = self._trials - len(self.runs), sum(other.state == "RUNNING" for other in self.runs) - 1
-            needed = self._complete + others + left < complete_of(self._trials, pausable=False)
-            verdict = self._schedule.verdict(run.number, run.values, pausable=False, needed=needed)
-            return verdict is None or self._end(run, "PRUNED")
-        if self._schedule.verdict(run.number, run.values) is None:
+        needed = not self._pausable and self._is_needed()
+        if self._schedule.verdict(run.number, run.values, pausable=self._pausable, needed=needed) is None:
             return True
+        if not self._pausable:
+            return self._end(run, "PRUNED")
         self._schedule.pause(run.number)
         self._storage.pause(run.number)
         run.state = "PAUSED"
         return False
+
+    def _is_needed(self) -> bool:
+        """Whether too few runs would be COMPLETE if one that trains, and cannot be paused, were stopped."""
+        others = sum(run.state == "RUNNING" for run in self.runs) - 1
+        to_come = others + self._trials - len(self.runs)
+        return self._complete + to_come < complete_of(self._trials, pausable=False)
 
     def _end(self, run: Replayed, state: str) -> bool:
         """A run has ended, and does not continue: False."""

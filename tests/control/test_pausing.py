@@ -33,6 +33,16 @@ def states_of(folder):
     return [run.state for run in folder.runs()]
 
 
+def stopped_with_paused_runs(path, trials):
+    """A folder with a study that was stopped by Ctrl-C when three runs or more had paused."""
+    folder = pausing(path, f"trials={trials}, workers=2, seed=7")
+    with folder.started() as started:
+        wait_for(lambda: states_of(folder).count("PAUSED") >= 3)
+        started.send(signal.SIGINT)
+        started.end()
+    return folder
+
+
 def consistent(folder):
     store = Store(folder.url)
     try:
@@ -124,11 +134,7 @@ def test_what_a_study_was_told_of_its_paused_runs_is_done(tmp_path):
 
 
 def test_a_study_that_goes_on_with_another_pruner_trains_its_paused_runs_to_the_end(tmp_path):
-    folder = pausing(tmp_path, "trials=30, workers=2, seed=7")
-    with folder.started() as started:
-        wait_for(lambda: states_of(folder).count("PAUSED") >= 3)
-        started.send(signal.SIGINT)
-        started.end()
+    folder = stopped_with_paused_runs(tmp_path, 30)
     done = folder.start("--pruner", "nop")
     assert done.returncode == 0, done.stderr
     assert set(folder.states()) == {"COMPLETE"}
@@ -157,11 +163,7 @@ def test_paused_runs_that_take_more_room_than_they_may_are_pruned_the_worst_firs
 
 
 def test_paused_runs_of_an_earlier_start_that_take_more_room_than_they_may_are_pruned_at_the_next(tmp_path):
-    folder = pausing(tmp_path, "trials=60, workers=2, seed=7")
-    with folder.started() as started:
-        wait_for(lambda: states_of(folder).count("PAUSED") >= 3)
-        started.send(signal.SIGINT)
-        started.end()
+    folder = stopped_with_paused_runs(tmp_path, 60)
     paused = [run for run in folder.runs() if run.state == "PAUSED"]
     taken = [checkpoint_size(run.directory) for run in paused]
     assert all(taken)
@@ -174,11 +176,7 @@ def test_paused_runs_of_an_earlier_start_that_take_more_room_than_they_may_are_p
 
 
 def test_sweep_studies_shows_what_the_checkpoints_of_paused_runs_take(tmp_path):
-    folder = pausing(tmp_path, "trials=60, workers=2, seed=7")
-    with folder.started() as started:
-        wait_for(lambda: states_of(folder).count("PAUSED") >= 3)
-        started.send(signal.SIGINT)
-        started.end()
+    folder = stopped_with_paused_runs(tmp_path, 60)
     heads, line = folder.command("studies").stdout.splitlines()[:2]
     assert "of paused runs" in heads
     taken = sum(checkpoint_size(run.directory) for run in folder.runs() if run.state == "PAUSED")

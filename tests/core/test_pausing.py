@@ -45,7 +45,8 @@ def pause(played, number, loss, size=0):
     advice = train(played, number, loss)
     assert advice.verdict == "pause"
     played.say(wire.End(number, "PAUSED", None, advice.reason, None, []))
-    assert any(isinstance(effect, ev.Pause) and effect.number == number for effect in played.effects)
+    limited = played.study.declaration.paused_limit is not None
+    assert ev.Pause(number, f"/runs/study/mlp-t{number:04}" if limited else None) in played.effects
     played.apply(ev.Paused(number, size))
     played.apply(ev.Written())
 

@@ -7,8 +7,8 @@ and `sweep simulate` use the same `Schedule`.
 
 import bisect
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from sweep.core.pruners.rule import Judge, Rule, bounds
 from sweep.core.pruners.rungs import first_rung
@@ -71,6 +71,11 @@ class Asha(Rule):
         if sorted(set(rungs)) != list(rungs):
             return f"needs rungs that rise, not {rungs!r}"
         return None
+
+    def in_study(self, epochs: int | None, before: Rule | None) -> Rule:  # noqa: ARG002  # the first training fixes them
+        if self.rungs is not None or not isinstance(before, Asha):
+            return self
+        return replace(self, rungs=before.rungs)
 
     def judge(self, objective: Objective, judge_of: Callable[[Rule], Judge]) -> "Schedule":  # noqa: ARG002  # a Rule's
         return Schedule(self, objective)
@@ -148,14 +153,13 @@ class _Rung:
             del self._paused[index]
 
     @property
-    def paused(self) -> Sequence[tuple[float, int]]:
-        """The runs that wait here, best first, each behind the key that orders it."""
-        return self._paused
-
-    @property
     def best_paused(self) -> int | None:
         """The best of the runs that wait here."""
         return self._paused[0][1] if self._paused else None
+
+    def worst_paused(self, spared: Collection[int]) -> int | None:
+        """The worst of the runs that wait here and are not to be spared."""
+        return next((number for _, number in reversed(self._paused) if number not in spared), None)
 
 
 class Schedule(Judge):
@@ -336,11 +340,8 @@ class Schedule(Judge):
 
     def worst_paused(self, spared: Collection[int]) -> int | None:
         """The paused run that is worst at the lowest rung, of those that are not to be spared."""
-        for rung in self._rungs.values():
-            for _, number in reversed(rung.paused):
-                if number not in spared:
-                    return number
-        return None
+        found = (rung.worst_paused(spared) for rung in self._rungs.values())
+        return next((number for number in found if number is not None), None)
 
     def finalist(self, *, trials: int, complete: int, running: int) -> int | None:
         """The paused run that continues to the end, where a study has begun its trials and no run is due.
@@ -378,7 +379,7 @@ class Schedule(Judge):
         return len(rung) // self.rule.reduction_factor
 
     def _stops_at(self, rung: int) -> bool:
-        """Whether a run that cannot be paused is judged after so many epochs: a tenth of a run's, at least."""
+        """Whether a rung stops runs that cannot be paused. Those before a tenth of a run's epochs do not."""
         return rung >= first_rung(max(self._rungs) * self.rule.reduction_factor)
 
     def _is_due(self, rung: _Rung, number: int) -> bool:

@@ -54,6 +54,15 @@ class Rule:
         """What is wrong with the settings together, as the end of a sentence about the rule; None if nothing is."""
         return None
 
+    def in_study(self, epochs: int | None, before: "Rule | None") -> "Rule":  # noqa: ARG002  # others use them
+        """The rule with the rungs of a study, where it names none; a rule without rungs stays as it is.
+
+        Args:
+            epochs: how many a run of the study has; None if that is not known.
+            before: the rule that the study has had until now; None in a new study.
+        """
+        return self
+
     def text(self) -> str:
         """The rule as `sweep.specs` reads it, with the settings that are not the defaults."""
         settings = []

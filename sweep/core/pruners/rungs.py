@@ -54,13 +54,7 @@ class Halving(Rungs):
     def problem(self) -> str | None:
         return _auto(self.bootstrap_count, min_resource=self.min_resource)
 
-    def with_first_rung(self, epochs: int | None, before: "Rule | None" = None) -> "Halving":
-        """The rule with its first rung, where none is named.
-
-        Args:
-            epochs: how many a run of the study has, as far as is known.
-            before: the rule that the study has had until now, with its first rung.
-        """
+    def in_study(self, epochs: int | None, before: Rule | None) -> Rule:
         if self.min_resource is not None:
             return self
         if isinstance(before, Halving):
@@ -89,7 +83,7 @@ RULES = (Halving, Hyperband)
 
 
 def first_rung(epochs: int) -> int:
-    """After how many epochs halving first compares runs that have so many: after a tenth of them."""
+    """The first rung for runs of this many epochs: a tenth of them, and at least 1."""
     return max(1, round(epochs / 10))
 
 
