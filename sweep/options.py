@@ -308,6 +308,10 @@ class Settings:
         metavar="RULE", unset="none", declares=True, folded=True,
         example="no better in 20 trials, or val_loss < 0.05; one per line",
     )  # fmt: skip
+    repeats: int | None = option(
+        None, Whole(1, 100), "Train each trial with this many seeds; its value is the mean.", STUDY, metavar="N",
+        unset="1", declares=True, again="study", folded=True,
+    )  # fmt: skip
     epochs: int | None = option(
         None, Whole(1), "Epochs of a trial, whatever sweep.fit is given.", STUDY, metavar="N",
         unset="as sweep.fit has it", declares=True,

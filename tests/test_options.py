@@ -41,6 +41,7 @@ UNUSUAL = {
     "timeout": 5400.0,
     "budget_epochs": 900,
     "stop_when": ("no better in 20 trials", "val_loss < 0.05 and lr > 1e-3"),
+    "repeats": 3,
     "epochs": 3,
     "sampler": "grid(lr=[0.1, 0.01])",
     "pruner": "patient(median, patience=4)",
@@ -165,6 +166,7 @@ def test_numbers_of_numpy_are_numbers():
 REFUSED = [
     ("trials", 0, "must be a whole number of at least 1, not 0."),
     ("trials", "many", "must be a whole number of at least 1, not 'many'."),
+    ("repeats", 0, "must be a whole number from 1 to 100, not 0."),
     ("epochs", -1, "must be a whole number of at least 1, not -1."),
     ("workers", -1, "must be a whole number from 0 to 100000, not -1."),
     ("seed", 2**32, "must be a whole number from 0 to 4294967295, not 4294967296."),

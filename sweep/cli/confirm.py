@@ -133,7 +133,7 @@ def confirm_study(
     plan = plan_of(store, study, raced, snapshot, race)
     _say_files(candidates, snapshot)
     say(f"training {_runs(race)} again, up to {counted(repeats, 'time')} each: {_left(race)} at most")
-    watcher = Recorder(store, study, plan, snapshot, Progress(race).ended, say)
+    watcher = Recorder(store, study, plan, snapshot, Progress(race, plan.first).ended, say)
     with outliving_the_terminal():
         outcome = train(store, study, plan, snapshot, watcher, workers=workers)
     again = [run for run in store.runs(study.study_id) if run.number in numbers]
@@ -143,7 +143,8 @@ def confirm_study(
 class Progress:
     """Says of each repeat how it ended, and of each candidate that it is out."""
 
-    def __init__(self, race: Race) -> None:
+    def __init__(self, race: Race, first: int) -> None:
+        self._before = first - 1  # repeats that are part of a run's value
         self._race = Race(list(race.standings), maximize=race.maximize, repeats=race.repeats)
         for one in race.standings.values():
             for repeat, value in one.values.items():
@@ -152,10 +153,11 @@ class Progress:
 
     def ended(self, done: RepeatRecord) -> None:
         """A repeat has ended."""
-        self._race.record(done.repeat_of, done.repeat, done.value)
+        repeat = done.repeat - self._before
+        self._race.record(done.repeat_of, repeat, done.value)
         value = short_number(done.value) if done.value is not None else f"{done.state} {done.reason or ''}".strip()
         took = f", {duration(done.duration)}" if done.duration is not None else ""
-        say(f"{format_number(done.repeat_of)} repeat {done.repeat} of {self._race.repeats}: {value}{took}")
+        say(f"{format_number(done.repeat_of)} repeat {repeat} of {self._race.repeats}: {value}{took}")
         for number, one in self._race.standings.items():
             if number not in self._out and one not in self._race.left:
                 self._out.add(number)
@@ -229,7 +231,7 @@ def test_winner(store: Store, study: StudyRecord, race: Race) -> None:
     if race.leader is None:
         raise SweepError(f"No run of {study.name} has a repeat whose model could be tested.")
     (winner,) = store.runs(study.study_id, [race.leader.number])
-    wanted = [one for one in winner.repeats if one.value is not None and one.test is None]
+    wanted = [one for one in winner.fresh if one.value is not None and one.test is None]
     if not wanted:
         return
     say(f"testing {counted(len(wanted), 'repeat')} of {format_number(winner.number)}")
@@ -250,7 +252,7 @@ def _tests_of(runs: list[RunRecord], race: Race) -> dict[str, dict[str, float | 
             "sd": statistics.stdev(values) if len(values) > 1 else None,
             "n": len(values),
         }
-        for name, values in tests(winner.repeats if winner is not None else ()).items()
+        for name, values in tests(winner.fresh if winner is not None else ()).items()
     }
 
 

@@ -6,14 +6,14 @@ is written into the table of repeats at once; the database there is removed when
 """
 
 import contextlib
+import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
@@ -37,8 +37,6 @@ REPEAT = "sweep:repeat"
 
 FOREVER = 10**8  # seconds, or epochs: the limits of a study are not for its repeats
 
-_SEEDS = 2**31  # tells the seeds of repeats from those of trials, which have smaller numbers
-
 
 @dataclass
 class Plan:
@@ -48,6 +46,7 @@ class Plan:
         race: says who is next; it has what is known by now.
         runs: the candidates by number.
         seed: the study's.
+        first: the number of a run's first repeat with a fresh seed; a race counts them from 1.
         snapshot: the files to train with, those of the newest candidate.
         assigned: the run and the repeat of each trial by the trial's number.
     """
@@ -56,11 +55,14 @@ class Plan:
     runs: Mapping[int, RunRecord]
     seed: int
     snapshot: Snapshot
+    first: int = 1
     assigned: dict[int, tuple[int, int]] = field(default_factory=dict)
 
-    def seed_of(self, repeat: int) -> int:
-        """The seed of a repeat, of 31 bits, which is the same for every candidate."""
-        return int(np.random.SeedSequence([self.seed, _SEEDS, repeat]).generate_state(1)[0]) >> 1
+    def next(self, running: Collection[tuple[int, int]]) -> tuple[int, int] | None:
+        """The run and its repeat that should train next; None if none should."""
+        behind = self.first - 1
+        found = self.race.next({(number, repeat - behind) for number, repeat in running})
+        return None if found is None else (found[0], found[1] + behind)
 
 
 def newest_snapshot(store: Store, candidates: Sequence[RunRecord]) -> str:
@@ -96,7 +98,7 @@ class RepeatSearch(Search):
     @property
     def exhausted(self) -> bool:
         """Whether nobody is to train now; the end of a repeat may change that."""
-        return not self._queued() and self._plan.race.next(self._running()) is None
+        return not self._queued() and self._plan.next(self._running()) is None
 
     def enqueue(self, several: Any, *, again: bool = False) -> None:
         """Nothing: what the study file wants to be tried is no repeat."""
@@ -104,7 +106,7 @@ class RepeatSearch(Search):
     def ask_several(self, most: int) -> list[optuna.Trial]:
         """The next of the race, at most `most`; none where all that are to train do."""
         found = [self.ask() for _ in self._queued()[:most]]
-        while len(found) < most and (chosen := self._plan.race.next(self._running())) is not None:
+        while len(found) < most and (chosen := self._plan.next(self._running())) is not None:
             number, repeat = chosen
             self.study.enqueue_trial(dict(self._plan.runs[number].params), user_attrs={REPEAT: [number, repeat]})
             trial = self.ask()
@@ -128,7 +130,7 @@ class RepeatSearch(Search):
         return name
 
     def seed(self, number: int) -> int:
-        return self._plan.seed_of(self._plan.assigned[number][1])
+        return self.declaration.repeat_seed(self._plan.assigned[number][1])
 
     def tell(
         self,
@@ -147,7 +149,7 @@ class RepeatSearch(Search):
         number, repeat = self._plan.assigned[trial.number]
         if trial.state.is_finished() and number in self._plan.race.standings:
             complete = trial.state == TrialState.COMPLETE and trial.values
-            self._plan.race.record(number, repeat, trial.values[0] if complete else None)
+            self._plan.race.record(number, repeat - self._plan.first + 1, trial.values[0] if complete else None)
 
     def _running(self) -> set[tuple[int, int]]:
         return {self._plan.assigned[trial.number] for trial in self.trials() if not trial.state.is_finished()}
@@ -220,6 +222,7 @@ def train(
         logdir=str(Path(study.directory).resolve()),
         name=REPEATS,
         trials=max(len(plan.race.standings) * plan.race.repeats, _known(place)) + 1,
+        repeats=1,
         epochs=declaration.epochs if declaration.force_epochs else None,
         broken=declaration.broken,
         timeout=float(FOREVER),
@@ -283,12 +286,13 @@ def plan_of(store: Store, study: StudyRecord, candidates: Sequence[RunRecord], s
     if text is None:
         raise StudyError(f"No snapshot of the study file of {study.name} is kept.")
     runs = {run.number: run for run in candidates}
-    return Plan(race, runs, study.declaration.seed or 0, Snapshot.from_text(text))
+    declaration = study.declaration
+    return Plan(race, runs, declaration.seed or 0, Snapshot.from_text(text), declaration.first_fresh)
 
 
 def _record(run: RunRecord, number: int, repeat: int, *, snapshot: str) -> RepeatRecord:
     """What is kept of a repeat that has ended."""
-    finite = run.value is not None and np.isfinite(run.value)
+    finite = run.value is not None and math.isfinite(run.value)
     return RepeatRecord(
         repeat_of=number,
         repeat=repeat,

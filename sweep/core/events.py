@@ -14,7 +14,7 @@ from sweep.core.pruners import Judge, Verdict
 from sweep.declaration import Declaration, Value
 from sweep.errors import SweepError
 from sweep.snapshot import Snapshot
-from sweep.store.records import RunRecord
+from sweep.store.records import RepeatRecord, RunRecord
 from sweep.store.store import Command
 from sweep.wire.messages import Answer, Message
 
@@ -481,6 +481,7 @@ class Changes:
     Attributes:
         metrics: number, epoch from 0, metric, value.
         snapshots: those of the study file that are new.
+        repeats: those that have ended.
         declaration: as it is by now.
     """
 
@@ -488,6 +489,7 @@ class Changes:
     restarted: set[int] = field(default_factory=set)
     metrics: list[tuple[int, int, str, float]] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
+    repeats: list[RepeatRecord] = field(default_factory=list)
     declaration: Declaration | None = None
 
     def add(self, run: RunRecord, values: Mapping[int, float], objective: Sequence[str]) -> None:
@@ -505,11 +507,12 @@ class Changes:
             self.restarted | later.restarted,
             metrics + later.metrics,
             self.snapshots + later.snapshots,
+            self.repeats + later.repeats,
             later.declaration or self.declaration,
         )
 
     def __bool__(self) -> bool:
-        return bool(self.runs or self.restarted or self.metrics or self.snapshots)
+        return bool(self.runs or self.restarted or self.metrics or self.snapshots or self.repeats)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from sweep.store.sqlite_file import ANOTHER, READ_ONLY, alone
 from sweep.store.typed_url import shown
 
 VERSION_TABLE = "sweep_alembic_version"
-HEAD = "0009"  # the newest revision in migrations/versions
+HEAD = "0010"  # the newest revision in migrations/versions
 CREATION_LOCK = 7399730  # the key of PostgreSQL's advisory lock: any number that others do not use
 WAL_SECONDS = 120.0  # for others that look into a file which is being made
 BEING_MADE_SECONDS = 3.0  # for another process to make Optuna's tables

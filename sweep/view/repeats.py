@@ -32,15 +32,15 @@ def race_of(
     repeats: int | None = None,
     close: float | None = None,
 ) -> Race:
-    """The race between the runs that have repeats, and further candidates.
+    """The race between the runs that have repeats with fresh seeds, which it counts from 1, and further candidates.
 
     Args:
         candidates: trial numbers in the order in which they train.
         repeats: how often each trains at most; by default as often as it has.
         close: see `Race`.
     """
-    found = {run.number: run.repeats for run in runs if run.repeats}
-    results = {(one.repeat_of, one.repeat): one.value for repeats in found.values() for one in repeats}
+    found, behind = {run.number: run.fresh for run in runs if run.fresh}, study.declaration.first_fresh - 1
+    results = {(one.repeat_of, one.repeat - behind): one.value for repeats in found.values() for one in repeats}
     most = max((repeat for _, repeat in results), default=1) if repeats is None else repeats
     numbers = list(dict.fromkeys([*candidates, *found]))
     race = Race(numbers, maximize=objective(study).maximize, repeats=most, close=close)
@@ -73,9 +73,9 @@ def ranked_runs(study: StudyRecord, runs: Sequence[RunRecord], which: str) -> li
 
 def order_differs(study: StudyRecord, runs: Sequence[RunRecord]) -> str | None:
     """That repeats have put another run first than the values do, in a sentence; None where they have not."""
-    if not any(run.repeats for run in runs):
+    if not any(run.fresh for run in runs):
         return None
-    race, by_value = race_of(study, runs), [run for run in rank(study, runs) if run.repeats]
+    race, by_value = race_of(study, runs), [run for run in rank(study, runs) if run.fresh]
     leader = race.leader
     if leader is None or not by_value or by_value[0].number == leader.number:
         return None
@@ -204,7 +204,7 @@ def _all_others(race: Race) -> str:
 
 
 def _failed(one: Standing, run: RunRecord) -> str:
-    why = next((repeat.reason for repeat in run.repeats if repeat.repeat == one.failed), None)
+    why = next((repeat.reason for repeat in run.fresh if repeat.value is None), None)
     return f"{format_number(one.number)} is out: its repeat {one.failed} gave no number{f' ({why})' if why else ''}."
 
 
