@@ -68,7 +68,9 @@ class Scoreboard:
     def epoch(self, run: RunRecord) -> None:
         """A run has finished an epoch."""
         with self.lock:
-            self.running[run.number] = self.runs[run.number] = run
+            self.running[run.number] = run
+            if _has_first_seed(run):
+                self.runs[run.number] = run
             if run.last is not None:
                 self.curves.setdefault(run.number, []).append(run.last)
 
@@ -183,7 +185,7 @@ class LiveDisplay:
         metric = study.objectives[0].name
         shown = [] if self._names else list(split_parameters(study.keys, board.seen).varying)
         columns = {
-            "run": [run.name or "" if self._names else format_number(run.number) for run in runs],
+            "run": [run.name or "" if self._names else _short_name(run) for run in runs],
             **{study.keys.key(name): _values(runs, name) for name in shown},
             "epoch": [epochs_text(run) for run in runs],
             metric: number_cells([run.last for run in runs]),
@@ -195,6 +197,17 @@ class LiveDisplay:
         for cells in zip(*columns.values(), strict=True):
             table.add_row(*(Text(cell) for cell in cells))
         return table
+
+
+def _has_first_seed(run: RunRecord) -> bool:
+    """Whether it is a trial's own run, rather than its training with another seed."""
+    return run.name is None or run.name.endswith(format_number(run.number))
+
+
+def _short_name(run: RunRecord) -> str:
+    """`t0012`, or `t0012r2` with its second seed."""
+    number = format_number(run.number)
+    return number if _has_first_seed(run) else number + str(run.name).rpartition(number)[2]
 
 
 def _result(run: RunRecord, study: Opening) -> str:

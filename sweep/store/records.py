@@ -311,10 +311,14 @@ def counts_of(runs: Iterable[RunRecord]) -> Counter[str]:
 
 
 def epochs_spent(runs: Sequence[RunRecord]) -> int:
-    """The epochs that were trained for some runs; one that continues a pruned run has taken over what that trained."""
+    """The epochs that were trained for some runs, with all seeds that their values are of.
+
+    One that continues a pruned run has taken over what that trained.
+    """
     found = {run.number: run.epoch for run in runs if run.is_trained_here}
     taken = {run.number: found.get(run.revives, 0) for run in runs if run.revives is not None}
-    return sum(max(0, epoch - taken.get(number, 0)) for number, epoch in found.items())
+    others = sum(one.epoch for run in runs for one in run.of_value[1:])
+    return others + sum(max(0, epoch - taken.get(number, 0)) for number, epoch in found.items())
 
 
 def storable(text: str) -> str:

@@ -161,6 +161,20 @@ def ends_what_is_ending(monkeypatch):
     monkeypatch.setattr("sweep.core.study._HANDLERS", {**_handlers(), ev.Looked: looked})
 
 
+def writes_no_seed(monkeypatch):
+    def keep(self, run, repeat):
+        run.repeats = [*run.repeats, repeat]
+
+    monkeypatch.setattr(StudyMachine, "_keep_repeat", keep)
+
+
+def ends_after_the_first_seed(monkeypatch):
+    def has_trained(self, trial, value):
+        self._end(trial, "COMPLETE", [value], Ending(None, by=trial.worker))
+
+    monkeypatch.setattr(StudyMachine, "_has_trained", has_trained)
+
+
 def _handlers():
     from sweep.core.study import _HANDLERS
 
@@ -172,6 +186,8 @@ FAULTS = [
     ("A", shown_at_once),
     ("A", removes_checkpoints_at_once),
     ("A", ended_twice),
+    ("A", writes_no_seed),
+    ("C", ends_after_the_first_seed),
     ("B", keeps_ended_trials),
     ("B", gives_trials_to_two),
     ("C", budget_ignored),
