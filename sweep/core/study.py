@@ -467,26 +467,20 @@ class StudyMachine:
             return None
         if self._called:
             return next(iter(self._called.items()))
-        last = self._closing(schedule)
-        due = schedule.due() if last is None and self.spent is None else None
-        if due is not None:
-            return due, False
-        if last is None and self.left <= 0 and all(map(schedule.trains_to_the_end, self.trials)):
-            last = schedule.finalist(trials=self._counted, complete=self._complete, running=len(self.trials))
-        return None if last is None else (last, True)
+        return schedule.next(
+            running=self.trials,
+            new=self.left > 0,
+            trials=self._counted,
+            complete=self._complete,
+            epochs=lambda number: self.runs[number].epochs or 0,
+            left=self._limits.epochs_left if self._limits is not None else None,
+            spent=self.spent is not None,
+        )
 
     @property
     def _counted(self) -> int:
         """Of how many trials some are to be COMPLETE; of a study that is spent, one run is."""
         return self.budget if self.spent is None else 1
-
-    def _closing(self, schedule: Schedule) -> int | None:
-        """The paused run that trains to its end now, since the epochs that are left buy just one that is COMPLETE."""
-        left, best = self._limits.epochs_left if self._limits is not None else None, schedule.best_paused()
-        if left is None or best is None:
-            return None
-        epochs = self.runs[best].epochs or 0
-        return schedule.closing(left=left, epochs=epochs, complete=self._complete, running=self._busy)
 
     def _unpaused(self) -> int | None:
         """Have the next paused run continue; its number."""
