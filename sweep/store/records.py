@@ -25,7 +25,10 @@ SILENT_SECONDS = 10.0
 FINISHED = frozenset({"COMPLETE", "PRUNED", "FAIL"})
 
 REVIVES = "revives"
-"""The user attribute of a trial that goes on with a pruned one, whose number it is."""
+"""The user attribute of a trial that continues a pruned one, whose number it is."""
+
+CONTINUES = "continues"
+"""The user attribute of a trial that does so since that one is due again, rather than because a person wants it."""
 
 RUN = "run"
 """The user attribute of a trial that is its run's name."""

@@ -133,6 +133,14 @@ class _Rung:
         key = self._keys[number] = (self._sign * value, number)
         bisect.insort(self._entered, key)
 
+    def rename(self, before: int, now: int) -> None:
+        """A run that entered continues as another one."""
+        key = self._keys.pop(before)
+        self._entered.remove(key)
+        self.continued.discard(before)
+        self.enter(now, self._sign * key[0])
+        self.continued.add(now)
+
     def rank(self, number: int) -> int:
         """A run's place among those that entered, from 0."""
         return bisect.bisect_left(self._entered, self._keys[number])
@@ -357,6 +365,13 @@ class Schedule(Judge):
         enough = complete + len(running) >= complete_of(trials)
         last = None if enough else self.best_paused()
         return None if last is None else (last, True)
+
+    def take_over(self, before: int, now: int) -> None:
+        """A run continues as another one, which is in its place at every rung from now on."""
+        self.leave(before)
+        for rung in self._rungs.values():
+            if before in rung and now not in rung:
+                rung.rename(before, now)
 
     def due(self) -> int | None:
         """The paused run that is among the best at its rung; None if there is none."""
