@@ -32,7 +32,8 @@ class Replayed:
         epochs: how many it has trained.
         state: as of a live run; PAUSED and RUNNING ones are PRUNED when the study ends.
         value: its best value, if it is COMPLETE.
-        ended: how many epochs the study had spent when it ended.
+        ended: how many epochs the study had spent when it ended; `begun` and `continued`: how many runs had begun by
+            then, and how often a paused one had continued.
     """
 
     number: int
@@ -41,6 +42,8 @@ class Replayed:
     state: str = "RUNNING"
     value: float | None = None
     ended: int = 0
+    begun: int = 0
+    continued: int = 0
     values: dict[int, float] = field(default_factory=dict, repr=False)
 
 
@@ -126,6 +129,7 @@ class _Study:
         self._budget = budget
         self._complete = 0
         self.spent = 0
+        self._continued = 0  # how often
         self.runs: list[Replayed] = []
 
     @property
@@ -146,6 +150,7 @@ class _Study:
             if found is not None:
                 number, to_the_end = found
                 self._schedule.proceed(number, to_the_end=to_the_end)
+                self._continued += 1
                 self.runs[number].state = "RUNNING"
                 return self.runs[number]
         return self._begin()
@@ -204,7 +209,7 @@ class _Study:
 
     def _end(self, run: Replayed, state: str) -> bool:
         """A run has ended, and does not continue: False."""
-        run.state, run.ended = state, self.spent
+        self._stamp(run, state)
         if state == "COMPLETE":
             self._complete += 1
             run.value = self._bank.objective.best(value for value in run.values.values() if math.isfinite(value))
@@ -217,7 +222,11 @@ class _Study:
         """Whatever has not ended is cut."""
         for run in self.runs:
             if run.state in ("RUNNING", "PAUSED"):
-                run.state, run.ended = "PRUNED", self.spent
+                self._stamp(run, "PRUNED")
+
+    def _stamp(self, run: Replayed, state: str) -> None:
+        """Note how a run has ended, and when."""
+        run.state, run.ended, run.begun, run.continued = state, self.spent, len(self.runs), self._continued
 
 
 @contextmanager
