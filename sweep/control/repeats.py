@@ -35,6 +35,9 @@ from sweep.store import FINISHED, RUN, RepeatRecord, RunRecord, Store, StudyReco
 REPEAT = "sweep:repeat"
 """The user attribute of a trial there: the run that it repeats, and which repeat it is."""
 
+WHERE = ("workers", "gpus", "per_gpu", "cluster")
+"""The options that say where repeats train."""
+
 FOREVER = 10**8  # seconds, or epochs: the limits of a study are not for its repeats
 
 _SEEDS = 2**31  # tells the seeds of repeats from those of trials, which have smaller numbers
@@ -193,13 +196,12 @@ class Recorder:
         self._message(text)
 
 
-def train(
-    store: Store, study: StudyRecord, plan: Plan, snapshot: str, watcher: Watcher, *, workers: int | None = None
-) -> Outcome:
+def train(store: Store, study: StudyRecord, plan: Plan, snapshot: str, watcher: Watcher, where: Settings) -> Outcome:
     """Train repeats until the race is over, or it is stopped; what has ended is in the study's table.
 
     Args:
         snapshot: the hash of the plan's.
+        where: of which `WHERE` counts.
 
     Raises:
         SweepError: the study file cannot be loaded, another process trains repeats of this study, or the database or
@@ -216,6 +218,7 @@ def train(
     _check_alone(study, place)
     declaration = study.declaration
     settings = Settings(
+        **{name: getattr(where, name) for name in WHERE},
         storage=f"sqlite:///{place}",
         logdir=str(Path(study.directory).resolve()),
         name=REPEATS,
@@ -226,7 +229,6 @@ def train(
         budget_epochs=FOREVER if declaration.budget_epochs is not None else None,
         stop_when=(),
         max_trial_time=declaration.max_trial_time,
-        workers=workers,
         pruner="nop",
         sampler="random",
         seed=plan.seed,
