@@ -17,7 +17,7 @@ from sweep.control.repeats import WHERE, Recorder, newest_snapshot, plan_of, rec
 from sweep.errors import SweepError
 from sweep.names import format_number, short_number
 from sweep.options import CLUSTER, OPTIONS, Settings, from_command_line, words
-from sweep.race import Race
+from sweep.race import MOST_REPEATS, MOST_TOP, REPEATS, TOP, Race
 from sweep.store import RepeatRecord, RunRecord, Store, StudyRecord
 from sweep.view.cells import duration, number_cells
 from sweep.view.repeats import (
@@ -41,10 +41,10 @@ PLACES = [*(OPTIONS[name] for name in WHERE if name != "workers"), *CLUSTER.valu
 def confirm(
     context: typer.Context,
     study: options.StudyName = None,
-    top: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="How many of the best runs race.")] = 5,
+    top: Annotated[int, typer.Option(min=1, max=MOST_TOP, metavar="N", help="How many of the best runs race.")] = TOP,
     repeats: Annotated[
-        int, typer.Option(min=1, max=9999, metavar="N", help="How often each of them trains at most.")
-    ] = 5,
+        int, typer.Option(min=1, max=MOST_REPEATS, metavar="N", help="How often each of them trains at most.")
+    ] = REPEATS,
     test: Annotated[
         bool,
         typer.Option("--test", help="Then call the study file's test(model) once for each repeat of the winner."),
@@ -100,7 +100,7 @@ def confirm(
         show_grid(_grid(runs, race))
         for line in [*report(record, runs, race), *test_lines(runs, race)]:
             print_whole(line)
-        text, needed = further(race, spread(record, runs)) if not (race.confirmed or race.is_close) else ("", None)
+        text, needed = further(race, spread(record, runs)) if not race.settled else ("", None)
         if needed is not None:
             text += f": {command('confirm', record.name, *_words(top, max(needed, repeats), where), storage=storage)}"
         if text:
@@ -188,10 +188,7 @@ def _say_plan(planned: PlannedRace, *, as_json: bool) -> None:
     for run in planned.runs:
         value = short_number(run.value) if run.value is not None else ""
         print_whole(f"{run.name}, value {value}: {counted(planned.left.get(run.number, 0), 'training')}")
-    remark(
-        f"would train {counted(planned.trainings, 'training')} at most: {counted(planned.epochs, 'epoch')}, "
-        f"{duration(planned.seconds)} of one worker by the time that they took at first"
-    )
+    remark(f"would train {planned}")
 
 
 def _say_files(candidates: Sequence[RunRecord], snapshot: str) -> None:

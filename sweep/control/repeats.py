@@ -18,6 +18,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep import racing
 from sweep.control.lease import is_free
 from sweep.control.open_study import check_writable
 from sweep.control.progress import Opening, Watcher
@@ -216,6 +217,7 @@ def train(store: Store, study: StudyRecord, plan: Plan, snapshot: str, watcher: 
     check_writable(place.parent)
     place.parent.mkdir(exist_ok=True)
     _check_alone(study, place)
+    racing.note(place, list(plan.race.standings), plan.race.repeats)
     declaration = study.declaration
     settings = Settings(
         **{name: getattr(where, name) for name in WHERE},

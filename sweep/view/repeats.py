@@ -14,6 +14,7 @@ from sweep.errors import StudyError, SweepError
 from sweep.names import format_number, short_number
 from sweep.race import LEVEL, TEST, Race, Standing, replayed
 from sweep.store import RepeatRecord, RunRecord, StudyRecord
+from sweep.view.cells import duration
 from sweep.view.runs import finite, objective, rank
 from sweep.words import counted, listed
 
@@ -85,6 +86,12 @@ class PlannedRace:
         """How long one worker takes for them, where each takes as long as its run did."""
         left = self.left
         return sum((run.duration or 0.0) * left.get(run.number, 0) for run in self.runs)
+
+    def __str__(self) -> str:
+        return (
+            f"{counted(self.trainings, 'training')} at most: {counted(self.epochs, 'epoch')}, "
+            f"{duration(self.seconds)} of one worker by the time that they took at first"
+        )
 
     def as_object(self) -> dict[str, Any]:
         """The same as JSON."""
