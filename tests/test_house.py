@@ -33,6 +33,7 @@ GROUND = {
     "imported_specs",
     "records",
     "race",
+    "racing",
     "rundir",
     "scratch",
     "snapshot",

@@ -5,7 +5,6 @@ Its options are those of `sweep.options`.
 
 import dataclasses
 import inspect
-import keyword
 import signal
 import sys
 import time
@@ -23,6 +22,7 @@ from sweep.cli.detach import detach, outliving_the_terminal
 from sweep.cli.display import LiveDisplay, PlainDisplay
 from sweep.cli.json_log import JsonDisplay, log_as_json
 from sweep.cli.notify import Notifier
+from sweep.cli.options import parameter
 from sweep.cli.output import confirm, console, on_terminal, print_whole, say, show_grid
 from sweep.cli.parameters import choose
 from sweep.cli.streams import print_if_possible
@@ -92,7 +92,7 @@ def start(context: typer.Context, file: str, **typed: Any) -> None:
       sweep start studies/diabetes.py --on ray --address HOST:6379 --workers 64
       sweep start studies/diabetes.py --detach --notify 'mail -s "$SWEEP_MESSAGE" me@example.org </dev/null'
     """
-    settings = from_command_line(_given(context, typed))
+    settings = from_command_line(cli_options.given(context, typed, command_line()))
     if settings.server is not None:
         _check_there(context)
         start_there(file, settings)
@@ -107,46 +107,25 @@ def start(context: typer.Context, file: str, **typed: Any) -> None:
         raise typer.Exit(status)
 
 
-def parameter(flag: str) -> str:
-    """The Python name of an option's parameter."""
-    name = flag.removeprefix("--").replace("-", "_")
-    return f"{name}_" if keyword.iskeyword(name) else name
-
-
 def _signature() -> inspect.Signature:
     """The signature that typer reads: the study file, and each option of the table."""
     file = Annotated[str, typer.Argument(metavar="FILE", help="The study file.", show_default=False)]
-    found = [
-        inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
-        inspect.Parameter("file", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=file),
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    first = [
+        inspect.Parameter("context", kind, annotation=typer.Context),
+        inspect.Parameter("file", kind, annotation=file),
     ]
-    for each in command_line():
-        kind, default = cli_options.typed(each)
-        found.append(
-            inspect.Parameter(parameter(each.flag), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        )
-    return inspect.Signature(found)
+    return inspect.Signature(first + cli_options.parameters(command_line()))
 
 
 start.__signature__ = _signature()  # type: ignore[attr-defined]
-
-
-def _given(context: typer.Context, values: dict[str, Any]) -> dict[str, Any]:
-    """What the command line and the environment give, by flag."""
-    by_name = {parameter(each.flag): each for each in command_line()}
-    return {by_name[name].flag: value for name, value in values.items() if _source(context, name) != "DEFAULT"}
-
-
-def _source(context: typer.Context, name: str) -> str:
-    source = context.get_parameter_source(name)
-    return source.name if source is not None else "DEFAULT"
 
 
 def _check_there(context: typer.Context) -> None:
     """Refuse options that were typed and that a service does not take; the environment is for other commands too."""
     for each in command_line():
         taken = "api" in each.ways or each is OPTIONS["server"]
-        if not taken and _source(context, parameter(each.flag)) == "COMMANDLINE":
+        if not taken and cli_options.source(context, parameter(each.flag)) == "COMMANDLINE":
             raise elsewhere(each, "cli")
 
 
