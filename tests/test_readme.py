@@ -156,13 +156,24 @@ def test_the_readme_can_be_followed(reader):
         if command.startswith("make demo"):
             assert "source .venv/bin/activate" in said
             assert "sweep serve" in said
-            reader_of_python(reader)
+            run_python(reader)
 
 
-def reader_of_python(reader):
-    """Run the Python blocks of the README, in one process and in order, on what the demo has trained."""
-    sources = [source for _, source in blocks(ROOT / "README.md", "python")]
-    program = "\n\n".join(["import keras, numpy as np, optuna, sweep", *sources, "assert len(ensemble) == 3"])
-    (reader.folder / "blocks.py").write_text(f"{program}\nassert predicted.shape == (len(x_new), 1)\n")
+def run_python(reader):
+    """Run Python of the documents, in one process and in order, with what the demo has trained."""
+    readme, findings, confirm = (
+        [source for _, source in blocks(ROOT / name, "python")]
+        for name in ("README.md", "docs/findings.md", "docs/confirm.md")
+    )
+    program = [
+        "import keras, numpy as np, optuna, sweep",
+        *readme,
+        "assert predicted.shape == (len(x_new), 1)\nassert len(ensemble) == 3",
+        "x, y, x_test, y_test = data()",
+        *findings,
+        *confirm,
+        "assert 0 < test(model)['test mae'] < 10",
+    ]
+    (reader.folder / "blocks.py").write_text("\n\n".join(program))
     reader.type("python blocks.py")
     (reader.folder / "blocks.py").unlink()
