@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,12 @@ def built(tmp_path_factory):
     assert wheel.name == f"keras_sweep-{sweep.__version__}-py3-none-any.whl"
     assert source.name == f"keras_sweep-{sweep.__version__}.tar.gz"
     return wheel, source
+
+
+def test_the_wheel_holds_every_file_of_the_package(built):
+    files = {file.relative_to(ROOT).as_posix() for file in (ROOT / "sweep").rglob("*") if file.is_file()}
+    with zipfile.ZipFile(built[0]) as wheel:
+        assert {name for name in files if "__pycache__" not in name} <= set(wheel.namelist())
 
 
 @pytest.mark.parametrize("version", PYTHONS)
