@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from sweep.distribution import NAME, __version__, renamed
 from sweep.errors import StudyError
 from sweep.names import Value as Value
 from sweep.objective import Objective
@@ -20,7 +21,7 @@ from sweep.sources import content
 from sweep.specs import prunes
 from sweep.stop_rules import trials_without_better
 
-PACKAGES = ("sweep", "tensorflow", "keras", "optuna", "numpy", "tensorboard")
+PACKAGES = ("tensorflow", "keras", "optuna", "numpy", "tensorboard")
 
 
 _SEEDS = 2**31  # tells the seeds of repeats from those of trials, which have smaller numbers
@@ -101,6 +102,7 @@ class Declaration:
             default = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
             value = values.get(item.name, default)
             object.__setattr__(found, item.name, default if value is None else value)
+        object.__setattr__(found, "versions", renamed(found.versions))
         return found
 
     @property
@@ -140,8 +142,8 @@ def file_hash(path: Path) -> str:
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages a study runs with."""
-    found = {"python": ".".join(str(part) for part in sys.version_info[:3])}
+    """The versions of Python, of sweep and of the packages a study runs with; a package that is missing has none."""
+    found = {"python": ".".join(str(part) for part in sys.version_info[:3]), NAME: __version__}
     for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)

@@ -24,6 +24,7 @@ GROUND = {
     "core.pruners",
     "declaration",
     "descriptors",
+    "distribution",
     "option_values",
     "passwords",
     "options",

@@ -66,6 +66,8 @@ UNUSUAL = {
     "storage": "sqlite:///other place.db",
     "cluster": Cluster("head:6379", 0.5, 0.25, {"large": 2.0, "disk": 0.125}, shared=True),
     "names": True,
+    "quiet": True,
+    "verbose": True,
     "log_format": "json",
     "detach": True,
     "notify": 'mail -s "$SWEEP_MESSAGE" me',
@@ -294,7 +296,8 @@ def test_the_help_lists_every_option_under_its_heading(capsys):
     assert command(["start", "--help"]) == 0
     said = capsys.readouterr().out
     for option in command_line():
-        assert f"\n  {option.flag} " in said.partition(f"\n{option.group}:")[2]
+        flags = ", ".join(filter(None, (option.short, option.flag)))
+        assert f"\n  {flags} " in said.partition(f"\n{option.group}:")[2]
         assert option.help.endswith(".")
     assert max(map(len, said.splitlines())) <= 120
 

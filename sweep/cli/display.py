@@ -268,12 +268,17 @@ def _bar(board: Scoreboard) -> ProgressBar:
 
 
 class PlainDisplay:
-    """One line per event, for logs and pipes; a context manager, and a watcher of a coordinator."""
+    """One line per event, for logs and pipes; a context manager, and a watcher of a coordinator.
 
-    def __init__(self, console: Console, file: str) -> None:
+    Args:
+        epochs: print a line for each epoch too.
+    """
+
+    def __init__(self, console: Console, file: str, *, epochs: bool = False) -> None:
         self._board = Scoreboard()
         self._console = console
         self._file = file
+        self._epochs = epochs
 
     def __enter__(self) -> Self:
         self._say(f"loading {self._file}")
@@ -291,8 +296,11 @@ class PlainDisplay:
         self._board.started(run)
         self._say(f"{'continues' if run.rungs else 'started'} {run.name}")
 
-    def epoch(self, run: RunRecord, metrics: dict[str, float]) -> None:  # noqa: ARG002  # a Watcher's
+    def epoch(self, run: RunRecord, metrics: dict[str, float]) -> None:
         self._board.epoch(run)
+        if self._epochs:
+            shown = "  ".join(f"{name} {value:.5g}" for name, value in metrics.items())
+            self._say(f"{run.name} epoch {epochs_text(run)}  {shown}")
 
     def ended(self, run: RunRecord) -> None:
         best = self._board.ended(run)
@@ -318,4 +326,29 @@ class PlainDisplay:
         return done if study.budget_epochs is None else f"{done}, {_epochs(self._board, study)}"
 
     def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class QuietDisplay:
+    """Warnings alone; a context manager, and a watcher of a coordinator."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
+    ) -> None: ...
+
+    def opened(self, study: Opening) -> None: ...
+
+    def started(self, run: RunRecord) -> None: ...
+
+    def epoch(self, run: RunRecord, metrics: dict[str, float]) -> None: ...
+
+    def ended(self, run: RunRecord) -> None: ...
+
+    def message(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -24,7 +24,7 @@ def described(option: Option, help: str | None = None) -> Any:
     if option.unset is not None and not option.declares:
         said.append(f"[default: {option.unset}]")
     return typer.Option(
-        option.flag,
+        *filter(None, (option.flag, option.short)),
         envvar=option.envvar,
         metavar=option.metavar or None,
         help=" ".join(filter(None, said)),
@@ -105,6 +105,9 @@ Where = Annotated[
         '"lr < 0.01 and val_mae < 0.6".',
     ),
 ]
+NONE_MATCHED = 1
+"""The exit status of a command with --fail-if-none, if no run matches."""
+FailIfNone = Annotated[bool, typer.Option("--fail-if-none", help=f"Exit with status {NONE_MATCHED} if no run matches.")]
 RunWords = Annotated[
     list[str],
     typer.Argument(metavar="[STUDY] RUN", help="The run: 17, t0017 or its full name.", show_default=False),

@@ -19,7 +19,7 @@ from typer.core import TyperCommand
 
 from sweep.cli import options as cli_options
 from sweep.cli.detach import detach, outliving_the_terminal
-from sweep.cli.display import LiveDisplay, PlainDisplay
+from sweep.cli.display import LiveDisplay, PlainDisplay, QuietDisplay
 from sweep.cli.json_log import JsonDisplay, log_as_json
 from sweep.cli.notify import Notifier
 from sweep.cli.options import parameter
@@ -162,14 +162,25 @@ def again(file: str, settings: Settings, trials: int | None = None) -> str:
     return command("start", shown_path(file), *said, storage=settings.storage)
 
 
-def display_of(file: str, settings: Settings) -> LiveDisplay | PlainDisplay | JsonDisplay:
-    """What shows a study while it trains."""
+Display = LiveDisplay | PlainDisplay | QuietDisplay | JsonDisplay
+
+
+def display_of(file: str, settings: Settings) -> Display:
+    """What shows a study while it trains.
+
+    Raises:
+        SweepError: it is to be both quiet and verbose.
+    """
+    if settings.quiet and settings.verbose:
+        raise SweepError("--quiet and --verbose contradict each other.")
     if settings.log_format == "json":
         log_as_json()
         return JsonDisplay(file)
-    if on_terminal():
+    if settings.quiet:
+        return QuietDisplay(console())
+    if on_terminal() and not settings.verbose:
         return LiveDisplay(console(), file, names=settings.names)
-    return PlainDisplay(console(), file)
+    return PlainDisplay(console(), file, epochs=settings.verbose)
 
 
 def run(file: str, settings: Settings) -> int:
@@ -204,14 +215,14 @@ def run(file: str, settings: Settings) -> int:
         return _failed(error, display, notifier)
     if isinstance(display, JsonDisplay):
         display.closed("finished" if outcome.stopped is None else "stopped", outcome.stopped or outcome.ended, outcome)
-    else:
+    elif not settings.quiet:
         close(console(), outcome, file, settings)
     if notifier is not None:
         _notify_end(notifier, outcome)
     return 0 if outcome.signal is None else 128 + (signal.SIGINT if outcome.signal == signal.SIGINT else outcome.signal)
 
 
-def _failed(error: SweepError, display: LiveDisplay | PlainDisplay | JsonDisplay, notifier: Notifier | None) -> int:
+def _failed(error: SweepError, display: Display, notifier: Notifier | None) -> int:
     """Tell everybody that the study failed; the exit status, unless the error is still to be printed."""
     if notifier is not None:
         notifier.notify("failed", str(error))

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import Depends, FastAPI, Request
 from fastapi.staticfiles import StaticFiles
 
+from sweep.distribution import __version__
 from sweep.serve import auth, problems, pulse
 from sweep.serve.api import confirmations, docs, events, exports, health, records, runs, starts, studies, tensorboard
 from sweep.serve.context import HERE, Service
@@ -53,6 +54,7 @@ def create_app(settings: ServeSettings, store: Store | None = None) -> FastAPI:
 
     app = FastAPI(
         title="sweep",
+        version=__version__,
         summary="Studies, runs, their curves and TensorBoard over HTTP.",
         docs_url=None,
         redoc_url=None,

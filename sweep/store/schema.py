@@ -15,6 +15,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from sweep.commands import command
+from sweep.distribution import upgrade_command
 from sweep.errors import StoreError
 from sweep.store.sqlite_file import ANOTHER, READ_ONLY, alone
 from sweep.store.typed_url import shown
@@ -181,5 +182,5 @@ def check_revision(engine: sa.Engine) -> None:
     if found > HEAD:
         raise StoreError(
             f"A newer version of sweep wrote the database at {place}, with schema {found}.",
-            "Run: pip install --upgrade sweep",
+            f"Run: {upgrade_command()}",
         )

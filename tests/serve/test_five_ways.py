@@ -166,9 +166,9 @@ def run_here(command, **environment):
 def test_the_command_line(folder):
     """`workers` is left out, so that `per_gpu` shows: two workers on the one GPU."""
     notice = folder / "notice"
-    only_here = {"log_format": "json", "detach": True, "notify": f'echo "$SWEEP_EVENT" > {notice}'}
+    only_here = {"log_format": "json", "quiet": True, "detach": True, "notify": f'echo "$SWEEP_EVENT" > {notice}'}
     given = {**UNUSUAL, **HERE, **only_here, "storage": f"sqlite:///{folder}/elsewhere/sweep.db"}
-    assert given.keys() | {"cluster", "server"} == of_way("cli").keys()
+    assert given.keys() | {"cluster", "server", "verbose"} == of_way("cli").keys()
     settings = Settings(**{name: value for name, value in given.items() if name != "workers"})
     line = [word for pair in words(settings, OPTIONS) for word in pair if word is not None]
     said = run_here(["-m", "sweep", "start", "studies/probe.py", *line])
