@@ -18,6 +18,7 @@ sweep serve --studies studies        all of it in a browser
 
 COMMANDS = {
     "start": "Train a study, or continue it.",
+    "try": "Try a study file before a long run.",
     "runs": "List a study's runs.",
     "show": "Show one run.",
     "best": "List a study's best runs.",

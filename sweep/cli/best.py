@@ -68,7 +68,7 @@ def best(
         return
     print_heading(record, every)
     look = command("show", record.name, format_number(ranked[0].number), storage=options.place(storage, server))
-    print_runs(record, ranked, ranked[0], names=names, more=f"{ranked[0].name}: {look}")
+    print_runs(record, ranked, ranked[0], names=names, more=f"{ranked[0].name}: {look}", every=every)
     if which == BEST and (said := order_differs(record, every)) is not None:
         print_whole(said)
 

@@ -92,7 +92,7 @@ def start(context: typer.Context, file: str, **typed: Any) -> None:
       sweep start studies/diabetes.py --on ray --address HOST:6379 --workers 64
       sweep start studies/diabetes.py --detach --notify 'mail -s "$SWEEP_MESSAGE" me@example.org </dev/null'
     """
-    settings = from_command_line(_given(context, typed))
+    settings = from_command_line(given_by_flag(context, typed))
     if settings.server is not None:
         _check_there(context)
         start_there(file, settings)
@@ -131,7 +131,7 @@ def _signature() -> inspect.Signature:
 start.__signature__ = _signature()  # type: ignore[attr-defined]
 
 
-def _given(context: typer.Context, values: dict[str, Any]) -> dict[str, Any]:
+def given_by_flag(context: typer.Context, values: dict[str, Any]) -> dict[str, Any]:
     """What the command line and the environment give, by flag."""
     by_name = {parameter(each.flag): each for each in command_line()}
     return {by_name[name].flag: value for name, value in values.items() if _source(context, name) != "DEFAULT"}
