@@ -15,6 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 GROUND = {
     "errors",
+    "failures",
     "names",
     "objective",
     "architecture",

@@ -21,6 +21,7 @@ COMMANDS = [
     "try",
     "runs",
     "show",
+    "summary",
     "best",
     "watch",
     "studies",

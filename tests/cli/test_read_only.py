@@ -39,6 +39,7 @@ READING = {
     "runs": ["runs", "tiny", "^tiny", "--where", "x < 2"],
     "show": ["show", "tiny", "0"],
     "best": ["best", "tiny", "--save", "best.npz"],
+    "summary": ["summary", "tiny", "--since", "1d"],
     "studies": ["studies"],
     "names": ["names", "tiny"],
     "simulate": ["simulate", "tiny", "--pruner", "nop", "--sampler", "recorded"],

@@ -50,6 +50,7 @@ def study_page(
         request,
         "study.html",
         study=summary(snapshot),
+        short=service.summary(snapshot.study),
         selection=selection,
         query=query_of(selection),
         heads=heads(snapshot.study, selection),
@@ -89,7 +90,12 @@ def study_rows(
             "from": start,
             "rows": [[run.number, html] for run, html in zip(window, pages.rows.html(snapshot, window), strict=True)],
             "summary": service.templates.get_template("_summary.html").render(
-                request=request, study=shown, selection=selection, query=query_of(selection), states=STATES
+                request=request,
+                study=shown,
+                short=service.summary(snapshot.study),
+                selection=selection,
+                query=query_of(selection),
+                states=STATES,
             ),
             "heads": service.templates.get_template("_heads.html").render(heads=heads(snapshot.study, selection)),
             "tensorboard": tensorboard_link(snapshot.study, selection, runs),
