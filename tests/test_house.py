@@ -27,6 +27,7 @@ GROUND = {
     "descriptors",
     "option_values",
     "passwords",
+    "provenance",
     "options",
     "quantities",
     "study_file",
