@@ -44,6 +44,9 @@ which XLA compiles as they recur, take 12 MB each and up to some 250 MB in all, 
 
 WATCH_SECONDS = 0.5
 
+STARTS_OVER = "trial %d starts from its beginning, since %s"
+"""What a worker logs of a trial whose checkpoint does not fit any more."""
+
 
 class Growth:
     """How a worker's resident memory grows from trial to trial."""
@@ -188,7 +191,7 @@ def _trained(link: Link, study: BaseStudy, trial: WorkerTrial, frameworks: Frame
     try:
         return _objective(link, study, trial)
     except StartOver as why:
-        _log.warning("trial %d starts from its beginning, since %s", trial.number, why)
+        _log.warning(STARTS_OVER, trial.number, why)
     trial.start_over()
     frameworks.begin(trial.seed, settled=settled)
     return _objective(link, study, trial)

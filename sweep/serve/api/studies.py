@@ -16,7 +16,9 @@ from sweep.serve.context import Service, ServiceDependency
 from sweep.serve.files import find_file, startable
 from sweep.serve.problems import Conflict, Refusal
 from sweep.store import StudyRecord
+from sweep.view.runs import all_finite
 from sweep.view.studies import nothing_to
+from sweep.view.summary import as_object
 
 router = APIRouter(prefix="/api/studies", tags=["studies"])
 
@@ -48,6 +50,21 @@ def show_study(study: StudyName, service: ServiceDependency) -> dict[str, Any]:
         "keys": record.keys,
         "space": space,
     }
+
+
+@router.get("/{study}/summary")
+def summarize_study(
+    study: StudyName,
+    service: ServiceDependency,
+    since: Annotated[
+        str | None, Query(max_length=32, description="Leave out what ended earlier than this long ago, such as `12h`.")
+    ] = None,
+) -> dict[str, Any]:
+    """What has become of a study: what won, whether that is certain, what failed and why, what to do next.
+
+    It has what `sweep summary --json` prints; `text` is the same for people.
+    """
+    return all_finite(as_object(service.summary(service.study(study), since)))
 
 
 @router.post("/{study}/stop", status_code=202)

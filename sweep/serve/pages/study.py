@@ -52,6 +52,7 @@ def study_page(
         "study.html",
         study=summary(snapshot),
         confirmation=confirmation_of(service, snapshot),
+        short=service.summary(snapshot.study),
         selection=selection,
         query=query_of(selection),
         heads=heads(snapshot.study, selection),
@@ -93,6 +94,7 @@ def study_rows(
             "summary": service.templates.get_template("_summary.html").render(
                 request=request,
                 study=shown,
+                short=service.summary(snapshot.study),
                 selection=selection,
                 query=query_of(selection),
                 states=STATES,
