@@ -4,6 +4,8 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -42,9 +44,8 @@ ENDLESS = """
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Makes a working directory with a study; its temporary files are apart, so that what stays of them is seen."""
-    work, temporary = tmp_path / "w", tmp_path / "t"
+    work, temporary = tmp_path / "w", Path(tempfile.mkdtemp())  # of a short name, for a socket is made there
     work.mkdir()
-    temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
 
