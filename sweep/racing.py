@@ -47,12 +47,14 @@ class Racing:
     Attributes:
         candidates: the numbers of the runs.
         repeats: how often each trains at most.
+        budget: how many trainings there are in all at most, where the noise says which; None where all train as often.
         owner: who trains them, for people.
         running: what trains at this moment.
     """
 
     candidates: Sequence[int]
     repeats: int
+    budget: int | None
     owner: str
     running: Sequence[RunningRepeat]
 
@@ -61,9 +63,9 @@ class Racing:
         return asdict(self)
 
 
-def note(database: Path, candidates: Sequence[int], repeats: int) -> None:
+def note(database: Path, candidates: Sequence[int], repeats: int, budget: int | None) -> None:
     """Let readers know what is raced; the file goes when the database does, since its name begins alike."""
-    text = json.dumps({"candidates": list(candidates), "repeats": repeats})
+    text = json.dumps({"candidates": list(candidates), "repeats": repeats, "budget": budget})
     beside = database.with_name(f".{database.name}{_NOTE}")
     beside.write_text(text)
     beside.replace(database.with_name(f"{database.name}{_NOTE}"))
@@ -77,7 +79,7 @@ def of(study: StudyRecord) -> Racing | None:
             with _opened(path) as (store, there):
                 if there is not None and there.is_running:
                     running = list(_running(store, there))
-                    return Racing(noted["candidates"], int(noted["repeats"]), str(there.owner), running)
+                    return Racing(noted["candidates"], noted["repeats"], noted["budget"], str(there.owner), running)
     return None
 
 

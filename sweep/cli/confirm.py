@@ -17,13 +17,14 @@ from sweep.control.repeats import WHERE, Recorder, newest_snapshot, plan_of, rec
 from sweep.errors import SweepError
 from sweep.names import format_number, short_number
 from sweep.options import CLUSTER, OPTIONS, Settings, from_command_line, words
-from sweep.race import MOST_REPEATS, MOST_TOP, REPEATS, TOP, Race
+from sweep.race import BUDGET_EACH, MOST_BUDGET, MOST_REPEATS, MOST_TOP, TOP, Race
 from sweep.store import RepeatRecord, RunRecord, Store, StudyRecord
 from sweep.view.cells import duration, number_cells
 from sweep.view.repeats import (
     PlannedRace,
     drop_text,
     further,
+    more_budget,
     planned_race,
     race_object,
     report,
@@ -42,9 +43,27 @@ def confirm(
     context: typer.Context,
     study: options.StudyName = None,
     top: Annotated[int, typer.Option(min=1, max=MOST_TOP, metavar="N", help="How many of the best runs race.")] = TOP,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST_BUDGET,
+            metavar="N",
+            show_default=False,
+            help=f"How many trainings in all at most; earlier ones count.  [default: {BUDGET_EACH} for each run]",
+        ),
+    ] = None,
     repeats: Annotated[
-        int, typer.Option(min=1, max=MOST_REPEATS, metavar="N", help="How often each of them trains at most.")
-    ] = REPEATS,
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST_REPEATS,
+            metavar="N",
+            show_default=False,
+            help="Train each of them N times at most, in turn, and test which are worse; with --budget only limit it.  "
+            "[default: as often as the noise demands]",
+        ),
+    ] = None,
     test: Annotated[
         bool,
         typer.Option("--test", help="Then call the study file's test(model) once for each repeat of the winner."),
@@ -69,26 +88,29 @@ def confirm(
     """Train the best runs again with fresh seeds.
 
     The run with the best value is partly the luckiest. So the best runs race: the k-th repeat of each has the same
-    seed, and one that a paired t-test shows to be worse than another is trained no further. Their means leave out the
-    values that they were chosen by. After Ctrl-C the same command continues, and with more --repeats or a larger --top
-    it goes further. STUDY:confirmed names the winner in sweep.load, --from and sweep best.
+    seed. Each trains twice, then those among which the best may be train on until one is probably the best, or nearly.
+    With --repeats all train equally often, and one that a paired t-test shows to be worse than another trains no
+    further. Means leave out the values that runs were chosen by. After Ctrl-C the same command continues, and with a
+    larger --budget, --repeats or --top it goes further. STUDY:confirmed names the winner in sweep.load, --from and
+    sweep best.
 
     \b
     Examples: sweep confirm diabetes
-              sweep confirm diabetes --top 10 --repeats 20 --test
+              sweep confirm diabetes --top 20 --budget 200 --test
+              sweep confirm diabetes --top 5 --repeats 5
               sweep confirm diabetes --on ray --address HOST:6379
     """
     where = replace(from_command_line(options.given(context, places, PLACES)), workers=workers)
     with options.opened(storage) as store:
         record = named_study(store, study)
         if dry_run:
-            planned = planned_race(record, store.runs(record.study_id), top=top, repeats=repeats)
+            planned = planned_race(record, store.runs(record.study_id), top=top, repeats=repeats, budget=budget)
             newest_snapshot(store, planned.runs)  # which is missed here already
             _say_plan(planned, as_json=json)
             return
-        race, stopped = confirm_study(store, record, top, repeats, where, retries=retry_failed)
+        race, stopped = confirm_study(store, record, top, repeats, budget, where, retries=retry_failed)
         if stopped:
-            line = command("confirm", record.name, *_words(top, repeats, where), storage=storage)
+            line = command("confirm", record.name, *_words(top, repeats, budget, where), storage=storage)
             say(f"stopped by {stopped}; what has ended is kept. Continue with: {line}")
             raise typer.Exit(INTERRUPTED)
         if test:
@@ -100,9 +122,17 @@ def confirm(
         show_grid(_grid(runs, race))
         for line in [*report(record, runs, race), *test_lines(runs, race)]:
             print_whole(line)
-        text, needed = further(race, spread(record, runs)) if not race.settled else ("", None)
+        if (more := more_budget(race)) is not None:
+            again = command("confirm", record.name, *_words(top, repeats, more, where), storage=storage)
+            print_whole(f"More trainings may settle it: {again}")
+        if race.budget is not None or race.settled:
+            return
+        text, needed = further(race, spread(record, runs))
         if needed is not None:
-            text += f": {command('confirm', record.name, *_words(top, max(needed, repeats), where), storage=storage)}"
+            again = command(
+                "confirm", record.name, *_words(top, max(needed, race.repeats), None, where), storage=storage
+            )
+            text += f": {again}"
         if text:
             print_whole(text)
 
@@ -116,45 +146,61 @@ def _signature() -> inspect.Signature:
 confirm.__signature__ = _signature()  # type: ignore[attr-defined]
 
 
-def _words(top: int, repeats: int, where: Settings) -> list[str]:
+def _words(top: int, repeats: int | None, budget: int | None, where: Settings) -> list[str]:
     """The options of a command that races again."""
-    places = [word for pair in words(where, WHERE) for word in pair if word is not None]
-    return ["--top", str(top), "--repeats", str(repeats), *places]
+    given = {"--top": top, "--budget": budget, "--repeats": repeats}
+    race = [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
+    return [*race, *(word for pair in words(where, WHERE) for word in pair if word is not None)]
 
 
 def confirm_study(
-    store: Store, study: StudyRecord, top: int, repeats: int, where: Settings, *, retries: bool = False
+    store: Store,
+    study: StudyRecord,
+    top: int,
+    repeats: int | None,
+    budget: int | None,
+    where: Settings,
+    *,
+    retries: bool = False,
 ) -> tuple[Race, str | None]:
     """Have a study's best runs race; the race, and what stopped it, if something did.
 
     Args:
+        top, repeats, budget: see `planned_race`.
         where: says where they train; see `sweep.control.repeats.WHERE`.
         retries: train repeats that failed again.
 
     Raises:
         SweepError: it has several objectives or no complete run, or its runs cannot be trained again.
     """
-    candidates = planned_race(study, store.runs(study.study_id), top=top, repeats=repeats).runs
+    candidates = planned_race(study, store.runs(study.study_id), top=top, repeats=repeats, budget=budget).runs
     snapshot = newest_snapshot(store, candidates)
     store.check_writable()
     recover(store, study, snapshot)
     if retries:
         say(f"{counted(retry(store, study, snapshot), 'repeat')} that failed will be trained again")
     numbers = [run.number for run in candidates]
-    planned = planned_race(study, store.runs(study.study_id), top=top, repeats=repeats, candidates=numbers)
+    planned = _planned(store, study, repeats, budget, numbers)
     race = planned.race
     if race.over or race.next() is None:
         say("every repeat has been trained")
         return race, None
     plan = plan_of(store, study, planned.runs, snapshot, race)
     _say_files(candidates, snapshot)
-    most = counted(planned.trainings, "training")
-    say(f"training {_runs(race)} again, up to {counted(repeats, 'time')} each: {most} at most")
+    each = f", up to {counted(race.repeats, 'time')} each" if race.budget is None else ""
+    say(f"training {_runs(race)} again{each}: {counted(planned.trainings, 'training')} at most")
     watcher = Recorder(store, study, plan, snapshot, Progress(race, plan.first).ended, say)
     with outliving_the_terminal():
         outcome = train(store, study, plan, snapshot, watcher, where)
-    again = planned_race(study, store.runs(study.study_id), top=top, repeats=repeats, candidates=numbers)
-    return again.race, outcome.stopped
+    return _planned(store, study, repeats, budget, numbers).race, outcome.stopped
+
+
+def _planned(
+    store: Store, study: StudyRecord, repeats: int | None, budget: int | None, candidates: list[int]
+) -> PlannedRace:
+    """The race of some candidates with the repeats that they have by now."""
+    runs = store.runs(study.study_id)
+    return planned_race(study, runs, top=len(candidates), repeats=repeats, budget=budget, candidates=candidates)
 
 
 class Progress:
@@ -163,6 +209,7 @@ class Progress:
     def __init__(self, race: Race, first: int) -> None:
         self._before = first - 1  # repeats that are part of a run's value
         self._race = Race(list(race.standings), maximize=race.maximize, repeats=race.repeats)
+        self._of = f" of {race.repeats}" if race.budget is None else ""
         for one in race.standings.values():
             for repeat, value in one.values.items():
                 self._race.record(one.number, repeat, value)
@@ -174,7 +221,7 @@ class Progress:
         self._race.record(done.repeat_of, repeat, done.value)
         value = short_number(done.value) if done.value is not None else f"{done.state} {done.reason or ''}".strip()
         took = f", {duration(done.duration)}" if done.duration is not None else ""
-        say(f"{format_number(done.repeat_of)} repeat {repeat} of {self._race.repeats}: {value}{took}")
+        say(f"{format_number(done.repeat_of)} repeat {repeat}{self._of}: {value}{took}")
         for number, one in self._race.standings.items():
             if number not in self._out and one not in self._race.left:
                 self._out.add(number)

@@ -219,14 +219,14 @@ def train(store: Store, study: StudyRecord, plan: Plan, snapshot: str, watcher: 
     check_writable(place.parent)
     place.parent.mkdir(exist_ok=True)
     _check_alone(study, place)
-    racing.note(place, list(plan.race.standings), plan.race.repeats)
+    racing.note(place, list(plan.race.standings), plan.race.repeats, plan.race.budget)
     declaration = study.declaration
     settings = Settings(
         **{name: getattr(where, name) for name in WHERE},
         storage=f"sqlite:///{place}",
         logdir=str(Path(study.directory).resolve()),
         name=REPEATS,
-        trials=max(len(plan.race.standings) * plan.race.repeats, _known(place)) + 1,
+        trials=max(plan.race.most, _known(place)) + 1,
         repeats=1,
         epochs=declaration.epochs if declaration.force_epochs else None,
         broken=declaration.broken,

@@ -12,13 +12,17 @@ from typing import Any
 
 from sweep.errors import StudyError, SweepError
 from sweep.names import format_number, short_number
-from sweep.race import LEVEL, TEST, Race, Standing, replayed
+from sweep.race import BUDGET_EACH, FIRST, LEVEL, MOST_REPEATS, TEST, Race, Standing, replayed
 from sweep.store import RepeatRecord, RunRecord, StudyRecord
 from sweep.view.cells import duration
 from sweep.view.runs import finite, objective, rank
 from sweep.words import counted, listed
 
 _DECIMALS = 8
+_TESTED = 5  # pairs of all runs at which a test could have told them apart
+MODEL = "by a normal model of seeds"
+"""What the report calls the model of a race that goes by the noise."""
+
 _MOST = 1000  # repeats that anybody is told to train
 
 NEAR = 0.1
@@ -34,6 +38,7 @@ def race_of(
     candidates: Iterable[int] = (),
     *,
     repeats: int | None = None,
+    budget: int | None = None,
     close: float | None = None,
 ) -> Race:
     """The race between the runs that have repeats with fresh seeds, which it counts from 1, and further candidates.
@@ -41,13 +46,13 @@ def race_of(
     Args:
         candidates: trial numbers in the order in which they train.
         repeats: how often each trains at most; by default as often as it has.
-        close: see `Race`.
+        budget, close: see `Race`.
     """
     found, behind = {run.number: run.fresh for run in runs if run.fresh}, study.declaration.first_fresh - 1
     results = {(one.repeat_of, one.repeat - behind): one.value for repeats in found.values() for one in repeats}
     most = max((repeat for _, repeat in results), default=1) if repeats is None else repeats
     numbers = list(dict.fromkeys([*candidates, *found]))
-    race = Race(numbers, maximize=objective(study).maximize, repeats=most, close=close)
+    race = Race(numbers, maximize=objective(study).maximize, repeats=most, budget=budget, close=close)
     return replayed(race, results)
 
 
@@ -66,31 +71,53 @@ class PlannedRace:
 
     @property
     def left(self) -> dict[int, int]:
-        """How often each candidate that is not out may still train, by number."""
-        most = self.race.repeats if not self.race.over else 0
-        return {one.number: max(0, most - len(one.values)) for one in self.race.left}
+        """How often each candidate that is not out may still train, by number; by the noise, how often it will."""
+        race = self.race
+        most = 0 if race.over else race.repeats if race.budget is None else min(FIRST, race.repeats)
+        return {one.number: max(0, most - len(one.values)) for one in race.left}
+
+    @property
+    def least(self) -> int:
+        """How many trainings are left at least, unless some are out early."""
+        return sum(self.left.values())
 
     @property
     def trainings(self) -> int:
         """How many trainings are left, at most."""
-        return sum(self.left.values())
+        race = self.race
+        return self.least if race.budget is None or race.over else max(self.least, race.most - race.trainings)
+
+    def _of_all(self, each: Mapping[int, float], trainings: int) -> float:
+        """What so many trainings take, by what one of each run takes; any run's, beyond the least."""
+        left = self.left
+        least = sum(each[number] * count for number, count in left.items())
+        return least + (trainings - self.least) * statistics.fmean(each.values())
 
     @property
     def epochs(self) -> int:
         """How many epochs these have, where each has as many as its run had."""
-        left = self.left
-        return sum(run.epoch * left.get(run.number, 0) for run in self.runs)
+        return self._epochs(self.trainings)
 
     @property
     def seconds(self) -> float:
         """How long one worker takes for them, where each takes as long as its run did."""
-        left = self.left
-        return sum((run.duration or 0.0) * left.get(run.number, 0) for run in self.runs)
+        return self._seconds(self.trainings)
+
+    def _epochs(self, trainings: int) -> int:
+        return round(self._of_all({run.number: run.epoch for run in self.runs}, trainings))
+
+    def _seconds(self, trainings: int) -> float:
+        return self._of_all({run.number: run.duration or 0.0 for run in self.runs}, trainings)
 
     def __str__(self) -> str:
+        least, most, how = self.least, self.trainings, "of one worker by the time that they took at first"
+        if least == most:
+            took = duration(self.seconds)
+            return f"{counted(most, 'training')} at most: {counted(self.epochs, 'epoch')}, {took} {how}"
+        times = f"{duration(self._seconds(least))} to {duration(self.seconds)}"
         return (
-            f"{counted(self.trainings, 'training')} at most: {counted(self.epochs, 'epoch')}, "
-            f"{duration(self.seconds)} of one worker by the time that they took at first"
+            f"{least} to {counted(most, 'training')}, more where seeds matter more: "
+            f"{self._epochs(least)} to {counted(self.epochs, 'epoch')}, {times} {how}"
         )
 
     def as_object(self) -> dict[str, Any]:
@@ -107,6 +134,7 @@ class PlannedRace:
                 }
                 for run in self.runs
             ],
+            "least": self.least,
             "trainings": self.trainings,
             "epochs": self.epochs,
             "seconds": self.seconds,
@@ -114,14 +142,22 @@ class PlannedRace:
 
 
 def planned_race(
-    study: StudyRecord, runs: Sequence[RunRecord], *, top: int, repeats: int, candidates: Sequence[int] = ()
+    study: StudyRecord,
+    runs: Sequence[RunRecord],
+    *,
+    top: int,
+    repeats: int | None = None,
+    budget: int | None = None,
+    candidates: Sequence[int] = (),
 ) -> PlannedRace:
     """The race between a study's best runs by value.
 
     Args:
         runs: all of the study.
         top: how many race.
-        repeats: how often each of them trains at most.
+        repeats: how often each of them trains at most; None is as often as the noise demands.
+        budget: how many trainings there are in all at most, where the noise says which; with neither, `BUDGET_EACH` for
+            each run.
         candidates: the numbers of those that race, where they are chosen already.
 
     Raises:
@@ -131,8 +167,16 @@ def planned_race(
     chosen = [run for run in ranked if run.number in candidates] if candidates else ranked[:top]
     if not chosen:
         raise SweepError(f"Study {study.name} has no complete run yet, so there is nothing to confirm.")
-    numbers = [run.number for run in chosen]
-    return PlannedRace(study, chosen, race_of(study, chosen, numbers, repeats=repeats, close=_close(study, runs)))
+    budget = BUDGET_EACH * len(chosen) if repeats is None and budget is None else budget
+    race = race_of(
+        study,
+        chosen,
+        [run.number for run in chosen],
+        repeats=MOST_REPEATS if repeats is None else repeats,
+        budget=budget,
+        close=_close(study, runs),
+    )
+    return PlannedRace(study, chosen, race)
 
 
 def shown_race(study: StudyRecord, runs: Sequence[RunRecord]) -> Race:
@@ -269,7 +313,28 @@ def _found(race: Race, leader: Standing) -> str | None:
         return f"{name} is a tenth of the runs' standard deviation from the best at most; {left} may be as good."
     if not others:
         return None
+    equally = len({len(one.values) for one in race.left}) == 1
+    if (risk := race.risk) is not None and (race.is_sure or race.pairs < _TESTED or not equally):
+        return _by_the_model(race, name, risk)
     return f"Not confirmed: {name} leads, but {left} cannot be told from it by {TEST}, in all {LEVEL:.0%}."
+
+
+def _by_the_model(race: Race, name: str, risk: float) -> str:
+    """How likely it is that the leader is as good as the best."""
+    near = ", or within a tenth of the runs' standard deviation of the best," if race.close is not None else ""
+    likely = "more than 99%" if risk < 0.01 else f"{'' if race.is_sure else 'only '}{1 - risk:.0%}"
+    line = f"{name} is the best of the {len(race.standings)}{near} with a probability of {likely} {MODEL}"
+    if race.is_sure:
+        return f"{line}."
+    odds = race.odds() or {}
+    rival = max(odds, key=lambda number: odds[number])
+    return f"Not settled: {line}; {format_number(rival)} may be better."
+
+
+def more_budget(race: Race) -> int | None:
+    """How many trainings in all to give a race by the noise that has spent its budget and is not settled."""
+    spent = race.trainings >= race.most and race.budget is not None
+    return 2 * race.most if spent and not race.settled and len(race.left) > 1 else None
 
 
 def further(race: Race, sd: float | None) -> tuple[str, int | None]:
@@ -324,6 +389,8 @@ def race_object(study: StudyRecord, runs: Sequence[RunRecord], race: Race) -> di
         "leader": leader.number if leader is not None else None,
         "confirmed": race.confirmed,
         "close": race.is_close,
+        "risk": race.risk,
+        "sure": race.is_sure,
         "pairs": race.pairs,
         "candidates": [
             {

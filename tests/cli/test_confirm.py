@@ -92,7 +92,7 @@ def ended(folder):
 def test_the_best_runs_are_trained_again_with_the_same_fresh_seeds(folder, capsys):
     trials = folder.trials()
     before = {made.number: (made.value, made.seed) for made in folder.runs()}
-    assert sweep(["confirm", "tiny", "--top", "3", "--workers", "1"]) == 0
+    assert sweep(["confirm", "tiny", "--top", "3", "--repeats", "5", "--workers", "1"]) == 0
     out = capsys.readouterr().out
     found = ended(folder)
     assert {number for number, _ in found} == {0, 1, 2}
@@ -105,6 +105,30 @@ def test_the_best_runs_are_trained_again_with_the_same_fresh_seeds(folder, capsy
     assert "Confirmed: t0000 is better than the 2 others (one-sided paired t-tests, Bonferroni" in out
     assert folder.trials() == trials  # Optuna's tables have none of it
     assert {made.number: (made.value, made.seed) for made in folder.runs()} == before
+
+
+def test_as_many_repeats_train_as_the_noise_demands(folder, capsys):
+    """Also where three workers ask at once: those that have nothing to do wait until it is known what to train."""
+    assert sweep(["confirm", "tiny", "--workers", "3"]) == 0
+    out = capsys.readouterr().out
+    trained = [made.n for made in folder.runs()]
+    assert trained == [5, 2, 2, 2]
+    assert re.search(r"^t0000: mean 0\.100\d+, sd 0\.000\d+ \(n = 5\)\.$", out, re.MULTILINE)
+    assert (
+        "t0000 is the best of the 4, or within a tenth of the runs' standard deviation of the best, with a probability "
+        "of more than 99% by a normal model of seeds."
+    ) in out
+    assert sweep(["confirm", "tiny", "--workers", "1"]) == 0
+    assert "every repeat has been trained" in capsys.readouterr().err
+    assert sweep(["confirm", "tiny", "--repeats", "3", "--workers", "1"]) == 0
+    assert [made.n for made in folder.runs()] == [5, 3, 3, 3]
+
+
+def test_a_race_whose_budget_is_spent_says_so_and_how_it_continues(folder, capsys):
+    assert sweep(["confirm", "tiny", "--budget", "5", "--workers", "1"]) == 0
+    assert len(ended(folder)) == 5
+    assert sweep(["confirm", "tiny", "--budget", "8", "--repeats", "1", "--workers", "1"]) == 0
+    assert len(ended(folder)) == 5
 
 
 def test_repeats_have_names_and_directories_of_their_own(folder):
@@ -174,10 +198,12 @@ def test_a_dry_run_trains_nothing(folder, capsys):
     assert [line.partition(",")[0] for line in printed.out.splitlines()] == [
         made.name for made in folder.runs() if made.number < 2
     ]
-    assert "would train 10 trainings at most: 20 epochs" in printed.err
+    assert "would train 4 to 20 trainings, more where seeds matter more: 8 to 40 epochs" in printed.err
     assert not ended(folder)
     assert not (folder.path / "runs" / "tiny" / "repeats").exists()
-    assert sweep(["confirm", "tiny", "--top", "2", "--dry-run", "--json"]) == 0
+    assert sweep(["confirm", "tiny", "--top", "2", "--repeats", "5", "--dry-run"]) == 0
+    assert "would train 10 trainings at most: 20 epochs" in capsys.readouterr().err
+    assert sweep(["confirm", "tiny", "--top", "2", "--repeats", "5", "--dry-run", "--json"]) == 0
     planned = json.loads(capsys.readouterr().out)
     assert [(one["number"], one["trainings"]) for one in planned["candidates"]] == [(0, 5), (1, 5)]
     assert (planned["trainings"], planned["epochs"]) == (10, 20)
@@ -209,7 +235,7 @@ def test_repeats_train_where_the_options_say_as_trials_do(folder, monkeypatch, c
 
 def confirming(folder, *words):
     return subprocess.Popen(
-        [sys.executable, "-m", "sweep", "confirm", "tiny", "--top", "2", "--workers", "1", *words],
+        [sys.executable, "-m", "sweep", "confirm", "tiny", "--top", "2", "--repeats", "5", "--workers", "1", *words],
         cwd=folder.path,
         env=folder.environment,
         stdout=subprocess.PIPE,
@@ -233,10 +259,10 @@ def test_a_race_that_was_stopped_or_killed_goes_on_where_it_was(folder, how):
         process.kill()
     if how == signal.SIGINT:
         assert process.returncode == 130
-        assert "Continue with: sweep confirm tiny --top 2 --repeats 5" in out
+        assert "Continue with: sweep confirm tiny --top 2 --repeats 5 --workers 1" in out
         assert list((folder.path / "runs" / "tiny" / "repeats").glob("*.db"))
     assert len(ended(folder)) < 10
-    assert sweep(["confirm", "tiny", "--top", "2", "--workers", "1"]) == 0
+    assert sweep(["confirm", "tiny", "--top", "2", "--repeats", "5", "--workers", "1"]) == 0
     found = ended(folder)
     assert {key: found[key] for key in first} == first
     assert len({one.name for one in found.values()}) == len(found) >= 6
@@ -298,7 +324,7 @@ def test_the_confirmed_run_is_named_everywhere(folder, capsys):
     """The noise of the second run's own training is taken away, so that its value is the best."""
     store = Store(folder.url)
     study = store.study("tiny")
-    assert sweep(["confirm", "tiny", "--top", "2", "--workers", "1"]) == 0
+    assert sweep(["confirm", "tiny", "--top", "2", "--repeats", "5", "--workers", "1"]) == 0
     with store.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE sweep_runs SET \"values\" = '[0.01]' WHERE number = 1")
     store.close()

@@ -97,7 +97,7 @@ def test_a_dry_run_says_what_would_train_and_trains_nothing(client, folder):
 
 def test_the_best_runs_train_again_and_the_result_is_what_the_command_line_prints(client, folder, capsys):
     assert "Best runs with fresh seeds" not in client.get("/studies/tiny").text
-    answer = client.post(ADDRESS, top=2)
+    answer = client.post(ADDRESS, top=2, repeats=5)
     assert answer.status_code == 202
     begun = answer.json()
     assert (begun["command"], begun["study"], begun["file"]) == ("confirm", "tiny", "tiny.py")
@@ -106,7 +106,7 @@ def test_the_best_runs_train_again_and_the_result_is_what_the_command_line_print
     shown = client.get(f"/api/starts/{begun['start']}").json()
     assert "training t0000, t0001 again, up to 5 times each: 10 trainings at most" in shown["output"]
     assert (folder.path / "runs" / "tiny" / CONFIRM_LOG).exists()
-    assert sweep(["confirm", "tiny", "--top", "2"]) == 0
+    assert sweep(["confirm", "tiny", "--top", "2", "--repeats", "5"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.endswith(".")]
     found = client.get(ADDRESS).json()
     assert found["report"] == lines
@@ -121,7 +121,7 @@ def test_the_best_runs_train_again_and_the_result_is_what_the_command_line_print
 
 def test_what_trains_is_shown_whoever_began_it_and_is_stopped_and_continues(client, folder):
     (folder.path / "hold").touch()
-    assert client.post(ADDRESS, top=2).status_code == 202
+    assert client.post(ADDRESS, top=2, repeats=5).status_code == 202
     wait_for(lambda: numbers(folder) == [(0, 1), (1, 1)])
     other = Client(Store(folder.url), folder.path, studies=folder.path)  # as after the service was started again
     held = wait_for(lambda: other.get("/api/studies/tiny").json()["confirming"]["running"])
@@ -131,7 +131,7 @@ def test_what_trains_is_shown_whoever_began_it_and_is_stopped_and_continues(clie
     assert 'data-action="stopConfirming"' in page
     assert 'data-action="confirm"' not in page
     for asked in (client, other):
-        answer = asked.post(ADDRESS, top=2)
+        answer = asked.post(ADDRESS, top=2, repeats=5)
         assert (answer.status_code, "train already" in answer.json()["error"]) == (409, True)
     answer = other.ask("DELETE", "/api/studies/tiny", params={"confirm": "tiny"})
     assert "repeats of its runs train in " in answer.json()["error"]
@@ -143,7 +143,7 @@ def test_what_trains_is_shown_whoever_began_it_and_is_stopped_and_continues(clie
     assert len(numbers(folder)) < 6
     assert other.post(f"{ADDRESS}/stop").status_code == 409
     other.close()
-    assert client.post(ADDRESS, top=2).status_code == 202
+    assert client.post(ADDRESS, top=2, repeats=5).status_code == 202
     wait_for(lambda: ended(client))
     assert len(numbers(folder)) == 6
 
@@ -151,7 +151,7 @@ def test_what_trains_is_shown_whoever_began_it_and_is_stopped_and_continues(clie
 @pytest.mark.slow  # a heartbeat has to be missed
 def test_a_race_that_was_killed_is_not_shown_as_training_and_continues(client, folder):
     (folder.path / "hold").touch()
-    client.post(ADDRESS, top=2)
+    client.post(ADDRESS, top=2, repeats=5)
     wait_for(lambda: client.get(ADDRESS).json()["confirming"])
     process = client.service.launcher.confirming("tiny").process
     process.send_signal(signal.SIGKILL)
@@ -160,7 +160,7 @@ def test_a_race_that_was_killed_is_not_shown_as_training_and_continues(client, f
     wait_for(lambda: client.get(ADDRESS).json()["confirming"] is None)
     assert list((folder.path / "runs" / "tiny" / "repeats").glob("*.race"))
     assert "The last attempt failed" in client.get("/studies/tiny").text
-    assert client.post(ADDRESS, top=2).status_code == 202
+    assert client.post(ADDRESS, top=2, repeats=5).status_code == 202
     wait_for(lambda: ended(client))
     assert len(numbers(folder)) == 6
     assert not list((folder.path / "runs" / "tiny" / "repeats").glob("*.race"))
@@ -210,19 +210,22 @@ def test_a_person_sees_what_it_would_take_and_then_who_is_the_best(serving, open
     address = serving(ServeSettings(folder.url, folder.path / "runs", studies=folder.path), Store(folder.url))
     page = ready(opened(f"{address}/studies/tiny", width=width))
     page.click("[data-action=confirm]")
-    until(page, "document.querySelector('#ask-body').textContent.includes('It takes 20 trainings at most: 40 epochs')")
+    until(
+        page,
+        "document.querySelector('#ask-body').textContent.includes('It takes 8 to 40 trainings')",
+    )
     top = page.get_by_label("How many of the best runs")
     top.fill("0")
     until(page, "document.querySelector('#ask-yes').disabled")
     top.fill("2")
-    until(page, "document.querySelector('#ask-body').textContent.includes('t0000, t0001: up to 5 times each')")
+    until(page, "document.querySelector('#ask-body').textContent.includes('It takes 4 to 40 trainings')")
     assert fits(page)
     page.click("#ask-yes")
     page.wait_for_selector(".confirmation[data-live]")
-    until(page, "document.querySelector('.confirmation').textContent.includes('2 of at most 10 trainings have ended')")
+    until(page, "document.querySelector('.confirmation').textContent.includes('2 of at most 40 trainings have ended')")
     assert fits(page)
     (folder.path / "hold").unlink()
-    until(page, "document.querySelector('.confirmation').textContent.includes('Confirmed: t0000 is better than')")
+    until(page, "document.querySelector('.confirmation').textContent.includes('t0000 is the best of the 2')")
     assert page.locator(".confirmation tr.is-best th").inner_text() == "t0000"
     assert page.locator(".confirmation[data-live]").count() == 0
     assert fits(page)

@@ -7,12 +7,15 @@ from sweep.store import RepeatRecord
 from sweep.view.repeats import (
     confirmed,
     further,
+    more_budget,
     order_differs,
+    planned_race,
     race_object,
     race_of,
     ranked_runs,
     report,
     said,
+    shown_race,
     spread,
 )
 from tests.store_builder import add_study, build_store, run
@@ -94,6 +97,50 @@ def test_runs_that_cannot_be_told_apart_are_named(store):
     assert 5 < enough < needed
     assert further(race, 1e-9) == further(race, None)
     assert further(race_of(study, runs, repeats=5, close=1.0), None)[1] == needed
+
+
+QUIET = {0: [0.50, 0.51, 0.50, 0.51, 0.50], 1: [0.60, 0.61], 2: [0.70, 0.71], 3: [0.80, 0.81]}
+NOISY = {0: [0.50, 0.70, 0.40], 1: [0.45, 0.69, 0.50], 2: [0.70, 0.55]}
+
+
+def test_where_the_model_is_sure_the_report_says_how_sure_and_of_what(store):
+    study, runs = repeated(store, QUIET)
+    race = shown_race(study, runs)
+    assert race.is_sure
+    assert report(study, runs, race)[1] == (
+        "t0000 is the best of the 4, or within a tenth of the runs' standard deviation of the best, with a probability "
+        "of more than 99% by a normal model of seeds."
+    )
+    found = race_object(study, runs, race)
+    assert (found["sure"], found["confirmed"], round(found["risk"], 3)) == (True, False, 0.0)
+
+
+def test_where_the_budget_is_spent_the_report_names_who_may_be_better_and_a_larger_one(store):
+    study, runs = repeated(store, NOISY)
+    planned = planned_race(study, runs, top=3, budget=8)
+    assert (planned.race.trainings, planned.trainings, planned.race.over) == (8, 0, True)
+    line = report(study, runs, planned.race)[1]
+    assert line.startswith("Not settled: t0000 is the best of the 3 with a probability of only ")
+    assert line.endswith("% by a normal model of seeds; t0001 may be better.")
+    assert more_budget(planned.race) == 16
+    assert more_budget(planned_race(study, runs, top=3, budget=9).race) is None
+    assert more_budget(planned_race(study, runs, top=3, repeats=3).race) is None
+
+
+def test_what_a_race_would_take_is_said_in_trainings_and_epochs(store):
+    study = add_study(
+        store, runs=[run(number, number / 10, epoch=10 * (number + 1), duration=60.0) for number in range(4)]
+    )
+    runs = store.runs(study.study_id)
+    by_noise = planned_race(study, runs, top=3)
+    assert (by_noise.left, by_noise.least, by_noise.trainings) == ({0: 2, 1: 2, 2: 2}, 6, 30)
+    assert str(by_noise) == (
+        "6 to 30 trainings, more where seeds matter more: 120 to 600 epochs, 6m00s to 30m00s of one worker by the time "
+        "that they took at first"
+    )
+    in_turn = planned_race(study, runs, top=2, repeats=4)
+    assert str(in_turn) == "8 trainings at most: 120 epochs, 8m00s of one worker by the time that they took at first"
+    assert (in_turn.epochs, in_turn.seconds, in_turn.as_object()["least"]) == (120, 480.0, 8)
 
 
 def test_a_run_whose_repeat_failed_is_said_to_be_out(store):

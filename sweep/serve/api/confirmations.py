@@ -10,14 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sweep import racing
 from sweep.control.repeats import newest_snapshot
-from sweep.race import MOST_REPEATS, MOST_TOP, REPEATS, TOP
+from sweep.race import MOST_BUDGET, MOST_REPEATS, MOST_TOP, TOP
 from sweep.serve.api.parameters import StudyName
 from sweep.serve.api.starts import start_object
 from sweep.serve.api.studies import BY_HAND, check_ours
 from sweep.serve.context import ServiceDependency
 from sweep.serve.launcher import MOST_WORKERS
 from sweep.serve.problems import Conflict
-from sweep.view.repeats import further, planned_race, race_object, report, shown_race, spread, test_lines
+from sweep.view.repeats import planned_race, race_object, report, shown_race, test_lines
 
 router = APIRouter(prefix="/api/studies/{study}/confirmation", tags=["confirming"])
 
@@ -32,12 +32,10 @@ def show_confirmation(study: StudyName, service: ServiceDependency) -> dict[str,
     snapshot = service.snapshots.of(record)
     race = shown_race(record, snapshot.runs)
     lines = [*report(record, snapshot.runs, race), *test_lines(snapshot.runs, race)]
-    text, needed = further(race, spread(record, snapshot.runs)) if not race.settled else ("", None)
     begun, confirming = service.launcher.confirming(record.name), service.view(record).racing
     return {
         **race_object(record, snapshot.runs, race),
         "report": lines if race.standings else [],
-        "further": {"said": f"{text}.", "repeats": needed} if needed is not None else None,
         "confirming": confirming.as_object() if confirming is not None else None,
         "start": start_object(begun) if begun is not None else None,
     }
@@ -49,9 +47,8 @@ class Confirming(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     top: Annotated[int, Field(ge=1, le=MOST_TOP, description="How many of the best runs race.")] = TOP
-    repeats: Annotated[int, Field(ge=1, le=MOST_REPEATS, description="How often each of them trains at most.")] = (
-        REPEATS
-    )
+    budget: Annotated[int, Field(ge=1, le=MOST_BUDGET, description="Trainings in all at most.")] | None = None
+    repeats: Annotated[int, Field(ge=1, le=MOST_REPEATS, description="Train each so often, in turn.")] | None = None
     workers: Annotated[int, Field(ge=1, le=MOST_WORKERS, description="Processes that train.")] | None = None
     test: Annotated[bool, Field(description="Then call the study file's test(model) for each repeat.")] = False
     retry_failed: Annotated[bool, Field(description="Train repeats that failed once more.")] = False
@@ -59,8 +56,9 @@ class Confirming(BaseModel):
 
     def words(self) -> list[str]:
         """The options of `sweep confirm`."""
-        given = [f"--top={self.top}", f"--repeats={self.repeats}"]
-        given += [f"--workers={self.workers}"] if self.workers is not None else []
+        given = [f"--top={self.top}"]
+        numbers = {"--budget": self.budget, "--repeats": self.repeats, "--workers": self.workers}
+        given += [f"{flag}={value}" for flag, value in numbers.items() if value is not None]
         given += ["--test"] if self.test else []
         return given + (["--retry-failed"] if self.retry_failed else [])
 
@@ -75,7 +73,8 @@ def confirm(
     """
     record, asked = service.study(study), asked or Confirming()
     check_ours(service, record, "confirm", "confirm")
-    planned = planned_race(record, service.snapshots.of(record).runs, top=asked.top, repeats=asked.repeats)
+    runs = service.snapshots.of(record).runs
+    planned = planned_race(record, runs, top=asked.top, repeats=asked.repeats, budget=asked.budget)
     newest_snapshot(service.store, planned.runs)
     if asked.dry_run:
         failed = sum(one.failed is not None for one in planned.race.standings.values())

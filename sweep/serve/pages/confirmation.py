@@ -4,18 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweep.names import format_number
-from sweep.race import REPEATS, TOP, Race, Standing
+from sweep.race import BUDGET_EACH, TOP, Race, Standing
 from sweep.racing import Racing, RunningRepeat
 from sweep.serve.context import Service
 from sweep.serve.launcher import Start
 from sweep.store import RunRecord
 from sweep.view.repeats import (
     drop_text,
-    further,
     planned_race,
     report,
     shown_race,
-    spread,
     test_lines,
 )
 from sweep.view.runs import objectives, rank
@@ -51,7 +49,7 @@ class Confirmation:
         lines: what they show, in sentences; empty while more train.
         progress: what trains now, in sentences; empty where nothing does.
         problem: why the last process of this service that trained some failed.
-        top, repeats: what a form would suggest.
+        top, budget: what a form would suggest.
     """
 
     possible: bool
@@ -60,7 +58,7 @@ class Confirmation:
     progress: Sequence[str]
     problem: str | None
     top: int
-    repeats: int
+    budget: int
 
 
 def confirmation_of(service: Service, snapshot: RunsSnapshot) -> Confirmation | None:
@@ -71,17 +69,16 @@ def confirmation_of(service: Service, snapshot: RunsSnapshot) -> Confirmation | 
     race, begun = shown_race(study, runs), service.launcher.confirming(study.name)
     racing = snapshot.view(running=study.is_running).racing
     progress = _progress(snapshot, racing, begun)
-    text, needed = further(race, spread(study, runs)) if not race.settled else ("", None)
+    top = min(max(TOP, len(race.standings)), len(rank(study, runs)))
     lines = [*report(study, runs, race), *test_lines(runs, race)] if race.standings and not progress else []
-    most = max((len(one.values) for one in race.standings.values()), default=0)
     return Confirmation(
         len(rank(study, runs)) >= LEAST,
         _candidates(runs, race),
-        [*lines, f"{text}."] if lines and needed is not None else lines,
+        lines,
         progress,
         begun.problem() if begun is not None and racing is None else None,
-        max(TOP, len(race.standings)),
-        max(REPEATS, needed or 0, most),
+        top,
+        max(BUDGET_EACH * top, 0 if race.settled else 2 * race.trainings),
     )
 
 
@@ -98,7 +95,12 @@ def _progress(snapshot: RunsSnapshot, racing: Racing | None, begun: Start | None
     if begun is not None:
         begun.known = True
     planned = planned_race(
-        snapshot.study, snapshot.runs, top=1, repeats=racing.repeats, candidates=list(racing.candidates)
+        snapshot.study,
+        snapshot.runs,
+        top=1,
+        repeats=racing.repeats,
+        budget=racing.budget,
+        candidates=list(racing.candidates),
     )
     done = sum(len(one.values) for one in planned.race.standings.values())
     lines = [f"{done} of at most {counted(done + planned.trainings, 'training')} have ended."]

@@ -23,18 +23,16 @@ function tick(label) {
 
 const number = (run) => `t${String(run).padStart(4, "0")}`;
 
-// Which runs train how often; of many the first.
+// The names of runs; of many the first.
 function listed(runs) {
-  const same = new Set(runs.map((run) => run.trainings)).size === 1;
-  const some = runs.slice(0, MOST_SHOWN).map((run) => number(run.number) + (same ? "" : ` up to ${run.trainings} times`));
   const others = runs.length > MOST_SHOWN ? ` and ${runs.length - MOST_SHOWN} more` : "";
-  return `${some.join(", ")}${others}${same ? `: up to ${runs[0].trainings} times each` : ""}`;
+  return `${runs.slice(0, MOST_SHOWN).map((run) => number(run.number)).join(", ")}${others}`;
 }
 
-// `given.top` and `given.repeats` are what the form begins with; `begun` shows what is to come.
+// `given.top` and `given.budget` are what the form begins with; `begun` shows what is to come.
 export function confirmBest(name, api, given, begun) {
   const top = field("How many of the best runs", given.top, 100);
-  const repeats = field("Trainings of each, at most", given.repeats, 9999);
+  const budget = field("Trainings in all, at most; earlier ones count", given.budget, 999900);
   const test = tick("then measure the winner with the study file's test(model)");
   const retry = tick("train repeats that failed once more");
   const what = text("p", "");
@@ -42,14 +40,14 @@ export function confirmBest(name, api, given, begun) {
   const runs = text("p", "");
   runs.className = "quiet";
   retry.shown.hidden = true;
-  const asked = () => ({ top: Number(top.input.value), repeats: Number(repeats.input.value), retry_failed: retry.input.checked });
+  const asked = () => ({ top: Number(top.input.value), budget: Number(budget.input.value), retry_failed: retry.input.checked });
 
   const button = confirm({
     title: `Train the best runs of ${name} again?`,
     body: [
-      text("p", "The run with the best value is partly the luckiest. The best runs train again with fresh seeds, the same for each; one that is shown to be worse than another trains no further."),
+      text("p", "The run with the best value is partly the luckiest. The best runs train again with fresh seeds, the same for each: first each of them twice, then those among which the best may be."),
       top.shown,
-      repeats.shown,
+      budget.shown,
       test.shown,
       retry.shown,
       what,
@@ -66,15 +64,15 @@ export function confirmBest(name, api, given, begun) {
 
   const look = latest(async (signal) => {
     const planned = await ask(`${api}/confirmation`, { method: "POST", body: { ...asked(), dry_run: true }, signal });
-    what.textContent = planned.trainings ? `It takes ${planned.said}.` : "Nothing is left to train: give more runs, or more trainings of each.";
-    runs.textContent = listed(planned.candidates.filter((run) => run.trainings));
+    what.textContent = planned.trainings ? `It takes ${planned.said}.` : "Nothing is left to train: give more runs, or more trainings.";
+    runs.textContent = planned.trainings ? listed(planned.candidates) : "";
     retry.shown.hidden = !planned.failed;
     button.disabled = !planned.trainings && !retry.input.checked && !test.input.checked;
   });
 
   async function show() {
     what.className = "";
-    if (![top, repeats].every((each) => each.input.checkValidity())) {
+    if (![top, budget].every((each) => each.input.checkValidity())) {
       what.textContent = "Give whole numbers of at least 1.";
       button.disabled = true;
       return;
@@ -87,7 +85,7 @@ export function confirmBest(name, api, given, begun) {
       button.disabled = true;
     }
   }
-  for (const each of [top, repeats, test, retry]) each.input.addEventListener("input", show);
+  for (const each of [top, budget, test, retry]) each.input.addEventListener("input", show);
   show();
 }
 
