@@ -24,7 +24,7 @@ from sweep.view.cells import duration, moment
 from sweep.view.early_pruning import early_pruning
 from sweep.view.edges import edges
 from sweep.view.findings import common_findings
-from sweep.view.repeats import BEST, CONFIRMED, confirmed, order_differs, race_of, report
+from sweep.view.repeats import BEST, CONFIRMED, confirmed, order_differs, report, shown_race
 from sweep.view.runs import best_run, finite, key_table, objective, objectives, rank
 from sweep.view.studies import StudyView, view_study
 from sweep.words import counted, listed, one_line, shown_size
@@ -75,7 +75,7 @@ class Summary:
         before: the best run of those that had ended before; None where there was none, or nothing was left out.
         second: the best run after the best one.
         won: what the best run is, and by how much, in sentences.
-        certain: whether repeats with fresh seeds confirm the winner; None where there is nothing to confirm.
+        certain: whether fresh seeds have settled who the winner is; None where there is nothing to confirm.
         certainty: that in sentences.
         pruned, paused, failed, restarted: runs by reason.
         seconds: of training, all workers together; `epochs`: trained.
@@ -297,10 +297,10 @@ def _certainty(study: StudyRecord, runs: Sequence[RunRecord]) -> tuple[bool | No
             return False, [f"No: it is the only complete run, trained with {seeds}."]
         chosen = counted(len(ranked), "complete run")
         return False, [f"No: it is the best of {chosen} with {seeds} each, so its value is partly luck."]
-    race = race_of(study, runs)
+    race = shown_race(study, runs)
     lines = report(study, runs, race)
     other = order_differs(study, runs)
-    return race.confirmed, [("Yes." if race.confirmed else "Not yet."), *lines, *([other] if other else [])]
+    return race.settled, [("Yes." if race.settled else "Not yet."), *lines, *([other] if other else [])]
 
 
 def _notes(study: StudyRecord, view: StudyView, runs: Sequence[RunRecord]) -> list[str]:

@@ -122,6 +122,22 @@ def test_a_winner_that_repeats_have_confirmed_is_certain(store):
     assert not any("confirm" in step.command for step in summary.steps)
 
 
+def test_a_winner_that_is_as_good_as_the_best_by_the_model_of_confirm_is_certain_too(store):
+    often, seldom = [0.50, 0.51, 0.52, 0.51, 0.50, 0.51], [0.80, 0.81]
+    summary = made(store, [repeated(0, 0.5, often), repeated(1, 0.55, seldom), run(2, 0.7), run(3, 0.9)])
+    assert summary.certain is True
+    assert any("with a probability of more than 99%" in line for line in summary.certainty)
+
+
+def test_before_confirm_the_seeds_of_each_trial_are_counted(store):
+    one = run(0, 0.5)
+    one.repeats = [RepeatRecord(0, place, place, value=0.5, of_value=True) for place in (1, 2, 3)]
+    summary = made(store, [one, run(1, 0.6)], repeats=3)
+    assert said(summary)["certain"] == [
+        "No: it is the best of 2 complete runs with 3 seeds each, so its value is partly luck."
+    ]
+
+
 def test_what_to_do_next_begins_with_the_last_failure_and_confirms_a_finished_study(store):
     summary = made(store, [run(0, 0.5), run(1, 0.6), failed(2)])
     assert [step.what for step in summary.steps] == [
