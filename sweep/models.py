@@ -19,9 +19,13 @@ from typing import TYPE_CHECKING, Any
 from sweep.control.folder import databases
 from sweep.errors import RunNameError, StoreError, StudyError, SweepError, printed
 from sweep.names import decode, format_number
+from sweep.provenance import check_free, record
+from sweep.provenance import write as write_record
 from sweep.rundir import kept_trainings, weights_file
 from sweep.snapshot import Snapshot
 from sweep.store import RepeatRecord, RunRecord, Store, StudyRecord, Training
+from sweep.store.database import parse_url
+from sweep.store.typed_url import shown
 from sweep.view.repeats import ranked_runs
 from sweep.view.runs import find_run, find_runs, run_number
 from sweep.words import counted
@@ -398,11 +402,13 @@ def _of_directory(directory: Path, storage: str | None) -> Kept:
 def main() -> None:
     """`python -m sweep.models RUN FILE`: save a run's model for those who load no Keras themselves.
 
-    Prints what `sweep.train.model_file.save` returns as one line of JSON, which is the last one.
+    Writes beside it which run it is of, and prints `epoch` (from 0), `checked`, `record` (that file) and `notes` as
+    one line of JSON, which is the last one.
     """
     run, file = sys.argv[1:]
     try:
         (kept,) = find(run)
+        check_free(Path(file))
         number = kept.training(None)
         weights = kept.weights(number)
         if weights.state is not None:
@@ -413,7 +419,11 @@ def main() -> None:
             from sweep.train.model_file import save
 
             saved = save(weights, kept.name, kept.source, Path(file))
-        print(json.dumps({**saved, "notes": [*_of_several(kept, run, number), *saved["notes"]]}))
+        about = {**saved, "epoch": saved["epoch"] + 1, "training": number}
+        place = shown(parse_url(storage_url()))
+        beside = write_record(Path(file), record(kept.study, kept.run, kept.name, about, place=place))
+        notes = [*_of_several(kept, run, number), *saved["notes"]]
+        print(json.dumps({"epoch": saved["epoch"], "checked": saved["checked"], "record": str(beside), "notes": notes}))
     except (SweepError, OSError) as error:
         sys.exit(printed(error) if isinstance(error, SweepError) else f"sweep: {error}")
 
@@ -447,7 +457,8 @@ def _save_state(weights: "Weights", name: str, file: Path) -> dict[str, Any]:
         beside.unlink(missing_ok=True)
     rest = ", and what is no array as JSON in state.json" if weights.state else ""
     note = f"Read it with numpy.load({str(file)!r}): it has {', '.join(arrays) or 'no arrays'}{rest}."
-    return {"epoch": weights.epoch, "checked": same, "notes": [note]}
+    shapes = [{"name": name, "shape": list(array.shape), "dtype": str(array.dtype)} for name, array in arrays.items()]
+    return {"epoch": weights.epoch, "checked": same, "notes": [note], "arrays": shapes}
 
 
 def _of_several(kept: Kept, run: str, number: int) -> list[str]:

@@ -15,6 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 GROUND = {
     "errors",
+    "failures",
     "names",
     "objective",
     "architecture",
@@ -27,6 +28,7 @@ GROUND = {
     "distribution",
     "option_values",
     "passwords",
+    "provenance",
     "options",
     "quantities",
     "study_file",
@@ -34,6 +36,7 @@ GROUND = {
     "imported_specs",
     "records",
     "race",
+    "racing",
     "rundir",
     "scratch",
     "snapshot",

@@ -77,7 +77,7 @@ def _check_memory(arguments: list[str]) -> None:
         SweepError: it may.
     """
     allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if arguments[:1] in (["start"], ["rerun"]) and resource.RLIM_INFINITY != allowed < NEEDED:
+    if arguments[:1] in (["start"], ["try"], ["rerun"]) and resource.RLIM_INFINITY != allowed < NEEDED:
         raise SweepError(
             f"Not enough memory for this command: it may have {allowed >> 20} MiB of addresses and needs "
             f"{NEEDED >> 20} MiB.",

@@ -20,8 +20,10 @@ To begin with:
 
 COMMANDS = {
     "start": "Train a study, or continue it.",
+    "try": "Try a study file before a long run.",
     "runs": "List a study's runs.",
     "show": "Show one run.",
+    "summary": "Say what has become of a study.",
     "best": "List a study's best runs.",
     "watch": "Watch a running study.",
     "studies": "List studies with their state.",

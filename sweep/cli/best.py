@@ -16,6 +16,7 @@ from sweep.rundir import weights_files
 from sweep.store import Store
 from sweep.view.repeats import BEST, CONFIRMED, order_differs, ranked_runs
 from sweep.view.runs import rank
+from sweep.words import shown_path
 
 
 def best(
@@ -25,7 +26,7 @@ def best(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Save the best one's model, as FILE.keras, or FILE.npz of sweep.epochs.",
+            help="Save the best one's model, as FILE.keras, or FILE.npz of sweep.epochs; FILE.json says what it is.",
             show_default=False,
         ),
     ] = None,
@@ -68,7 +69,7 @@ def best(
         return
     print_heading(record, every)
     look = command("show", record.name, format_number(ranked[0].number), storage=options.place(storage, server))
-    print_runs(record, ranked, ranked[0], names=names, more=f"{ranked[0].name}: {look}")
+    print_runs(record, ranked, ranked[0], names=names, more=f"{ranked[0].name}: {look}", every=every)
     if which == BEST and (said := order_differs(record, every)) is not None:
         print_whole(said)
 
@@ -106,5 +107,6 @@ def save_best(store: Store, name: str | None, file: str, which: str = BEST) -> N
     print_whole(
         f"{file} is the {'model' if is_model else 'state'} of {best.name}, after epoch {saved['epoch'] + 1}{same}"
     )
+    print_whole(f"{shown_path(saved['record'])} says what it is of: its run, parameters, code and versions")
     for note in saved["notes"]:
         say(note)

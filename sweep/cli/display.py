@@ -97,6 +97,10 @@ class Scoreboard:
         """How many trials of the study's total have ended, earlier starts included."""
         return sum(self.ends.values())
 
+    def trials(self) -> int:
+        """How many trials the study has in all; those that continue others may come on top of what it was to have."""
+        return max(self.study.trials if self.study is not None else 0, self.done())
+
     def epochs(self) -> int:
         """How many epochs the study's trials have trained, earlier starts included."""
         return epochs_spent(list(self.runs.values()))
@@ -236,7 +240,7 @@ def _headline(board: Scoreboard, study: Opening) -> Text:
     ends = board.ends
     text = Text.assemble(
         (study.name, "bold"),
-        f"  {board.done()} of {counted(study.trials, 'trial')}  ",
+        f"  {board.done()} of {counted(board.trials(), 'trial')}  ",
         (f"{ends['COMPLETE']} complete", "green"),
         "  ",
         (f"{ends['PRUNED']} pruned", "yellow"),
@@ -318,7 +322,7 @@ class PlainDisplay:
 
     def _count(self, study: Opening) -> str:
         """How far the study is, in trials, and in epochs where these have a budget."""
-        done = f"{self._board.done()}/{study.trials}"
+        done = f"{self._board.done()}/{self._board.trials()}"
         return done if study.budget_epochs is None else f"{done}, {_epochs(self._board, study)}"
 
     def _say(self, text: str) -> None:

@@ -1,6 +1,8 @@
 """Options that several commands take, and the store they name."""
 
-from collections.abc import Iterator
+import inspect
+import keyword
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,6 +40,34 @@ def typed(option: Option) -> tuple[Any, Any]:
     if option.values.many:
         return Annotated[list[str], about], []
     return Annotated[str | None, about], None if option.default is None else option.values.texts(option.default)[0]
+
+
+def parameter(flag: str) -> str:
+    """The Python name of an option's parameter."""
+    name = flag.removeprefix("--").replace("-", "_")
+    return f"{name}_" if keyword.iskeyword(name) else name
+
+
+def parameters(chosen: Iterable[Option]) -> list[inspect.Parameter]:
+    """Options of the table as parameters by name of a command, which typer reads."""
+    found = []
+    for each in chosen:
+        kind, default = typed(each)
+        place = inspect.Parameter.KEYWORD_ONLY
+        found.append(inspect.Parameter(parameter(each.flag), place, default=default, annotation=kind))
+    return found
+
+
+def given(context: typer.Context, values: Mapping[str, Any], chosen: Iterable[Option]) -> dict[str, Any]:
+    """What the command line and the environment give of some options, by flag."""
+    names = {each.flag: parameter(each.flag) for each in chosen}
+    return {flag: values[name] for flag, name in names.items() if source(context, name) != "DEFAULT"}
+
+
+def source(context: typer.Context, name: str) -> str:
+    """Where a parameter's value is from: `COMMANDLINE`, `ENVIRONMENT` or `DEFAULT`."""
+    found = context.get_parameter_source(name)
+    return found.name if found is not None else "DEFAULT"
 
 
 Storage = Annotated[str, described(OPTIONS["storage"])]

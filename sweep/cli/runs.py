@@ -101,7 +101,8 @@ def runs(
             return
         every = found.runs if found.total == len(found.runs) else store.runs(target.study.study_id)
     print_heading(target.study, every)
-    print_runs(target.study, found.shown, best_run(target.study, every), names=names, more=_more(found))
+    best = best_run(target.study, every)
+    print_runs(target.study, found.shown, best, names=names, more=_more(found), every=every)
 
 
 def with_finding(where: str | None, finding: str | None) -> str | None:

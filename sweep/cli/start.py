@@ -5,7 +5,6 @@ Its options are those of `sweep.options`.
 
 import dataclasses
 import inspect
-import keyword
 import signal
 import sys
 import time
@@ -15,7 +14,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.text import Text
 from typer.core import TyperCommand
 
 from sweep.cli import options as cli_options
@@ -23,11 +21,14 @@ from sweep.cli.detach import detach, outliving_the_terminal
 from sweep.cli.display import LiveDisplay, PlainDisplay, QuietDisplay
 from sweep.cli.json_log import JsonDisplay, log_as_json
 from sweep.cli.notify import Notifier
+from sweep.cli.options import parameter
 from sweep.cli.output import confirm, console, on_terminal, print_whole, say, show_grid
 from sweep.cli.parameters import choose
 from sweep.cli.streams import print_if_possible
+from sweep.cli.summary import print_summary
 from sweep.cli.tables import constants_line, runs_grid
 from sweep.commands import command
+from sweep.control.disk import size
 from sweep.control.open_study import continuing
 from sweep.control.preview import preview
 from sweep.control.search import WiderSpace
@@ -47,9 +48,8 @@ from sweep.options import (
 from sweep.store import RunRecord, Store, StudyRecord, counts_of, epochs_spent
 from sweep.store.remote import RemoteStore
 from sweep.study_file import check_file, load
-from sweep.view.early_pruning import early_pruning
-from sweep.view.findings import common_findings
 from sweep.view.runs import best_of, best_run, finished, rank
+from sweep.view.summary import Summary, summarize, text
 from sweep.words import counted, shown_path
 
 WIDTH = 120  # columns that the help takes, where the terminal has them
@@ -92,7 +92,7 @@ def start(context: typer.Context, file: str, **typed: Any) -> None:
       sweep start studies/diabetes.py --on ray --address HOST:6379 --workers 64
       sweep start studies/diabetes.py --detach --notify 'mail -s "$SWEEP_MESSAGE" me@example.org </dev/null'
     """
-    settings = from_command_line(_given(context, typed))
+    settings = from_command_line(cli_options.given(context, typed, command_line()))
     if settings.server is not None:
         _check_there(context)
         start_there(file, settings)
@@ -107,46 +107,25 @@ def start(context: typer.Context, file: str, **typed: Any) -> None:
         raise typer.Exit(status)
 
 
-def parameter(flag: str) -> str:
-    """The Python name of an option's parameter."""
-    name = flag.removeprefix("--").replace("-", "_")
-    return f"{name}_" if keyword.iskeyword(name) else name
-
-
 def _signature() -> inspect.Signature:
     """The signature that typer reads: the study file, and each option of the table."""
     file = Annotated[str, typer.Argument(metavar="FILE", help="The study file.", show_default=False)]
-    found = [
-        inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
-        inspect.Parameter("file", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=file),
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    first = [
+        inspect.Parameter("context", kind, annotation=typer.Context),
+        inspect.Parameter("file", kind, annotation=file),
     ]
-    for each in command_line():
-        kind, default = cli_options.typed(each)
-        found.append(
-            inspect.Parameter(parameter(each.flag), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        )
-    return inspect.Signature(found)
+    return inspect.Signature(first + cli_options.parameters(command_line()))
 
 
 start.__signature__ = _signature()  # type: ignore[attr-defined]
-
-
-def _given(context: typer.Context, values: dict[str, Any]) -> dict[str, Any]:
-    """What the command line and the environment give, by flag."""
-    by_name = {parameter(each.flag): each for each in command_line()}
-    return {by_name[name].flag: value for name, value in values.items() if _source(context, name) != "DEFAULT"}
-
-
-def _source(context: typer.Context, name: str) -> str:
-    source = context.get_parameter_source(name)
-    return source.name if source is not None else "DEFAULT"
 
 
 def _check_there(context: typer.Context) -> None:
     """Refuse options that were typed and that a service does not take; the environment is for other commands too."""
     for each in command_line():
         taken = "api" in each.ways or each is OPTIONS["server"]
-        if not taken and _source(context, parameter(each.flag)) == "COMMANDLINE":
+        if not taken and cli_options.source(context, parameter(each.flag)) == "COMMANDLINE":
             raise elsewhere(each, "cli")
 
 
@@ -226,65 +205,116 @@ def run(file: str, settings: Settings) -> int:
         return 128 + signal.SIGINT
     except WiderSpace as error:
         if not (on_terminal() and sys.stdin.isatty()) or isinstance(display, JsonDisplay):
-            return _failed(error, display, notifier)
+            return _failed(error, display, notifier, file, settings)
         say(error.message)
         confirm("Continue with the wider range?", yes=False)
         return run(file, dataclasses.replace(settings, yes=True))
     except SweepError as error:
         if isinstance(error, MachineFault):
             error = error.continued_by(again(file, settings))
-        return _failed(error, display, notifier)
+        return _failed(error, display, notifier, file, settings)
     if isinstance(display, JsonDisplay):
         display.closed("finished" if outcome.stopped is None else "stopped", outcome.stopped or outcome.ended, outcome)
-    elif not settings.quiet:
-        close(console(), outcome, file, settings)
+    if not (settings.quiet or isinstance(display, JsonDisplay)):
+        found = close(console(), outcome, file, settings)
+    else:
+        found = summary(outcome, file, settings)[-1] if notifier is not None and outcome.url is not None else None
     if notifier is not None:
-        _notify_end(notifier, outcome)
+        _notify_end(notifier, outcome, found)
     return 0 if outcome.signal is None else 128 + (signal.SIGINT if outcome.signal == signal.SIGINT else outcome.signal)
 
 
-def _failed(error: SweepError, display: Display, notifier: Notifier | None) -> int:
+def _failed(error: SweepError, display: Display, notifier: Notifier | None, file: str, settings: Settings) -> int:
     """Tell everybody that the study failed; the exit status, unless the error is still to be printed."""
     if notifier is not None:
-        notifier.notify("failed", str(error))
+        notifier.notify("failed", str(error), _text_of_failed(notifier.study, file, settings))
     if isinstance(display, JsonDisplay):
         display.closed("failed", str(error))
         return 2
     raise error
 
 
-def close(screen: Console, outcome: Outcome, file: str, settings: Settings) -> None:
-    """Print the best runs, what was pruned and what that spared, and where to look further."""
-    name = outcome.declaration.name
+def close(screen: Console, outcome: Outcome, file: str, settings: Settings) -> Summary | None:
+    """Print the best runs and what has become of the study; returns that, None where nothing was trained."""
     if outcome.url is None:
         screen.print("nothing was trained", style="yellow")
-        return
+        return None
+    study, runs, found = summary(outcome, file, settings)
+    _best_table(screen, study, runs, names=settings.names)
+    print_summary(found)
+    return found
+
+
+def summary(outcome: Outcome, file: str, settings: Settings) -> tuple[StudyRecord, list[RunRecord], Summary]:
+    """What has become of a study that has just ended, with its runs."""
+    study, runs = _read(outcome.declaration.name, settings)
+    made = summarize(
+        study,
+        runs,
+        running=False,
+        place=settings.storage,
+        disk=size(Path(study.directory)),
+        why=_why(study, runs, outcome),
+        continues=again(file, settings),
+        more=_more(study, outcome, file, settings),
+    )
+    return study, runs, made
+
+
+def _read(name: str, settings: Settings) -> tuple[StudyRecord, list[RunRecord]]:
+    """A study with its runs as the database has them.
+
+    Raises:
+        StoreError: it cannot be read, or has no such study.
+    """
     store = Store(settings.storage)
     try:
         study = store.study(name)
-        runs = store.runs(study.study_id)
+        return study, store.runs(study.study_id)
     finally:
         store.close()
-    _best_table(screen, study, runs, names=settings.names)
-    for said in summary(study, runs, outcome):
-        screen.print(said, markup=False, highlight=False, soft_wrap=True)
-    screen.print()
-    further = _further(study, outcome, file, settings)
-    width = max(len(line) for line, _ in further)
-    for line, what in further:
-        screen.print(Text.assemble("  ", (line.ljust(width), "bold"), "   ", (what, "dim")), soft_wrap=True)
 
 
-def _notify_end(notifier: Notifier, outcome: Outcome) -> None:
+def _text_of_failed(name: str, file: str, settings: Settings) -> str:
+    """What has become of a study that an error has ended, in short; empty where it is not in the database."""
+    try:
+        study, runs = _read(name, settings)
+    except SweepError:
+        return ""
+    line = again(file, settings)
+    return text(summarize(study, runs, running=False, place=settings.storage, continues=line))
+
+
+def _why(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> str | None:
+    """Why a study has ended, or was stopped."""
+    counts = counts_of(runs)
+    if outcome.stopped is not None:
+        return f"stopped by {outcome.stopped}" if outcome.signal else f"stopped: {outcome.stopped}"
+    if finished(counts) >= study.declaration.trials and not (counts["WAITING"] or counts["PAUSED"]):
+        return "the study is finished" + (f": {outcome.ended}" if outcome.ended is not None else "")
+    return None
+
+
+def _more(study: StudyRecord, outcome: Outcome, file: str, settings: Settings) -> str:
+    """The command that trains more than a finished study has; empty where nothing is left to try."""
+    budget = outcome.declaration.budget_epochs
+    if outcome.spent is not None and budget is not None and epochs_spent(outcome.runs) >= budget:
+        return again(file, dataclasses.replace(settings, budget_epochs=2 * budget))
+    return again(file, settings, 2 * study.declaration.trials) if outcome.ended is None else ""
+
+
+def _notify_end(notifier: Notifier, outcome: Outcome, found: Summary | None) -> None:
+    """Tell whoever is notified how the study has ended."""
     runs, name = outcome.runs, outcome.declaration.name
     done = finished(counts_of(runs))
     said = f"{name}: {done} of {counted(outcome.budget, 'trial')}"
+    short = text(found) if found is not None else ""
     if outcome.stopped is not None:
-        notifier.notify("stopped", f"{said}, stopped by {outcome.stopped}")
+        notifier.notify("stopped", f"{said}, stopped by {outcome.stopped}", short)
         return
     best = best_of(outcome.declaration.objectives, runs)
     reached = f"{said}, the best value is {best.value:.5g}" if best is not None else said
-    notifier.notify("finished", f"{reached}: {outcome.ended}" if outcome.ended is not None else reached)
+    notifier.notify("finished", f"{reached}: {outcome.ended}" if outcome.ended is not None else reached, short)
 
 
 def _best_table(screen: Console, study: StudyRecord, runs: Sequence[RunRecord], *, names: bool) -> None:
@@ -293,65 +323,8 @@ def _best_table(screen: Console, study: StudyRecord, runs: Sequence[RunRecord], 
     if not shown:
         return
     screen.print()
-    show_grid(runs_grid(study, shown, best=best, names=names))
+    show_grid(runs_grid(study, shown, best=best, names=names, every=runs))
     constant = constants_line(study, shown)
     if constant is not None and not names:
         screen.print(constant, style="dim", markup=False, highlight=False)
     screen.print()
-
-
-def summary(study: StudyRecord, runs: Sequence[RunRecord], outcome: Outcome) -> list[str]:
-    """What happened, in a few lines."""
-    counts = counts_of(runs)
-    done = finished(counts)
-    total = study.declaration.trials
-    lines = [
-        f"{study.name}: {done} of {counted(total, 'trial')}: {counts['COMPLETE']} complete, {counts['PRUNED']} pruned, "
-        f"{counts['FAIL']} failed"
-    ]
-    pruned = [run for run in runs if run.state == "PRUNED" and run.epochs]
-    if pruned:
-        spared = sum((run.epochs or 0) - run.epoch for run in pruned)
-        planned = sum(run.epochs or 0 for run in runs if run.epochs)
-        lines.append(f"pruning spared {spared} of {counted(planned, 'epoch')}, {spared / planned:.0%} of the training")
-    early = early_pruning(runs)
-    if early is not None:
-        lines.append(f"{early}: the best one may be among them; --pruner asha pauses runs instead of stopping them")
-    lines += map(str, common_findings(runs))
-    if counts["WAITING"]:
-        were = "was" if counts["WAITING"] == 1 else "were"
-        lines.append(f"{counts['WAITING']} that {were} running will be run again when the study continues")
-    if counts["PAUSED"]:
-        are = (
-            "run is paused and continues if it is"
-            if counts["PAUSED"] == 1
-            else "runs are paused and continue if they are"
-        )
-        lines.append(f"{counts['PAUSED']} {are} among the best when the study continues")
-    if done >= total and outcome.stopped is None and not (counts["WAITING"] or counts["PAUSED"]):
-        lines.append("the study is finished" + (f": {outcome.ended}" if outcome.ended is not None else ""))
-    elif outcome.stopped is not None:
-        lines.append(f"stopped by {outcome.stopped}" if outcome.signal else f"stopped: {outcome.stopped}")
-    return lines
-
-
-def _further(study: StudyRecord, outcome: Outcome, file: str, settings: Settings) -> list[tuple[str, str]]:
-    done = finished(counts_of(outcome.runs))
-    total = study.declaration.trials
-    budget = outcome.declaration.budget_epochs
-    first = [(again(file, settings, 2 * total), "trains more")]
-    if done < total:
-        first = [(again(file, settings), "continues")]
-    elif outcome.spent is not None and budget is not None and epochs_spent(outcome.runs) >= budget:
-        first = [(again(file, dataclasses.replace(settings, budget_epochs=2 * budget)), "trains more")]
-    elif outcome.ended is not None:
-        first = []
-    storage = settings.storage
-    several = len(rank(study, outcome.runs)) > 1 if len(study.declaration.objective) == 1 else False
-    confirms = done >= total and several
-    return [
-        *first,
-        *([(command("confirm", study.name, storage=storage), "tells the best from the lucky")] if confirms else []),
-        (command("runs", study.name, storage=storage), "lists all runs"),
-        (command("tensorboard", study.name, storage=storage), "shows them in TensorBoard"),
-    ]

@@ -9,6 +9,7 @@ from sweep.finding import mark
 from sweep.names import format_number, format_value
 from sweep.quantities import OF_RUN
 from sweep.store import RunRecord, Store, StudyRecord
+from sweep.view.budgets import mixed_budgets, unusual, usual_budget
 from sweep.view.cells import duration, number_cells, value_cells
 from sweep.view.comparisons import split_parameters
 from sweep.view.runs import epochs_text, key_table, objectives, run_object, value_columns
@@ -37,20 +38,28 @@ STATE_WORDS = {
 
 
 def runs_grid(
-    study: StudyRecord, runs: Sequence[RunRecord], *, best: RunRecord | None = None, names: bool = False
+    study: StudyRecord,
+    runs: Sequence[RunRecord],
+    *,
+    best: RunRecord | None = None,
+    names: bool = False,
+    every: Sequence[RunRecord] = (),
 ) -> Grid:
     """Runs as a table, parameters as columns by their keys, constant ones left out.
 
     Args:
         best: the run to mark.
         names: show run names instead of parameters.
+        every: all runs of the study, so that those with another epoch budget than most are marked.
     """
+    usual = usual_budget(every)
     is_best = [best is not None and run.number == best.number for run in runs]
     columns = [
         Column("", [BEST_MARK if marked else "" for marked in is_best], keep=90, style="bold green"),
         Column("run", [format_number(run.number) for run in runs]),
         Column("state", [run.state for run in runs], keep=98),
         Column("epoch", [_epoch(run) for run in runs], right=True, keep=60),
+        Column("budget", [f"≠ {usual}" if unusual(run, usual) else "" for run in runs], keep=96, style="yellow"),
         *_value_columns(study, runs, names=names),
         Column("feasible", [_feasible(run) for run in runs], keep=75),
         Column("mean", number_cells([run.mean for run in runs]), keep=97),
@@ -121,11 +130,23 @@ def print_heading(study: StudyRecord, runs: Sequence[RunRecord]) -> None:
 
 
 def print_runs(
-    study: StudyRecord, runs: Sequence[RunRecord], best: RunRecord | None, *, names: bool, more: str | None
+    study: StudyRecord,
+    runs: Sequence[RunRecord],
+    best: RunRecord | None,
+    *,
+    names: bool,
+    more: str | None,
+    every: Sequence[RunRecord],
 ) -> None:
-    """Print a table of runs; below it the parameters that all share, the columns left out, and `more`."""
-    left_out = show_grid(runs_grid(study, runs, best=best, names=names))
-    remarks([None if names else constants_line(study, runs), *no_room(left_out), more])
+    """Print a table of runs; below it the parameters that all share, the columns left out, runs that do not compare
+    with the others, and `more`.
+
+    Args:
+        every: all runs of the study.
+    """
+    left_out = show_grid(runs_grid(study, runs, best=best, names=names, every=every))
+    shared = None if names else constants_line(study, runs)
+    remarks([shared, *no_room(left_out), mixed_budgets(runs, every), more])
 
 
 def print_json(store: Store, study: StudyRecord, runs: Sequence[RunRecord]) -> None:

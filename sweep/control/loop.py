@@ -48,6 +48,8 @@ BUFFER = 2**16  # bytes that are received together
 _LENGTH = struct.Struct("!i")
 _LONG_LENGTH = struct.Struct("!Q")  # follows a length of -1; both as in `multiprocessing.connection`
 
+Adapt = Callable[[Declaration], Declaration]
+
 _log = logging.getLogger(__name__)
 
 
@@ -127,6 +129,7 @@ class Loop:
         preview: name trials, but train and keep nothing.
         file: the study file, where workers load a copy of it.
         make_search: makes what proposes the trials.
+        adapt: changes what the study file declares, before the start options do.
 
     Attributes:
         address: the Unix socket where workers connect.
@@ -143,8 +146,10 @@ class Loop:
         preview: bool = False,
         file: Path | None = None,
         make_search: Callable[..., Search] = Search,
+        adapt: Adapt = lambda declaration: declaration,
     ) -> None:
         self._make_search = make_search
+        self._adapt = adapt
         self.study = StudyMachine(settings, wall=time.time() - time.monotonic(), preview=preview)
         self.finished = threading.Event()
         self.executor: Executor | None = None
@@ -432,7 +437,7 @@ class Loop:
     def _open(self, declaration: Declaration, snapshot: Snapshot | None) -> OpenStudy:
         study = self.study
         opened = open_study(
-            declaration.at(self._file),
+            self._adapt(declaration.at(self._file)),
             study.settings,
             snapshot,
             preview=study.preview,

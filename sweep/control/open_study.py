@@ -2,7 +2,7 @@
 
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -15,7 +15,7 @@ from sweep.control.journal import Journal
 from sweep.control.lease import Notice, claim, find_study, foreign_study
 from sweep.control.progress import Opening
 from sweep.control.removal import finish_removals
-from sweep.control.run_files import checkpoint_size
+from sweep.control.run_files import checkpoint_size, has_checkpoint
 from sweep.control.search import Search
 from sweep.control.stored import Stored, read_stored
 from sweep.control.writer import StudyWriter
@@ -270,7 +270,17 @@ def _opened(
         kept=kept,
         notes=notes,
         sizes=_paused_sizes(declaration, runs.values()),
+        continuable=frozenset(_continuable(stored)) if pauses else frozenset(),
     )
+
+
+def _continuable(stored: Stored) -> Iterator[int]:
+    """The paused runs that were pruned since the study was spent, and can be continued."""
+    revived = stored.revived
+    for run in stored.runs:
+        paused = run.state == "PRUNED" and run.verdict is not None and run.verdict.details.get("pausable")
+        if paused and run.number not in revived and has_checkpoint(run.directory):
+            yield run.number
 
 
 def _find(settings: Settings, name: str) -> tuple[Store | None, StudyRecord | None]:
@@ -336,8 +346,8 @@ def _counting(declaration: Declaration, settings: Settings, stored: Stored) -> D
     Raises:
         StudyError: the settings themselves ask for less.
     """
-    check_total(declaration.name, settings.trials, stored.done)
-    return declaration.replaced(trials=max(declaration.trials, stored.done))
+    check_total(declaration.name, settings.trials, stored.done - len(stored.continued))
+    return declaration.replaced(trials=max(declaration.trials + len(stored.continued), stored.done))
 
 
 def _paused_sizes(declaration: Declaration, runs: Iterable[RunRecord]) -> dict[int, int]:

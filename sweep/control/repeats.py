@@ -18,6 +18,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep import racing
 from sweep.control.lease import is_free
 from sweep.control.open_study import check_writable
 from sweep.control.progress import Opening, Watcher
@@ -34,6 +35,9 @@ from sweep.store import FINISHED, RUN, RepeatRecord, RunRecord, Store, StudyReco
 
 REPEAT = "sweep:repeat"
 """The user attribute of a trial there: the run that it repeats, and which repeat it is."""
+
+WHERE = ("workers", "gpus", "per_gpu", "cluster")
+"""The options that say where repeats train."""
 
 FOREVER = 10**8  # seconds, or epochs: the limits of a study are not for its repeats
 
@@ -195,13 +199,12 @@ class Recorder:
         self._message(text)
 
 
-def train(
-    store: Store, study: StudyRecord, plan: Plan, snapshot: str, watcher: Watcher, *, workers: int | None = None
-) -> Outcome:
+def train(store: Store, study: StudyRecord, plan: Plan, snapshot: str, watcher: Watcher, where: Settings) -> Outcome:
     """Train repeats until the race is over, or it is stopped; what has ended is in the study's table.
 
     Args:
         snapshot: the hash of the plan's.
+        where: of which `WHERE` counts.
 
     Raises:
         SweepError: the study file cannot be loaded, another process trains repeats of this study, or the database or
@@ -216,8 +219,10 @@ def train(
     check_writable(place.parent)
     place.parent.mkdir(exist_ok=True)
     _check_alone(study, place)
+    racing.note(place, list(plan.race.standings), plan.race.repeats)
     declaration = study.declaration
     settings = Settings(
+        **{name: getattr(where, name) for name in WHERE},
         storage=f"sqlite:///{place}",
         logdir=str(Path(study.directory).resolve()),
         name=REPEATS,
@@ -229,7 +234,6 @@ def train(
         budget_epochs=FOREVER if declaration.budget_epochs is not None else None,
         stop_when=(),
         max_trial_time=declaration.max_trial_time,
-        workers=workers,
         pruner="nop",
         sampler="random",
         seed=plan.seed,

@@ -15,7 +15,7 @@ from sweep.control.executors.local import Local
 from sweep.control.executors.ray import OnRay
 from sweep.control.gpus import choose
 from sweep.control.hands import short_turns
-from sweep.control.loop import Loop
+from sweep.control.loop import Adapt, Loop
 from sweep.control.open_study import OpenStudy, check_writable, continuing
 from sweep.control.progress import Watcher
 from sweep.control.search import Search
@@ -70,12 +70,22 @@ class Outcome:
 
 
 def start_file(
-    file: str, settings: Settings, watcher: Watcher | None = None, make_search: Callable[..., Search] = Search
+    file: str,
+    settings: Settings,
+    watcher: Watcher | None = None,
+    make_search: Callable[..., Search] = Search,
+    *,
+    adapt: Adapt = lambda declaration: declaration,
+    slots: int | None = None,
+    at_once: bool = False,
 ) -> Outcome:
     """Run the study of a study file in worker processes, until it is finished or stopped.
 
     Args:
         make_search: makes what proposes the trials.
+        adapt: changes what the study file declares, before the settings do.
+        slots: among how many workers each is to share this machine, where it has fewer here.
+        at_once: the first Ctrl-C ends it as otherwise the second one does.
 
     Raises:
         SweepError: the file, the study, an option or the database is not as it must be.
@@ -84,8 +94,9 @@ def start_file(
     _check(settings)
     if settings.cluster is not None:  # which has to see the log directory before a worker says the study's name
         settings = continuing(settings, settings.name or path.stem)
-    with running(Loop(settings, watcher, file=path, make_search=make_search)) as loop, _signals(loop) as received:
-        executor = _executor(loop, str(path))
+    begun = running(Loop(settings, watcher, file=path, make_search=make_search, adapt=adapt))
+    with begun as loop, _signals(loop, at_once=at_once) as received:
+        executor = _executor(loop, str(path), slots)
         try:
             loop.use(executor)
             _wait(loop)
@@ -94,13 +105,13 @@ def start_file(
     return _outcome(loop, received)
 
 
-def _executor(loop: Loop, file: str) -> Executor:
+def _executor(loop: Loop, file: str, slots: int | None) -> Executor:
     """Where the workers of a study file are to run."""
     settings = loop.study.settings
     if settings.cluster is not None:
         return OnRay(file, loop.address, loop.post, settings.logdir, settings.cluster)
     devices = choose(settings.gpus, lambda text: loop.post(Troubled(text)))
-    return Local(file, loop.address, loop.post, devices, settings.per_gpu, loop.snapshot)
+    return Local(file, loop.address, loop.post, devices, settings.per_gpu, loop.snapshot, slots)
 
 
 def start_here(study: BaseStudy, settings: Settings, watcher: Watcher | None = None) -> Outcome:
@@ -169,17 +180,21 @@ def _outcome(loop: Loop, received: list[int]) -> Outcome:
 
 
 @contextlib.contextmanager
-def _signals(loop: Loop, *, interrupts: bool = False) -> Iterator[list[int]]:
+def _signals(loop: Loop, *, interrupts: bool = False, at_once: bool = False) -> Iterator[list[int]]:
     """Ctrl-C or SIGTERM once: running trials end at their next epoch and are queued again; twice: at once.
 
     Args:
         interrupts: the second one raises in this thread, which trains.
+        at_once: the first one is taken for two.
     """
     received: list[int] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:
         received.append(number)
-        loop.signal("Ctrl-C" if number == signal.SIGINT else "SIGTERM", len(received))
+        name = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+        loop.signal(name, len(received))
+        if at_once and len(received) == 1:
+            loop.signal(name, 2)
         if interrupts and len(received) > 1:
             _interrupt()
 

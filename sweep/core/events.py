@@ -93,6 +93,7 @@ class Opened:
         limits: of its epochs, and of what is looked for; None where it has neither.
         notes: what people are to know of the opening.
         sizes: the bytes of paused runs' checkpoints, by number; empty where they have no limit.
+        continuable: runs that were paused when the study was spent, and pruned for that; they have checkpoints.
     """
 
     declaration: Declaration
@@ -111,6 +112,7 @@ class Opened:
     limits: Limits | None = None
     notes: Sequence[str] = ()
     sizes: Mapping[int, int] = field(default_factory=dict)
+    continuable: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ class Sampled:
 
     Attributes:
         fresh: whether it is new, rather than run again.
-        revives: the number of the pruned trial that it continues.
+        revives: the number of the pruned trial that it continues; `scheduled`: since that is due again, and not because
+            a person wants it.
         has_checkpoints: whether its run directory has some of its own.
         more: whether another trial of the same `Sample` follows.
     """
@@ -151,6 +154,7 @@ class Sampled:
     seed: int = 0
     fresh: bool = True
     revives: int | None = None
+    scheduled: bool = False
     has_checkpoints: bool = False
     exhausted: bool = False
     more: bool = False
@@ -352,12 +356,13 @@ class Open:
 class Sample:
     """Make trials: up to `most` new ones, or the one of that number again, which has that run directory.
 
-    Answered with a `Sampled` for each.
+    With `continues`, the new one continues that pruned trial. Answered with a `Sampled` for each.
     """
 
     number: int | None
     directory: str | None = None
     most: int = 1
+    continues: int | None = None
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,14 @@ with its traceback.
 
 import builtins
 import math
-import os
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 
 from sweep.core.events import Exited
 from sweep.errors import MachineFault, StudyError, SweepError
+from sweep.failures import failure_kind
 from sweep.names import format_number
 from sweep.store.records import OUT_OF_MEMORY, RunRecord
 from sweep.words import counted
@@ -142,11 +140,6 @@ for want of memory, each worker of the study is tried as often, since those that
 UNHEARD_LATER = 12
 """The same where another worker has loaded it before, and they were killed."""
 
-_LINE = re.compile(r'^[ |+-]* File "(.*)", line (\d+)', re.MULTILINE)  # of a traceback, of a group of exceptions too
-_OURS = re.escape(f"{Path(__file__).parent.parent}{os.sep}")
-_LIBRARY = re.compile(rf"/(?:site|dist)-packages/|/lib(?:64)?/python3|^<frozen |^{_OURS}")
-"""The files of a traceback that are none of the user's."""
-
 
 class FailurePolicy:
     """Decides from what has happened in the study so far.
@@ -216,7 +209,7 @@ class FailurePolicy:
         if run.state != "FAIL":
             self._last_failure, self._alike = None, 0
             return None
-        failure = _kind(run)
+        failure = failure_kind(run)
         self._alike = self._alike + 1 if failure == self._last_failure else 1
         self._last_failure = failure
         if self._alike < SAME_FAILURES:
@@ -282,21 +275,3 @@ def same_parameters(run: RunRecord) -> str:
     """Why a trial with the parameters of a run that failed because of them is not trained."""
     how = "ran out of memory" if ran_out(run.reason) else "failed before training"
     return f"the same parameters {how} in {format_number(run.number)}"
-
-
-def _kind(run: RunRecord) -> str:
-    """What failures that are alike have in common: the type of the exception, and the user's line that raised it.
-
-    Messages may differ, by a path or a number.
-    """
-    lines = _LINE.findall(run.traceback or "")
-    if not lines:
-        return (run.reason or "").split(" at epoch ")[0]
-    own = [line for line in lines if not _LIBRARY.search(line[0])]
-    file, number = (own or lines)[-1]
-    return f"{_type(run)} at {file}, line {number}"
-
-
-def _type(run: RunRecord) -> str:
-    """The type of the exception that a run failed with, without its message."""
-    return (run.reason or "").removeprefix(f"{OUT_OF_MEMORY}: ").partition(":")[0]

@@ -100,6 +100,8 @@ class StudyMachine:
         self.paused: dict[int, Trial] = {}
         """Those that wait at a rung, by number."""
         self._called: dict[int, bool] = {}  # paused runs that continue first; whether to the end
+        self._continuable: set[int] = set()  # pruned when the study was spent, and due again where it has more to spend
+        self._finalists: set[int] = set()  # those whose new trials pause no more
         self._unpausable: set[str] = set()  # why runs cannot be paused, as was said
         self._objective = Objective("value")
         self._snapshot: Snapshot | None = None
@@ -343,8 +345,12 @@ class StudyMachine:
         ours = [run for run in self.runs.values() if not run.added]
         self._trained = any(run.has_trained for run in ours)
         self._complete = sum(run.state == "COMPLETE" for run in ours)
+        more = self.left > 0 and not (event.limits is not None and event.limits.reached)
+        self._continuable = set(event.continuable) if more else set()
+        continued = {run.revives for run in event.runs if run.rungs}  # another one is in their place
         for run in event.runs:
-            self._restore_rungs(run)
+            if run.number not in continued:
+                self._restore_rungs(run)
         self._sizes = dict(event.sizes)
         for number in event.again:
             trial = self.trials[number] = Trial(self.runs.setdefault(number, RunRecord(number, state="WAITING")))
@@ -414,7 +420,7 @@ class StudyMachine:
                 self._sampling = True
                 self.trials[number].move(State.SAMPLING)
                 self._do(ev.Sample(number, self.trials[number].run.directory))
-            elif self.left > 0:
+            elif self.left > 0 and not self._sampling:
                 self._sampling = True
                 self._do(ev.Sample(None, most=min(len(self._idle), self.left, TOGETHER)))
 
@@ -428,6 +434,10 @@ class StudyMachine:
         if why is None or self.preview or self.left <= 0:
             return
         self.spent = why
+        if self._schedule is not None:
+            for number in self._continuable:
+                self._schedule.leave(number)
+        self._continuable.clear()
         if self.trials and not self._over:
             self._show("message", f"no more trials begin, and the running ones finish: {why}")
 
@@ -446,14 +456,17 @@ class StudyMachine:
         if self.stopped is not None or self._over:
             return True
         # A running trial may come back into the queue, so idle workers wait until the last one has ended.
-        return not self.trials and not self._sampling and self.left <= 0 and self._next_paused() is None
+        if self.trials or self._sampling or self.left > 0:
+            return False
+        return self._next_paused() is None
 
     # Runs that wait at a rung.
 
     def _restore_rungs(self, run: RunRecord) -> None:
         """Take over the rungs that a run has entered in an earlier start; it may be paused."""
         if self._schedule is not None:
-            self._schedule.restore(run.number, run.rungs, paused=run.state == "PAUSED")
+            waits = run.state == "PAUSED" or run.number in self._continuable
+            self._schedule.restore(run.number, run.rungs, paused=waits)
         if run.state == "PAUSED":
             trial = self.paused[run.number] = Trial(run)
             trial.move(State.PAUSED)
@@ -463,37 +476,38 @@ class StudyMachine:
     def _next_paused(self) -> tuple[int, bool] | None:
         """The paused run that continues next, if one is to, and whether it pauses no more."""
         schedule = self._schedule
-        if not self.paused or schedule is None:
+        if schedule is None or not (self.paused or self._continuable):
             return None
         if self._called:
             return next(iter(self._called.items()))
-        last = self._closing(schedule)
-        due = schedule.due() if last is None and self.spent is None else None
-        if due is not None:
-            return due, False
-        if last is None and self.left <= 0 and all(map(schedule.trains_to_the_end, self.trials)):
-            last = schedule.finalist(trials=self._counted, complete=self._complete, running=len(self.trials))
-        return None if last is None else (last, True)
+        return schedule.next(
+            running=self.trials,
+            new=self.left > 0,
+            trials=self._counted,
+            complete=self._complete,
+            epochs=lambda number: self.runs[number].epochs or 0,
+            left=self._limits.epochs_left if self._limits is not None else None,
+            spent=self.spent is not None,
+        )
 
     @property
     def _counted(self) -> int:
         """Of how many trials some are to be COMPLETE; of a study that is spent, one run is."""
         return self.budget if self.spent is None else 1
 
-    def _closing(self, schedule: Schedule) -> int | None:
-        """The paused run that trains to its end now, since the epochs that are left buy just one that is COMPLETE."""
-        left, best = self._limits.epochs_left if self._limits is not None else None, schedule.best_paused()
-        if left is None or best is None:
-            return None
-        epochs = self.runs[best].epochs or 0
-        return schedule.closing(left=left, epochs=epochs, complete=self._complete, running=self._busy)
-
     def _unpaused(self) -> int | None:
-        """Have the next paused run continue; its number."""
+        """Have the next paused run continue; its number, unless it does as a new trial."""
         found = self._next_paused()
         if found is None or self._schedule is None:
             return None
         number, to_the_end = found
+        if number in self._continuable:
+            self._continuable.remove(number)
+            self._schedule.leave(number)
+            self._finalists |= {number} if to_the_end else set()
+            self._sampling = True
+            self._do(ev.Sample(None, continues=number))
+            return None
         trial = self.trials[number] = self.paused.pop(number)
         trial.shielded = self._called.pop(number, False) or trial.shielded  # a finding stops those that nobody protects
         self._schedule.proceed(number, to_the_end=to_the_end)
@@ -540,7 +554,8 @@ class StudyMachine:
             return
         while sum(self._sizes.get(number, 0) for number in self.paused) > limit:
             best = schedule.best_paused()
-            number = schedule.worst_paused(self._called if best is None else {best, *self._called})
+            spared = {*self._called, *self._continuable} | ({best} if best is not None else set())
+            number = schedule.worst_paused(spared)
             if number is None:
                 return
             took = f"its checkpoint of {shown_size(self._sizes.get(number, 0))}"
@@ -570,6 +585,8 @@ class StudyMachine:
             return
         if event.fresh:
             self._begun += 1
+        if event.fresh and event.scheduled:  # as many others begin as were asked for
+            self._add_trial()
         trial = self.trials.get(number)
         if trial is None:
             trial = self.trials[number] = Trial(self.runs.setdefault(number, RunRecord(number)))
@@ -598,8 +615,8 @@ class StudyMachine:
             self._assign_to(trial, trial.training_run.directory)
             return
         trial.values = {}
-        # A revived one would be pruned at once, as the other was.
-        trial.shielded = trial.shielded or event.revives is not None
+        if event.revives is not None:
+            self._take_over(trial, event)
         trial.unpruned = declaration.leaves_unpruned(run.number)
         if (trial.shielded or trial.unpruned) and self._schedule is not None:
             self._schedule.never_pause(run.number)
@@ -610,6 +627,16 @@ class StudyMachine:
             revived = self.runs.get(event.revives)  # which may have been deleted since
             directory = revived.directory if revived is not None else directory
         self._assign_to(trial, directory)
+
+    def _take_over(self, trial: Trial, event: ev.Sampled) -> None:
+        """A trial continues one that was pruned. What a person wants continued would be pruned at once again."""
+        number, before = trial.run.number, event.revives
+        trial.shielded = trial.shielded or not event.scheduled
+        if self._schedule is not None and before is not None:
+            self._schedule.take_over(before, number)
+            if before in self._finalists:
+                self._schedule.never_pause(number)
+            self._note_rungs(trial.run)
 
     def _assign_to(self, trial: Trial, directory: str | None) -> None:
         """Give a trial to its worker; `directory` has what it continues from, if there is anything."""
@@ -1204,10 +1231,14 @@ class StudyMachine:
         if event.problem is not None:
             self._show("message", f"{run.name} is not revived: {event.problem}")
             return
-        self.budget += 1
-        self._declaration = self.declaration.replaced(trials=self.budget)
+        self._add_trial()
         when = ", with the next start" if self._over or self.spent is not None else ""
         self._show("message", f"{run.name} will continue in a new trial{when}")
+
+    def _add_trial(self) -> None:
+        """One trial more than the study was to have, since it continues another one."""
+        self.budget += 1
+        self._declaration = self.declaration.replaced(trials=self.budget)
 
     def _troubled(self, event: ev.Troubled) -> None:
         self._show("message", event.text)

@@ -1,5 +1,7 @@
 """What every route needs: the store, its runs in memory, templates, and who is asked to do things."""
 
+import math
+import time
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.templating import Jinja2Templates
 
+from sweep.control.disk import size
 from sweep.quantities import Metrics
 from sweep.serve.board import Boards
 from sweep.serve.files import Previews
@@ -23,8 +26,26 @@ from sweep.view.runs import find_runs
 from sweep.view.selection import Selected, Selection
 from sweep.view.snapshots import RunsSnapshot, Snapshots
 from sweep.view.studies import StudyView
+from sweep.view.summary import Summary, ends_of, moment_of, summarize
 
 HERE = Path(__file__).parent
+
+SIZE_SECONDS = 60.0  # how old what is known of a folder's size may be
+
+
+class Sizes:
+    """What folders take on the disk, looked at once in a while; any thread may ask."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, int]] = {}
+
+    def of(self, folder: str) -> int:
+        """The bytes of a folder, which may be those of a minute ago."""
+        looked, found = self._known.get(folder, (-math.inf, 0))
+        if time.monotonic() - looked > SIZE_SECONDS:
+            found = size(Path(folder))
+            self._known[folder] = time.monotonic(), found
+        return found
 
 
 class Service:
@@ -55,6 +76,7 @@ class Service:
         self.boards = Boards()
         self.streams = Streams(self.study, self.look)
         self.matcher = Matcher()
+        self._sizes = Sizes()
         self.pulse = Pulse(store)
         self.sessions = Sessions(settings.token, settings.logdir) if settings.token is not None else None
         self.tries = Tries(settings.token) if settings.token is not None else None
@@ -93,6 +115,24 @@ class Service:
     def views(self) -> list[StudyView]:
         """All studies as they are now, the oldest first."""
         return [self.view(study) for study in self.store.studies()]
+
+    def summary(self, study: StudyRecord, since: str | None = None) -> Summary:
+        """What has become of a study; `since`: leaving out what ended earlier than this long ago.
+
+        Raises:
+            SweepError: `since` is no time.
+        """
+        begun = moment_of(since) if since is not None else None
+        ends = ends_of(self.store, study) if since is not None else None
+        return summarize(
+            study,
+            self.snapshots.of(study).runs,
+            running=study.is_running,
+            place=self.store.place,
+            since=begun,
+            ends=ends,
+            disk=self._sizes.of(study.directory),
+        )
 
     def select(self, snapshot: RunsSnapshot, selection: Selection, client: str) -> Selected:
         """The runs of a study that a selection means; `client` is the address of whoever asks.

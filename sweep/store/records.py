@@ -25,7 +25,10 @@ SILENT_SECONDS = 10.0
 FINISHED = frozenset({"COMPLETE", "PRUNED", "FAIL"})
 
 REVIVES = "revives"
-"""The user attribute of a trial that goes on with a pruned one, whose number it is."""
+"""The user attribute of a trial that continues a pruned one, whose number it is."""
+
+CONTINUES = "continues"
+"""The user attribute of a trial that does so since that one is due again, rather than because a person wants it."""
 
 RUN = "run"
 """The user attribute of a trial that is its run's name."""
@@ -57,6 +60,8 @@ class Training:
         value: what the last `sweep.fit` call of it returned.
         best_epoch: its epoch, from 0, whose weights are kept.
         how: in which way its epochs ran, and how fast, as a sentence; known when it has ended.
+        asked: how many epochs its calls were given, whatever `--epochs` made of it; None where they were given none.
+        unpausable: why it cannot be resumed exactly, so that it is not paused; None where it can.
     """
 
     number: int
@@ -71,6 +76,8 @@ class Training:
     value: float | None = None
     best_epoch: int | None = None
     how: str | None = None
+    asked: int | None = None
+    unpausable: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The training as JSON can hold it."""

@@ -23,7 +23,7 @@ from sweep.names import KeyTable
 from sweep.store import database
 from sweep.store.lease import RECORD
 from sweep.store.paths import base_of, whole
-from sweep.store.records import ADDED, DELETED, REVIVES, RUN, RepeatRecord, RunRecord, StudyRecord
+from sweep.store.records import ADDED, CONTINUES, DELETED, REVIVES, RUN, RepeatRecord, RunRecord, StudyRecord
 from sweep.store.tables import (
     commands,
     join_float,
@@ -273,7 +273,7 @@ class Store:
         attributes = (
             sa.select(optuna_trials.c.number, optuna_attributes.c.key, optuna_attributes.c.value_json)
             .select_from(optuna_trials.join(optuna_attributes, same))
-            .where(chosen, optuna_attributes.c.key.not_in((RUN, REVIVES)))
+            .where(chosen, optuna_attributes.c.key.not_in((RUN, REVIVES, CONTINUES)))
             .order_by(optuna_trials.c.number, optuna_attributes.c.key)
         )
         with self.engine.connect() as connection:

@@ -131,6 +131,7 @@ def fit(
     if not isinstance(checkpoint, int | float) or not checkpoint >= 0:
         raise StudyError(f"checkpoint must be a number of seconds, or 0 for every epoch, not {checkpoint!r}.")
     training = run.open_training(model, label=label, judge=judge, monitor=monitor, initial_epoch=initial_epoch)
+    training.ask(epochs)
     _check_validated_each_epoch(run, settings.get("validation_freq", 1))
     first, last = _keras_epochs(training, wanted, initial_epoch)
     call, run.calls = run.calls, run.calls + 1

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,8 @@ def save(weights: Weights, name: str, get_source: Callable[[], Source], file: Pa
         file: ends in `.keras` or `.h5`.
 
     Returns:
-        `epoch`, from 0; `checked`, whether the file was read back and predicted what the worker did; `notes`, what a
-        reader of the file should know.
+        `epoch`, from 0; `checked`, whether the file was read back and predicted what the worker did; `inputs` and
+        `outputs` as `signature` gives them; `notes`, what a reader of the file should know.
 
     Raises:
         StudyError: the model cannot be built, or the file does not hold it.
@@ -47,6 +47,7 @@ def save(weights: Weights, name: str, get_source: Callable[[], Source], file: Pa
     try:
         with active(used[0] if used else Source()) as objects:
             checked, settings = _write(model, weights, objects, file, beside)
+            takes, gives = signature(model, weights)
         beside.replace(file)
     finally:
         with contextlib.suppress(FileNotFoundError):
@@ -57,8 +58,39 @@ def save(weights: Weights, name: str, get_source: Callable[[], Source], file: Pa
     return {
         "epoch": weights.epoch,
         "checked": checked,
+        "inputs": takes,
+        "outputs": gives,
         "notes": [*notes, *_how_to_read(model, file, bool(used), settings)],
     }
+
+
+def signature(model: keras.Model, weights: Weights) -> tuple[list[dict[str, Any]] | None, list[dict[str, Any]] | None]:
+    """What a model takes and gives: the name, the shape and the dtype of each tensor; None where it is not known.
+
+    The first number of a shape, None, stands for any number of rows. A subclassed model has no tensors of its own:
+    those of the rows that were kept of its validation data are taken, with names only where these have some.
+    """
+    try:
+        names = [each.name for each in model.inputs]
+        return _tensors(names, model.inputs), _tensors(model.output_names, model.outputs)
+    except (AttributeError, TypeError, ValueError):
+        return _rows(weights.inputs), _rows(weights.predictions)
+
+
+def _tensors(names: Sequence[str], tensors: Sequence[Any]) -> list[dict[str, Any]]:
+    return [_tensor(name, each.shape, each.dtype) for name, each in zip(names, tensors, strict=True)]
+
+
+def _rows(kept: Any) -> list[dict[str, Any]] | None:
+    """The tensors of rows that were kept, whatever number of rows they are of."""
+    if kept is None:
+        return None
+    named = kept if isinstance(kept, dict) else {None: kept} if hasattr(kept, "shape") else dict(enumerate(kept))
+    return [_tensor(name, (None, *array.shape[1:]), array.dtype) for name, array in named.items()]
+
+
+def _tensor(name: Any, shape: Any, dtype: Any) -> dict[str, Any]:
+    return {"name": name if isinstance(name, str) else None, "shape": list(shape), "dtype": str(dtype)}
 
 
 def _write(

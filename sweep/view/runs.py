@@ -212,7 +212,8 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
     `values` are what `train` returned, by objective, and `value` is the first; only a COMPLETE run has them.
     `last` and `best` are the objective at the last and the best epoch. `feasible` is None without constraints.
     `mean`, `sd` and `n` are of its `repeats` with fresh seeds, see `sweep confirm`; None without any.
-    `epoch` counts finished epochs. What ends in `epoch_index` counts from 0, also in findings and trainings.
+    `epoch` counts finished epochs of `epochs_planned`. What ends in `epoch_index` counts from 0, also in findings and
+    trainings.
     `metrics` are those of the last finished epoch, `started` is in Unix seconds and `duration` in seconds. `trainings`
     has an object for each model that the trial trained, see `sweep.store.records.Training`. `reason` is a text, and
     `verdict` the same in numbers if a pruner stopped the run, see `sweep.core.pruners.Verdict`. JSON has no NaN and no
@@ -227,6 +228,7 @@ def run_object(study: StudyRecord, run: RunRecord, metrics: Mapping[str, float])
         "params": all_finite(run.params),
         "state": run.state,
         "epoch": run.epoch,
+        "epochs_planned": run.epochs,
         "value": finite(run.value),
         "values": _values(study, run),
         "last": finite(run.last),
@@ -268,7 +270,6 @@ def trial_object(study: StudyRecord, run: RunRecord, epochs: Epochs) -> dict[str
     last = epochs[max(epochs)] if epochs else {}
     return {
         **run_object(study, run, last),
-        "epochs_planned": run.epochs,
         "seed": run.seed,
         "attempt": run.attempt,
         "interruptions": run.interruptions,

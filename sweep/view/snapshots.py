@@ -18,8 +18,10 @@ from itertools import accumulate
 from operator import attrgetter
 from pathlib import Path
 
+from sweep import racing
 from sweep.quantities import Metrics
 from sweep.store import FINISHED, RepeatRecord, RunRecord, Store, StudyRecord, counts_of
+from sweep.view.budgets import usual_budget
 from sweep.view.findings import Common, common_findings
 from sweep.view.runs import best_run, objective, objectives
 from sweep.view.studies import StudyView, counts_now, study_state
@@ -60,9 +62,8 @@ class RunsSnapshot:
         """The study at this moment; `running`: whether its coordinator lives."""
         counts, every = (counts_now(each, running=running) for each in (self.counted, self.counts))
         waiting = read(Path(self.study.directory)) if running else None
-        return StudyView(
-            self.study, study_state(self.study, counts, running=running), counts, every, self.best, waiting
-        )
+        state = study_state(self.study, counts, running=running)
+        return StudyView(self.study, state, counts, every, self.best, waiting, racing.of(self.study))
 
     @cached_property
     def best_so_far(self) -> list[float]:
@@ -82,6 +83,11 @@ class RunsSnapshot:
     def findings(self) -> list[Common]:
         """What was found in several runs."""
         return common_findings(self.runs)
+
+    @cached_property
+    def usual_budget(self) -> int | None:
+        """The number of epochs that most runs were to train."""
+        return usual_budget(self.runs)
 
     def run(self, number: int) -> RunRecord | None:
         """The run of a trial number."""

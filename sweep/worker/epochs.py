@@ -74,7 +74,7 @@ def epochs(
         raise StudyError(f"checkpoint must be a number of seconds, or 0 for every epoch, not {checkpoint!r}.")
     run.save_pending()
     run.leave()  # an objective that caught the verdict on an earlier training trains no further
-    return Epochs(run, run.wanted_epochs(count), family, architecture, label, judge, monitor, checkpoint)
+    return Epochs(run, run.wanted_epochs(count), count, family, architecture, label, judge, monitor, checkpoint)
 
 
 class Epochs:
@@ -89,6 +89,7 @@ class Epochs:
         self,
         run: Run,
         count: int,
+        asked: int | None,
         family: str | None,
         architecture: str | None,
         label: str | None,
@@ -100,6 +101,7 @@ class Epochs:
         self._run = run
         self._count = count
         self._training = training = run.open_training(self, label=label, judge=judge, monitor=monitor)
+        training.ask(asked)
         training.architecture, training.planned = architecture, count
         call, run.calls = run.calls, run.calls + 1
         kept = run.kept(call)

@@ -44,6 +44,9 @@ which XLA compiles as they recur, take 12 MB each and up to some 250 MB in all, 
 
 WATCH_SECONDS = 0.5
 
+STARTS_OVER = "trial %d starts from its beginning, since %s"
+"""What a worker logs of a trial whose checkpoint does not fit any more."""
+
 
 class Growth:
     """How a worker's resident memory grows from trial to trial."""
@@ -95,7 +98,7 @@ def work(connection: Connection, worker: str, get_study: Callable[[], BaseStudy]
                 trial = WorkerTrial(link, assignment, preview=welcome.preview, begun=begun)
                 try:
                     # Not in the first one: a study may load Keras only then.
-                    _train(link, study, trial, imports, frameworks, logdir, settled=own_process and trained > 0)
+                    _train(link, study, trial, imports, frameworks, logdir, settled=trained > 0)
                 except OSError as error:
                     _stop_for_machine(link, trial, error, logdir)
                     raise
@@ -107,6 +110,8 @@ def work(connection: Connection, worker: str, get_study: Callable[[], BaseStudy]
     finally:
         if frameworks is not None:
             frameworks.end()
+        if not own_process:
+            gc.unfreeze()  # what `Frameworks.begin` has left out of collections
 
 
 def _logdir(log: Path) -> Path:
@@ -186,7 +191,7 @@ def _trained(link: Link, study: BaseStudy, trial: WorkerTrial, frameworks: Frame
     try:
         return _objective(link, study, trial)
     except StartOver as why:
-        _log.warning("trial %d starts from its beginning, since %s", trial.number, why)
+        _log.warning(STARTS_OVER, trial.number, why)
     trial.start_over()
     frameworks.begin(trial.seed, settled=settled)
     return _objective(link, study, trial)

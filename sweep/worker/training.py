@@ -30,6 +30,7 @@ class LiveTraining:
         judged: whether pruners see it; `marked` whether the user said so.
         label: what the user calls it, such as `fold 2 of 5`.
         planned: how many epochs it is to have by now.
+        asked: how many its calls were given; None where they were given none.
         model: the model, or what is left of it, to tell whether the next call continues it.
         architecture: the model's.
         log: the metrics of each finished epoch.
@@ -50,6 +51,7 @@ class LiveTraining:
     marked: bool = False
     label: str | None = None
     planned: int = 0
+    asked: int | None = None
     model: "weakref.ref[Any] | None" = None
     architecture: str | None = None
     log: list[Mapping[str, float]] = field(default_factory=list)
@@ -78,6 +80,11 @@ class LiveTraining:
     def is_of(self, model: Any) -> bool:
         """Whether this is the training of a model."""
         return self.model is not None and self.model() is model
+
+    def ask(self, epochs: int | None) -> None:
+        """Note how many epochs a call was given."""
+        if epochs is not None:
+            self.asked = (self.asked or 0) + int(epochs)
 
     def begin_call(self) -> None:
         """Another call of `sweep.fit` begins: it has a best epoch of its own."""
@@ -119,4 +126,6 @@ class LiveTraining:
             value=self.value,
             best_epoch=self.kept_epoch(),
             how=self.how,
+            asked=self.asked,
+            unpausable=self.unpausable,
         )

@@ -19,8 +19,10 @@ from tests.store_builder import add_example, add_study, run
 
 ROOT = Path(__file__).parent.parent.parent
 COMMANDS = [
+    "try",
     "runs",
     "show",
+    "summary",
     "best",
     "watch",
     "studies",

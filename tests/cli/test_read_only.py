@@ -35,9 +35,11 @@ from tests.version_0_1 import unpack
 ROOT = Path(__file__).parent.parent.parent
 
 READING = {
+    "try": ["try", "FOLDER/studies/tiny.py"],
     "runs": ["runs", "tiny", "^tiny", "--where", "x < 2"],
     "show": ["show", "tiny", "0"],
     "best": ["best", "tiny", "--save", "best.npz"],
+    "summary": ["summary", "tiny", "--since", "1d"],
     "studies": ["studies"],
     "names": ["names", "tiny"],
     "simulate": ["simulate", "tiny", "--pruner", "nop", "--sampler", "recorded"],
@@ -66,7 +68,7 @@ WRITING = {
 APART = {"serve", "watch", "prune"}
 """Commands that are tested below, or that only do something for a running study."""
 
-WITH_CHILDREN = {"best", "rerun", "tensorboard"}
+WITH_CHILDREN = {"best", "rerun", "tensorboard", "try"}
 """Those of `READING` that start Python, which may be in a folder that is closed to others: that of root."""
 
 # Runs command lines in one process, and TensorBoard until it has loaded the runs.
@@ -204,7 +206,12 @@ def test_every_reading_command_works(reader, archive, request):
     if request.node.callspec.params["reader"] == "user" and not others_can_start_python():
         lines = {name: line for name, line in READING.items() if name not in WITH_CHILDREN}
     url = f"sqlite:///{archive}/sweep.db"
-    found = reader({name: [url if word == "URL" else word for word in line] for name, line in lines.items()})
+    found = reader(
+        {
+            name: [url if word == "URL" else word.replace("FOLDER", str(archive)) for word in line]
+            for name, line in lines.items()
+        }
+    )
     assert {name: (status, err) for name, (status, _, err) in found.items() if status != 0} == {}
     assert "t0001" in found["runs"][1]
     assert "nothing wrong" in found["db check"][1]

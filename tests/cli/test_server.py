@@ -44,6 +44,9 @@ COMMANDS = [
     ["runs", "diabetes", "--where", "lr <"],
     ["show", "diabetes", "999"],
     ["best", "two"],
+    ["summary", "diabetes"],
+    ["summary", "diabetes", "--since", "9000d"],
+    ["summary", "repeated"],
 ]
 
 

@@ -114,7 +114,13 @@ def test_a_study_goes_on_when_its_terminal_goes(tmp_path):
     assert folder.states() == ["COMPLETE"] * 6
 
 
-NOTIFY = 'echo "$SWEEP_EVENT: $SWEEP_MESSAGE" >> told'
+ONE_FAILS = """
+    x = trial.suggest_float("x", 0, 1)
+    if trial.number == 1:
+        raise ValueError("no")
+    return x
+"""
+NOTIFY = 'echo "$SWEEP_EVENT: $SWEEP_MESSAGE" >> told; echo "$SWEEP_SUMMARY" >> summary'
 
 
 def test_the_end_is_notified_with_the_best_value(tmp_path):
@@ -123,12 +129,27 @@ def test_the_end_is_notified_with_the_best_value(tmp_path):
     assert (tmp_path / "told").read_text() == "finished: tiny: 3 of 3 trials, the best value is 1\n"
 
 
+def test_the_end_is_notified_with_what_sweep_summary_says(tmp_path):
+    folder = Folder(tmp_path, ONE_FAILS, "trials=3, workers=1")
+    done = folder.start("--notify", NOTIFY)
+    assert done.returncode == 0
+    told = (tmp_path / "summary").read_text()
+    for line in ("1: ValueError: no, in tiny.py line ", "certain    No: it is the best of 2 complete runs"):
+        assert line in told
+        assert line in done.stdout
+    assert "next       sweep show tiny t0001   (shows the last failure whole)" in told
+    later = folder.command("summary", "tiny").stdout.partition("spent")[0]
+    assert later.splitlines()
+    assert set(later.splitlines()) <= set(told.splitlines())
+
+
 def test_failures_in_a_row_and_the_end_that_they_are_are_notified(tmp_path):
     folder = Folder(tmp_path, '    raise ValueError("no")', "trials=9, workers=1")
     assert folder.start("--notify", NOTIFY).returncode == 2
     told = (tmp_path / "told").read_text()
     assert "failing: 5 trials of tiny in a row have failed, the last with: ValueError: no" in told
     assert "failed: The study has stopped, because 5 trials in a row failed" in told
+    assert "5: ValueError: no, in tiny.py line " in (tmp_path / "summary").read_text()
 
 
 def test_a_command_that_fails_is_said_and_costs_nothing(tmp_path):

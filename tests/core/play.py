@@ -145,6 +145,12 @@ class Hand:
     advice: wire.Advice | None = None
 
 
+def is_continuable(run: RunRecord) -> bool:
+    """Whether a run was paused when its study was spent, and has its checkpoint."""
+    verdict = run.verdict if run.state == "PRUNED" else None
+    return verdict is not None and bool(verdict.details.get("pausable"))
+
+
 class World:
     """One study, played."""
 
@@ -209,6 +215,11 @@ class World:
 
     def kill(self) -> None:
         """The coordinator is killed, and its workers end; a new one starts."""
+        self.begin()
+
+    def raise_budget(self) -> None:
+        """The study has ended, and is started once more, with more trials."""
+        self.declaration = self.declaration.replaced(trials=self.study.budget + 3)
         self.begin()
 
     def delete(self) -> None:
@@ -474,11 +485,16 @@ class World:
         """Trials are made, or one is taken from the queue, or there is none."""
         if effect.number is not None:
             return [ev.Sampled(effect.number, fresh=False, has_checkpoints=True, exhausted=self.exhausted)]
-        if not self.revivals and self.chance.random() < 0.01:
+        if not self.revivals and effect.continues is None and self.chance.random() < 0.01:
             self.exhausted = True
             return [ev.Sampled(None, exhausted=True)]
-        count = 1 if self.revivals else self.chance.randint(1, effect.most)  # the queue may have some, one by one
-        revives = self.revivals.popleft() if self.revivals else None
+        self.coverage["continued", "since it is due again"] += effect.continues is not None
+        count = (
+            1 if self.revivals or effect.continues is not None else self.chance.randint(1, effect.most)
+        )  # the queue may have some, one by one
+        scheduled = effect.continues is not None
+        queued = self.revivals.popleft() if self.revivals and not scheduled else None
+        revives = effect.continues if scheduled else queued
         numbers, self.sampled = range(self.sampled, self.sampled + count), self.sampled + count
         if any(number in self.deleted for number in numbers):
             raise Broken(f"C: a deleted number comes again, of {list(numbers)}")
@@ -486,7 +502,14 @@ class World:
             self.database.runs |= {number: RunRecord(number) for number in numbers}
             self.database.next_number = self.sampled
         return [
-            ev.Sampled(number, number, revives=revives, exhausted=self.exhausted, more=number < numbers[-1])
+            ev.Sampled(
+                number,
+                number,
+                revives=revives,
+                scheduled=scheduled,
+                exhausted=self.exhausted,
+                more=number < numbers[-1],
+            )
             for number in numbers
         ]
 
@@ -504,7 +527,7 @@ class World:
                 run.attempt += 1
             if run.number in again:
                 run.state = "WAITING"
-        ours = [run for run in runs if not run.added]
+        ours, revived = [run for run in runs if not run.added], {run.revives for run in runs}
         return ev.Opened(
             declaration=self.declaration,
             runs=runs,
@@ -518,6 +541,7 @@ class World:
             kept=self.existing,
             limits=Limits(self.declaration, runs),
             sizes={run.number: SIZE for run in runs if run.state == "PAUSED"},
+            continuable=frozenset(run.number for run in runs if run.number not in revived and is_continuable(run)),
         )
 
     def write(self) -> None:
@@ -745,4 +769,9 @@ def play(seed: int, events: int = 30, coverage: Counter[tuple[str, str]] | None 
     for _ in range(events):
         world.step()
     world.calm()
+    if seed % 5 == 0:
+        world.raise_budget()
+        for _ in range(events):
+            world.step()
+        world.calm()
     return world

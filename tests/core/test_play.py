@@ -44,6 +44,7 @@ def test_whatever_happens_nothing_acknowledged_is_lost_and_the_study_ends():
     assert {("", happens) for happens in HAPPENINGS} <= coverage.keys(), "and every event comes"
     assert {("harm", what) for what in HARM} <= coverage.keys()
     assert coverage["removed", "checkpoint"], "and paused runs take too much room"
+    assert coverage["continued", "since it is due again"], "and a study is continued with more trials"
 
 
 def acknowledged_at_once(monkeypatch):

@@ -455,3 +455,24 @@ def test_a_best_epoch_that_nobody_knows_is_refused_in_one_sentence(client):
         "Only the objective has a best epoch, and loss is not the objective of diabetes. Use best.val_loss"
     )
     assert wrong.json()["parts"][0] == "lr < 1 and "
+
+
+def test_a_studys_page_says_what_has_become_of_it_with_commands_to_copy(client):
+    page = client.get("/studies/diabetes").text
+    assert "is the best of 13 complete runs with one seed each, so its value is partly luck." in page
+    assert "ValueError: no, in diabetes.py line 31" in page
+    assert "File &#34;diabetes.py&#34;, line 31, in train" in page
+    assert "sweep show diabetes t0019" in page
+    moving = client.get("/studies/diabetes/rows").json()["summary"]
+    assert "sweep show diabetes t0019" in moving
+
+
+def test_a_run_with_another_epoch_budget_than_most_is_marked(tmp_path):
+    store = build_store(tmp_path)
+    add_study(store, "mixed", [run(0, 0.1, epochs=2, epoch=2), run(1, 0.5), run(2, 0.6)])
+    client = Client(store, tmp_path)
+    try:
+        page = client.get("/studies/mixed").text
+    finally:
+        client.close()
+    assert page.count("Most runs were to train 60 epochs: this one's value does not compare.") == 1

@@ -1,6 +1,7 @@
 """Models of every kind, trained in one study: they predict what they did in the worker, or an error says why not."""
 
 import ast
+import json
 import shutil
 import sys
 import warnings
@@ -246,7 +247,15 @@ def save_as(zoo, kind, file):
 def test_a_saved_file_predicts_what_the_worker_did(zoo, tmp_path, kind):
     file = tmp_path / "model.keras"
     weights = load_weights(Path(run_of(zoo, kind).directory))
-    assert save_as(zoo, kind, file) == {"epoch": weights.epoch, "checked": True, "notes": []}
+    saved = save_as(zoo, kind, file)
+    assert (saved["epoch"], saved["checked"], saved["notes"]) == (weights.epoch, True, [])
+    (given,) = saved["outputs"]
+    assert given["shape"][0] is None
+    if kind == "adapted_and_nested":
+        assert [(each["name"], each["dtype"]) for each in saved["inputs"]] == [
+            ("number", "float32"),
+            ("word", "string"),
+        ]
     back = predict(keras.models.load_model(file), weights.inputs)
     assert difference(back, weights.predictions) < (0.01 if kind == "half_precision" else 1e-5)
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
@@ -296,6 +305,7 @@ def test_the_command_saves_the_best_model_and_refuses_what_cannot_be_saved(zoo, 
         assert (code, (tmp_path / "model.keras").exists()) == (0, True)
         assert f"model.keras is the model of {best.name}, after epoch" in shown.out
         assert "read back and predicting what it did in the study" in " ".join(shown.out.split())
+        assert json.loads((tmp_path / "model.json").read_text())["run"] == best.name
     else:
         assert (code, (tmp_path / "model.keras").exists()) == (2, False)
     assert command([*arguments, "model.zip"]) == 2

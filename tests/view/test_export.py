@@ -20,7 +20,8 @@ from tests.serve.asking import Client
 from tests.store_builder import TRACEBACK, add_epochs, add_example, add_study, build_store, run
 
 KEYS = [
-    *("study", "number", "name", "family", "architecture", "params", "state", "epoch", "value", "values"),
+    *("study", "number", "name", "family", "architecture", "params", "state", "epoch"),
+    *("epochs_planned", "value", "values"),
     *("last", "best", "best_epoch_index", "feasible", "constraints"),
     *("mean", "sd", "n", "repeats", "metrics"),
     *("started", "duration", "reason", "verdict", "findings", "directory", "trainings"),

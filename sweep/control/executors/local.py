@@ -102,6 +102,7 @@ class Local:
         devices: the GPUs they share, one each in turn; by default all that may be seen.
         per_gpu: how many share one.
         snapshot: a file that is there once the study has been loaded; see `Process`.
+        slots: how many workers share this machine, where not all of them are here; by default as many as are.
     """
 
     def __init__(
@@ -112,10 +113,12 @@ class Local:
         devices: Sequence[str] | None = None,
         per_gpu: int = 1,
         snapshot: Path | None = None,
+        slots: int | None = None,
     ) -> None:
         self._file = file
         self._address = address
         self._post = post
+        self._slots = slots
         self._snapshot = snapshot
         self._devices = visible() if devices is None else list(devices)
         self._scratch = Scratch()
@@ -134,7 +137,7 @@ class Local:
         """Start a worker."""
         output = self._outputs / f"worker-{worker}.log"
         snapshot = self._snapshot if self._snapshot is not None and self._snapshot.exists() else None
-        surroundings = self._environment(slot, slots)
+        surroundings = self._environment(slot, self._slots or slots)
         try:
             process = Process(self._file, self._address, worker, output, surroundings, snapshot=snapshot)
         except OSError as error:  # no memory, or no descriptors

@@ -13,10 +13,12 @@ from sweep.control.removal import remove_study
 from sweep.serve.api.parameters import StudyName
 from sweep.serve.api.starts import start_object
 from sweep.serve.context import Service, ServiceDependency
-from sweep.serve.files import startable
+from sweep.serve.files import find_file, startable
 from sweep.serve.problems import Conflict, Refusal
 from sweep.store import StudyRecord
+from sweep.view.runs import all_finite
 from sweep.view.studies import nothing_to
+from sweep.view.summary import as_object
 
 router = APIRouter(prefix="/api/studies", tags=["studies"])
 
@@ -50,6 +52,21 @@ def show_study(study: StudyName, service: ServiceDependency) -> dict[str, Any]:
     }
 
 
+@router.get("/{study}/summary")
+def summarize_study(
+    study: StudyName,
+    service: ServiceDependency,
+    since: Annotated[
+        str | None, Query(max_length=32, description="Leave out what ended earlier than this long ago, such as `12h`.")
+    ] = None,
+) -> dict[str, Any]:
+    """What has become of a study: what won, whether that is certain, what failed and why, what to do next.
+
+    It has what `sweep summary --json` prints; `text` is the same for people.
+    """
+    return all_finite(as_object(service.summary(service.study(study), since)))
+
+
 @router.post("/{study}/stop", status_code=202)
 def stop_study(study: StudyName, service: ServiceDependency) -> dict[str, Any]:
     """Ask a running study to end after its running epochs; what was running is run again when it goes on."""
@@ -73,13 +90,8 @@ def go_on(study: StudyName, service: ServiceDependency, options: GoingOn | None 
     record = service.study(study)
     if record.is_running:
         raise Conflict(f"Cannot continue study {record.name}: it is running.")
-    file = Path(record.declaration.file or "")
-    path = startable(service.settings.studies, file.name).path if file.name else None
-    if path is None or path != file.resolve():
-        raise Conflict(
-            f"Cannot continue study {record.name} from here: its file {file} is not in the service's folder.",
-            "Run sweep start where the file is.",
-        )
+    path = check_ours(service, record, "continue", "start")
+    startable(service.settings.studies, path.name)
     trials = options.trials if options is not None else None
     return start_object(service.launcher.go_on(path, record, trials))
 
@@ -105,6 +117,22 @@ async def delete_study(
     await service.boards.stop(record.study_id)
     folder = await run_in_threadpool(remove_study, service.store, record, service.settings.logdir)
     return {"study": record.name, "removed": True, "directory": str(folder) if folder is not None else None}
+
+
+def check_ours(service: Service, study: StudyRecord, verb: str, command: str) -> Path:
+    """Refuse to train a study whose file is not in the folder from which this service may start studies; the file.
+
+    Raises:
+        Conflict: it is elsewhere, or there is no such folder.
+    """
+    file = Path(study.declaration.file or "")
+    path = find_file(service.settings.studies, file.name) if file.name else None
+    if path is None or path != file.resolve():
+        raise Conflict(
+            f"Cannot {verb} study {study.name} from here: its file {file} is not in the service's folder.",
+            f"Run sweep {command} where the file is.",
+        )
+    return path
 
 
 def check_running(service: Service, study: StudyRecord, verb: str) -> None:

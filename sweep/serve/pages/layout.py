@@ -14,6 +14,7 @@ from sweep.serve.pages.table import RowCache
 from sweep.serve.pictures import picture
 from sweep.view import cells
 from sweep.view import runs as run_view
+from sweep.view import summary as summaries
 
 # Scripts and styles are files of ours; pictures may be in the page itself, as the tab's icon is.
 CONTENT_SECURITY_POLICY = (
@@ -43,7 +44,7 @@ class Pages:
         self.rows = RowCache(service.store, service.templates)
         environment = service.templates.env
         environment.globals.update(address=address, cells=cells, meanings=KINDS, picture=picture, run_view=run_view)
-        environment.globals.update(read_only=service.read_only)
+        environment.globals.update(read_only=service.read_only, summaries=summaries)
         environment.trim_blocks = environment.lstrip_blocks = True
 
 

@@ -15,6 +15,7 @@ from sweep.serve.pages.addresses import address, study_address
 from sweep.serve.pictures import sparkline
 from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 from sweep.view import cells
+from sweep.view.budgets import unusual
 from sweep.view.repeats import said
 from sweep.view.runs import course, epoch_share, named_values, objectives, reason_text
 from sweep.view.selection import Selection
@@ -22,7 +23,7 @@ from sweep.view.snapshots import RunsSnapshot
 
 KEPT = 20_000  # rows, some 3 KB each
 
-_Key = tuple[int, float, int, bool, int]
+_Key = tuple[int, float, int, bool, int, int | None]
 
 COLUMNS = (
     ("name", "run", "number"),
@@ -70,6 +71,7 @@ class TableRow:
     parts: list[Any]
     is_best: bool
     epoch_share: float
+    usual: int | None
     spark: Markup
     href: str
 
@@ -98,6 +100,11 @@ class TableRow:
         return said(self.run.mean, self.run.sd, self.run.n or 0) if self.run.mean is not None else ""
 
     @property
+    def unusual(self) -> bool:
+        """Whether it was to train for another number of epochs than most runs, so that its value does not compare."""
+        return unusual(self.run, self.usual)
+
+    @property
     def mark(self) -> str:
         """What was found, by its kind; nothing where the reason says it already."""
         found = mark(self.run.findings)
@@ -114,6 +121,7 @@ def rows(snapshot: RunsSnapshot, runs: Sequence[RunRecord], courses: Mapping[int
             parts=cells.name_parts(run),
             is_best=run.number == best,
             epoch_share=epoch_share(run),
+            usual=snapshot.usual_budget,
             spark=sparkline(courses.get(run.number, ()), run.state.lower(), label=f"{cells.number_of(run)} by epoch"),
             href=address("studies", snapshot.study.name, "runs", str(run.number)),
         )
@@ -133,8 +141,10 @@ class RowCache:
     def html(self, snapshot: RunsSnapshot, runs: Sequence[RunRecord]) -> list[Markup]:
         """A row for each of a study's runs."""
         best = snapshot.best.number if snapshot.best else None
-        study = snapshot.study
-        keys = [(study.study_id, study.created, run.number, run.number == best, len(run.repeats)) for run in runs]
+        study, usual = snapshot.study, snapshot.usual_budget
+        keys = [
+            (study.study_id, study.created, run.number, run.number == best, len(run.repeats), usual) for run in runs
+        ]
         with self._lock:
             known = {key[2]: self._kept[key] for key in keys if key in self._kept}
         made = self._make(snapshot, [run for run in runs if run.number not in known])

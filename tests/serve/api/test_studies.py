@@ -54,6 +54,24 @@ def test_an_export_is_what_the_command_line_writes(client, store, form, capsys, 
         assert {row["number"] for row in csv.DictReader(io.StringIO(answer.text))} == {str(n) for n in range(30)}
 
 
+def test_a_summary_is_what_the_command_line_prints(client, store, capsys, monkeypatch):
+    monkeypatch.setenv("SWEEP_STORAGE", str(store.url))
+    assert sweep(["summary", "diabetes", "--json", "--since", "9000d"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    answered = client.get("/api/studies/diabetes/summary", since="9000d").json()
+    assert answered["since"] == pytest.approx(printed.pop("since"), abs=60)
+    for name in ("text", "since"):
+        printed.pop(name, None)
+        answered.pop(name)
+    assert answered == printed
+
+
+def test_a_summary_of_no_time_is_refused(client):
+    answer = client.get("/api/studies/diabetes/summary", since="yesterday")
+    assert answer.status_code == 422
+    assert "--since must be a time above 0" in answer.text
+
+
 def test_a_running_study_is_asked_to_stop(own):
     add_study(own.store, runs=[run(0, state="RUNNING")], owner=new_owner())
     assert own.post("/api/studies/diabetes/stop").status_code == 202
