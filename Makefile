@@ -11,7 +11,6 @@ demo: .venv/.installed  ## sweep the diabetes study with all cores: 30 trials, u
 	@echo "To look at the study:"
 	@echo "  source .venv/bin/activate     lets this shell find the command sweep"
 	@echo "  sweep serve                   shows the study in a browser, at http://127.0.0.1:8080/"
-	@echo "  sweep runs diabetes           lists its runs here"
 
 test: .venv/.dev  ## run all tests but the slow ones, in six minutes on two cores; `make test ARGS=tests/test_names.py` runs some
 	$(BIN)/python -m pytest -n auto -m 'not slow or sample' $(ARGS)
