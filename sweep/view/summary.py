@@ -306,8 +306,8 @@ def _notes(study: StudyRecord, view: StudyView, runs: Sequence[RunRecord]) -> li
     notes = [str(found) for found in common_findings(runs)]
     pruned = [run for run in runs if run.state == "PRUNED" and run.epochs]
     planned = sum(run.epochs or 0 for run in runs if run.epochs)
-    if pruned and planned:
-        spared = sum(max(0, (run.epochs or 0) - run.epoch) for run in pruned)
+    spared = sum(max(0, (run.epochs or 0) - run.epoch) for run in pruned)
+    if spared:
         notes.append(f"pruning spared {spared} of {counted(planned, 'epoch')}, {spared / planned:.0%} of the training")
     early = early_pruning(runs)
     if early is not None:
