@@ -1,5 +1,5 @@
 FROM python:3.13-slim-bookworm AS build
-ARG EXTRAS=examples,postgresql,serve
+ARG EXTRAS=postgresql
 WORKDIR /sweep
 COPY pyproject.toml README.md LICENSE ./
 COPY sweep sweep

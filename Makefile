@@ -5,8 +5,13 @@ BIN := .venv/bin
 .PHONY: demo test test-all check bench clean
 .DELETE_ON_ERROR:
 
-demo: .venv/.examples  ## sweep the diabetes study with all cores: 30 trials, under two minutes on two
+demo: .venv/.installed  ## sweep the diabetes study with all cores: 30 trials, under two minutes on two
 	$(BIN)/sweep start studies/diabetes.py
+	@echo
+	@echo "To look at the study:"
+	@echo "  source .venv/bin/activate     lets this shell find the command sweep"
+	@echo "  sweep serve                   shows the study in a browser, at http://127.0.0.1:8080/"
+	@echo "  sweep runs diabetes           lists its runs here"
 
 test: .venv/.dev  ## run all tests but the slow ones, in six minutes on two cores; `make test ARGS=tests/test_names.py` runs some
 	$(BIN)/python -m pytest -n auto -m 'not slow or sample' $(ARGS)
@@ -26,15 +31,13 @@ clean:  ## remove what make and the tests made; runs/ and sweep.db stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 	find sweep studies tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
-# Stamps: pip runs again when pyproject.toml has changed.
-.venv/.examples: pyproject.toml | $(BIN)/python
+# Stamps: pip runs again when pyproject.toml has changed. An older .venv has this project as `sweep`, its former name.
+.venv/.installed: PACKAGE = .
+.venv/.dev: PACKAGE = .[dev]
+.venv/.installed .venv/.dev: pyproject.toml | $(BIN)/python
 	@echo "Installing into .venv; the first time TensorFlow comes with it, which takes some minutes"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[examples]'
-	@touch $@
-
-.venv/.dev: pyproject.toml | $(BIN)/python
-	@echo "Installing into .venv; the first time TensorFlow comes with it, which takes some minutes"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip uninstall --quiet --quiet --disable-pip-version-check --yes sweep
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '$(PACKAGE)'
 	@touch $@
 
 $(BIN)/python:

@@ -6,26 +6,30 @@ A bank is a JSON file of whole learning curves, see docs/simulate.md. Without a 
 here: random configurations of the networks in `peers/nets.py`, not pruned. Proposals are TPE's. Three tables:
 
 - epochs until a COMPLETE run came within 0.1 sd of the bank's best, as a ratio to the median pruner's, with at most
-  300 epochs a study;
+  300 epochs a study; and the same in seconds, with what an epoch, the beginning of a run and its continuation after a
+  pause cost here, which a live study measures first;
 - the same for the rungs that were best on the other banks;
 - studies of a fixed number of trials: regret and epochs against the median pruner's.
 """
 
 import argparse
 import math
+import operator
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import geometric_mean
+from statistics import geometric_mean, median
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from sweep.control.progress import Silent
 from sweep.simulate.bank import Bank, bank_of_file, bank_of_study
 from sweep.simulate.replay import replay
-from sweep.simulate.simulated import Simulated, summed_up
+from sweep.simulate.simulated import NEAR_SD, Simulated, summed_up
+from sweep.store import RunRecord
 
 CURVES = Path(__file__).parents[2] / "shared" / "data" / "curves"
 BUDGET = 300
@@ -34,16 +38,23 @@ OLD, NEW = "median", "asha"
 HALF = "asha(2, [1, 3, 10])"
 RUNGS = ("asha(rungs=[1, 3, 10])", "asha(rungs=[1, 3, 9])", "asha(rungs=[2, 6])", "asha(rungs=[3, 9])")
 OTHERS = (NEW, *RUNGS, HALF, "asha(4, [1, 4])", "halving", "halving(1)", "hyperband", "nop")
+ONE = {"family": "dnn", "width": 32, "batch_size": 64}
+COSTS = ("an epoch", "the beginning of a run", "pausing and continuing one")
 STOPPING = f"{NEW}, runs without checkpoints"
 
 
-def trained(trials: int, epochs: int) -> Bank:
-    """A bank of this machine's own."""
+def live(
+    trials: int, epochs: int, pruner: str, fixed: Mapping[str, str | int] | None = None
+) -> tuple[Bank, list[RunRecord]]:
+    """A bank of this machine's own, from a study that one worker trains, and its runs.
+
+    Args:
+        fixed: parameters that do not vary.
+    """
     import optuna
     from nets import build, data
 
     import sweep
-    from sweep.control.progress import Silent
     from sweep.control.start import start_here
     from sweep.options import Settings
     from sweep.store import Store
@@ -66,18 +77,56 @@ def trained(trials: int, epochs: int) -> Bank:
         trials=trials,
         epochs=epochs,
         sampler="random",
-        pruner="nop",
+        pruner=pruner,
         seed=1,
         name="trained-here",
     )
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/sweep.db"
-        start_here(declared, Settings(storage=url, logdir=f"{folder}/runs"), Silent())
+        start_here(declared, Settings(storage=url, logdir=f"{folder}/runs", workers=1, fixed=fixed or {}), Silent())
         store = Store(url)
         record = store.study(declared.name)
-        bank = bank_of_study(record, store.runs(record.study_id), store.metrics(record.study_id))
+        runs = store.runs(record.study_id)
+        bank = bank_of_study(record, runs, store.metrics(record.study_id))
         store.close()
-    return bank
+    return bank, runs
+
+
+def costs() -> tuple[float, float, float]:
+    """Seconds of an epoch, of a run's beginning, and of pausing a run and continuing it: medians over live runs.
+
+    All have one network, whose program is traced once in the study; the first runs are left out.
+    """
+    took = {epochs: [run.duration or 0.0 for run in live(20, epochs, "nop", ONE)[1]][5:] for epochs in (30, 120)}
+    epoch = (median(took[120]) - median(took[30])) / 90
+    begin = median(took[30]) - 30 * epoch
+    paused = [run for run in live(60, 30, NEW, ONE)[1][5:] if run.attempt]
+    return epoch, begin, median(((run.duration or 0.0) - begin - run.epoch * epoch) / run.attempt for run in paused)
+
+
+def seconds(bank: Bank, pruner: str, simulations: int, costs: tuple[float, float, float]) -> float:
+    """The geometric mean of the seconds until a COMPLETE run is within 0.1 sd of the best, or the end."""
+    found = []
+    for seed in range(simulations):
+        runs = replay(bank, pruner, "tpe", budget=BUDGET, seed=seed).runs
+        target = bank.within_sd(NEAR_SD)
+        good = [run for run in runs if run.value is not None and not bank.objective.better(target, run.value)]
+        last = min(good or runs, key=lambda run: run.ended if good else -run.ended)
+        found.append(sum(map(operator.mul, costs, (last.ended, last.begun, last.continued))))
+    return geometric_mean(found)
+
+
+def in_seconds(banks: Sequence[Bank], simulations: int) -> None:
+    """The table of seconds: what pausing costs beside the epochs that it saves."""
+    measured = costs()
+    said = " ms, ".join(f"{what} {1000 * cost:.1f}" for what, cost in zip(COSTS, measured, strict=True))
+    print(f"\nSeconds instead of epochs, with what is measured here: {said} ms\n")
+    heading("pruner", *(bank.name for bank in banks), "geometric mean")
+    base = [seconds(bank, OLD, simulations, measured) for bank in banks]
+    row(f"{OLD}, seconds", *(f"{one:.2f}" for one in base), f"{geometric_mean(base):.2f}")
+    for pruner in (NEW, "halving", "nop"):
+        ratios = [seconds(bank, pruner, simulations, measured) / old for bank, old in zip(banks, base, strict=True)]
+        row(f"`{pruner}`", *(f"{one:.2f}" for one in ratios), f"{geometric_mean(ratios):.2f}")
 
 
 def simulated(bank: Bank, pruner: str, simulations: int, *, budget: int | None, trials: int | None) -> Simulated:
@@ -167,10 +216,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30, help="of each of them")
     options = parser.parse_args()
     files = sorted(options.curves.glob("*.json"))
-    banks = [bank_of_file(file) for file in files] or [trained(options.trials, options.epochs)]
+    banks = [bank_of_file(file) for file in files] or [live(options.trials, options.epochs, "nop")[0]]
     for bank in banks:
         print(f"{bank.name}: {len(bank.curves)} curves of {bank.epochs} epochs")
     budgets(banks, options.simulations)
+    in_seconds(banks, options.simulations)
     fixed(banks, options.simulations)
 
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sweep.distribution import __version__
     from sweep.errors import SweepError
     from sweep.keras_tuner import from_keras_tuner
     from sweep.models import load, retrain
@@ -21,6 +22,7 @@ __all__ = [
     "Cluster",
     "Study",
     "SweepError",
+    "__version__",
     "callbacks",
     "check",
     "epochs",
@@ -34,6 +36,7 @@ _HOMES = {
     "Cluster": "sweep.options",
     "Study": "sweep.study",
     "SweepError": "sweep.errors",
+    "__version__": "sweep.distribution",
     "callbacks": "sweep.train.callbacks",
     "check": "sweep.train.checks.before",
     "epochs": "sweep.worker.epochs",

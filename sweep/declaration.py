@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from sweep.distribution import NAME, __version__, renamed
 from sweep.errors import StudyError
 from sweep.names import Value as Value
 from sweep.objective import Objective
@@ -18,7 +21,10 @@ from sweep.sources import content
 from sweep.specs import prunes
 from sweep.stop_rules import trials_without_better
 
-PACKAGES = ("sweep", "tensorflow", "keras", "optuna", "numpy", "tensorboard")
+PACKAGES = ("tensorflow", "keras", "optuna", "numpy", "tensorboard")
+
+
+_SEEDS = 2**31  # tells the seeds of repeats from those of trials, which have smaller numbers
 
 
 @dataclass(frozen=True)
@@ -31,14 +37,15 @@ class Declaration:
     returns, `best` or `last`. `file` is the absolute path of the study file (None for a study of a notebook), `hash`
     its SHA-256 in hex, `versions` the packages it runs with, `commit` the git commit of its folder (with `+` behind it
     where files differ from it). `unpruned` is the share of the trials that the pruner leaves alone,
-    and `unpruned_from` the first trial that it was drawn for.
-    `paused_limit` is in bytes.
+    and `unpruned_from` the first trial that it was drawn for. `paused_limit` is in bytes. `repeats` is with how many
+    seeds each trial trains; None where nobody says it, which is one in a new study.
     """
 
     name: str
     objective: list[str]
     direction: list[str]
     trials: int
+    repeats: int | None = None
     epochs: int | None = None
     force_epochs: bool = False
     timeout: float | None = None
@@ -95,7 +102,17 @@ class Declaration:
             default = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
             value = values.get(item.name, default)
             object.__setattr__(found, item.name, default if value is None else value)
+        object.__setattr__(found, "versions", renamed(found.versions))
         return found
+
+    @property
+    def first_fresh(self) -> int:
+        """The number of the first repeat that is not part of a run's value."""
+        return 1 if self.repeats in (None, 1) else self.repeats + 1
+
+    def repeat_seed(self, repeat: int) -> int:
+        """The seed of a repeat, of 31 bits, which is the same for every run: runs are compared in pairs."""
+        return int(np.random.SeedSequence([self.seed or 0, _SEEDS, repeat]).generate_state(1)[0]) >> 1
 
     def leaves_unpruned(self, number: int) -> bool:
         """Whether a trial is one of the share that the pruner leaves alone, which its number and the seed decide."""
@@ -125,8 +142,8 @@ def file_hash(path: Path) -> str:
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages a study runs with."""
-    found = {"python": ".".join(str(part) for part in sys.version_info[:3])}
+    """The versions of Python, of sweep and of the packages a study runs with; a package that is missing has none."""
+    found = {"python": ".".join(str(part) for part in sys.version_info[:3]), NAME: __version__}
     for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
@@ -167,6 +184,11 @@ def _check_declaration(study: Declaration) -> None:
         raise StudyError(
             f"A study with several objectives cannot prune, and its pruner is {study.pruner!r}.",
             "Use --pruner nop, or one objective.",
+        )
+    if len(study.objective) > 1 and study.repeats not in (None, 1):
+        raise StudyError(
+            "A study with several objectives cannot train its trials with several seeds.",
+            "Leave repeats out, or have train repeat its training itself and return the means.",
         )
     if len(study.objective) > 1 and any(map(trials_without_better, study.stop_when)):
         raise StudyError(

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sweep.distribution import install_command
 from sweep.errors import StudyError
 from sweep.names import Value
 from sweep.option_values import (
@@ -82,6 +83,7 @@ class Option:
         help: a sentence; what the command line's help and the page show.
         group: the heading under which both list it.
         flag: its name on the command line; by default made of `name`.
+        short: a second name there, of a hyphen and a letter.
         typed: what the help of the command line adds, as a sentence.
         metavar: what stands for its value in the help.
         unset: what holds where nobody gives it, in words, where the default itself does not say so.
@@ -103,6 +105,7 @@ class Option:
     help: str
     group: str
     flag: str = ""
+    short: str = ""
     typed: str = ""
     metavar: str = ""
     unset: str | None = None
@@ -272,7 +275,7 @@ class Cluster:
 
     def __post_init__(self) -> None:
         if importlib.util.find_spec("ray") is None:
-            raise StudyError("--on ray needs Ray, which is not installed.", hint="Run: pip install 'sweep[ray]'")
+            raise StudyError("--on ray needs Ray, which is not installed.", hint=f"Run: {install_command('ray')}")
         _settle(self)
         if self.dashboard and self.address is not None:
             raise StudyError("--dashboard applies only where Ray is started here, not with --address.")
@@ -307,6 +310,10 @@ class Settings:
         "Begin no trial once this holds: 'no better in 20 trials', or a condition that a run fulfils.", STUDY,
         metavar="RULE", unset="none", declares=True, folded=True,
         example="no better in 20 trials, or val_loss < 0.05; one per line",
+    )  # fmt: skip
+    repeats: int | None = option(
+        None, Whole(1, 100), "Train each trial with this many seeds; its value is the mean.", STUDY, metavar="N",
+        unset="1", declares=True, again="study", folded=True,
     )  # fmt: skip
     epochs: int | None = option(
         None, Whole(1), "Epochs of a trial, whatever sweep.fit is given.", STUDY, metavar="N",
@@ -417,6 +424,14 @@ class Settings:
 
     names: bool = option(
         False, Flag(), "Show run names instead of parameters.", SHOW, ways=HERE, why="A service shows no display.",
+    )  # fmt: skip
+    quiet: bool = option(
+        False, Flag(), "Print only warnings and errors.", SHOW, short="-q",
+        ways=TERMINAL, why="A service shows no display.",
+    )  # fmt: skip
+    verbose: bool = option(
+        False, Flag(), "Print a line for each epoch of each run.", SHOW, short="-v",
+        ways=TERMINAL, why="A service shows no display.",
     )  # fmt: skip
     log_format: str = option(
         "text", Choice(("text", "json")), "Print text, or json: an event per line on standard error.", SHOW,

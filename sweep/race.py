@@ -19,6 +19,12 @@ from dataclasses import dataclass, field
 TEST = "one-sided paired t-tests, Bonferroni over candidates and looks"
 """What the report calls the test."""
 
+TOP, MOST_TOP = 5, 100
+"""How many runs race where nobody says it, and at most."""
+
+REPEATS, MOST_REPEATS = 5, 9999
+"""How often each of them trains at most where nobody says it, and how often anybody may say."""
+
 LEVEL = 0.05
 """The probability that a race confirms a run that is not the best."""
 
@@ -189,6 +195,11 @@ class Race:
     def confirmed(self) -> bool:
         """Whether the leader is shown to be the best: the test has put out every other one that did not fail."""
         return len(self.left) == 1 and any(one.drop is not None for one in self.standings.values())
+
+    @property
+    def settled(self) -> bool:
+        """Whether a run is known to be the best, or as good as the best."""
+        return self.confirmed or self.is_close
 
     @property
     def over(self) -> bool:

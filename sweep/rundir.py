@@ -16,6 +16,11 @@ def run_directory(logdir: Path, study: str, name: str) -> Path:
     return logdir / study / name
 
 
+def repeat_directory(run: Path, name: str) -> Path:
+    """The directory of a run's repeat with that name, by that of the run."""
+    return run.parent / REPEATS / name
+
+
 def repeat_directories(run: Path) -> list[Path]:
     """The directories of a run's repeats, by that of the run."""
     found = (run.parent / REPEATS).glob(f"{run.name}r[0-9]*")  # no name of a run has anything that is special there

@@ -17,6 +17,9 @@ class Study(BaseStudy):
         direction: `minimize` or `maximize`; a list for several objectives.
         trials: how many trials the study has in all; complete, pruned and failed ones count. By default 20, or as many
             as `budget_epochs` allows.
+        repeats: with how many seeds each trial trains; its value is then the mean of what `train` returned each time.
+            The first training is judged and may be paused, and the others follow only if it completes. By default one;
+            a study keeps its own. See `sweep confirm` for repeats of the best runs alone.
         epochs: the epochs of a trial where `sweep.fit` is given none.
         timeout: seconds, or a text such as `"2h"`, after which the study is interrupted, as by Ctrl-C: running trials
             end at their next epoch, and continue when the study does.

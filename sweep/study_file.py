@@ -43,6 +43,7 @@ class BaseStudy:
         objective: str | Sequence[str],
         direction: str | Sequence[str],
         trials: int | None = None,
+        repeats: int | None = None,
         epochs: int | None = None,
         timeout: float | str | None = None,
         budget_epochs: int | None = None,
@@ -78,6 +79,7 @@ class BaseStudy:
             direction=directions,
             trials=TRIALS if trials is None else trials,
             trials_given=trials is not None,
+            repeats=repeats,
             epochs=epochs,
             timeout=timeout,  # type: ignore[arg-type]  # the declaration makes seconds of it
             budget_epochs=budget_epochs,

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+import sweep
 from sweep.declaration import Declaration, commit, file_hash, versions
 from sweep.errors import StudyError
 from sweep.objective import Objective
@@ -81,6 +82,12 @@ def test_a_file_is_known_by_its_sha_256(tmp_path):
 
 def test_the_versions_are_those_of_python_and_the_packages():
     assert {"python", "tensorflow", "keras", "optuna", "numpy"} <= versions().keys()
+    assert versions()["keras-sweep"] == sweep.__version__
+
+
+def test_a_study_that_an_earlier_version_stored_has_the_version_of_sweep_under_the_name_of_today():
+    stored = Declaration.stored(WHOLE.as_dict() | {"versions": {"sweep": "0.0.9", "keras": "3.15.0"}})
+    assert stored.versions == {"keras-sweep": "0.0.9", "keras": "3.15.0"}
 
 
 def test_a_commit_bears_a_plus_where_files_differ_from_it(tmp_path):

@@ -41,6 +41,7 @@ UNUSUAL = {
     "timeout": 5400.0,
     "budget_epochs": 900,
     "stop_when": ("no better in 20 trials", "val_loss < 0.05 and lr > 1e-3"),
+    "repeats": 3,
     "epochs": 3,
     "sampler": "grid(lr=[0.1, 0.01])",
     "pruner": "patient(median, patience=4)",
@@ -65,6 +66,8 @@ UNUSUAL = {
     "storage": "sqlite:///other place.db",
     "cluster": Cluster("head:6379", 0.5, 0.25, {"large": 2.0, "disk": 0.125}, shared=True),
     "names": True,
+    "quiet": True,
+    "verbose": True,
     "log_format": "json",
     "detach": True,
     "notify": 'mail -s "$SWEEP_MESSAGE" me',
@@ -165,6 +168,7 @@ def test_numbers_of_numpy_are_numbers():
 REFUSED = [
     ("trials", 0, "must be a whole number of at least 1, not 0."),
     ("trials", "many", "must be a whole number of at least 1, not 'many'."),
+    ("repeats", 0, "must be a whole number from 1 to 100, not 0."),
     ("epochs", -1, "must be a whole number of at least 1, not -1."),
     ("workers", -1, "must be a whole number from 0 to 100000, not -1."),
     ("seed", 2**32, "must be a whole number from 0 to 4294967295, not 4294967296."),
@@ -292,7 +296,8 @@ def test_the_help_lists_every_option_under_its_heading(capsys):
     assert command(["start", "--help"]) == 0
     said = capsys.readouterr().out
     for option in command_line():
-        assert f"\n  {option.flag} " in said.partition(f"\n{option.group}:")[2]
+        flags = ", ".join(filter(None, (option.short, option.flag)))
+        assert f"\n  {flags} " in said.partition(f"\n{option.group}:")[2]
         assert option.help.endswith(".")
     assert max(map(len, said.splitlines())) <= 120
 

@@ -2,18 +2,20 @@
 
 from importlib import import_module
 from keyword import iskeyword
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import CompletionItem, TyperGroup  # type: ignore[attr-defined]  # CompletionItem
 
+from sweep.distribution import __version__
+
 HELP = """Hyperparameter sweeps for Keras, whose runs are named after what ran.
 
 \b
-sweep start studies/diabetes.py      train
-sweep runs diabetes '^dnn'           look at the runs whose name begins with dnn
-sweep tensorboard diabetes '^dnn'    see the same runs in TensorBoard
-sweep serve --studies studies        all of it in a browser
+To begin with:
+  sweep start studies/diabetes.py      train a study
+  sweep runs diabetes '^dnn'           list its runs whose names begin with dnn
+  sweep serve                          see every study in a browser
 """
 
 COMMANDS = {
@@ -90,6 +92,16 @@ app = typer.Typer(
 )
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"sweep {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    version: Annotated[  # its callback has done it
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """Make typer treat the app as a group, though its commands are found only when they are used."""

@@ -33,6 +33,7 @@ def clean(
     ] = None,
     yes: options.Yes = False,
     dry_run: options.DryRun = False,
+    fail_if_none: options.FailIfNone = False,
     storage: options.Storage = options.DEFAULT_STORAGE,
 ) -> None:
     """Remove files of runs that match.
@@ -45,13 +46,15 @@ def clean(
     """
     with options.opened(storage) as store:
         target = find_target(store, study, pattern, filter)
-        clean_runs(store, target, where, only or ["checkpoints", "events"], yes=yes, dry_run=dry_run)
+        any_matched = clean_runs(store, target, where, only or ["checkpoints", "events"], yes=yes, dry_run=dry_run)
+    if fail_if_none and not any_matched:
+        raise typer.Exit(options.NONE_MATCHED)
 
 
 def clean_runs(
     store: Store, target: Target, where: str | None, kinds: Sequence[str], *, yes: bool, dry_run: bool
-) -> None:
-    """Remove files of the runs that match and have ended.
+) -> bool:
+    """Remove files of the runs that match and have ended; returns whether there were any.
 
     Raises:
         SweepError: there is neither pattern nor condition, a kind is none, the study runs, or nobody can be asked.
@@ -77,12 +80,12 @@ def clean_runs(
     what = " and ".join(kinds)
     if not found:
         say(f"no ended run of {study.name} that matches has {what} to remove{left}")
-        return
+        return False
     for name, paths in found.items():
         print_whole(f"{shown_size(bytes_of(paths)):>9}  {name}")
     if dry_run:
         remark(f"{what} of {counted(len(found), 'run')} would be removed, {shown_size(total)}{left}")
-        return
+        return True
     confirm(f"Remove {what} of {counted(len(found), 'run')}, {shown_size(total)}?", yes=yes)
     for paths in found.values():
         try:
@@ -90,3 +93,4 @@ def clean_runs(
         except OSError as error:
             raise SweepError(f"Cannot remove {error.filename}: {error.strerror}.") from None
     say(f"{shown_size(total)} are free again; the runs stay in the database{left}")
+    return True

@@ -68,7 +68,9 @@ class Scoreboard:
     def epoch(self, run: RunRecord) -> None:
         """A run has finished an epoch."""
         with self.lock:
-            self.running[run.number] = self.runs[run.number] = run
+            self.running[run.number] = run
+            if _has_first_seed(run):
+                self.runs[run.number] = run
             if run.last is not None:
                 self.curves.setdefault(run.number, []).append(run.last)
 
@@ -94,6 +96,10 @@ class Scoreboard:
     def done(self) -> int:
         """How many trials of the study's total have ended, earlier starts included."""
         return sum(self.ends.values())
+
+    def trials(self) -> int:
+        """How many trials the study has in all; those that continue others may come on top of what it was to have."""
+        return max(self.study.trials if self.study is not None else 0, self.done())
 
     def epochs(self) -> int:
         """How many epochs the study's trials have trained, earlier starts included."""
@@ -183,7 +189,7 @@ class LiveDisplay:
         metric = study.objectives[0].name
         shown = [] if self._names else list(split_parameters(study.keys, board.seen).varying)
         columns = {
-            "run": [run.name or "" if self._names else format_number(run.number) for run in runs],
+            "run": [run.name or "" if self._names else _short_name(run) for run in runs],
             **{study.keys.key(name): _values(runs, name) for name in shown},
             "epoch": [epochs_text(run) for run in runs],
             metric: number_cells([run.last for run in runs]),
@@ -195,6 +201,17 @@ class LiveDisplay:
         for cells in zip(*columns.values(), strict=True):
             table.add_row(*(Text(cell) for cell in cells))
         return table
+
+
+def _has_first_seed(run: RunRecord) -> bool:
+    """Whether it is a trial's own run, rather than its training with another seed."""
+    return run.name is None or run.name.endswith(format_number(run.number))
+
+
+def _short_name(run: RunRecord) -> str:
+    """`t0012`, or `t0012r2` with its second seed."""
+    number = format_number(run.number)
+    return number if _has_first_seed(run) else number + str(run.name).rpartition(number)[2]
 
 
 def _result(run: RunRecord, study: Opening) -> str:
@@ -223,7 +240,7 @@ def _headline(board: Scoreboard, study: Opening) -> Text:
     ends = board.ends
     text = Text.assemble(
         (study.name, "bold"),
-        f"  {board.done()} of {counted(study.trials, 'trial')}  ",
+        f"  {board.done()} of {counted(board.trials(), 'trial')}  ",
         (f"{ends['COMPLETE']} complete", "green"),
         "  ",
         (f"{ends['PRUNED']} pruned", "yellow"),
@@ -251,12 +268,17 @@ def _bar(board: Scoreboard) -> ProgressBar:
 
 
 class PlainDisplay:
-    """One line per event, for logs and pipes; a context manager, and a watcher of a coordinator."""
+    """One line per event, for logs and pipes; a context manager, and a watcher of a coordinator.
 
-    def __init__(self, console: Console, file: str) -> None:
+    Args:
+        epochs: print a line for each epoch too.
+    """
+
+    def __init__(self, console: Console, file: str, *, epochs: bool = False) -> None:
         self._board = Scoreboard()
         self._console = console
         self._file = file
+        self._epochs = epochs
 
     def __enter__(self) -> Self:
         self._say(f"loading {self._file}")
@@ -274,8 +296,11 @@ class PlainDisplay:
         self._board.started(run)
         self._say(f"{'continues' if run.rungs else 'started'} {run.name}")
 
-    def epoch(self, run: RunRecord, metrics: dict[str, float]) -> None:  # noqa: ARG002  # a Watcher's
+    def epoch(self, run: RunRecord, metrics: dict[str, float]) -> None:
         self._board.epoch(run)
+        if self._epochs:
+            shown = "  ".join(f"{name} {value:.5g}" for name, value in metrics.items())
+            self._say(f"{run.name} epoch {epochs_text(run)}  {shown}")
 
     def ended(self, run: RunRecord) -> None:
         best = self._board.ended(run)
@@ -297,8 +322,33 @@ class PlainDisplay:
 
     def _count(self, study: Opening) -> str:
         """How far the study is, in trials, and in epochs where these have a budget."""
-        done = f"{self._board.done()}/{study.trials}"
+        done = f"{self._board.done()}/{self._board.trials()}"
         return done if study.budget_epochs is None else f"{done}, {_epochs(self._board, study)}"
 
     def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class QuietDisplay:
+    """Warnings alone; a context manager, and a watcher of a coordinator."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
+    ) -> None: ...
+
+    def opened(self, study: Opening) -> None: ...
+
+    def started(self, run: RunRecord) -> None: ...
+
+    def epoch(self, run: RunRecord, metrics: dict[str, float]) -> None: ...
+
+    def ended(self, run: RunRecord) -> None: ...
+
+    def message(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,6 +1,8 @@
 """Options that several commands take, and the store they name."""
 
-from collections.abc import Iterator
+import inspect
+import keyword
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +24,7 @@ def described(option: Option, help: str | None = None) -> Any:
     if option.unset is not None and not option.declares:
         said.append(f"[default: {option.unset}]")
     return typer.Option(
-        option.flag,
+        *filter(None, (option.flag, option.short)),
         envvar=option.envvar,
         metavar=option.metavar or None,
         help=" ".join(filter(None, said)),
@@ -38,6 +40,34 @@ def typed(option: Option) -> tuple[Any, Any]:
     if option.values.many:
         return Annotated[list[str], about], []
     return Annotated[str | None, about], None if option.default is None else option.values.texts(option.default)[0]
+
+
+def parameter(flag: str) -> str:
+    """The Python name of an option's parameter."""
+    name = flag.removeprefix("--").replace("-", "_")
+    return f"{name}_" if keyword.iskeyword(name) else name
+
+
+def parameters(chosen: Iterable[Option]) -> list[inspect.Parameter]:
+    """Options of the table as parameters by name of a command, which typer reads."""
+    found = []
+    for each in chosen:
+        kind, default = typed(each)
+        place = inspect.Parameter.KEYWORD_ONLY
+        found.append(inspect.Parameter(parameter(each.flag), place, default=default, annotation=kind))
+    return found
+
+
+def given(context: typer.Context, values: Mapping[str, Any], chosen: Iterable[Option]) -> dict[str, Any]:
+    """What the command line and the environment give of some options, by flag."""
+    names = {each.flag: parameter(each.flag) for each in chosen}
+    return {flag: values[name] for flag, name in names.items() if source(context, name) != "DEFAULT"}
+
+
+def source(context: typer.Context, name: str) -> str:
+    """Where a parameter's value is from: `COMMANDLINE`, `ENVIRONMENT` or `DEFAULT`."""
+    found = context.get_parameter_source(name)
+    return found.name if found is not None else "DEFAULT"
 
 
 Storage = Annotated[str, described(OPTIONS["storage"])]
@@ -75,6 +105,9 @@ Where = Annotated[
         '"lr < 0.01 and val_mae < 0.6".',
     ),
 ]
+NONE_MATCHED = 1
+"""The exit status of a command with --fail-if-none, if no run matches."""
+FailIfNone = Annotated[bool, typer.Option("--fail-if-none", help=f"Exit with status {NONE_MATCHED} if no run matches.")]
 RunWords = Annotated[
     list[str],
     typer.Argument(metavar="[STUDY] RUN", help="The run: 17, t0017 or its full name.", show_default=False),

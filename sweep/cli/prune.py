@@ -22,6 +22,7 @@ def prune(
     yes: options.Yes = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which running trials match.")] = False,
     names: options.Names = False,
+    fail_if_none: options.FailIfNone = False,
     storage: options.Storage = options.DEFAULT_STORAGE,
     server: options.Server = None,
 ) -> None:
@@ -35,13 +36,15 @@ def prune(
     """
     with options.opened(options.place(storage, server)) as store:
         target = find_target(store, study, pattern, filter)
-        prune_runs(store, target, where, yes=yes, dry_run=dry_run, names=names)
+        any_matched = prune_runs(store, target, where, yes=yes, dry_run=dry_run, names=names)
+    if fail_if_none and not any_matched:
+        raise typer.Exit(options.NONE_MATCHED)
 
 
 def prune_runs(
     store: Store, target: Target, where: str | None, *, yes: bool, dry_run: bool, names: bool = False
-) -> None:
-    """Show which running trials match, and prune them after a confirmation.
+) -> bool:
+    """Show which running trials match, and prune them after a confirmation; returns whether any matched.
 
     Args:
         where: a condition that they must fulfil, if there is one.
@@ -59,12 +62,13 @@ def prune_runs(
     if not runs:
         wanted = " and ".join(repr(text) for text in (target.pattern, where) if text is not None)
         say(f"no running trial of {study.name} matches {wanted}")
-        return
+        return False
     check_running(store, study, "prune")
     show_grid(runs_grid(study, runs, names=names))
     if dry_run:
         remark(f"{counted(len(runs), 'trial')} would be pruned")
-        return
+        return True
     confirm(f"Prune {counted(len(runs), 'trial')}?", yes=yes)
     store.command(study.study_id, "prune", numbers=[run.number for run in runs], reason=BY_HAND)
     say(f"{counted(len(runs), 'trial')} of {study.name} will be pruned after the present epoch")
+    return True

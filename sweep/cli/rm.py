@@ -41,6 +41,7 @@ def rm(
     ] = False,
     yes: options.Yes = False,
     dry_run: options.DryRun = False,
+    fail_if_none: options.FailIfNone = False,
     json: options.Json = False,
     storage: options.Storage = options.DEFAULT_STORAGE,
     logdir: options.Logdir = options.DEFAULT_LOGDIR,
@@ -64,7 +65,9 @@ def rm(
         if not (dry_run or isinstance(store, RemoteStore)):
             finish_removals(store, Path(logdir))
         if runs or filter is not None or where is not None:
-            remove_some(store, study, runs or [], filter, where, asked, storage)
+            any_matched = remove_some(store, study, runs or [], filter, where, asked, storage)
+            if fail_if_none and not any_matched:
+                raise typer.Exit(options.NONE_MATCHED)
         else:
             remove_one(store, study, logdir, asked)
 
@@ -110,8 +113,8 @@ def remove_one(store: Store, name: str, logdir: str, asked: Removal) -> None:
 
 def remove_some(
     store: Store, name: str, words: Sequence[str], pattern: str | None, where: str | None, asked: Removal, storage: str
-) -> None:
-    """Remove runs of a study: those that are named, or those that match.
+) -> bool:
+    """Remove runs of a study: those that are named, or those that match; returns whether there were any.
 
     Raises:
         SweepError: there is no such run, the study runs, another database has its folder too, or nobody can be asked.
@@ -130,7 +133,7 @@ def remove_some(
         chosen = Target(study, pattern).select(store, where=where).runs
     if not chosen:
         _end(asked, {"study": study.name, "runs": [], "bytes": 0}, f"no run of {study.name} matches")
-        return
+        return False
     removed = runs_to_remove(store, study, chosen, keep_files=asked.keep_files)
     sizes = {number: sum(map(size, (path, *repeat_directories(path)))) for number, path in removed.folders.items()}
     found = {
@@ -145,7 +148,7 @@ def remove_some(
     left = left_to_others(removed.left)
     if asked.dry_run:
         _end(asked, found, f"{runs} would be removed, with {files}{left}")
-        return
+        return True
     confirm(f"Remove {runs} of {study.name}, with {files}, for good?", yes=asked.yes)
     remove_runs(store, study, removed, say)
     done, total = finished(store.counts(study.study_id)), study.declaration.trials
@@ -155,6 +158,7 @@ def remove_some(
         again = start_command(study, "--trials", str(total), storage=storage)
         said += f"; to train {counted(total - done, 'trial')} more: {again}"
     _end(asked, found, said)
+    return True
 
 
 def _called(run: RunRecord) -> str:

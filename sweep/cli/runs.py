@@ -69,6 +69,7 @@ def runs(
     finding: FindingOption = None,
     limit: Limit = None,
     names: options.Names = False,
+    fail_if_none: options.FailIfNone = False,
     json: options.Json = False,
     storage: options.Storage = options.DEFAULT_STORAGE,
     server: options.Server = None,
@@ -92,9 +93,11 @@ def runs(
         found = target.select(store, states=states, where=where, sort=sort, limit=limit)
         if json:
             print_json(store, target.study, found.shown)
-            return
-        if not found.runs:
+        elif not found.runs:
             remark(_nothing(target, found, state or ()))
+        if not found.runs and fail_if_none:
+            raise typer.Exit(options.NONE_MATCHED)
+        if json or not found.runs:
             return
         every = found.runs if found.total == len(found.runs) else store.runs(target.study.study_id)
     print_heading(target.study, every)

@@ -22,6 +22,8 @@ from sweep.errors import SweepError
 from sweep.options import OPTIONS
 
 DEFAULT_PORT = 8080
+STUDIES = "studies"
+"""The folder of study files, where nobody names one."""
 SHORTEST_TOKEN = 16
 _BACKLOG = 512
 _UNREAD_MILLISECONDS = 60_000
@@ -34,9 +36,12 @@ def serve(
     studies: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR", show_default=False, help="The folder of study files that may be started; none by default."
+            metavar="DIR",
+            show_default=False,
+            help=f"The folder of study files that may be started. [default: {STUDIES}, if there is such a folder]",
         ),
     ] = None,
+    no_studies: Annotated[bool, typer.Option("--no-studies", help="Let nobody start a study file.")] = False,
     token: Annotated[
         str | None,
         typer.Option(
@@ -65,12 +70,31 @@ def serve(
     keep running when the service ends. Ctrl-C ends it.
 
     \b
-    Example: sweep serve --studies studies
-             sweep serve --host 0.0.0.0 --studies studies     makes a token and prints it
+    Example: sweep serve
+             sweep serve --host 0.0.0.0 --studies experiments     makes a token and prints it
     """
     if OPTIONS["log_format"].read(log_format) == "json":
         log_as_json()
-    run_service(Address(host, port, allow_host or []), storage, logdir, studies, token)
+    run_service(Address(host, port, allow_host or []), storage, logdir, study_folder(studies, no_studies), token)
+
+
+def study_folder(named: str | None, none: bool) -> Path | None:
+    """The absolute path of the folder whose study files may be started; None if no study file may be.
+
+    Args:
+        named: the folder that was asked for; None takes `studies`, if there is such a folder.
+        none: that no study file may be started.
+
+    Raises:
+        SweepError: the one that was named is not there, or was named and refused.
+    """
+    if named is None:
+        return Path(STUDIES).absolute() if Path(STUDIES).is_dir() and not none else None
+    if none:
+        raise SweepError("--studies and --no-studies contradict each other.")
+    if not Path(named).is_dir():
+        raise SweepError(f"No such folder of study files: {named}.", "Choose another with --studies.")
+    return Path(named).absolute()
 
 
 @dataclass(frozen=True)
@@ -120,32 +144,23 @@ def _own_addresses() -> set[str]:
     }
 
 
-def run_service(address: Address, storage: str, logdir: str, studies: str | None, token: str | None) -> None:
+def run_service(address: Address, storage: str, logdir: str, studies: Path | None, token: str | None) -> None:
     """Run the service until Ctrl-C.
 
     Raises:
-        SweepError: a package, the folder of study files or the port is not there, the token is too short, or the
-            database cannot be opened.
+        SweepError: the port is taken, the token is too short, or the database cannot be opened.
     """
-    try:
-        from sweep.serve.app import create_app
-        from sweep.serve.connections import Server
-        from sweep.serve.settings import ServeSettings
-    except ModuleNotFoundError as error:
-        raise SweepError(
-            f"sweep serve needs a package that is not installed: {error.name}.", "Run: pip install 'sweep[serve]'"
-        ) from None
-    if studies is not None and not Path(studies).is_dir():
-        raise SweepError(f"No such folder of study files: {studies}.", "Choose another with --studies.")
+    from sweep.serve.app import create_app
+    from sweep.serve.connections import Server
+    from sweep.serve.settings import ServeSettings
+
     shown = token or (None if address.is_loopback else secrets.token_urlsafe(32))
     if shown is not None and (len(shown) < SHORTEST_TOKEN or not shown.isascii() or not shown.isprintable()):
         raise SweepError(
             f"The token must have at least {SHORTEST_TOKEN} characters, all of them printable ASCII.",
             "Leave it out to have one made, or run: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
         )
-    settings = ServeSettings(
-        storage, Path(logdir).absolute(), Path(studies).absolute() if studies else None, shown, address.hosts()
-    )
+    settings = ServeSettings(storage, Path(logdir).absolute(), studies, shown, address.hosts())
     with listen(address) as listening:
         server = Server(create_app(settings), leave=_leave)
         print_whole(f"sweep is at {address.url()}")

@@ -105,7 +105,7 @@ def _findings(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> lis
     numbers += [f"last {short_number(run.last)}"] if run.epoch and run.last is not None else []
     return [
         ("value", ", ".join(_values(study, run, best)) or None),
-        ("fresh seeds", said(run.mean, run.sd, run.n or 0) if run.mean is not None else None),
+        ("fresh seeds" if run.fresh else "seeds", said(run.mean, run.sd, run.n or 0) if run.mean is not None else None),
         ("constraints", _constraints(run)),
         ("best run", _best(run, best)),
         (objectives(study)[0].name, ", ".join(numbers) or None),
@@ -189,7 +189,7 @@ def _trainings_grid(run: RunRecord) -> Grid:
 
 
 def _repeats_grid(run: RunRecord) -> Grid:
-    """The run's repeats with fresh seeds."""
+    """The run's trainings with other seeds; of several that its value is the mean of, its own is the first."""
     shown = run.repeats
     return Grid(
         [

@@ -5,7 +5,6 @@ Its options are those of `sweep.options`.
 
 import dataclasses
 import inspect
-import keyword
 import signal
 import sys
 import time
@@ -19,9 +18,10 @@ from typer.core import TyperCommand
 
 from sweep.cli import options as cli_options
 from sweep.cli.detach import detach, outliving_the_terminal
-from sweep.cli.display import LiveDisplay, PlainDisplay
+from sweep.cli.display import LiveDisplay, PlainDisplay, QuietDisplay
 from sweep.cli.json_log import JsonDisplay, log_as_json
 from sweep.cli.notify import Notifier
+from sweep.cli.options import parameter
 from sweep.cli.output import confirm, console, on_terminal, print_whole, say, show_grid
 from sweep.cli.parameters import choose
 from sweep.cli.streams import print_if_possible
@@ -92,7 +92,7 @@ def start(context: typer.Context, file: str, **typed: Any) -> None:
       sweep start studies/diabetes.py --on ray --address HOST:6379 --workers 64
       sweep start studies/diabetes.py --detach --notify 'mail -s "$SWEEP_MESSAGE" me@example.org </dev/null'
     """
-    settings = from_command_line(given_by_flag(context, typed))
+    settings = from_command_line(cli_options.given(context, typed, command_line()))
     if settings.server is not None:
         _check_there(context)
         start_there(file, settings)
@@ -107,46 +107,25 @@ def start(context: typer.Context, file: str, **typed: Any) -> None:
         raise typer.Exit(status)
 
 
-def parameter(flag: str) -> str:
-    """The Python name of an option's parameter."""
-    name = flag.removeprefix("--").replace("-", "_")
-    return f"{name}_" if keyword.iskeyword(name) else name
-
-
 def _signature() -> inspect.Signature:
     """The signature that typer reads: the study file, and each option of the table."""
     file = Annotated[str, typer.Argument(metavar="FILE", help="The study file.", show_default=False)]
-    found = [
-        inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
-        inspect.Parameter("file", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=file),
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    first = [
+        inspect.Parameter("context", kind, annotation=typer.Context),
+        inspect.Parameter("file", kind, annotation=file),
     ]
-    for each in command_line():
-        kind, default = cli_options.typed(each)
-        found.append(
-            inspect.Parameter(parameter(each.flag), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        )
-    return inspect.Signature(found)
+    return inspect.Signature(first + cli_options.parameters(command_line()))
 
 
 start.__signature__ = _signature()  # type: ignore[attr-defined]
-
-
-def given_by_flag(context: typer.Context, values: dict[str, Any]) -> dict[str, Any]:
-    """What the command line and the environment give, by flag."""
-    by_name = {parameter(each.flag): each for each in command_line()}
-    return {by_name[name].flag: value for name, value in values.items() if _source(context, name) != "DEFAULT"}
-
-
-def _source(context: typer.Context, name: str) -> str:
-    source = context.get_parameter_source(name)
-    return source.name if source is not None else "DEFAULT"
 
 
 def _check_there(context: typer.Context) -> None:
     """Refuse options that were typed and that a service does not take; the environment is for other commands too."""
     for each in command_line():
         taken = "api" in each.ways or each is OPTIONS["server"]
-        if not taken and _source(context, parameter(each.flag)) == "COMMANDLINE":
+        if not taken and cli_options.source(context, parameter(each.flag)) == "COMMANDLINE":
             raise elsewhere(each, "cli")
 
 
@@ -183,14 +162,25 @@ def again(file: str, settings: Settings, trials: int | None = None) -> str:
     return command("start", shown_path(file), *said, storage=settings.storage)
 
 
-def display_of(file: str, settings: Settings) -> LiveDisplay | PlainDisplay | JsonDisplay:
-    """What shows a study while it trains."""
+Display = LiveDisplay | PlainDisplay | QuietDisplay | JsonDisplay
+
+
+def display_of(file: str, settings: Settings) -> Display:
+    """What shows a study while it trains.
+
+    Raises:
+        SweepError: it is to be both quiet and verbose.
+    """
+    if settings.quiet and settings.verbose:
+        raise SweepError("--quiet and --verbose contradict each other.")
     if settings.log_format == "json":
         log_as_json()
         return JsonDisplay(file)
-    if on_terminal():
+    if settings.quiet:
+        return QuietDisplay(console())
+    if on_terminal() and not settings.verbose:
         return LiveDisplay(console(), file, names=settings.names)
-    return PlainDisplay(console(), file)
+    return PlainDisplay(console(), file, epochs=settings.verbose)
 
 
 def run(file: str, settings: Settings) -> int:
@@ -225,21 +215,16 @@ def run(file: str, settings: Settings) -> int:
         return _failed(error, display, notifier, file, settings)
     if isinstance(display, JsonDisplay):
         display.closed("finished" if outcome.stopped is None else "stopped", outcome.stopped or outcome.ended, outcome)
-        found = summary(outcome, file, settings)[-1] if notifier is not None and outcome.url is not None else None
-    else:
+    if not (settings.quiet or isinstance(display, JsonDisplay)):
         found = close(console(), outcome, file, settings)
+    else:
+        found = summary(outcome, file, settings)[-1] if notifier is not None and outcome.url is not None else None
     if notifier is not None:
         _notify_end(notifier, outcome, found)
     return 0 if outcome.signal is None else 128 + (signal.SIGINT if outcome.signal == signal.SIGINT else outcome.signal)
 
 
-def _failed(
-    error: SweepError,
-    display: LiveDisplay | PlainDisplay | JsonDisplay,
-    notifier: Notifier | None,
-    file: str,
-    settings: Settings,
-) -> int:
+def _failed(error: SweepError, display: Display, notifier: Notifier | None, file: str, settings: Settings) -> int:
     """Tell everybody that the study failed; the exit status, unless the error is still to be printed."""
     if notifier is not None:
         notifier.notify("failed", str(error), _text_of_failed(notifier.study, file, settings))

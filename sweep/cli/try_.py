@@ -9,7 +9,6 @@ import typer
 from sweep.cli import options
 from sweep.cli.output import print_whole, print_wrapped, say, show_json
 from sweep.cli.parameters import choose
-from sweep.cli.start import given_by_flag, parameter
 from sweep.commands import command
 from sweep.control.estimate import Estimate
 from sweep.control.preview import preview
@@ -22,7 +21,7 @@ from sweep.view.cells import duration, number
 from sweep.view.runs import all_finite, how_trained, named_values, trained_text
 from sweep.words import counted, listed, one_line, shown_path, shown_size
 
-NAMES = ("trials", "timeout", "budget_epochs", "epochs", "pruner", "fixed", "workers", "gpus")
+NAMES = ("trials", "repeats", "timeout", "budget_epochs", "epochs", "pruner", "fixed", "workers", "gpus")
 """The options of a start that decide what is tried, or how much the whole study will take."""
 
 _LABEL = 12
@@ -40,7 +39,7 @@ def try_(context: typer.Context, file: str, json: bool = False, **typed: Any) ->
     Example: sweep try studies/wine.py
              sweep try studies/wine.py --trials 200 --epochs 100 --workers 8
     """
-    settings = from_command_line(given_by_flag(context, typed))
+    settings = from_command_line(options.given(context, typed, [OPTIONS[name] for name in NAMES]))
     check_file(file)
     found = rehearse(file, choose(settings, lambda: preview(file)), say)
     if json:
@@ -57,9 +56,7 @@ def _signature() -> inspect.Signature:
     argument = Annotated[str, typer.Argument(metavar="FILE", help="The study file.", show_default=False)]
     made = [inspect.Parameter("context", one, annotation=typer.Context)]
     made.append(inspect.Parameter("file", one, annotation=argument))
-    for name in NAMES:
-        kind, default = options.typed(OPTIONS[name])
-        made.append(inspect.Parameter(parameter(OPTIONS[name].flag), keyword, default=default, annotation=kind))
+    made += options.parameters([OPTIONS[name] for name in NAMES])
     made.append(inspect.Parameter("json", keyword, default=False, annotation=options.Json))
     return inspect.Signature(made)
 

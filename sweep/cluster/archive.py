@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from sweep.control.folder import databases
 from sweep.errors import SweepError
 
 MOST = 500_000_000
@@ -22,7 +23,8 @@ _SKIPPED = (".?*", "__pycache__", "*.db", "*.db-wal", "*.db-shm", "node_modules"
 
 
 def pack(folder: Path, logdir: Path) -> bytes:
-    """A folder as a tar archive, without hidden files, databases, virtual environments and the log directory.
+    """A folder as a tar archive, without hidden files, databases, virtual environments, the log directory and the
+    folders of other studies.
 
     Links are followed.
 
@@ -71,7 +73,8 @@ def _files(folder: Path, logdir: Path) -> Iterator[Path]:
         here = Path(path)
         for name in list(folders):
             below = here / name
-            if below == logdir or (below / "pyvenv.cfg").exists() or _is_skipped(name):
+            is_studys = below == logdir or databases(below)
+            if is_studys or (below / "pyvenv.cfg").exists() or _is_skipped(name):
                 folders.remove(name)
             elif below.is_symlink() and here.resolve().is_relative_to(below.resolve()):
                 raise SweepError(f"Cannot send the study's folder to the nodes: the link {below} leads back into it.")

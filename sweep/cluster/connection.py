@@ -65,9 +65,7 @@ def _refusal(error: Exception, cluster: Cluster) -> SweepError:
         return SweepError(f"The Ray cluster at {where} refused access: {said.partition('. ')[0].rstrip('.')}.", hint)
     if "No node info found" in said:
         hint = f"Run here first: ray start --address={where} --num-cpus=0"
-        return SweepError(
-            "This machine is not a node of the Ray cluster, and `sweep start --on ray` must run on one.", hint
-        )
+        return SweepError("This machine is not a node of the Ray cluster, and `--on ray` must be given on one.", hint)
     if "Failed to connect to" in said:
         hint = "Check that it is the head of a Ray cluster, and that RAY_AUTH_TOKEN or ~/.ray/auth_token is its token."
         return SweepError(f"Cannot connect to the Ray cluster at {where}: {error}", hint)

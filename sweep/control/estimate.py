@@ -73,7 +73,8 @@ def estimate(
     if not trainings or measured.epoch is None:
         seconds = _wall(declaration, measured, trials * measured.other, workers)
         return Estimate(trials, workers, pruner, most_seconds=seconds, most_bytes=trials * measured.run_bytes)
-    each = sum(trainings)
+    seeds = declaration.repeats or 1
+    each = sum(trainings) * seeds
     most = trials * each if budget is None else min(trials * each, budget)
     likely = _with_pauses(declaration, trainings, pausable=pausable)
     complete, likely_epochs = (None, None) if likely is None else likely
@@ -83,7 +84,8 @@ def estimate(
     def seconds_of(epochs: int) -> float:
         begun = trials if budget is None else min(trials, budget)
         beside = measured.first * len(trainings) + measured.other
-        return _wall(declaration, measured, epochs * (measured.epoch or 0.0) + begun * beside, workers)
+        again = (seeds - 1) * (begun if epochs == most else complete or 0)
+        return _wall(declaration, measured, epochs * (measured.epoch or 0.0) + (begun + again) * beside, workers)
 
     def bytes_of(epochs: int, paused: int) -> int:
         return trials * measured.run_bytes + epochs * measured.epoch_bytes + paused * measured.checkpoint_bytes
@@ -127,4 +129,5 @@ def _with_pauses(declaration: Declaration, trainings: Sequence[int], *, pausable
     for passed, rung in enumerate(rungs, start=1):
         epochs += runs * (rung - before)
         before, runs = rung, max(complete, math.floor(trials / rule.reduction_factor**passed))
-    return complete, epochs + runs * (first - before) + complete * sum(later)
+    others = ((declaration.repeats or 1) - 1) * sum(trainings)
+    return complete, epochs + runs * (first - before) + complete * (sum(later) + others)

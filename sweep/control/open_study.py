@@ -2,7 +2,7 @@
 
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -15,7 +15,7 @@ from sweep.control.journal import Journal
 from sweep.control.lease import Notice, claim, find_study, foreign_study
 from sweep.control.progress import Opening
 from sweep.control.removal import finish_removals
-from sweep.control.run_files import checkpoint_size
+from sweep.control.run_files import checkpoint_size, has_checkpoint
 from sweep.control.search import Search
 from sweep.control.stored import Stored, read_stored
 from sweep.control.writer import StudyWriter
@@ -34,6 +34,7 @@ from sweep.store import FINISHED, RunRecord, Store, StudyRecord
 from sweep.store.database import has_schema, names_in, parse_url
 from sweep.store.lease import new_owner
 from sweep.store.paths import kept, whole
+from sweep.words import counted
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,8 @@ def _open(
         _check_same(record, declaration, settings)
         stored = read_stored(store, record, metrics=bool(declaration.stop_when))
         _follow(stored.runs, record.directory, Path(settings.logdir).resolve() / record.name)
+    its_own = record.declaration.repeats if record is not None else None
+    declaration = declaration.replaced(repeats=declaration.repeats or its_own or 1)
     declaration, notes = _with_its_pruner(declaration, settings, record)
     declaration = _drawing_unpruned(declaration, record, stored)
     declaration = _counting(declaration, settings, stored)
@@ -231,6 +234,10 @@ def _opened(
             run.values = trial.values if trial.state == TrialState.COMPLETE else None
             run.constraints = dict(trial.constraints)
             changed.add(number)
+    judge = search.pruning.judge
+    if judge is not None:  # runs that have trained to their last epoch, though not with all their seeds
+        whole_ones = [run.number for run in runs.values() if run.of_value and run.state not in FINISHED]
+        judge.completed({number: search.storage.get_trial(number).intermediate_values for number in whole_ones})
     logdir = Path(settings.logdir).resolve()
     ended = [run for run in runs.values() if run.state in FINISHED]
     directory = str(logdir / declaration.name)
@@ -243,7 +250,7 @@ def _opened(
         begun=search.storage.begun(),
         exhausted=search.exhausted,
         marked=max((item.number for item in trainings if item.marked), default=0),
-        judge=search.pruning.judge,
+        judge=judge,
         logdir=str(logdir),
         added=stored.theirs,
         snapshot=snapshot,
@@ -263,7 +270,17 @@ def _opened(
         kept=kept,
         notes=notes,
         sizes=_paused_sizes(declaration, runs.values()),
+        continuable=frozenset(_continuable(stored)) if pauses else frozenset(),
     )
+
+
+def _continuable(stored: Stored) -> Iterator[int]:
+    """The paused runs that were pruned since the study was spent, and can be continued."""
+    revived = stored.revived
+    for run in stored.runs:
+        paused = run.state == "PRUNED" and run.verdict is not None and run.verdict.details.get("pausable")
+        if paused and run.number not in revived and has_checkpoint(run.directory):
+            yield run.number
 
 
 def _find(settings: Settings, name: str) -> tuple[Store | None, StudyRecord | None]:
@@ -301,6 +318,13 @@ def _check_same(record: StudyRecord, declaration: Declaration, settings: Setting
                 f"{', '.join(now)}.",
                 hint=new_study(declaration, settings, seeds=False),
             )
+    before, now = record.declaration.repeats or 1, declaration.repeats or record.declaration.repeats or 1
+    if before != now:
+        raise StudyError(
+            f"Study {record.name} trains each trial with {counted(before, 'seed')}, not {now}: values of both kinds "
+            "could not be compared.",
+            hint=new_study(declaration, settings, seeds=False),
+        )
 
 
 def check_total(name: str, trials: int | None, done: int) -> None:
@@ -322,8 +346,8 @@ def _counting(declaration: Declaration, settings: Settings, stored: Stored) -> D
     Raises:
         StudyError: the settings themselves ask for less.
     """
-    check_total(declaration.name, settings.trials, stored.done)
-    return declaration.replaced(trials=max(declaration.trials, stored.done))
+    check_total(declaration.name, settings.trials, stored.done - len(stored.continued))
+    return declaration.replaced(trials=max(declaration.trials + len(stored.continued), stored.done))
 
 
 def _paused_sizes(declaration: Declaration, runs: Iterable[RunRecord]) -> dict[int, int]:

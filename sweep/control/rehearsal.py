@@ -229,6 +229,7 @@ def tried(declaration: Declaration) -> Declaration:
     return dataclasses.replace(
         declaration,
         trials=_COUNTED,
+        repeats=1,
         pruner="nop" if several else "asha(rungs=[1])",
         unpruned=None if several else 1.0,
         unpruned_from=1,

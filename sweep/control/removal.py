@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
+from sweep import racing
 from sweep.control.folder import MARK, belongs, leaving, mark_leaving, others, unmark
 from sweep.control.lease import Notice, check_free, is_unchanged, still_running
 from sweep.control.ours import Ours
@@ -58,9 +59,14 @@ def remove_study(
 
     Raises:
         ReadOnly: the database can only be read.
-        StudyError: another database has a study of this folder, or a coordinator has this one, wherever it runs.
+        StudyError: another database has a study of this folder, or a coordinator has this one, wherever it runs, or
+            repeats of its runs train.
     """
     store.check_writable()
+    if (race := racing.of(study)) is not None:
+        raise StudyError(
+            f"Cannot remove study {study.name}: repeats of its runs train in {race.owner}.", "Stop them first."
+        )
     removed = None if keep_files else folder_to_remove(store, study, logdir)
     check_free(store, study, "remove", notice)
     if removed is not None:

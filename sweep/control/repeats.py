@@ -6,18 +6,19 @@ is written into the table of repeats at once; the database there is removed when
 """
 
 import contextlib
+import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep import racing
 from sweep.control.lease import is_free
 from sweep.control.open_study import check_writable
 from sweep.control.progress import Opening, Watcher
@@ -35,9 +36,10 @@ from sweep.store import FINISHED, RUN, RepeatRecord, RunRecord, Store, StudyReco
 REPEAT = "sweep:repeat"
 """The user attribute of a trial there: the run that it repeats, and which repeat it is."""
 
-FOREVER = 10**8  # seconds, or epochs: the limits of a study are not for its repeats
+WHERE = ("workers", "gpus", "per_gpu", "cluster")
+"""The options that say where repeats train."""
 
-_SEEDS = 2**31  # tells the seeds of repeats from those of trials, which have smaller numbers
+FOREVER = 10**8  # seconds, or epochs: the limits of a study are not for its repeats
 
 
 @dataclass
@@ -48,6 +50,7 @@ class Plan:
         race: says who is next; it has what is known by now.
         runs: the candidates by number.
         seed: the study's.
+        first: the number of a run's first repeat with a fresh seed; a race counts them from 1.
         snapshot: the files to train with, those of the newest candidate.
         assigned: the run and the repeat of each trial by the trial's number.
     """
@@ -56,11 +59,14 @@ class Plan:
     runs: Mapping[int, RunRecord]
     seed: int
     snapshot: Snapshot
+    first: int = 1
     assigned: dict[int, tuple[int, int]] = field(default_factory=dict)
 
-    def seed_of(self, repeat: int) -> int:
-        """The seed of a repeat, of 31 bits, which is the same for every candidate."""
-        return int(np.random.SeedSequence([self.seed, _SEEDS, repeat]).generate_state(1)[0]) >> 1
+    def next(self, running: Collection[tuple[int, int]]) -> tuple[int, int] | None:
+        """The run and its repeat that should train next; None if none should."""
+        behind = self.first - 1
+        found = self.race.next({(number, repeat - behind) for number, repeat in running})
+        return None if found is None else (found[0], found[1] + behind)
 
 
 def newest_snapshot(store: Store, candidates: Sequence[RunRecord]) -> str:
@@ -96,7 +102,7 @@ class RepeatSearch(Search):
     @property
     def exhausted(self) -> bool:
         """Whether nobody is to train now; the end of a repeat may change that."""
-        return not self._queued() and self._plan.race.next(self._running()) is None
+        return not self._queued() and self._plan.next(self._running()) is None
 
     def enqueue(self, several: Any, *, again: bool = False) -> None:
         """Nothing: what the study file wants to be tried is no repeat."""
@@ -104,7 +110,7 @@ class RepeatSearch(Search):
     def ask_several(self, most: int) -> list[optuna.Trial]:
         """The next of the race, at most `most`; none where all that are to train do."""
         found = [self.ask() for _ in self._queued()[:most]]
-        while len(found) < most and (chosen := self._plan.race.next(self._running())) is not None:
+        while len(found) < most and (chosen := self._plan.next(self._running())) is not None:
             number, repeat = chosen
             self.study.enqueue_trial(dict(self._plan.runs[number].params), user_attrs={REPEAT: [number, repeat]})
             trial = self.ask()
@@ -128,7 +134,7 @@ class RepeatSearch(Search):
         return name
 
     def seed(self, number: int) -> int:
-        return self._plan.seed_of(self._plan.assigned[number][1])
+        return self.declaration.repeat_seed(self._plan.assigned[number][1])
 
     def tell(
         self,
@@ -147,7 +153,7 @@ class RepeatSearch(Search):
         number, repeat = self._plan.assigned[trial.number]
         if trial.state.is_finished() and number in self._plan.race.standings:
             complete = trial.state == TrialState.COMPLETE and trial.values
-            self._plan.race.record(number, repeat, trial.values[0] if complete else None)
+            self._plan.race.record(number, repeat - self._plan.first + 1, trial.values[0] if complete else None)
 
     def _running(self) -> set[tuple[int, int]]:
         return {self._plan.assigned[trial.number] for trial in self.trials() if not trial.state.is_finished()}
@@ -193,13 +199,12 @@ class Recorder:
         self._message(text)
 
 
-def train(
-    store: Store, study: StudyRecord, plan: Plan, snapshot: str, watcher: Watcher, *, workers: int | None = None
-) -> Outcome:
+def train(store: Store, study: StudyRecord, plan: Plan, snapshot: str, watcher: Watcher, where: Settings) -> Outcome:
     """Train repeats until the race is over, or it is stopped; what has ended is in the study's table.
 
     Args:
         snapshot: the hash of the plan's.
+        where: of which `WHERE` counts.
 
     Raises:
         SweepError: the study file cannot be loaded, another process trains repeats of this study, or the database or
@@ -214,19 +219,21 @@ def train(
     check_writable(place.parent)
     place.parent.mkdir(exist_ok=True)
     _check_alone(study, place)
+    racing.note(place, list(plan.race.standings), plan.race.repeats)
     declaration = study.declaration
     settings = Settings(
+        **{name: getattr(where, name) for name in WHERE},
         storage=f"sqlite:///{place}",
         logdir=str(Path(study.directory).resolve()),
         name=REPEATS,
         trials=max(len(plan.race.standings) * plan.race.repeats, _known(place)) + 1,
+        repeats=1,
         epochs=declaration.epochs if declaration.force_epochs else None,
         broken=declaration.broken,
         timeout=float(FOREVER),
         budget_epochs=FOREVER if declaration.budget_epochs is not None else None,
         stop_when=(),
         max_trial_time=declaration.max_trial_time,
-        workers=workers,
         pruner="nop",
         sampler="random",
         seed=plan.seed,
@@ -283,12 +290,13 @@ def plan_of(store: Store, study: StudyRecord, candidates: Sequence[RunRecord], s
     if text is None:
         raise StudyError(f"No snapshot of the study file of {study.name} is kept.")
     runs = {run.number: run for run in candidates}
-    return Plan(race, runs, study.declaration.seed or 0, Snapshot.from_text(text))
+    declaration = study.declaration
+    return Plan(race, runs, declaration.seed or 0, Snapshot.from_text(text), declaration.first_fresh)
 
 
 def _record(run: RunRecord, number: int, repeat: int, *, snapshot: str) -> RepeatRecord:
     """What is kept of a repeat that has ended."""
-    finite = run.value is not None and np.isfinite(run.value)
+    finite = run.value is not None and math.isfinite(run.value)
     return RepeatRecord(
         repeat_of=number,
         repeat=repeat,

@@ -106,7 +106,7 @@ class SamplingThread:
     def _sample(self, effect: ev.Sample) -> None:
         search, fresh = self._search, effect.number is None
         try:
-            asked = search.ask_several(effect.most) if effect.number is None else [search.again(effect.number)]
+            asked = self._asked(effect)
         except BaseException:
             self._post(ev.Sampled(None, exhausted=search.exhausted))
             raise
@@ -115,8 +115,14 @@ class SamplingThread:
         own = effect.directory is not None and (Path(effect.directory) / CHECKPOINTS).is_dir()
         for trial in asked:
             self._trials[trial.number] = trial
-            seed, revives, more = search.seed(trial.number), search.revives(trial), trial is not asked[-1]
-            self._post(ev.Sampled(trial.number, seed, fresh, revives, own, search.exhausted, more))
+            seed, more = search.seed(trial.number), trial is not asked[-1]
+            revives, scheduled = search.revives(trial), search.is_scheduled(trial)
+            self._post(ev.Sampled(trial.number, seed, fresh, revives, scheduled, own, search.exhausted, more))
+
+    def _asked(self, effect: ev.Sample) -> list[optuna.Trial]:
+        if effect.continues is not None:
+            return [self._search.continued(effect.continues)]
+        return self._search.ask_several(effect.most) if effect.number is None else [self._search.again(effect.number)]
 
     def _propose(self, effect: ev.Propose) -> None:
         trial = self._trials[effect.number]

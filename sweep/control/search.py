@@ -26,7 +26,7 @@ from sweep.declaration import Declaration, Value
 from sweep.errors import StudyError
 from sweep.names import KeyTable, encode, is_same
 from sweep.specs import make_sampler, names_module
-from sweep.store import DELETED, REVIVES, RUN, RunRecord
+from sweep.store import CONTINUES, DELETED, REVIVES, RUN, RunRecord
 from sweep.store.trials import added_run
 
 
@@ -378,8 +378,17 @@ class Search:
         self.same_space = True
 
     def revive(self, number: int) -> None:
-        """Queue a new trial with the parameters of one that was pruned, which goes on from its checkpoint."""
+        """Queue a new trial with the parameters of one that was pruned, which continues from its checkpoint."""
         self.study.enqueue_trial(self.trials()[number].params, user_attrs={REVIVES: number})
+
+    def continued(self, number: int) -> optuna.Trial:
+        """A new trial that continues one that was pruned and is due again; it does not wait in the queue."""
+        (new,) = self.storage.create_trials(1)
+        self.storage.set_trial_system_attr(new, "fixed_params", self.trials()[number].params)  # as `enqueue_trial` does
+        self.storage.set_trial_user_attr(new, REVIVES, number)
+        self.storage.set_trial_user_attr(new, CONTINUES, True)
+        self.study._thread_local.cached_all_trials = None  # as Optuna's `ask` does
+        return optuna.Trial(self.study, new)
 
     def revived(self, number: int) -> bool:
         """Whether a trial was queued that goes on with this one."""
@@ -389,6 +398,10 @@ class Search:
         """The trial that this one goes on with, if there is one."""
         number: int | None = self.frozen(trial).user_attrs.get(REVIVES)
         return number
+
+    def is_scheduled(self, trial: optuna.Trial) -> bool:
+        """Whether a trial that continues another one does so since that is due again."""
+        return CONTINUES in self.frozen(trial).user_attrs
 
     def hopeless(self, trial: FrozenTrial) -> int | None:
         """A trial before this one with the same parameters that failed for them, if there is one."""

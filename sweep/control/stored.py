@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweep.control.optuna_rows import read_study_attributes
 from sweep.core.policy import Fault, fault_of, ran_out
-from sweep.store import FINISHED, RUN, RunRecord, Store, StudyRecord, counts_of
+from sweep.store import CONTINUES, FINISHED, REVIVES, RUN, RunRecord, Store, StudyRecord, counts_of
 from sweep.store.trials import read_rows
 
 
@@ -43,6 +43,17 @@ class Stored:
         """How many trials that sweep trained have ended."""
         counts = counts_of(self.runs)
         return sum(counts[state] for state in FINISHED)
+
+    @property
+    def continued(self) -> list[int]:
+        """The pruned runs that a schedule has continued as new trials, which the total of trials does not count."""
+        attributes = [trial.user_attrs for _, trial in self.known.values()]
+        return [named[REVIVES] for named in attributes if CONTINUES in named]
+
+    @property
+    def revived(self) -> set[int]:
+        """The pruned runs that new trials continue."""
+        return {trial.user_attrs[REVIVES] for _, trial in self.known.values() if REVIVES in trial.user_attrs}
 
     @property
     def hopeless(self) -> set[int]:

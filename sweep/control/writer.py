@@ -25,6 +25,7 @@ from sweep.store.database import DatabaseFault, writing
 from sweep.store.lease import BEATS
 from sweep.store.paths import change_folder, kept, kept_declaration, kept_folder, whole
 from sweep.store.tables import commands, metrics, runs, split_float, studies
+from sweep.store.tables import repeats as repeat_table
 from sweep.store.tables import snapshots as snapshot_table
 from sweep.store.trials import read_rows, trials
 from sweep.store.upsert import upsert
@@ -347,6 +348,8 @@ class StudyWriter:
                 {"study_id": study_id, "number": number, "epoch": epoch, "metric": metric, "value": value, "kind": kind}
             )
         upsert(connection, metrics, ["study_id", "number", "epoch", "metric"], rows)
+        ended = [repeat.row(study_id, self._folder) for repeat in changes.repeats]
+        upsert(connection, repeat_table, ["study_id", "repeat_of", "repeat"], ended)
 
     def _write_runs(self, connection: sa.Connection, some: Sequence[RunRecord]) -> None:
         study_id = self.record.study_id

@@ -14,7 +14,7 @@ from sweep.core.pruners import Judge, Verdict
 from sweep.declaration import Declaration, Value
 from sweep.errors import SweepError
 from sweep.snapshot import Snapshot
-from sweep.store.records import RunRecord
+from sweep.store.records import RepeatRecord, RunRecord
 from sweep.store.store import Command
 from sweep.wire.messages import Answer, Message
 
@@ -93,6 +93,7 @@ class Opened:
         limits: of its epochs, and of what is looked for; None where it has neither.
         notes: what people are to know of the opening.
         sizes: the bytes of paused runs' checkpoints, by number; empty where they have no limit.
+        continuable: runs that were paused when the study was spent, and pruned for that; they have checkpoints.
     """
 
     declaration: Declaration
@@ -111,6 +112,7 @@ class Opened:
     limits: Limits | None = None
     notes: Sequence[str] = ()
     sizes: Mapping[int, int] = field(default_factory=dict)
+    continuable: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ class Sampled:
 
     Attributes:
         fresh: whether it is new, rather than run again.
-        revives: the number of the pruned trial that it continues.
+        revives: the number of the pruned trial that it continues; `scheduled`: since that is due again, and not because
+            a person wants it.
         has_checkpoints: whether its run directory has some of its own.
         more: whether another trial of the same `Sample` follows.
     """
@@ -151,6 +154,7 @@ class Sampled:
     seed: int = 0
     fresh: bool = True
     revives: int | None = None
+    scheduled: bool = False
     has_checkpoints: bool = False
     exhausted: bool = False
     more: bool = False
@@ -352,12 +356,13 @@ class Open:
 class Sample:
     """Make trials: up to `most` new ones, or the one of that number again, which has that run directory.
 
-    Answered with a `Sampled` for each.
+    With `continues`, the new one continues that pruned trial. Answered with a `Sampled` for each.
     """
 
     number: int | None
     directory: str | None = None
     most: int = 1
+    continues: int | None = None
 
 
 @dataclass(frozen=True)
@@ -481,6 +486,7 @@ class Changes:
     Attributes:
         metrics: number, epoch from 0, metric, value.
         snapshots: those of the study file that are new.
+        repeats: those that have ended.
         declaration: as it is by now.
     """
 
@@ -488,6 +494,7 @@ class Changes:
     restarted: set[int] = field(default_factory=set)
     metrics: list[tuple[int, int, str, float]] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
+    repeats: list[RepeatRecord] = field(default_factory=list)
     declaration: Declaration | None = None
 
     def add(self, run: RunRecord, values: Mapping[int, float], objective: Sequence[str]) -> None:
@@ -505,11 +512,12 @@ class Changes:
             self.restarted | later.restarted,
             metrics + later.metrics,
             self.snapshots + later.snapshots,
+            self.repeats + later.repeats,
             later.declaration or self.declaration,
         )
 
     def __bool__(self) -> bool:
-        return bool(self.runs or self.restarted or self.metrics or self.snapshots)
+        return bool(self.runs or self.restarted or self.metrics or self.snapshots or self.repeats)
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ class Limits:
         self._budget = declaration.budget_epochs
         self._epochs: dict[int, int] = {}  # of each run, of which another may have trained the first ones
         self._taken: dict[int, int] = {}
+        self._repeated: dict[tuple[int, int], int] = {}  # epochs by run and seed, of trainings with other seeds
         self._spent = 0
         counts = {text: trials_without_better(text) for text in declaration.stop_when}
         self._stalls = [
@@ -53,6 +54,8 @@ class Limits:
         self.learn(keys or {})
         for run in sorted(runs, key=_ended):
             self.trained(run, (metrics or {}).get(run.number, {}))
+            for one in run.of_value[1:]:
+                self.repeated(run.number, one.seed, one.epoch)
             if run.state in FINISHED:
                 self.ended(run)
 
@@ -73,6 +76,11 @@ class Limits:
         if self._conditions is not None:
             self._reach(self._conditions.met(run, metrics))
 
+    def repeated(self, number: int, seed: int, epoch: int) -> None:
+        """A run has finished so many epochs of its training with another seed, which cost what others do."""
+        before, self._repeated[number, seed] = self._repeated.get((number, seed), 0), epoch
+        self._spend(epoch - before)
+
     def ended(self, run: RunRecord) -> None:
         """A run has its final state."""
         if self._conditions is not None:
@@ -91,8 +99,11 @@ class Limits:
         if run.revives is not None and run.number not in self._taken:
             self._taken[run.number] = self._epochs.get(run.revives, 0)
         taken, before = self._taken.get(run.number, 0), self._epochs.get(run.number, 0)
-        self._spent += max(0, run.epoch - taken) - max(0, before - taken)
         self._epochs[run.number] = run.epoch
+        self._spend(max(0, run.epoch - taken) - max(0, before - taken))
+
+    def _spend(self, epochs: int) -> None:
+        self._spent += epochs
         if self._budget is not None and self._spent >= self._budget:
             self._reach(f"its budget of {counted(self._budget, 'epoch')} is spent")
 

@@ -9,6 +9,7 @@ carries out the effects and returns with further events (see `sweep.core.events`
 import copy
 import math
 import os
+import statistics
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -25,12 +26,12 @@ from sweep.core.workers import Worker, Workers
 from sweep.declaration import Declaration
 from sweep.errors import StudyError, SweepError
 from sweep.finding import Finding
-from sweep.names import format_number
+from sweep.names import encode_repeat, format_number
 from sweep.objective import Objective
 from sweep.options import Settings
-from sweep.rundir import run_directory
+from sweep.rundir import repeat_directory, run_directory
 from sweep.snapshot import Snapshot
-from sweep.store.records import FINISHED, RunRecord, Training
+from sweep.store.records import FINISHED, RepeatRecord, RunRecord, Training
 from sweep.store.store import Command
 from sweep.wire import messages as wire
 from sweep.words import counted, listed, shown_size
@@ -99,6 +100,8 @@ class StudyMachine:
         self.paused: dict[int, Trial] = {}
         """Those that wait at a rung, by number."""
         self._called: dict[int, bool] = {}  # paused runs that continue first; whether to the end
+        self._continuable: set[int] = set()  # pruned when the study was spent, and due again where it has more to spend
+        self._finalists: set[int] = set()  # those whose new trials pause no more
         self._unpausable: set[str] = set()  # why runs cannot be paused, as was said
         self._objective = Objective("value")
         self._snapshot: Snapshot | None = None
@@ -110,6 +113,7 @@ class StudyMachine:
         self._most: int | None = None
         # Which trials begin.
         self._again: deque[int] = deque()
+        self._repeating: deque[int] = deque()  # trials that are to be trained with another seed
         self._idle: dict[str, None] = {}  # workers that wait for a trial, in the order in which they asked
         self._sampling = False
         self._busy = 0  # trials that are with a worker
@@ -281,7 +285,8 @@ class StudyMachine:
         most = self.settings.workers or self._most or 1
         if not self.is_open:  # how many trials there are is not known yet
             return min(most, max(self._most or 1, AT_FIRST))
-        return min(self.declaration.workers or most, max(0, self.left) + len(self._again) + len(self.paused))
+        begun = len(self._again) + len(self.paused)
+        return min(self.declaration.workers or most, max(0, self.left) + begun)
 
     def _resize(self, wanted: int) -> None:
         if self._over:
@@ -340,8 +345,12 @@ class StudyMachine:
         ours = [run for run in self.runs.values() if not run.added]
         self._trained = any(run.has_trained for run in ours)
         self._complete = sum(run.state == "COMPLETE" for run in ours)
+        more = self.left > 0 and not (event.limits is not None and event.limits.reached)
+        self._continuable = set(event.continuable) if more else set()
+        continued = {run.revives for run in event.runs if run.rungs}  # another one is in their place
         for run in event.runs:
-            self._restore_rungs(run)
+            if run.number not in continued:
+                self._restore_rungs(run)
         self._sizes = dict(event.sizes)
         for number in event.again:
             trial = self.trials[number] = Trial(self.runs.setdefault(number, RunRecord(number, state="WAITING")))
@@ -399,13 +408,19 @@ class StudyMachine:
         if self._nothing_begins():
             for worker in list(self._idle):
                 self._answer_ask(worker, wire.NoMore())
-        elif not self._sampling and self.stopped is None:
+            return
+        if self._sampling or self.stopped is not None:
+            return
+        while self._repeating and self._idle:
+            due = self._repeating.popleft()
+            self._begin(self.trials[due], next(iter(self._idle)), ev.Sampled(due, fresh=False))
+        if self._idle:
             number = self._again.popleft() if self._again else self._unpaused()
             if number is not None:
                 self._sampling = True
                 self.trials[number].move(State.SAMPLING)
                 self._do(ev.Sample(number, self.trials[number].run.directory))
-            elif self.left > 0:
+            elif self.left > 0 and not self._sampling:
                 self._sampling = True
                 self._do(ev.Sample(None, most=min(len(self._idle), self.left, TOGETHER)))
 
@@ -419,28 +434,39 @@ class StudyMachine:
         if why is None or self.preview or self.left <= 0:
             return
         self.spent = why
+        if self._schedule is not None:
+            for number in self._continuable:
+                self._schedule.leave(number)
+        self._continuable.clear()
         if self.trials and not self._over:
             self._show("message", f"no more trials begin, and the running ones finish: {why}")
 
     def _train(self, run: RunRecord, metrics: Mapping[str, float]) -> None:
         """A run has trained an epoch, or reported a value."""
-        if self._limits is not None:
+        if self._limits is None:
+            return
+        if run is self.runs.get(run.number):
             self._limits.trained(run, metrics)
-            self._spend(self._limits.reached)
+        else:
+            self._limits.repeated(run.number, run.seed or 0, run.epoch)
+        self._spend(self._limits.reached)
 
     def _nothing_begins(self) -> bool:
         """Whether a worker that asks now is not needed any more."""
         if self.stopped is not None or self._over:
             return True
         # A running trial may come back into the queue, so idle workers wait until the last one has ended.
-        return not self.trials and not self._sampling and self.left <= 0 and self._next_paused() is None
+        if self.trials or self._sampling or self.left > 0:
+            return False
+        return self._next_paused() is None
 
     # Runs that wait at a rung.
 
     def _restore_rungs(self, run: RunRecord) -> None:
         """Take over the rungs that a run has entered in an earlier start; it may be paused."""
         if self._schedule is not None:
-            self._schedule.restore(run.number, run.rungs, paused=run.state == "PAUSED")
+            waits = run.state == "PAUSED" or run.number in self._continuable
+            self._schedule.restore(run.number, run.rungs, paused=waits)
         if run.state == "PAUSED":
             trial = self.paused[run.number] = Trial(run)
             trial.move(State.PAUSED)
@@ -450,37 +476,38 @@ class StudyMachine:
     def _next_paused(self) -> tuple[int, bool] | None:
         """The paused run that continues next, if one is to, and whether it pauses no more."""
         schedule = self._schedule
-        if not self.paused or schedule is None:
+        if schedule is None or not (self.paused or self._continuable):
             return None
         if self._called:
             return next(iter(self._called.items()))
-        last = self._closing(schedule)
-        due = schedule.due() if last is None and self.spent is None else None
-        if due is not None:
-            return due, False
-        if last is None and self.left <= 0 and all(map(schedule.trains_to_the_end, self.trials)):
-            last = schedule.finalist(trials=self._counted, complete=self._complete, running=len(self.trials))
-        return None if last is None else (last, True)
+        return schedule.next(
+            running=self.trials,
+            new=self.left > 0,
+            trials=self._counted,
+            complete=self._complete,
+            epochs=lambda number: self.runs[number].epochs or 0,
+            left=self._limits.epochs_left if self._limits is not None else None,
+            spent=self.spent is not None,
+        )
 
     @property
     def _counted(self) -> int:
         """Of how many trials some are to be COMPLETE; of a study that is spent, one run is."""
         return self.budget if self.spent is None else 1
 
-    def _closing(self, schedule: Schedule) -> int | None:
-        """The paused run that trains to its end now, since the epochs that are left buy just one that is COMPLETE."""
-        left, best = self._limits.epochs_left if self._limits is not None else None, schedule.best_paused()
-        if left is None or best is None:
-            return None
-        epochs = self.runs[best].epochs or 0
-        return schedule.closing(left=left, epochs=epochs, complete=self._complete, running=self._busy)
-
     def _unpaused(self) -> int | None:
-        """Have the next paused run continue; its number."""
+        """Have the next paused run continue; its number, unless it does as a new trial."""
         found = self._next_paused()
         if found is None or self._schedule is None:
             return None
         number, to_the_end = found
+        if number in self._continuable:
+            self._continuable.remove(number)
+            self._schedule.leave(number)
+            self._finalists |= {number} if to_the_end else set()
+            self._sampling = True
+            self._do(ev.Sample(None, continues=number))
+            return None
         trial = self.trials[number] = self.paused.pop(number)
         trial.shielded = self._called.pop(number, False) or trial.shielded  # a finding stops those that nobody protects
         self._schedule.proceed(number, to_the_end=to_the_end)
@@ -527,7 +554,8 @@ class StudyMachine:
             return
         while sum(self._sizes.get(number, 0) for number in self.paused) > limit:
             best = schedule.best_paused()
-            number = schedule.worst_paused(self._called if best is None else {best, *self._called})
+            spared = {*self._called, *self._continuable} | ({best} if best is not None else set())
+            number = schedule.worst_paused(spared)
             if number is None:
                 return
             took = f"its checkpoint of {shown_size(self._sizes.get(number, 0))}"
@@ -557,6 +585,8 @@ class StudyMachine:
             return
         if event.fresh:
             self._begun += 1
+        if event.fresh and event.scheduled:  # as many others begin as were asked for
+            self._add_trial()
         trial = self.trials.get(number)
         if trial is None:
             trial = self.trials[number] = Trial(self.runs.setdefault(number, RunRecord(number)))
@@ -576,28 +606,47 @@ class StudyMachine:
         self.workers.by_name[worker].trial = run.number
         trial.worker, trial.began, trial.heard = worker, self._now, self._now
         trial.hurried, trial.silence = None, 0.0
-        trial.earlier, trial.values = run.duration or 0.0, {}
-        # A revived one would be pruned at once, as the other was.
-        trial.shielded = trial.shielded or event.revives is not None
-        trial.pausable = False
+        trial.earlier, trial.pausable = run.duration or 0.0, False
+        run.state, run.worker, run.duration = "RUNNING", worker, None
+        run.snapshot = self._snapshot.hash if self._snapshot is not None else None
+        self._changed.add(run.number)
+        if run.of_value:
+            self._begin_repeat(trial)
+            self._assign_to(trial, trial.training_run.directory)
+            return
+        trial.values = {}
+        if event.revives is not None:
+            self._take_over(trial, event)
         trial.unpruned = declaration.leaves_unpruned(run.number)
         if (trial.shielded or trial.unpruned) and self._schedule is not None:
             self._schedule.never_pause(run.number)
-        run.state, run.worker, run.seed = "RUNNING", worker, event.seed
-        run.started, run.duration, run.reason, run.verdict = run.started or self._wall + self._now, None, None, None
-        run.constraints, run.revives = {}, event.revives
-        run.snapshot = self._snapshot.hash if self._snapshot is not None else None
-        self._changed.add(run.number)
+        run.seed, run.started = event.seed, run.started or self._wall + self._now
+        run.reason, run.verdict, run.constraints, run.revives = None, None, {}, event.revives
         directory = run.directory
         if event.revives is not None and not event.has_checkpoints:
             revived = self.runs.get(event.revives)  # which may have been deleted since
             directory = revived.directory if revived is not None else directory
+        self._assign_to(trial, directory)
+
+    def _take_over(self, trial: Trial, event: ev.Sampled) -> None:
+        """A trial continues one that was pruned. What a person wants continued would be pruned at once again."""
+        number, before = trial.run.number, event.revives
+        trial.shielded = trial.shielded or not event.scheduled
+        if self._schedule is not None and before is not None:
+            self._schedule.take_over(before, number)
+            if before in self._finalists:
+                self._schedule.never_pause(number)
+            self._note_rungs(trial.run)
+
+    def _assign_to(self, trial: Trial, directory: str | None) -> None:
+        """Give a trial to its worker; `directory` has what it continues from, if there is anything."""
+        declaration, run = self.declaration, trial.training_run
         assignment = wire.Assignment(
             number=run.number,
-            seed=event.seed,
+            seed=run.seed or 0,
             attempt=run.attempt,
             directory=directory,
-            keep=self.settings.keep != "none",
+            keep=self.settings.keep != "none" and trial.repeat is None,
             broken=declaration.broken,
             epochs=declaration.epochs,
             force_epochs=declaration.force_epochs,
@@ -605,9 +654,63 @@ class StudyMachine:
             direction=declaration.direction,
             result=declaration.value,
             judged=self._marked,
-            pauses=self._schedule is not None,
+            pauses=self._schedule is not None and trial.repeat is None,
         )
-        self._answer_ask(worker, assignment)
+        self._answer_ask(trial.held_by, assignment)
+
+    # Trials that are trained with several seeds.
+
+    def _begin_repeat(self, trial: Trial) -> None:
+        """Have a trial be at the first of its seeds that it has not been trained with."""
+        run, number = trial.run, len(trial.run.of_value) + 1
+        repeat, name = trial.repeat, encode_repeat(str(run.name), number)
+        if repeat is None or repeat.name != name:
+            directory = repeat_directory(Path(str(run.directory)), name)
+            repeat = trial.repeat = RunRecord(number=run.number, name=name, directory=str(directory))
+            repeat.family, repeat.architecture, repeat.params = run.family, run.architecture, run.params
+            repeat.seed, repeat.started = self.declaration.repeat_seed(number), self._wall + self._now
+            # As far as is known: another coordinator may have begun it.
+            repeat.attempt, repeat.epochs = 0, run.epochs
+        repeat.worker, repeat.snapshot = run.worker, run.snapshot
+
+    def _has_trained(self, trial: Trial, value: float) -> None:
+        """A trial is COMPLETE as far as one of its seeds goes: the next one is due, or its value is known."""
+        run, repeat = trial.run, trial.ended_repeat("COMPLETE", value, None, self._now)
+        if repeat.repeat == 1:
+            self._learn_from(trial)
+        if repeat.repeat == self.declaration.repeats:
+            mean = statistics.fmean([one.value for one in [*run.of_value, repeat] if one.value is not None])
+            self._end(trial, "COMPLETE", [mean], Ending(None, by=trial.worker, abandoned=True, repeat=repeat))
+            return
+        # The event file of the run itself is open until its value is known; the others end with their training.
+        ended = wire.Ended("WAITING" if trial.repeat is None else "COMPLETE", None, repeat.duration)
+        answer = ev.Reply(trial.held_by, ended)
+        run.state, run.duration = "WAITING", trial.seconds(self._now)
+        self._keep_repeat(run, repeat)
+        trial.worker, trial.repeat = None, None
+        trial.move(State.REPEATING)
+        self._busy -= 1
+        self._acknowledge(answer)
+        if self.stopped is None:
+            self._repeating.append(run.number)
+        else:
+            self._leave_repeating(trial)
+
+    def _leave_repeating(self, trial: Trial) -> None:
+        """The study stops: a trial that is to be trained with another seed waits for its next start."""
+        trial.move(State.ENDING)
+        self._do(ev.Requeue(trial.run.number))
+
+    def _keep_repeat(self, run: RunRecord, repeat: RepeatRecord) -> None:
+        run.repeats = [*run.repeats, repeat]
+        self._changes.repeats.append(repeat)
+        self._changed.add(run.number)
+
+    def _learn_from(self, trial: Trial) -> None:
+        """A run has trained to its last epoch: others are compared with it from now on."""
+        if self._judge is not None:
+            self._judge.completed({trial.run.number: trial.values})
+            self._learn_epochs(trial)
 
     # What a worker says of its trial.
 
@@ -641,9 +744,12 @@ class StudyMachine:
 
     def _start(self, trial: Trial, message: wire.Begin) -> None:
         run = trial.run
-        if run.attempt:
+        if trial.repeat is not None:
+            forget(trial.repeat)
+        elif run.attempt:
             self._forget(trial)
-        run.architecture, run.epochs = message.architecture, message.epochs
+        if trial.repeat is None:
+            run.architecture, run.epochs = message.architecture, message.epochs
         family = message.family or self.declaration.name
         self._do(ev.Name(trial.held_by, run.number, family, message.architecture, run.name, not message.failed))
 
@@ -652,16 +758,22 @@ class StudyMachine:
         if trial is None:
             self._fence(event.worker, event.number)  # it has ended, or its worker has
             return
-        run = trial.run
-        directory = run_directory(Path(self._logdir), self.declaration.name, event.name)
-        run.name, run.directory, run.family, run.params = event.name, str(directory), event.family, dict(event.params)
+        run = trial.training_run
+        if trial.repeat is None:
+            directory = run_directory(Path(self._logdir), self.declaration.name, event.name)
+            run.name, run.directory, run.family, run.params = (
+                event.name,
+                str(directory),
+                event.family,
+                dict(event.params),
+            )
         if trial.state is State.BUILDING:  # else it starts over, under its name
             trial.move(State.TRAINING)
         self._changed.add(run.number)
         if self._limits is not None:
             self._limits.learn(event.keys)
         stop = same_parameters(self.runs[event.hopeless]) if event.hopeless is not None else None
-        started = wire.Started(event.name, str(directory), run.started or 0.0, self._text(run), stop)
+        started = wire.Started(str(run.name), str(run.directory), run.started or 0.0, self._text(run), stop)
         self._acknowledge(ev.Reply(event.worker, started), ev.Show("started", (copy.copy(run),)))
 
     def _text(self, run: RunRecord) -> dict[str, Any]:
@@ -672,20 +784,21 @@ class StudyMachine:
 
     def _begin_training(self, trial: Trial, message: wire.BeginTraining) -> None:
         """A training begins. Where pruners have seen an earlier one until now, its values are forgotten."""
-        run, begun = trial.run, Training.from_dict(message.training)
+        run, begun = trial.training_run, Training.from_dict(message.training)
         if begun.marked:
             self._marked = max(self._marked, begun.number)
         known = {other.number: other for other in run.trainings}
         if begun.judged and any(other.judged and other.number != begun.number for other in known.values()):
             known = {number: replace(other, judged=False) for number, other in known.items()}
-            trial.values = {}
-            self._do(ev.Forget(run.number))
+            if trial.repeat is None:
+                trial.values = {}
+                self._do(ev.Forget(run.number))
             run.last = run.best = run.best_epoch = None
         known[begun.number] = begun
         run.epochs = None if begun.planned is None else begun.first + begun.planned
         run.trainings = [known[place] for place in sorted(known)]
         self._changed.add(run.number)
-        if begun.judged and self._schedule is not None:
+        if begun.judged and self._schedule is not None and trial.repeat is None:
             self._settle_rungs(begun.planned, pausable=message.unpausable is None)
             self._can_pause(trial, message.unpausable)
         self._reply(trial, wire.Done())
@@ -724,7 +837,8 @@ class StudyMachine:
         for epoch, metrics in enumerate(message.log, start=message.epoch):
             training = self._record(trial, epoch, metrics)
             value = metrics.get(training.monitor or "")
-            if training.judged and value is not None and len(self.declaration.objective) == 1:
+            seen = training.judged and trial.repeat is None and len(self.declaration.objective) == 1
+            if seen and value is not None:
                 trial.values[epoch - training.first] = value
                 self._do(ev.Enter(message.number, epoch - training.first, value, judged=True))
         self._reply(trial, wire.Done())
@@ -737,7 +851,7 @@ class StudyMachine:
         watched += declaration.objective if several else [training.monitor or ""]
         finite = all(math.isfinite(metrics[name]) for name in watched if name in metrics)
         value = metrics.get(training.monitor or "")
-        if several or not training.judged or value is None:
+        if several or not training.judged or value is None or trial.repeat is not None:
             why = message.broken if finite else _broken(None, message.epoch)
             self._advise(trial, why, broken=not finite)
             return
@@ -756,7 +870,9 @@ class StudyMachine:
         step, value, run = message.step, message.value, trial.run
         if not 0 <= step < STEPS:
             raise StudyError(f"A step must be a whole number from 0 to {STEPS - 1}, not {step!r}.")
-        if step not in trial.values:
+        if trial.repeat is not None:
+            self._report_again(trial.repeat, step, value)
+        elif step not in trial.values:
             trial.values[step] = value
             metrics = {self._objective.name: value}
             if not run.trainings:  # beside sweep.fit, whose epochs have the metrics, it is a value for pruners alone
@@ -770,8 +886,18 @@ class StudyMachine:
             self._do(ev.Enter(run.number, step, value))
         self._reply(trial, wire.Done())
 
+    def _report_again(self, repeat: RunRecord, step: int, value: float) -> None:
+        """A value of a trial that is trained with another seed: it counts as an epoch, and no pruner sees it."""
+        repeat.epoch = max(repeat.epoch, step + 1)
+        self._see(repeat, step, value)
+        self._train(repeat, {})
+        self._show("epoch", copy.copy(repeat), {self._objective.name: value})
+
     def _should_prune(self, trial: Trial, _message: wire.ShouldPrune) -> None:
-        if not trial.values:
+        again = trial.repeat
+        if again is not None and again.last is not None and not math.isfinite(again.last):
+            self._advise(trial, _broken(self._objective.name, again.epoch - 1, again.last), broken=True)
+        elif again is not None or not trial.values:
             self._advise(trial, None)
         else:
             step = max(trial.values)
@@ -782,6 +908,9 @@ class StudyMachine:
         self._reply(trial, wire.Done())
 
     def _attribute(self, trial: Trial, message: wire.Attribute) -> None:
+        if trial.repeat is not None:  # a trial has those that it set first
+            self._reply(trial, wire.Done())
+            return
         self._do(ev.SetAttribute(trial.held_by, message.number, message.kind, message.key, message.value))
 
     def _constrained(self, event: ev.Constrained) -> None:
@@ -811,7 +940,7 @@ class StudyMachine:
 
     def _record(self, trial: Trial, epoch: int, metrics: Any, findings: list[dict[str, Any]] | None = None) -> Training:
         """Enter an epoch; the training it belongs to. Without findings, the run keeps those it has."""
-        run = trial.run
+        run = trial.training_run
         training = run.trainings[-1].trained(epoch + 1 - run.trainings[-1].first)
         run.trainings = [*run.trainings[:-1], training]
         run.epoch = max(run.epoch, epoch + 1)
@@ -821,7 +950,8 @@ class StudyMachine:
         if value is not None:
             self._see(run, epoch, value)
         self._trained = True
-        self._changes.metrics += [(run.number, epoch, name, number) for name, number in metrics.items()]
+        if trial.repeat is None:
+            self._changes.metrics += [(run.number, epoch, name, number) for name, number in metrics.items()]
         self._changed.add(run.number)
         self._train(run, metrics)
         self._show("epoch", copy.copy(run), metrics)
@@ -909,7 +1039,7 @@ class StudyMachine:
     # How trials end.
 
     def _end_said(self, trial: Trial, message: wire.End) -> None:
-        trial.run.trainings = [Training.from_dict(item) for item in message.trainings]
+        trial.training_run.trainings = [Training.from_dict(item) for item in message.trainings]
         reason = message.reason
         if message.state == "WAITING":
             self._requeue(trial, reason, by=trial.worker)
@@ -922,12 +1052,20 @@ class StudyMachine:
         if message.state == "PAUSED":
             self._pause(trial, by=trial.worker)
             return
+        several = self.declaration.repeats not in (None, 1)
+        if several and message.state == "COMPLETE" and message.values and math.isfinite(message.values[0]):
+            self._has_trained(trial, message.values[0])
+            return
         verdict = trial.verdict if message.state == "PRUNED" else None
         self._end(trial, message.state, message.values, Ending(reason, message.traceback, verdict, trial.worker))
 
     def _end(self, trial: Trial, state: str, values: list[float] | None, end: Ending) -> None:
         """Have a trial's end entered in Optuna's study."""
         state, reason = self._policy.settle(state, values, end.reason, len(self.declaration.objective))
+        if trial.repeat is not None and end.repeat is None:  # with another seed it does not train to its end
+            repeat = trial.ended_repeat(state, None, reason, self._now)
+            reason = f"with seed {repeat.repeat} of {self.declaration.repeats}: {reason}"
+            end = replace(end, abandoned=True, repeat=repeat)
         trial.end = replace(end, reason=reason)
         trial.move(State.ENDING)
         self._do(ev.Tell(trial.run.number, state, values, ran_out(reason)))
@@ -948,20 +1086,24 @@ class StudyMachine:
         if run.best is None and run.value is not None and math.isfinite(run.value):
             run.best = run.value
         self._changed.add(run.number)
+        if end.repeat is not None:
+            self._keep_repeat(run, end.repeat)
         self._complete += run.state == "COMPLETE"
         self._trained = self._trained or run.has_trained
-        if self._judge is not None and event.state == "COMPLETE":
-            self._judge.completed({run.number: trial.values})
-            self._learn_epochs(trial)
+        if event.state == "COMPLETE" and end.repeat is None:
+            self._learn_from(trial)
         blamed = self._policy.failed_for_parameters(run, trained=self._trained)
         self._effects += map(ev.Teach, blamed)
         self._limit(run)
         repeated = None if run.number in blamed else self._policy.repeated(run)
         if repeated is not None:
             self._refuse(repeated)
-        self._settled(run, end.by)
+        self._settled(run, end.by, end.repeat)
         if end.abandoned:
             self._do(ev.EndFiles(copy.copy(run), self._objective.name))
+        if end.abandoned and end.by is None and trial.repeat is not None:
+            trial.repeat.state, trial.repeat.reason, trial.repeat.duration = run.state, run.reason, run.duration
+            self._do(ev.EndFiles(trial.repeat, self._objective.name))
         if end.forgotten:
             self._acknowledge(ev.RemoveCheckpoints(copy.copy(run)))
         self._keep_best()
@@ -990,16 +1132,22 @@ class StudyMachine:
             self._again.appendleft(event.number)
             return
         end, trial.end = trial.end, None
-        requeue(trial.run, end.reason, trial.seconds(self._now))
+        requeue(trial.run, end.reason, trial.seconds(self._now), trial.training_run.epoch)
+        if trial.repeat is not None:
+            trial.repeat.attempt += 1
         self._busy -= 1
         trial.worker, trial.condemned, trial.verdict = None, None, None
         self._again.append(event.number)
         self._changed.add(event.number)
         self._settled(trial.run, end.by)
 
-    def _settled(self, run: RunRecord, by: str | None) -> None:
-        """A trial's end, or its return to the queue, is decided: it is answered and shown when it is on the disk."""
-        ended = wire.Ended(run.state, run.why, run.duration)
+    def _settled(self, run: RunRecord, by: str | None, repeat: RepeatRecord | None = None) -> None:
+        """A trial's end, or its return to the queue, is decided: it is answered and shown when it is on the disk.
+
+        Args:
+            repeat: its training with one of several seeds that ends with it.
+        """
+        ended = wire.Ended(run.state, run.why, run.duration if repeat is None else repeat.duration)
         replies = [ev.Reply(by, ended)] if by is not None else []
         self._acknowledge(*replies, ev.Show("ended", (copy.copy(run),)))
 
@@ -1070,7 +1218,8 @@ class StudyMachine:
                 self._do(ev.Revive(run.number, run.directory))
         else:
             trial = self.trials.get(command.number)
-            if trial is not None and trial.worker is not None and command.verb == "prune":
+            repeating = trial is not None and trial.state is State.REPEATING
+            if trial is not None and (trial.worker is not None or repeating) and command.verb == "prune":
                 trial.condemned = command.reason
             elif trial is not None and trial.worker is not None and command.verb in ("protect", "keep"):
                 trial.shielded = True
@@ -1082,10 +1231,14 @@ class StudyMachine:
         if event.problem is not None:
             self._show("message", f"{run.name} is not revived: {event.problem}")
             return
-        self.budget += 1
-        self._declaration = self.declaration.replaced(trials=self.budget)
+        self._add_trial()
         when = ", with the next start" if self._over or self.spent is not None else ""
         self._show("message", f"{run.name} will continue in a new trial{when}")
+
+    def _add_trial(self) -> None:
+        """One trial more than the study was to have, since it continues another one."""
+        self.budget += 1
+        self._declaration = self.declaration.replaced(trials=self.budget)
 
     def _troubled(self, event: ev.Troubled) -> None:
         self._show("message", event.text)
@@ -1176,7 +1329,7 @@ class StudyMachine:
     def _late(self, trial: Trial) -> str | None:
         """Why a trial has trained for as long as the study allows; None if it has not."""
         most = self.declaration.max_trial_time
-        if most is None or trial.seconds(self._now) < most:
+        if most is None or trial.seconds(self._now) - trial.of_other_seeds < most:
             return None
         return f"its --max-trial-time of {most:g} s is over"
 
@@ -1199,7 +1352,8 @@ class StudyMachine:
             return None
         since = trial.hurried
         if since is None:  # until its epoch has ended, which takes as long as others have, it cannot be told
-            left = most - trial.earlier if trial.earlier < most else most  # an attempt that begins late needs its time
+            earlier = trial.earlier - trial.of_other_seeds
+            left = most - earlier if earlier < most else most  # an attempt that begins late needs its time
             since = trial.began + left + trial.silence
         over = self._now - since
         return f"{self._late(trial)}, and train had not returned a minute later" if over > FINISH_SECONDS else None
@@ -1230,6 +1384,8 @@ class StudyMachine:
         """Begin no new trial; `requeue`: end the running ones at their next epoch, to be run again."""
         self.stopped = self.stopped or why
         self._requeues = self._requeues or requeue
+        while self._repeating:
+            self._leave_repeating(self.trials[self._repeating.popleft()])
         for worker in self.workers.by_name.values():
             if worker.asks:
                 self._idle[worker.name] = None  # also one that waits for the worker that it relieves

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from sweep.core.pruners import Verdict
-from sweep.store.records import RunRecord
+from sweep.store.records import RepeatRecord, RunRecord
 from sweep.words import counted
 
 
@@ -16,6 +16,7 @@ class State(Enum):
     BUILDING = "is with a worker, which asks for its parameters"
     TRAINING = "is with a worker, and its run has a name"
     PAUSED = "waits at a rung until it is among the best there"
+    REPEATING = "waits to be trained with another seed"
     ENDING = "its end, its pause or its return to the queue is being entered in Optuna's study"
     COMPLETE = "complete"
     PRUNED = "pruned"
@@ -27,7 +28,8 @@ MOVES = {
     State.QUEUED: {State.SAMPLING},
     State.SAMPLING: {State.BUILDING, State.ENDING},
     State.BUILDING: {State.TRAINING, State.ENDING},
-    State.TRAINING: {State.ENDING},
+    State.TRAINING: {State.REPEATING, State.ENDING},
+    State.REPEATING: {State.BUILDING, State.ENDING},
     State.PAUSED: {State.SAMPLING, State.ENDING},
     State.ENDING: {State.QUEUED, State.PAUSED, State.COMPLETE, State.PRUNED, State.FAIL},
 }
@@ -44,7 +46,8 @@ class Trial:
         began: when this attempt began; `heard`: when its worker last sent a message; `hurried`: when it was first told
             to finish early, if it was; all by the monotonic clock.
         silence: the longest time that its worker has said nothing for, in this attempt.
-        earlier: seconds of training in earlier attempts.
+        earlier: seconds of training in earlier attempts, those with other seeds included.
+        repeat: the record of the training with another seed that it is at, if it is; `run` has the first one.
         values: the objective by step, as pruners see it.
         shielded: only NaN stops it; `unpruned`: pruners do not; `condemned`: why a person prunes it at its next epoch.
         verdict: the one that its worker was told last; None where it continues.
@@ -65,6 +68,7 @@ class Trial:
     condemned: str | None = None
     verdict: Verdict | None = None
     pausable: bool = False
+    repeat: RunRecord | None = None
     end: "Ending | None" = None
     _state: State | None = None
 
@@ -91,6 +95,11 @@ class Trial:
         return self.worker
 
     @property
+    def training_run(self) -> RunRecord:
+        """The record of what it trains now: its run, or the repeat with another seed."""
+        return self.run if self.repeat is None else self.repeat
+
+    @property
     def is_live(self) -> bool:
         """Whether its worker may speak for it."""
         return self._state in (State.BUILDING, State.TRAINING)
@@ -110,6 +119,30 @@ class Trial:
         """How long it has been with workers, in all."""
         return self.earlier + now - self.began
 
+    @property
+    def of_other_seeds(self) -> float:
+        """Seconds of its trainings with other seeds, which have ended."""
+        return sum(one.duration or 0.0 for one in self.run.of_value)
+
+    def ended_repeat(self, state: str, value: float | None, reason: str | None, now: float) -> RepeatRecord:
+        """The record of the training with one seed that has ended."""
+        run, number = self.training_run, len(self.run.of_value) + 1
+        return RepeatRecord(
+            repeat_of=run.number,
+            repeat=number,
+            seed=run.seed or 0,
+            name=run.name,
+            state=state,
+            directory=run.directory,
+            value=value,
+            epoch=run.epoch,
+            reason=reason,
+            started=run.started,
+            duration=self.seconds(now) - self.of_other_seeds,
+            snapshot=self.run.snapshot,
+            of_value=True,
+        )
+
 
 @dataclass(frozen=True)
 class Ending:
@@ -121,6 +154,7 @@ class Ending:
         abandoned: its event files have no end yet.
         held: whether a worker had the trial until then.
         forgotten: its checkpoint is not kept, since it takes too much room.
+        repeat: the training with one of several seeds that ends with it.
     """
 
     reason: str | None
@@ -130,13 +164,20 @@ class Ending:
     abandoned: bool = False
     held: bool = True
     forgotten: bool = False
+    repeat: RepeatRecord | None = None
 
 
-def requeue(run: RunRecord, reason: str | None, seconds: float | None = None) -> None:
-    """Have a run wait to be run again, after so many seconds of training."""
+def requeue(run: RunRecord, reason: str | None, seconds: float | None = None, epochs: int | None = None) -> None:
+    """Have a run wait to be run again, after so many seconds of training.
+
+    Args:
+        epochs: how many it had finished with the seed that it was at, if that is not its first one.
+    """
     if run.state == "RUNNING":
         run.attempt += 1
-        run.interruptions = [*run.interruptions, f"after {counted(run.epoch, 'epoch')}: {reason or 'no reason'}"]
+        after = counted(run.epoch if epochs is None else epochs, "epoch")
+        seed = f" with seed {len(run.of_value) + 1}" if run.of_value else ""
+        run.interruptions = [*run.interruptions, f"after {after}{seed}: {reason or 'no reason'}"]
     run.state, run.reason, run.verdict, run.duration = "WAITING", reason, None, seconds
 
 

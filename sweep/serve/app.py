@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import Depends, FastAPI, Request
 from fastapi.staticfiles import StaticFiles
 
+from sweep.distribution import __version__
 from sweep.serve import auth, problems, pulse
-from sweep.serve.api import docs, events, exports, health, records, runs, starts, studies, tensorboard
+from sweep.serve.api import confirmations, docs, events, exports, health, records, runs, starts, studies, tensorboard
 from sweep.serve.context import HERE, Service
 from sweep.serve.pages import run as run_page
 from sweep.serve.pages import start as start_page
@@ -25,7 +26,7 @@ _log = logging.getLogger(__name__)
 LOOK_SECONDS = 30.0  # between two checks for idle TensorBoards
 
 ROUTES = (
-    *(studies, runs, exports, events, starts, health, records, tensorboard, docs, auth),
+    *(studies, confirmations, runs, exports, events, starts, health, records, tensorboard, docs, auth),
     *(study_page, run_page, start_page, studies_page),
 )
 
@@ -53,6 +54,7 @@ def create_app(settings: ServeSettings, store: Store | None = None) -> FastAPI:
 
     app = FastAPI(
         title="sweep",
+        version=__version__,
         summary="Studies, runs, their curves and TensorBoard over HTTP.",
         docs_url=None,
         redoc_url=None,

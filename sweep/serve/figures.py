@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 KINDS = {"history": "History", "importances": "Importances", "parallel": "Parallel coordinates", "slices": "Slices"}
 MOST_TRIALS = 2000  # complete ones, of which a figure is made
 KEPT = 64
-_PACKAGES: Mapping[str | None, str] = {"sklearn": "scikit-learn"}  # those whose module is called otherwise
 SECONDS = 10.0
 
 
@@ -80,10 +79,6 @@ class Figures:
 def _figure(study: "optuna.Study", kind: str, objective: str) -> str:
     try:
         figure = _plots()[kind](study, target_name=objective)
-    except ImportError as error:
-        return _message(
-            f"This figure needs a package that is not there: pip install {_PACKAGES.get(error.name, error.name)}."
-        )
     except (ValueError, RuntimeError) as error:  # what Optuna raises for runs that are too few or too similar
         return _message(f"Optuna cannot draw this yet: {error}")
     figure.update_layout(template=None, title=None)

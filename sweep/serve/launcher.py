@@ -2,6 +2,7 @@
 
 The process is `sweep start`, so a study is the same thing whether the service or a command line has started it. What it
 prints goes to `coordinator.log` in the study's folder; `start.json` there holds its options, for when it continues.
+In the same way `sweep confirm` trains repeats of a study's best runs; it prints into `confirm.log`.
 """
 
 import errno
@@ -12,11 +13,13 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from sweep import racing
 from sweep.commands import python
 from sweep.control.open_study import check_total
 from sweep.errors import last_words
@@ -38,7 +41,7 @@ MOST_WORKERS = 512
 
 KEPT = 100  # starts that are remembered
 KINDS: tuple[Kind, ...] = ("sampler", "pruner")
-LOG, KEPT_OPTIONS = "coordinator.log", "start.json"
+LOG, CONFIRM_LOG, KEPT_OPTIONS = "coordinator.log", "confirm.log", "start.json"
 _TAIL = 4000  # characters of output that are shown
 
 
@@ -58,6 +61,7 @@ class Start:
         study: the study's name; as the file's name says until the study is in the store.
         log: what the coordinator prints.
         token: the coordinator's, as the owner of the study.
+        command: which command of `sweep` runs, `start` or `confirm`.
     """
 
     identity: str
@@ -68,10 +72,11 @@ class Start:
     process: "subprocess.Popen[bytes]" = field(repr=False)
     token: str = ""
     known: bool = False
+    command: Literal["start", "confirm"] = "start"
 
     @property
     def state(self) -> str:
-        """`starting`, `running` (the study is in the store), `ended` or `failed`."""
+        """`starting`, `running` (the study is in the store, or its repeats train), `ended` or `failed`."""
         status = self.process.poll()
         if status is None:
             return "running" if self.known else "starting"
@@ -134,7 +139,7 @@ class Launcher:
         if (study := self._store.find_study(name)) is not None:
             check_total(name, settings.trials, finished(self._store.counts(study.study_id)))
         with self._lock:
-            self._check(name)
+            self._check(name, "start")
             folder = self._folder(study, name)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / KEPT_OPTIONS).write_text(json.dumps(given(settings, "api")))
@@ -144,11 +149,40 @@ class Launcher:
                 queue = folder / "enqueue.json"
                 queue.write_text(json.dumps(params))
                 line.append(f"--enqueue=@{queue}")
-            begun = self._spawn(file, name, line, folder / LOG)
-            self._starts[begun.identity] = begun
-            for old in [key for key, past in self._starts.items() if past.process.poll() is not None][:-KEPT]:
-                del self._starts[old]
+            return self._begin("start", file.name, name, [str(file), *line], folder / LOG)
+
+    def confirm(self, study: StudyRecord, words: Sequence[str]) -> Start:
+        """Have a study's best runs trained again.
+
+        Args:
+            words: the options of `sweep confirm`.
+
+        Raises:
+            Conflict: this service does that already, or the study's folder is gone.
+            Full: too many studies run.
+        """
+        folder = Path(study.directory)
+        if not folder.is_dir():
+            raise Conflict(f"The folder of study {study.name} is gone: {folder}.", "Say where it is: sweep db relocate")
+        file = Path(study.declaration.file or "").name
+        with self._lock:
+            self._check(study.name, "confirm")
+            return self._begin("confirm", file, study.name, [*words, "--", study.name], folder / CONFIRM_LOG)
+
+    def _begin(self, command: Literal["start", "confirm"], file: str, study: str, words: list[str], log: Path) -> Start:
+        token, began = new_token(), time.time()
+        process = self._spawn([command, *words], log, token)
+        begun = Start(secrets.token_hex(6), file, study, log, began, process, token, command=command)
+        self._starts[begun.identity] = begun
+        for old in [key for key, past in self._starts.items() if past.process.poll() is not None][:-KEPT]:
+            del self._starts[old]
         return begun
+
+    def confirming(self, study: str) -> Start | None:
+        """The last time that this service had a study's best runs trained again."""
+        with self._lock:
+            every = [begun for begun in self._starts.values() if (begun.command, begun.study) == ("confirm", study)]
+        return every[-1] if every else None
 
     def _folder(self, study: StudyRecord | None, name: str) -> Path:
         """The folder of a study, which stays where it is; of a new one in this service's log directory."""
@@ -157,9 +191,11 @@ class Launcher:
             return own
         return self._settings.logdir.absolute() / name
 
-    def _check(self, name: str) -> None:
+    def _check(self, name: str, command: str) -> None:
         running = [begun for begun in self._starts.values() if begun.process.poll() is None]
-        if any(begun.study == name for begun in running):
+        if any((begun.study, begun.command) == (name, command) for begun in running):
+            if command == "confirm":
+                raise Conflict(f"The best runs of {name} are being trained again already.", hint="Stop that first.")
             raise Conflict(f"{name} has been started already.", hint="Stop it first, or give another name.")
         if len(running) >= MOST:
             raise Full(
@@ -176,18 +212,27 @@ class Launcher:
         if any(begun.study == name and begun.process.poll() is None for begun in self.starts()):
             raise Conflict(f"{name} is being started, so it cannot be removed.", hint="Stop it first.")
 
-    def _spawn(self, file: Path, name: str, arguments: list[str], log: Path) -> Start:
+    def stop_confirming(self, study: str) -> bool:
+        """Have the process stop that trains a study's best runs again for this service; whether there is one."""
+        begun = self.confirming(study)
+        if begun is None or begun.process.poll() is not None:
+            return False
+        begun.process.send_signal(signal.SIGINT)
+        return True
+
+    def _spawn(self, words: list[str], log: Path, token: str) -> "subprocess.Popen[bytes]":
+        """A process that runs a command of `sweep`; `token` is its own as the owner of a study."""
         # The database's URL may hold a password, and the process list shows arguments. A study that is started here
         # must not be started at another service, nor on the cluster that this one's operator uses.
         hidden = ("SWEEP_TOKEN", "SWEEP_SERVER")
         environment = {key: value for key, value in os.environ.items() if key not in hidden}
-        environment[OWNER] = token = new_token()
+        environment[OWNER] = token
         environment["SWEEP_STORAGE"] = self._settings.storage
         environment["SWEEP_LOGDIR"] = str(self._settings.logdir.absolute())
         try:
             with log.open("ab") as output:
-                process = subprocess.Popen(
-                    python("sweep", "start", str(file), *arguments),
+                return subprocess.Popen(
+                    python("sweep", *words),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
@@ -198,18 +243,21 @@ class Launcher:
             if error.errno != errno.E2BIG:
                 raise
             raise Refusal("The options are too long for a command line.") from None
-        return Start(secrets.token_hex(6), file.name, name, log, time.time(), process, token)
 
     def starts(self) -> list[Start]:
         """The starts of this service, the latest last."""
         with self._lock:
             found = list(self._starts.values())
-        unknown = {begun.token: begun for begun in found if not begun.known}
+        unknown = {begun.token: begun for begun in found if not begun.known and begun.command == "start"}
         if unknown:
             for study in self._store.studies():
                 if study.owner is not None and study.owner.token in unknown:
                     begun = unknown[study.owner.token]
                     begun.study, begun.known = study.name, True
+        for begun in found:
+            if not begun.known and begun.command == "confirm":
+                raced = self._store.find_study(begun.study)
+                begun.known = raced is not None and racing.of(raced) is not None
         return found
 
     def find(self, identity: str) -> Start | None:

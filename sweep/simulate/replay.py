@@ -6,7 +6,7 @@ What decides is what decides in a live study: Optuna's samplers and pruners, our
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -32,7 +32,8 @@ class Replayed:
         epochs: how many it has trained.
         state: as of a live run; PAUSED and RUNNING ones are PRUNED when the study ends.
         value: its best value, if it is COMPLETE.
-        ended: how many epochs the study had spent when it ended.
+        ended: how many epochs the study had spent when it ended; `begun` and `continued`: how many runs had begun by
+            then, and how often a paused one had continued.
     """
 
     number: int
@@ -41,6 +42,8 @@ class Replayed:
     state: str = "RUNNING"
     value: float | None = None
     ended: int = 0
+    begun: int = 0
+    continued: int = 0
     values: dict[int, float] = field(default_factory=dict, repr=False)
 
 
@@ -82,7 +85,7 @@ def replay(
         while not study.is_spent:
             for place in range(workers):
                 if busy[place] is None:
-                    busy[place] = study.next(running=workers - busy.count(None))
+                    busy[place] = study.next([run.number for run in busy if run is not None])
             if busy.count(None) == workers:
                 break
             busy = [run if run is None or study.epoch(run) else None for run in busy]
@@ -126,36 +129,31 @@ class _Study:
         self._budget = budget
         self._complete = 0
         self.spent = 0
+        self._continued = 0  # how often
         self.runs: list[Replayed] = []
 
     @property
     def is_spent(self) -> bool:
         return self._budget is not None and self.spent >= self._budget
 
-    def next(self, *, running: int) -> Replayed | None:
-        """The run that an idle worker trains: a paused one that is due, a new one, or one that is to be COMPLETE."""
-        schedule = self._schedule
-        if schedule is None:
-            return self._begin()
-        if self._budget is not None:
-            left, epochs = self._budget - self.spent, self._bank.epochs
-            last = schedule.closing(left=left, epochs=epochs, complete=self._complete, running=running)
-            if last is not None:
-                return self._continue(schedule, last, to_the_end=True)
-        due = schedule.due()
-        if due is not None:
-            return self._continue(schedule, due)
-        begun = self._begin()
-        if begun is not None:
-            return begun
-        last = schedule.finalist(trials=self._trials, complete=self._complete, running=running)
-        return None if last is None else self._continue(schedule, last, to_the_end=True)
-
-    def _continue(self, schedule: Schedule, number: int, *, to_the_end: bool = False) -> Replayed:
-        """A paused run, which continues."""
-        schedule.proceed(number, to_the_end=to_the_end)
-        self.runs[number].state = "RUNNING"
-        return self.runs[number]
+    def next(self, running: Collection[int]) -> Replayed | None:
+        """The run that an idle worker trains, while others run: a paused one, or a new one; None if there is none."""
+        if self._schedule is not None:
+            found = self._schedule.next(
+                running=running,
+                new=len(self.runs) < self._trials,
+                trials=self._trials,
+                complete=self._complete,
+                epochs=lambda _: self._bank.epochs,
+                left=None if self._budget is None else self._budget - self.spent,
+            )
+            if found is not None:
+                number, to_the_end = found
+                self._schedule.proceed(number, to_the_end=to_the_end)
+                self._continued += 1
+                self.runs[number].state = "RUNNING"
+                return self.runs[number]
+        return self._begin()
 
     def _begin(self) -> Replayed | None:
         """A new run, if the study has one more trial."""
@@ -211,7 +209,7 @@ class _Study:
 
     def _end(self, run: Replayed, state: str) -> bool:
         """A run has ended, and does not continue: False."""
-        run.state, run.ended = state, self.spent
+        self._stamp(run, state)
         if state == "COMPLETE":
             self._complete += 1
             run.value = self._bank.objective.best(value for value in run.values.values() if math.isfinite(value))
@@ -224,7 +222,11 @@ class _Study:
         """Whatever has not ended is cut."""
         for run in self.runs:
             if run.state in ("RUNNING", "PAUSED"):
-                run.state, run.ended = "PRUNED", self.spent
+                self._stamp(run, "PRUNED")
+
+    def _stamp(self, run: Replayed, state: str) -> None:
+        """Note how a run has ended, and when."""
+        run.state, run.ended, run.begun, run.continued = state, self.spent, len(self.runs), self._continued
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from sweep.store.records import (
     ADDED,
+    CONTINUES,
     DELETED,
     FINISHED,
     OUT_OF_MEMORY,
@@ -20,6 +21,7 @@ from sweep.store.store import Command, Notes, Store
 
 __all__ = [
     "ADDED",
+    "CONTINUES",
     "DELETED",
     "FINISHED",
     "OUT_OF_MEMORY",

@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from sweep.distribution import install_command
 from sweep.errors import ReadOnly, StoreError
 from sweep.passwords import masked
 from sweep.store.faults import DatabaseFault, fault, watch
@@ -260,7 +261,7 @@ def refusals(url: sa.URL) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise StoreError(
-            f"PostgreSQL needs psycopg, and there is no module {error.name!r}.", "Run: pip install 'sweep[postgresql]'"
+            f"PostgreSQL needs psycopg, and there is no module {error.name!r}.", f"Run: {install_command('postgresql')}"
         ) from error
     except sa.exc.DBAPIError as error:  # of an engine of Optuna's
         ours = fault(error.orig, url)

@@ -25,7 +25,10 @@ SILENT_SECONDS = 10.0
 FINISHED = frozenset({"COMPLETE", "PRUNED", "FAIL"})
 
 REVIVES = "revives"
-"""The user attribute of a trial that goes on with a pruned one, whose number it is."""
+"""The user attribute of a trial that continues a pruned one, whose number it is."""
+
+CONTINUES = "continues"
+"""The user attribute of a trial that does so since that one is due again, rather than because a person wants it."""
 
 RUN = "run"
 """The user attribute of a trial that is its run's name."""
@@ -106,6 +109,8 @@ class RepeatRecord:
         started: in Unix seconds; `duration` in seconds.
         snapshot: the hash of the files that it trained with.
         test: what the study file's `test` returned for its model, by name; None until that was called.
+        of_value: whether it is part of the run's value, as in a study that trains every trial with several seeds: the
+            run itself is the first of these. Otherwise its seed is fresh: it came after the value was known.
     """
 
     repeat_of: int
@@ -121,6 +126,7 @@ class RepeatRecord:
     duration: float | None = None
     snapshot: str | None = None
     test: Mapping[str, float] | None = None
+    of_value: bool = False
 
     def row(self, study_id: int, folder: str | None = None) -> dict[str, Any]:
         """The repeat as a row of `sweep_repeats`; `folder` is the study's."""
@@ -150,8 +156,8 @@ class RunRecord:
     number of the pruned run that it goes on with, `interruptions` say after how many epochs each earlier attempt ended
     and why.
 
-    `repeats` are its trainings with other seeds: `mean`, `sd` and `n` are of what they returned, without its own value,
-    which has been selected.
+    `repeats` are its trainings with other seeds. `mean`, `sd` and `n` are of those with fresh seeds, without those that
+    are part of its value, which has been selected; of these where there are no others.
 
     If a pruner stopped or paused it, `verdict` says why; otherwise `reason` does, as text. `why` is the text of either.
     A run that was pruned before schema 0005 has a reason and no verdict. `rungs` are those that it has entered, where
@@ -205,24 +211,34 @@ class RunRecord:
         return self.values[0] if self.values else None
 
     @property
-    def fresh_values(self) -> list[float]:
-        """What `train` returned in its repeats, as far as they are COMPLETE."""
-        return [one.value for one in self.repeats if one.value is not None]
+    def fresh(self) -> Sequence[RepeatRecord]:
+        """Its repeats with fresh seeds."""
+        return [one for one in self.repeats if not one.of_value] if self.repeats else ()
+
+    @property
+    def of_value(self) -> Sequence[RepeatRecord]:
+        """The trainings that its value is the mean of, as far as they have ended; the first one is its own."""
+        return [one for one in self.repeats if one.of_value] if self.repeats else ()
+
+    @property
+    def measured(self) -> list[float]:
+        """What `train` returned in the repeats that `mean` is of, as far as they are COMPLETE."""
+        return [one.value for one in self.fresh or self.of_value if one.value is not None]
 
     @property
     def mean(self) -> float | None:
         """The mean over its repeats; None without one that is COMPLETE."""
-        return statistics.fmean(self.fresh_values) if self.repeats and self.fresh_values else None
+        return statistics.fmean(self.measured) if self.repeats and self.measured else None
 
     @property
     def sd(self) -> float | None:
         """The standard deviation of its repeats, n - 1 in the denominator; None below two."""
-        return statistics.stdev(self.fresh_values) if len(self.repeats) > 1 and len(self.fresh_values) > 1 else None
+        return statistics.stdev(self.measured) if len(self.repeats) > 1 and len(self.measured) > 1 else None
 
     @property
     def n(self) -> int | None:
         """How many repeats `mean` is of; None where it was never repeated."""
-        return len(self.fresh_values) if self.repeats else None
+        return len(self.measured) if self.repeats else None
 
     @property
     def added(self) -> bool:
@@ -302,10 +318,14 @@ def counts_of(runs: Iterable[RunRecord]) -> Counter[str]:
 
 
 def epochs_spent(runs: Sequence[RunRecord]) -> int:
-    """The epochs that were trained for some runs; one that continues a pruned run has taken over what that trained."""
+    """The epochs that were trained for some runs, with all seeds that their values are of.
+
+    One that continues a pruned run has taken over what that trained.
+    """
     found = {run.number: run.epoch for run in runs if run.is_trained_here}
     taken = {run.number: found.get(run.revives, 0) for run in runs if run.revives is not None}
-    return sum(max(0, epoch - taken.get(number, 0)) for number, epoch in found.items())
+    others = sum(one.epoch for run in runs for one in run.of_value[1:])
+    return others + sum(max(0, epoch - taken.get(number, 0)) for number, epoch in found.items())
 
 
 def storable(text: str) -> str:

@@ -15,12 +15,13 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from sweep.commands import command
+from sweep.distribution import upgrade_command
 from sweep.errors import StoreError
 from sweep.store.sqlite_file import ANOTHER, READ_ONLY, alone
 from sweep.store.typed_url import shown
 
 VERSION_TABLE = "sweep_alembic_version"
-HEAD = "0009"  # the newest revision in migrations/versions
+HEAD = "0010"  # the newest revision in migrations/versions
 CREATION_LOCK = 7399730  # the key of PostgreSQL's advisory lock: any number that others do not use
 WAL_SECONDS = 120.0  # for others that look into a file which is being made
 BEING_MADE_SECONDS = 3.0  # for another process to make Optuna's tables
@@ -181,5 +182,5 @@ def check_revision(engine: sa.Engine) -> None:
     if found > HEAD:
         raise StoreError(
             f"A newer version of sweep wrote the database at {place}, with schema {found}.",
-            "Run: pip install --upgrade sweep",
+            f"Run: {upgrade_command()}",
         )

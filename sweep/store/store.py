@@ -3,7 +3,7 @@
 Contract. Any number of processes may read and give commands at once. A study's rows are written by one process alone,
 its coordinator (`sweep.control.storage`), which holds the study's lease: `owner` names it and `beat` counts up while it
 lives (`sweep.store.lease`). Every method is one transaction and may be called from any thread. An unknown study or run
-raises `StoreError`. Repeats of a study's runs are written by the one process that has them trained
+raises `StoreError`. Repeats with fresh seeds are written by the one process that has them trained
 (`sweep.control.repeats`), while no coordinator need have the study.
 """
 
@@ -23,7 +23,7 @@ from sweep.names import KeyTable
 from sweep.store import database
 from sweep.store.lease import RECORD
 from sweep.store.paths import base_of, whole
-from sweep.store.records import ADDED, DELETED, REVIVES, RUN, RepeatRecord, RunRecord, StudyRecord
+from sweep.store.records import ADDED, CONTINUES, DELETED, REVIVES, RUN, RepeatRecord, RunRecord, StudyRecord
 from sweep.store.tables import (
     commands,
     join_float,
@@ -189,8 +189,8 @@ class Store:
                 upsert(connection, repeats, ["study_id", "repeat_of", "repeat"], rows)
 
     def forget_failed_repeats(self, study_id: int) -> int:
-        """Remove the repeats of a study's runs that gave no number; how many there were."""
-        failed = (repeats.c.study_id == study_id) & repeats.c.value.is_(None)
+        """Remove the repeats with fresh seeds of a study's runs that gave no number; how many there were."""
+        failed = (repeats.c.study_id == study_id) & repeats.c.value.is_(None) & ~repeats.c.of_value
         with database.writing(self.engine) as connection:
             return connection.execute(sa.delete(repeats).where(failed)).rowcount
 
@@ -273,7 +273,7 @@ class Store:
         attributes = (
             sa.select(optuna_trials.c.number, optuna_attributes.c.key, optuna_attributes.c.value_json)
             .select_from(optuna_trials.join(optuna_attributes, same))
-            .where(chosen, optuna_attributes.c.key.not_in((RUN, REVIVES)))
+            .where(chosen, optuna_attributes.c.key.not_in((RUN, REVIVES, CONTINUES)))
             .order_by(optuna_trials.c.number, optuna_attributes.c.key)
         )
         with self.engine.connect() as connection:

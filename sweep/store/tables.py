@@ -99,6 +99,7 @@ repeats = sa.Table(
     sa.Column("duration", _Double),  # seconds
     sa.Column("snapshot", sa.String(64)),  # of `sweep_snapshots`: the files that it trained with
     sa.Column("test", sa.Text),  # JSON, name -> what the study file's `test` returned; NULL until it was called
+    sa.Column("of_value", sa.Boolean, nullable=False, server_default=sa.false()),  # it is part of the run's value
 )
 
 snapshots = sa.Table(

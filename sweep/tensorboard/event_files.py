@@ -202,7 +202,8 @@ def restart(directory: Path, step: int = 0) -> None:
 def end_run(run: RunRecord, objective: str) -> None:
     """Write the end of a run whose worker is gone, as one more file, which both of TensorBoard's loaders read.
 
-    Its worker has crashed, or trains another trial since the run has paused.
+    Its worker has crashed, or trains another trial since the run has paused, or since it was trained with the first of
+    several seeds, whose mean is known only now.
 
     Args:
         run: as it has ended.
@@ -213,11 +214,17 @@ def end_run(run: RunRecord, objective: str) -> None:
     """
     if run.directory is None:
         return
-    with RunWriter(Path(run.directory)) as writer:
+    directory = Path(run.directory)
+    value = run.values if run.values and len(run.values) == 1 else None
+    written = {one.tag for event in read(directory) for one in event.summary.value} if value else set()
+    with RunWriter(directory) as writer:
         ended = time.time() if run.started is None or run.duration is None else run.started + run.duration
         writer.add(hparams.build_end(run.state, ended), 0)
         if run.best is not None:
             writer.scalars(max(0, run.epoch - 1), {f"{BEST_TAG}{objective}": run.best})
+        if value:
+            returned = end_scalars([objective], value, written, run.params, feasible=run.feasible is not False)
+            writer.scalars(max(0, run.epoch - 1), returned)
         known = {"seed": run.seed, "attempt": run.attempt}
         about = {key: value for key, value in known.items() if value is not None}
         text = run_text(run.name or "", run.params, run.state, run.why or "", about, list(map(str, run.findings)))

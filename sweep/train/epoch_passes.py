@@ -114,7 +114,10 @@ class Passes:
         try:
             if self._validation is not None:
                 loans.append(Loan(model, "test_step", self._validation.layout, shuffled=False, key=self._key))
-            self._key_when_traced = None if self._key is None else sharing.key(model).whole
+            key = self._key
+            if key is not None and any(loan.traced for loan in loans):
+                key = sharing.key(model)
+            self._key_when_traced = None if key is None else key.whole
             remember(model, loans[0].program.names, loans[-1].program.names)
             self._traced_from = _traced_from(model)
         except BaseException:

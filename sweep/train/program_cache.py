@@ -39,6 +39,9 @@ class Loan:
         shuffled: whether the rows come in an order.
         key: of the model (`sharing.key`); None for a program of its own.
 
+    Attributes:
+        traced: whether a step of the model was traced for it, which may change the model.
+
     Raises:
         Unsuitable: the step does not trace.
     """
@@ -47,6 +50,7 @@ class Loan:
         self, model: keras.Model, step: str, layout: Layout, *, shuffled: bool, key: sharing.Key | None
     ) -> None:
         trace = functools.partial(Program, model, getattr(model, step), layout, shuffled=shuffled)
+        self.traced = True
         self._place: str | None = None
         if key is None:
             self.program = trace().complete()
@@ -70,7 +74,7 @@ class Loan:
                 self.program = trace().complete()
                 return
             known.bind(variables, values)
-            self.program, self._place = known, own
+            self.program, self._place, self.traced = known, own, False
             return
         try:
             shared = topology is not None

@@ -5,12 +5,16 @@ The race is made anew from the repeats there are, whoever asks, so that nothing 
 
 import math
 import shlex
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from sweep.errors import StudyError
+from sweep.errors import StudyError, SweepError
 from sweep.names import format_number, short_number
 from sweep.race import LEVEL, TEST, Race, Standing, replayed
 from sweep.store import RepeatRecord, RunRecord, StudyRecord
+from sweep.view.cells import duration
 from sweep.view.runs import finite, objective, rank
 from sweep.words import counted, listed
 
@@ -32,19 +36,114 @@ def race_of(
     repeats: int | None = None,
     close: float | None = None,
 ) -> Race:
-    """The race between the runs that have repeats, and further candidates.
+    """The race between the runs that have repeats with fresh seeds, which it counts from 1, and further candidates.
 
     Args:
         candidates: trial numbers in the order in which they train.
         repeats: how often each trains at most; by default as often as it has.
         close: see `Race`.
     """
-    found = {run.number: run.repeats for run in runs if run.repeats}
-    results = {(one.repeat_of, one.repeat): one.value for repeats in found.values() for one in repeats}
+    found, behind = {run.number: run.fresh for run in runs if run.fresh}, study.declaration.first_fresh - 1
+    results = {(one.repeat_of, one.repeat - behind): one.value for repeats in found.values() for one in repeats}
     most = max((repeat for _, repeat in results), default=1) if repeats is None else repeats
     numbers = list(dict.fromkeys([*candidates, *found]))
     race = Race(numbers, maximize=objective(study).maximize, repeats=most, close=close)
     return replayed(race, results)
+
+
+@dataclass(frozen=True)
+class PlannedRace:
+    """A race between a study's best runs, before or while it is trained.
+
+    Attributes:
+        runs: the candidates, the best value first.
+        race: has what is known by now.
+    """
+
+    study: StudyRecord
+    runs: Sequence[RunRecord]
+    race: Race
+
+    @property
+    def left(self) -> dict[int, int]:
+        """How often each candidate that is not out may still train, by number."""
+        most = self.race.repeats if not self.race.over else 0
+        return {one.number: max(0, most - len(one.values)) for one in self.race.left}
+
+    @property
+    def trainings(self) -> int:
+        """How many trainings are left, at most."""
+        return sum(self.left.values())
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs these have, where each has as many as its run had."""
+        left = self.left
+        return sum(run.epoch * left.get(run.number, 0) for run in self.runs)
+
+    @property
+    def seconds(self) -> float:
+        """How long one worker takes for them, where each takes as long as its run did."""
+        left = self.left
+        return sum((run.duration or 0.0) * left.get(run.number, 0) for run in self.runs)
+
+    def __str__(self) -> str:
+        return (
+            f"{counted(self.trainings, 'training')} at most: {counted(self.epochs, 'epoch')}, "
+            f"{duration(self.seconds)} of one worker by the time that they took at first"
+        )
+
+    def as_object(self) -> dict[str, Any]:
+        """The same as JSON."""
+        left = self.left
+        return {
+            "study": self.study.name,
+            "candidates": [
+                {
+                    "number": run.number,
+                    "name": run.name,
+                    "value": finite(run.value),
+                    "trainings": left.get(run.number, 0),
+                }
+                for run in self.runs
+            ],
+            "trainings": self.trainings,
+            "epochs": self.epochs,
+            "seconds": self.seconds,
+        }
+
+
+def planned_race(
+    study: StudyRecord, runs: Sequence[RunRecord], *, top: int, repeats: int, candidates: Sequence[int] = ()
+) -> PlannedRace:
+    """The race between a study's best runs by value.
+
+    Args:
+        runs: all of the study.
+        top: how many race.
+        repeats: how often each of them trains at most.
+        candidates: the numbers of those that race, where they are chosen already.
+
+    Raises:
+        SweepError: the study has several objectives, or no complete run.
+    """
+    ranked = rank(study, runs)
+    chosen = [run for run in ranked if run.number in candidates] if candidates else ranked[:top]
+    if not chosen:
+        raise SweepError(f"Study {study.name} has no complete run yet, so there is nothing to confirm.")
+    numbers = [run.number for run in chosen]
+    return PlannedRace(study, chosen, race_of(study, chosen, numbers, repeats=repeats, close=_close(study, runs)))
+
+
+def shown_race(study: StudyRecord, runs: Sequence[RunRecord]) -> Race:
+    """The race between all runs of a study that have repeats, as whoever trained them has seen it end."""
+    return race_of(study, runs, close=_close(study, runs))
+
+
+def _close(study: StudyRecord, runs: Sequence[RunRecord]) -> float | None:
+    """A difference that does not matter in a study; None where it is not known."""
+    sd = spread(study, runs)
+    return NEAR * sd if sd is not None else None
 
 
 def confirmed(study: StudyRecord, runs: Sequence[RunRecord]) -> list[RunRecord]:
@@ -73,9 +172,9 @@ def ranked_runs(study: StudyRecord, runs: Sequence[RunRecord], which: str) -> li
 
 def order_differs(study: StudyRecord, runs: Sequence[RunRecord]) -> str | None:
     """That repeats have put another run first than the values do, in a sentence; None where they have not."""
-    if not any(run.repeats for run in runs):
+    if not any(run.fresh for run in runs):
         return None
-    race, by_value = race_of(study, runs), [run for run in rank(study, runs) if run.repeats]
+    race, by_value = race_of(study, runs), [run for run in rank(study, runs) if run.fresh]
     leader = race.leader
     if leader is None or not by_value or by_value[0].number == leader.number:
         return None
@@ -204,12 +303,19 @@ def _all_others(race: Race) -> str:
 
 
 def _failed(one: Standing, run: RunRecord) -> str:
-    why = next((repeat.reason for repeat in run.repeats if repeat.repeat == one.failed), None)
+    why = next((repeat.reason for repeat in run.fresh if repeat.value is None), None)
     return f"{format_number(one.number)} is out: its repeat {one.failed} gave no number{f' ({why})' if why else ''}."
 
 
-def race_object(study: StudyRecord, runs: Sequence[RunRecord], race: Race) -> dict[str, object]:
-    """A race as JSON."""
+def drop_text(one: Standing) -> str:
+    """Why a candidate is out; empty where it is not."""
+    if one.drop is not None:
+        return f"worse than {format_number(one.drop.by)}, p = {one.drop.p:.2g}"
+    return f"repeat {one.failed} failed" if one.failed is not None else ""
+
+
+def race_object(study: StudyRecord, runs: Sequence[RunRecord], race: Race) -> dict[str, Any]:
+    """A race as JSON, with what the study file's `test` found for the leader."""
     leader, by_number = race.leader, {run.number: run for run in runs}
     return {
         "study": study.name,
@@ -232,6 +338,7 @@ def race_object(study: StudyRecord, runs: Sequence[RunRecord], race: Race) -> di
             }
             for one in race.ranked
         ],
+        "tests": test_results(runs, race),
     }
 
 
@@ -242,3 +349,29 @@ def tests(repeats: Iterable[RepeatRecord]) -> Mapping[str, list[float]]:
         for name, value in (one.test or {}).items():
             found.setdefault(name, []).append(value)
     return found
+
+
+def test_results(runs: Sequence[RunRecord], race: Race) -> dict[str, dict[str, float | int | None]]:
+    """What the tests of the leader's repeats gave, by name: `mean`, `sd` (None below two) and `n`."""
+    leader = race.leader
+    repeats = next((run.fresh for run in runs if leader is not None and run.number == leader.number), ())
+    return {
+        name: {
+            "mean": statistics.fmean(values),
+            "sd": statistics.stdev(values) if len(values) > 1 else None,
+            "n": len(values),
+        }
+        for name, values in tests(repeats).items()
+    }
+
+
+def test_lines(runs: Sequence[RunRecord], race: Race) -> list[str]:
+    """What the tests of the leader's repeats gave, each in a sentence."""
+    if race.leader is None:
+        return []
+    winner = format_number(race.leader.number)
+    return [
+        f"{name} of {winner}: {said(found['mean'] or 0.0, found['sd'], int(found['n'] or 0))}, "
+        "on data that no choice has seen"
+        for name, found in test_results(runs, race).items()
+    ]

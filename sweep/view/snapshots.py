@@ -18,6 +18,7 @@ from itertools import accumulate
 from operator import attrgetter
 from pathlib import Path
 
+from sweep import racing
 from sweep.quantities import Metrics
 from sweep.store import FINISHED, RepeatRecord, RunRecord, Store, StudyRecord, counts_of
 from sweep.view.budgets import usual_budget
@@ -61,9 +62,8 @@ class RunsSnapshot:
         """The study at this moment; `running`: whether its coordinator lives."""
         counts, every = (counts_now(each, running=running) for each in (self.counted, self.counts))
         waiting = read(Path(self.study.directory)) if running else None
-        return StudyView(
-            self.study, study_state(self.study, counts, running=running), counts, every, self.best, waiting
-        )
+        state = study_state(self.study, counts, running=running)
+        return StudyView(self.study, state, counts, every, self.best, waiting, racing.of(self.study))
 
     @cached_property
     def best_so_far(self) -> list[float]:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sweep import racing
 from sweep.errors import StoreError
+from sweep.racing import Racing
 from sweep.store import RunRecord, Store, StudyRecord, counts_of
 from sweep.view.runs import STATES, best_run, finished, finite, objectives
 from sweep.waiting import Waiting, read
@@ -23,6 +25,7 @@ class StudyView:
         every: how many runs are in each state, including those that other programs added.
         best: the best complete run, if there is one and the study has a single objective.
         waiting: what a running study waits for, if it does and its folder can be read here.
+        racing: the race of its best runs that a process trains now, if there is one and the folder can be read here.
     """
 
     study: StudyRecord
@@ -31,6 +34,7 @@ class StudyView:
     every: Mapping[str, int]
     best: RunRecord | None
     waiting: Waiting | None
+    racing: Racing | None
 
     @property
     def name(self) -> str:
@@ -83,7 +87,8 @@ class StudyView:
         return found
 
     def as_object(self) -> dict[str, Any]:
-        """The study as JSON; `best` is its best run's value, `created` in Unix seconds, `waiting` as in `Waiting`."""
+        """The study as JSON; `best` is its best run's value, `created` in Unix seconds, `waiting` as in `Waiting`,
+        `confirming` as in `Racing`."""
         study, best = self.study, self.best
         return {
             "study": study.name,
@@ -99,6 +104,7 @@ class StudyView:
             "file": study.declaration.file,
             "owner": str(study.owner) if study.owner else None,
             "waiting": self.waiting.as_object() if self.waiting else None,
+            "confirming": self.racing.as_object() if self.racing else None,
         }
 
 
@@ -107,7 +113,8 @@ def view_study(study: StudyRecord, runs: Sequence[RunRecord], *, running: bool) 
     counts = counts_now(counts_of(runs), running=running)
     every = counts_now(Counter(run.state for run in runs), running=running)
     waiting = read(Path(study.directory)) if running else None
-    return StudyView(study, study_state(study, counts, running=running), counts, every, best_run(study, runs), waiting)
+    state = study_state(study, counts, running=running)
+    return StudyView(study, state, counts, every, best_run(study, runs), waiting, racing.of(study))
 
 
 def view_studies(store: Store, studies: Sequence[StudyRecord]) -> list[StudyView]:

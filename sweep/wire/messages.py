@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.declaration import Value, versions
+from sweep.declaration import Value
+from sweep.distribution import NAME, __version__, renamed
 from sweep.errors import StudyError
 
 PROTOCOL = 6
@@ -351,7 +352,7 @@ _GO = _ENCODER.encode({"is": "Advice", **vars(GO)}).encode()  # the answer to al
 def _check_protocol(theirs: int | None, packages: Mapping[str, str]) -> None:
     if theirs != PROTOCOL:
         raise StudyError(
-            f"A worker has sweep {packages.get('sweep', '?')} (protocol {theirs}), and the coordinator has sweep "
-            f"{versions().get('sweep', '?')} (protocol {PROTOCOL}).",
+            f"A worker has sweep {renamed(packages).get(NAME, '?')} (protocol {theirs}), and the coordinator has sweep "
+            f"{__version__} (protocol {PROTOCOL}).",
             "Install the same version of sweep on every node.",
         )

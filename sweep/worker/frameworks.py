@@ -60,7 +60,7 @@ class Frameworks:
 
         Args:
             seed: of the trial, 0 to 2**32 - 1.
-            settled: the process is this worker's own and has trained: see `sweep.train.session.begin`.
+            settled: this worker has trained a trial: see `sweep.train.session.begin`.
         """
         random.seed(seed)
         np.random.seed(seed)

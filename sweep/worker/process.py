@@ -98,7 +98,7 @@ def work(connection: Connection, worker: str, get_study: Callable[[], BaseStudy]
                 trial = WorkerTrial(link, assignment, preview=welcome.preview, begun=begun)
                 try:
                     # Not in the first one: a study may load Keras only then.
-                    _train(link, study, trial, imports, frameworks, logdir, settled=own_process and trained > 0)
+                    _train(link, study, trial, imports, frameworks, logdir, settled=trained > 0)
                 except OSError as error:
                     _stop_for_machine(link, trial, error, logdir)
                     raise
@@ -110,6 +110,8 @@ def work(connection: Connection, worker: str, get_study: Callable[[], BaseStudy]
     finally:
         if frameworks is not None:
             frameworks.end()
+        if not own_process:
+            gc.unfreeze()  # what `Frameworks.begin` has left out of collections
 
 
 def _logdir(log: Path) -> Path:

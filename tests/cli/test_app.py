@@ -13,6 +13,7 @@ import pytest
 
 from sweep.cli import app
 from sweep.cli import run as sweep
+from sweep.distribution import __version__
 from tests.refusals import refusal_of
 from tests.store_builder import add_example, add_study, run
 
@@ -53,6 +54,18 @@ def test_a_former_name_of_a_command_still_works_and_is_not_in_the_help(capsys):
     assert "  keep" not in capsys.readouterr().out
 
 
+def test_the_version_is_said(capsys):
+    assert sweep(["--version"]) == 0
+    assert capsys.readouterr().out == f"sweep {__version__}\n"
+
+
+def test_help_begins_with_the_three_commands_that_a_newcomer_needs(capsys):
+    assert sweep([]) == 0
+    first = capsys.readouterr().out.partition("Options:")[0]
+    shown = re.findall(r"^    sweep (\S+)", first, re.MULTILINE)
+    assert shown == ["start", "runs", "serve"]
+
+
 def test_the_list_of_commands_says_what_the_help_of_each_says_first():
     assert list(app.COMMANDS.items()) == [(name, app.command(name).get_short_help_str(200)) for name in app.COMMANDS]
 
@@ -90,6 +103,34 @@ def test_a_refusal_is_a_line_or_two_and_status_2_and_writes_nothing(tmp_path, mo
     assert said.out == ""
     assert expected in refusal_of(said.err)
     assert [path.name for path in tmp_path.iterdir()] == ["text.db"]
+
+
+def test_a_command_that_is_misspelt_is_answered_with_the_nearest_and_where_to_look_on_a_line_of_its_own(capsys):
+    assert sweep(["run"]) == 2
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first.startswith("sweep: No such command 'run'. Did you mean 'runs', ")
+    assert rest == ["       See: sweep --help"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["runs"], ["runs", "--json"], ["prune", "--dry-run"], ["clean", "--dry-run"], ["rm", "--dry-run"]],
+    ids=" ".join,
+)
+def test_that_nothing_matches_can_be_an_exit_status(store, command):
+    name, *options = command
+    add_study(store, runs=[run(0, 0.5)])
+    assert sweep([name, "diabetes", "--filter", "^none", *options]) == 0
+    assert sweep([name, "diabetes", "--filter", "^none", *options, "--fail-if-none"]) == 1
+    assert sweep(["runs", "diabetes", "--filter", "t0000", "--fail-if-none"]) == 0
+
+
+def test_without_colour_nothing_is_coloured(store):
+    add_example(store)
+    command = [sys.executable, "-m", "sweep", "runs", "--storage", str(store.url)]
+    colour = re.compile(r"\x1b\[[0-9;]*[34][0-7]m")
+    assert any(map(colour.search, on_terminal(command, 100, plain=False)))
+    assert not any(map(colour.search, on_terminal(command, 100, plain=False, NO_COLOR="1")))
 
 
 def test_a_fault_of_ours_keeps_its_traceback(store, monkeypatch):
@@ -179,10 +220,10 @@ def python(*arguments, **environment):
     return subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=ROOT)
 
 
-def on_terminal(command, width):
-    """The lines a command prints on a terminal of that width, without colours."""
+def on_terminal(command, width, *, plain=True, **environment):
+    """The lines a command prints on a terminal of that width; without colours, if they are to be plain."""
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "COLUMNS": str(width), "TERM": "xterm"}
+    environment = {**os.environ, "COLUMNS": str(width), "TERM": "xterm", **environment}
     process = subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=theirs, env=environment, cwd=ROOT)
     os.close(theirs)
     found = bytearray()
@@ -196,4 +237,5 @@ def on_terminal(command, width):
         found += part
     os.close(ours)
     assert process.wait() == 0, found.decode()
-    return re.sub(r"\x1b\[[0-9;]*m", "", found.decode()).splitlines()
+    text = found.decode()
+    return (re.sub(r"\x1b\[[0-9;]*m", "", text) if plain else text).splitlines()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,9 @@ import pytest
 import sweep as sweep_package
 from sweep.cli import run as sweep
 from sweep.control.repeats import REPEAT
+from sweep.control.start import Outcome
 from sweep.names import decode
+from sweep.options import Cluster
 from sweep.store import Store
 from sweep.tensorboard.event_files import read
 from sweep.tensorboard.hparams import parse_start
@@ -175,10 +178,33 @@ def test_a_dry_run_trains_nothing(folder, capsys):
     assert not ended(folder)
     assert not (folder.path / "runs" / "tiny" / "repeats").exists()
     assert sweep(["confirm", "tiny", "--top", "2", "--dry-run", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["candidates"] == [
-        {"number": 0, "trainings": 5},
-        {"number": 1, "trainings": 5},
-    ]
+    planned = json.loads(capsys.readouterr().out)
+    assert [(one["number"], one["trainings"]) for one in planned["candidates"]] == [(0, 5), (1, 5)]
+    assert (planned["trainings"], planned["epochs"]) == (10, 20)
+
+
+def test_repeats_train_where_the_options_say_as_trials_do(folder, monkeypatch, capsys):
+    """On a real cluster: tests/cluster/test_confirm_on_ray.py."""
+    found = []
+
+    def start_file(_file, settings, *_more):
+        found.append(settings)
+        return Outcome(None, None, [], "Ctrl-C", signal.SIGINT, None)
+
+    monkeypatch.setattr("sweep.control.repeats.start_file", start_file)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    words = ["--workers", "7", "--on", "ray", "--address", "head:6379", "--resource", "big=2", "--gpus-per-worker", "1"]
+    assert sweep(["confirm", "tiny", "--top", "2", *words]) == 130
+    assert found[0].workers == 7
+    assert found[0].cluster == Cluster("head:6379", gpus=1.0, resources={"big": 2.0})
+    again = capsys.readouterr().err.strip().rpartition("Continue with: ")[2].splitlines()[0]
+    assert sweep(shlex.split(again)[1:]) == 130
+    assert (found[1].workers, found[1].cluster) == (found[0].workers, found[0].cluster)
+    assert sweep(["confirm", "tiny", "--gpus", "2,3", "--per-gpu", "2"]) == 130
+    assert (found[2].workers, found[2].gpus, found[2].per_gpu) == (None, ("2", "3"), 2)
+    assert "--address applies only to a Ray cluster. Add --on ray." in refused(
+        capsys, "confirm", "tiny", "--address", "head:6379"
+    )
 
 
 def confirming(folder, *words):

@@ -10,7 +10,7 @@ from sweep.cli.display import LiveDisplay, PlainDisplay, Scoreboard
 from sweep.control.progress import Opening
 from sweep.names import KeyTable
 from sweep.objective import Objective
-from sweep.store import RunRecord
+from sweep.store import RepeatRecord, RunRecord
 
 KEYS = KeyTable(table={"learning_rate": "lr", "batch_size": "bs", "family": ""})
 
@@ -73,6 +73,20 @@ def test_a_line_for_each_running_trial_shows_parameters_that_vary_its_epoch_valu
     (line,) = [line for line in text.splitlines() if line.startswith("t0001")]
     assert line.split() == ["t0001", "0.002", "3/60", "0.5000", "█▄▁"]
     assert "bs" not in text  # the same in all
+
+
+def test_a_trial_that_is_trained_with_its_second_seed_says_so_and_both_seeds_count():
+    display, console, file = shown(LiveDisplay)
+    two_running(display)
+    again = dataclasses.replace(record(1, epoch=1, last=0.4), name=f"{record(1).name}r2", seed=5)
+    display.started(again)
+    display.epoch(again, {})
+    assert "t0001r2" in rendered(display, console, file)
+    assert display._board.runs[1].epoch == 3
+    ended = [RepeatRecord(1, number, 5, epoch=3, of_value=True) for number in (1, 2, 3)]
+    whole = dataclasses.replace(record(1, state="COMPLETE", epoch=3, value=0.5), seed=5, repeats=ended)
+    display.ended(whole)
+    assert display._board.epochs() == 9
 
 
 def test_names_are_shown_where_asked_for():

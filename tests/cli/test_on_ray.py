@@ -75,5 +75,5 @@ def test_options_of_this_machine_do_not_fit_a_cluster(settings, message):
 
 def test_without_ray_the_command_that_installs_it_is_said(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(SweepError, match=r"needs Ray, which is not installed. Run: pip install 'sweep\[ray\]'"):
+    with pytest.raises(SweepError, match=r"needs Ray, which is not installed\. Run: pip install .*\[ray\]"):
         Cluster()

@@ -3,19 +3,23 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
 from sweep.cli import run as sweep
-from sweep.cli.serve import Address
+from sweep.cli.serve import Address, study_folder
 from sweep.errors import SweepError
 from tests.refusals import refusal_of
 from tests.store_builder import add_study, build_store, run
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -45,6 +49,7 @@ def test_the_names_it_may_be_asked_by():
     ("arguments", "said"),
     [
         (["--studies", "none"], "No such folder of study files: none."),
+        (["--studies", ".", "--no-studies"], "--studies and --no-studies contradict each other."),
         (["--token", "short"], "at least 16 characters"),
         (["--token", "é" * 20], "at least 16 characters"),
         (["--host", "203.0.113.1"], "Use an address of this machine."),
@@ -59,6 +64,17 @@ def test_an_impossible_service_is_refused(arguments, said, tmp_path, monkeypatch
     printed = refusal_of(capsys.readouterr().err)
     assert said in printed
     assert "short" not in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"), [((None, False), "studies"), ((None, True), None), (("others", False), "others")]
+)
+def test_the_folder_studies_is_served_unless_another_or_none_is_asked_for(tmp_path, monkeypatch, arguments, expected):
+    monkeypatch.chdir(tmp_path)
+    assert study_folder(None, False) is None
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "others").mkdir()
+    assert study_folder(*arguments) == (tmp_path / expected if expected else None)
 
 
 def test_a_port_that_is_taken_is_answered_with_one_that_is_free(tmp_path, monkeypatch, capsys):
@@ -86,12 +102,12 @@ def start(folder, *arguments, **environment):
     )
 
 
-def ask(port, token=None):
+def ask(port, token=None, path="/api/health"):
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     for _ in range(200):
         try:
             with urllib.request.urlopen(
-                urllib.request.Request(f"http://127.0.0.1:{port}/api/health", headers=headers)
+                urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
             ) as got:
                 return json.load(got)
         except urllib.error.HTTPError as error:
@@ -103,10 +119,13 @@ def ask(port, token=None):
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_it_answers_until_it_is_told_to_end_and_makes_its_database(tmp_path, how):
+    (tmp_path / "studies").mkdir()
+    shutil.copy(ROOT / "studies" / "softmax.py", tmp_path / "studies")
     port, process = start(tmp_path)
     line = process.stdout.readline()
     assert line == f"sweep is at http://127.0.0.1:{port}/\n"
     assert ask(port)["status"] == "ok"
+    assert [file["file"] for file in ask(port, path="/api/files")["files"]] == ["softmax.py"]
     process.send_signal(how)
     rest = process.communicate(timeout=30)[0]
     assert "Traceback" not in rest

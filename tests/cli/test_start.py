@@ -55,3 +55,12 @@ def test_a_study_that_goes_on_says_best_so_far_of_what_is_better_than_all_before
     assert folder.start().returncode == 0
     said = folder.start("--trials", "4").stdout.splitlines()
     assert ["best so far" in line for line in said if line.startswith("complete")] == [False, True]
+
+
+def test_how_much_a_start_prints(tmp_path):
+    folder = Folder(tmp_path, ONE_EPOCH, "trials=2, workers=1, seed=7")
+    assert folder.start("--quiet", "--verbose").stderr == "sweep: --quiet and --verbose contradict each other.\n"
+    quiet = folder.start("--quiet", "--name", "silent")
+    assert (quiet.returncode, quiet.stdout) == (0, "")
+    said = folder.start("-v").stdout.splitlines()
+    assert len([line for line in said if line.startswith("tiny-x=") and " epoch 1  loss " in line]) == 2

@@ -3,9 +3,11 @@
 import os
 
 import pytest
+import sqlalchemy as sa
 
 from sweep.cluster import archive
 from sweep.cluster.archive import pack, unpack
+from sweep.control.folder import mark
 from sweep.errors import SweepError
 
 
@@ -31,6 +33,19 @@ def test_a_study_arrives_without_environments_databases_hidden_files_and_the_log
     assert arrived(node) == sent
     assert (node / "data/a.csv").read_text() == "x" * 10
     assert os.access(node / "wine.py", os.X_OK)
+
+
+def test_the_folders_of_studies_are_not_sent_wherever_they_are(tmp_path):
+    """`sweep confirm` trains a folder of links: one leads to the log directory of the study whose runs it repeats."""
+    study, node = tmp_path / "study", tmp_path / "node" / "study"
+    fill(tmp_path, ["runs/wine/events", "runs/digits/events", "data/databases.json"])
+    for name in ("wine", "digits"):
+        mark(tmp_path / "runs" / name, sa.make_url(f"sqlite:///{tmp_path}/sweep.db"))
+    fill(study, ["wine.py"])
+    for name in ("runs", "data"):
+        (study / name).symlink_to(tmp_path / name)
+    unpack(pack(study, tmp_path / "runs" / "wine"), node)
+    assert arrived(node) == ["data/databases.json", "wine.py"]
 
 
 def test_a_folder_that_another_process_has_unpacked_stays_as_it_is(tmp_path):

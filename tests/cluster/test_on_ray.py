@@ -280,7 +280,7 @@ def test_a_cluster_that_cannot_be_had_is_refused_in_a_line_that_says_what_to_do(
         refused = folder.start("--on", "ray", "--address", nodes.address, before=alone)
         assert refused.returncode == 2
         assert refusal_of(refused.stderr) == (
-            "sweep: This machine is not a node of the Ray cluster, and `sweep start --on ray` must run on one. "
+            "sweep: This machine is not a node of the Ray cluster, and `--on ray` must be given on one. "
             f"Run here first: ray start --address={nodes.address} --num-cpus=0"
         )
     monkeypatch.setenv("RAY_AUTH_TOKEN", "of-somebody-else")

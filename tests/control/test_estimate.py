@@ -39,6 +39,13 @@ def test_later_trainings_of_a_trial_are_those_of_the_complete_runs():
     assert found.most_epochs == 30 * 31
 
 
+def test_other_seeds_are_trained_of_the_complete_runs():
+    found = estimate(declared(pruner="asha", repeats=3), MEASURED, [27], workers=1, pausable=True)
+    assert found.likely_epochs == 30 * 1 + 10 * 26 + 10 * 2 * 27
+    assert found.most_epochs == 30 * 3 * 27
+    assert found.most_seconds == pytest.approx(10 + 30 * 3 * (27 * 2 + 6))
+
+
 def test_a_budget_of_epochs_and_a_timeout_bound_it():
     found = estimate(declared(budget_epochs=50), MEASURED, [27], workers=1, pausable=True)
     assert found.most_epochs == 50

@@ -31,6 +31,6 @@ def test_a_driver_that_ends_refuses_the_study_with_its_last_words_and_its_worker
     executor.submit("1", 1, 2)
     refused, *lost = events
     assert isinstance(refused, Refused)
-    said = "Lost the Ray cluster: no such thing. Start the study again to continue. Nothing is lost."
+    said = "Lost the Ray cluster: no such thing. Give the same command again to continue. Nothing is lost."
     assert str(refused.error) == said
     assert lost == [Exited(worker, "lost with its cluster", killed=True) for worker in "01"]

@@ -74,7 +74,7 @@ def test_a_worker_of_another_protocol_is_refused_with_both_versions(loop, hello)
         assert json.loads(connection.recv_bytes())["is"] == "Rejected"
     said = str(wait_for(lambda: loop.study.error))
     assert said.startswith(f"A worker has sweep 0.0.9 (protocol {hello['protocol']})")
-    assert f"the coordinator has sweep {versions()['sweep']} (protocol {wire.PROTOCOL})" in said
+    assert f"the coordinator has sweep {versions()['keras-sweep']} (protocol {wire.PROTOCOL})" in said
     assert not loop.study.is_open
 
 

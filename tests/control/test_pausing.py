@@ -214,3 +214,25 @@ def test_workers_and_coordinators_that_are_killed_lose_no_paused_run(tmp_path, s
     assert all("killed" in run.why for run in runs if run.state == "FAIL")
     assert sum(run.state == "COMPLETE" for run in runs) >= 7
     assert consistent(folder)
+
+
+def test_a_study_with_more_trials_continues_runs_that_it_had_pruned_at_its_end_as_new_trials(tmp_path):
+    worse_and_worse = "enqueue=[{'x': number / 50} for number in range(50)]"
+    folder = pausing(tmp_path, f"trials=12, workers=2, seed=7, {worse_and_worse}")
+    assert folder.start().returncode == 0
+    before = {run.number: run for run in folder.runs()}
+    done = folder.start("--trials", "40")
+    assert done.returncode == 0, done.stderr
+    runs = {run.number: run for run in folder.runs()}
+    continuing = [run for run in runs.values() if run.revives is not None]
+    assert continuing
+    assert len(runs) == 40 + len(continuing), "as many trials as were asked for, and these"
+    for run in continuing:
+        old = runs[run.revives]
+        assert (old.state, old.epoch) == ("PRUNED", before[old.number].epoch), "its end is final"
+        assert run.params == old.params
+        assert run.epoch > old.epoch
+    assert consistent(folder)
+    again = folder.start("--trials", "41")
+    assert again.returncode == 0, again.stderr
+    assert sum(run.revives is None for run in folder.runs()) == 41

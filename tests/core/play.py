@@ -2,7 +2,8 @@
 
 Each sequence of events is drawn from a seed: workers that load, refuse their study, train, report, resume, fall silent
 and die in every state, answers that come late, a sampler that has nothing more to propose, a database that refuses for
-a while or for ever, runs that pause and continue, and take too much room meanwhile, coordinators that are suspended for
+a while or for ever, runs that pause and continue, and take too much room meanwhile, trials that are trained with
+several seeds, coordinators that are suspended for
 longer than their lease, a study that somebody else claims, clocks that jump, one to three Ctrl-Cs, commands, trials of
 other programs, faults of ours, and coordinators that are killed and started again on what was written, perhaps without
 a run that somebody has deleted meanwhile, or with another pruner. Then the world calms down: every answer comes,
@@ -33,7 +34,7 @@ from sweep.errors import StudyError
 from sweep.objective import Objective
 from sweep.options import Settings
 from sweep.store import Command
-from sweep.store.records import FINISHED, RunRecord, Training
+from sweep.store.records import FINISHED, RepeatRecord, RunRecord, Training
 from sweep.wire import messages as wire
 
 DECLARATION = Declaration("study", ["loss"], ["minimize"], 4, pruner="nop", seed=7, hash="1" * 64)
@@ -51,7 +52,7 @@ EVENTS = [kind for kind in ev.Event.__args__ if kind is not ev.Said]
 HAPPENINGS = [kind.__name__ for kind in [*EVENTS, *wire.Message.__args__]]
 """What can happen to a study: events, and the messages of workers."""
 
-LIVE = [State.QUEUED, State.SAMPLING, State.BUILDING, State.TRAINING, State.PAUSED, State.ENDING]
+LIVE = [State.QUEUED, State.SAMPLING, State.BUILDING, State.TRAINING, State.PAUSED, State.REPEATING, State.ENDING]
 NEVER = {(state.name, "Opened"): "a study is opened before it has trials" for state in LIVE}
 NEVER["PAUSED", "Judged"] = "Optuna's pruners pause nothing"
 """The pairs of a trial's state and an event that no study comes to, and why."""
@@ -92,6 +93,7 @@ class Database:
 
     runs: dict[int, RunRecord] = field(default_factory=dict)
     metrics: dict[int, set[int]] = field(default_factory=dict)
+    repeats: dict[int, list[RepeatRecord]] = field(default_factory=dict)
     next_number: int = 0
     owner: int = 0  # the coordinator that has the study: each has a number of its own
 
@@ -103,12 +105,19 @@ class Database:
         """
         if owner != self.owner:
             raise Lost("another coordinator has taken the study")
+        for repeat in changes.repeats:
+            known = self.repeats.setdefault(repeat.repeat_of, [])
+            if repeat.repeat != len(known) + 1:
+                raise Broken(f"B: seed {repeat.repeat} of trial {repeat.repeat_of} is written after {len(known)}")
+            known.append(repeat)
         for number in changes.restarted:
             self.metrics.pop(number, None)
         for run in changes.runs:
             before = self.runs.get(run.number)
             if before is not None and before.state in FINISHED and before.state != run.state:
                 raise Broken(f"B: trial {run.number} was {before.state} and is written as {run.state}")
+            if list(run.repeats) != self.repeats.get(run.number, []):
+                raise Broken(f"A: run {run.number} has other repeats than are written")
             self.runs[run.number] = copy.copy(run)
             self.next_number = max(self.next_number, run.number + 1)
         for number, epoch, _, _ in changes.metrics:
@@ -136,6 +145,12 @@ class Hand:
     advice: wire.Advice | None = None
 
 
+def is_continuable(run: RunRecord) -> bool:
+    """Whether a run was paused when its study was spent, and has its checkpoint."""
+    verdict = run.verdict if run.state == "PRUNED" else None
+    return verdict is not None and bool(verdict.details.get("pausable"))
+
+
 class World:
     """One study, played."""
 
@@ -157,6 +172,8 @@ class World:
         )
         if seed % 3 == 0:
             self.declaration = self.declaration.replaced(paused_limit=2 * SIZE - 1)
+        if seed % 4 == 1:
+            self.declaration = self.declaration.replaced(repeats=3)
         self.preview = self.chance.random() < 0.05
         self.pruner = self.chance.choice(["half", "half", "optuna", "asha", "asha"])
         self.now = 0.0
@@ -200,12 +217,18 @@ class World:
         """The coordinator is killed, and its workers end; a new one starts."""
         self.begin()
 
+    def raise_budget(self) -> None:
+        """The study has ended, and is started once more, with more trials."""
+        self.declaration = self.declaration.replaced(trials=self.study.budget + 3)
+        self.begin()
+
     def delete(self) -> None:
         """The coordinator is killed, and somebody deletes a run before a new one starts. No number comes again."""
         if self.database.runs:
             number = self.chance.choice(sorted(self.database.runs))
             del self.database.runs[number]
             self.database.metrics.pop(number, None)
+            self.database.repeats.pop(number, None)
             self.deleted.add(number)
         self.begin()
 
@@ -293,7 +316,11 @@ class World:
             number = hand.number if hand is not None else -1
             run = self.database.runs.get(number)
             if hand is not None and hand.alive and isinstance(answer, wire.Ended):
+                repeated = answer.state in ("WAITING", "COMPLETE") and number in self.database.repeats
+                if repeated and run is not None and run.state not in FINISHED:  # it goes on with another seed
+                    answer = wire.Ended("WAITING", None, None)
                 begun_again = answer.state in ("WAITING", "PAUSED") and run is not None and run.attempt > 0
+                begun_again = begun_again or (repeated and answer.state == "WAITING")
                 if run is None or (run.state != answer.state and not begun_again):
                     raise Broken(f"A: trial {number} is acknowledged as {answer.state}, and written is {run}")
                 if answer.state in FINISHED:
@@ -368,6 +395,10 @@ class World:
             if not enough or any(run.state not in FINISHED for run in ours):
                 raise Broken(f"C: finished with {[(run.number, run.state) for run in ours]} of {study.budget}")
             for run in ours:
+                seeds = [one.value for one in run.of_value]
+                wanted_seeds = self.declaration.repeats or 1
+                if run.values == [0.5] and run.worker and wanted_seeds > 1 and seeds != [0.5] * wanted_seeds:
+                    raise Broken(f"C: run {run.number} is COMPLETE, and was trained with {len(seeds)} seeds")
                 written = not (self.preview or self.abandoned or self.loses)
                 if written and self.database.runs[run.number].state != run.state:
                     raise Broken(f"A: run {run.number} is not written as it ended")
@@ -454,11 +485,16 @@ class World:
         """Trials are made, or one is taken from the queue, or there is none."""
         if effect.number is not None:
             return [ev.Sampled(effect.number, fresh=False, has_checkpoints=True, exhausted=self.exhausted)]
-        if not self.revivals and self.chance.random() < 0.01:
+        if not self.revivals and effect.continues is None and self.chance.random() < 0.01:
             self.exhausted = True
             return [ev.Sampled(None, exhausted=True)]
-        count = 1 if self.revivals else self.chance.randint(1, effect.most)  # the queue may have some, one by one
-        revives = self.revivals.popleft() if self.revivals else None
+        self.coverage["continued", "since it is due again"] += effect.continues is not None
+        count = (
+            1 if self.revivals or effect.continues is not None else self.chance.randint(1, effect.most)
+        )  # the queue may have some, one by one
+        scheduled = effect.continues is not None
+        queued = self.revivals.popleft() if self.revivals and not scheduled else None
+        revives = effect.continues if scheduled else queued
         numbers, self.sampled = range(self.sampled, self.sampled + count), self.sampled + count
         if any(number in self.deleted for number in numbers):
             raise Broken(f"C: a deleted number comes again, of {list(numbers)}")
@@ -466,7 +502,14 @@ class World:
             self.database.runs |= {number: RunRecord(number) for number in numbers}
             self.database.next_number = self.sampled
         return [
-            ev.Sampled(number, number, revives=revives, exhausted=self.exhausted, more=number < numbers[-1])
+            ev.Sampled(
+                number,
+                number,
+                revives=revives,
+                scheduled=scheduled,
+                exhausted=self.exhausted,
+                more=number < numbers[-1],
+            )
             for number in numbers
         ]
 
@@ -484,7 +527,7 @@ class World:
                 run.attempt += 1
             if run.number in again:
                 run.state = "WAITING"
-        ours = [run for run in runs if not run.added]
+        ours, revived = [run for run in runs if not run.added], {run.revives for run in runs}
         return ev.Opened(
             declaration=self.declaration,
             runs=runs,
@@ -498,6 +541,7 @@ class World:
             kept=self.existing,
             limits=Limits(self.declaration, runs),
             sizes={run.number: SIZE for run in runs if run.state == "PAUSED"},
+            continuable=frozenset(run.number for run in runs if run.number not in revived and is_continuable(run)),
         )
 
     def write(self) -> None:
@@ -725,4 +769,9 @@ def play(seed: int, events: int = 30, coverage: Counter[tuple[str, str]] | None 
     for _ in range(events):
         world.step()
     world.calm()
+    if seed % 5 == 0:
+        world.raise_budget()
+        for _ in range(events):
+            world.step()
+        world.calm()
     return world

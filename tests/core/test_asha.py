@@ -121,26 +121,52 @@ def test_of_runs_that_cannot_be_paused_a_third_is_complete_or_five(trials, compl
     assert complete_of(trials, pausable=False) == complete
 
 
+def next_of(planned, running=(), *, new=False, trials=2, complete=0, left=None, spent=False):
+    """The paused run that continues next, where runs have nine epochs."""
+    return planned.next(
+        running=running, new=new, trials=trials, complete=complete, epochs=lambda _: 9, left=left, spent=spent
+    )
+
+
 def test_the_best_paused_run_is_the_next_finalist_while_too_few_are_complete():
     planned = schedule(1, 2)
     for number, value in enumerate([0.5, 0.4]):
         reach(planned, number, value, 1)
-    assert planned.finalist(trials=2, complete=0, running=0) == 1
-    assert planned.finalist(trials=2, complete=0, running=1) is None
-    assert planned.finalist(trials=9, complete=5, running=0) is None
-    assert planned.finalist(trials=16, complete=5, running=0) == 1
+    assert next_of(planned) == (1, True)
+    assert next_of(planned, new=True) is None, "a new trial goes first"
+    assert next_of(planned, trials=9, complete=5) is None
+    assert next_of(planned, trials=16, complete=5) == (1, True)
+
+
+def test_finalists_wait_for_runs_that_may_still_pause():
+    planned = schedule(1, 2)
+    for number, value in enumerate([0.5, 0.4, 0.6]):
+        reach(planned, number, value, 1)
+    planned.proceed(1)
+    assert next_of(planned, [1], trials=9) is None
+    planned.never_pause(1)
+    assert next_of(planned, [1], trials=9) == (0, True)
+    assert next_of(planned, [1], trials=1) is None, "the one that runs will be enough"
+
+
+def test_a_run_that_is_due_goes_before_a_new_trial_unless_the_study_is_spent():
+    planned = schedule(1, factor=2)
+    for number, value in enumerate([0.4, 0.5]):
+        reach(planned, number, value, 1)
+    assert next_of(planned, new=True) == (0, False)
+    assert next_of(planned, [7], spent=True) is None
 
 
 def test_the_best_paused_run_continues_while_the_epochs_left_suffice_for_it():
     planned = schedule(1, 3)
     for number, value in enumerate([0.5, 0.4]):
         reach(planned, number, value, 1)
-    last = {left: planned.closing(left=left, epochs=9, complete=0, running=0) for left in (7, 8, 9)}
-    assert last == {7: None, 8: 1, 9: None}  # it needs 8; while there are 9, another run may begin, and be as good
-    assert planned.closing(left=8, epochs=9, complete=1, running=0) is None
-    assert planned.closing(left=11, epochs=9, complete=0, running=1) == 1  # the other may train 3 before it pauses
+    last = {left: next_of(planned, new=True, left=left) for left in (7, 8, 9)}
+    assert last == {7: None, 8: (1, True), 9: None}, "it needs 8; while there are 9, another run may be as good"
+    assert next_of(planned, new=True, left=8, complete=1) is None
+    assert next_of(planned, [7], new=True, left=11) == (1, True), "the other may train 3 before it pauses"
     planned.proceed(1, to_the_end=True)
-    assert planned.closing(left=8, epochs=9, complete=0, running=1) is None
+    assert next_of(planned, [1], new=True, left=8) is None
 
 
 @pytest.mark.parametrize(("epochs", "rungs"), [(1, ()), (3, ()), (4, (1,)), (30, (1, 3, 10)), (100, (4, 11, 33))])

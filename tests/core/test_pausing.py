@@ -3,6 +3,8 @@
 import pytest
 
 from sweep.core import events as ev
+from sweep.core.limits import Limits
+from sweep.core.pruners import Verdict
 from sweep.core.pruners.asha import Asha, RungEntry, Schedule
 from sweep.core.study import StudyMachine
 from sweep.errors import StudyError
@@ -449,3 +451,60 @@ def test_a_run_that_paused_at_a_rung_that_is_no_more_continues():
     study, _ = reopened(paused_runs(0.5, 0.3, 0.6), rungs=[2])
     effects = study.apply(ev.Said("0", wire.Ask()), 0.0)
     assert ev.Sample(0, None) in effects
+
+
+def spent_study(trials, *losses, rungs=(1,)):
+    """A study that was spent with paused runs, which are PRUNED since, and is started with so many trials in all."""
+    schedule = Schedule(Asha(2, list(rungs)), Objective("val_loss"))
+    runs = []
+    for number, loss in enumerate(losses):
+        details = {"rank": 1, "entered": 1, "places": 0, "pausable": True, "reduction_factor": 2}
+        verdict = Verdict("asha", "val_loss", loss, 0, None, 0, details)
+        name = f"mlp-t{number:04}"
+        run = RunRecord(number, name, "PRUNED", directory=f"/runs/study/{name}", seed=1, epoch=1, verdict=verdict)
+        run.rungs = [RungEntry(1, loss, continued=False)]
+        runs.append(run)
+    played = Played(judge=schedule)
+    played.study = StudyMachine(Settings())
+    played.apply(ev.Said("a", wire.Hello(DECLARATION.as_dict())))
+    declaration = DECLARATION.replaced(trials=trials)
+    opened = ev.Opened(
+        declaration, runs, [], frozenset(), len(runs), exhausted=False, marked=0, judge=schedule, logdir="/runs",
+        limits=Limits(declaration, runs), continuable=frozenset(range(len(runs))),
+    )  # fmt: skip
+    played.apply(opened)
+    return played
+
+
+def test_a_run_that_was_pruned_since_the_study_was_spent_continues_as_a_new_trial_once_it_is_due():
+    played = spent_study(3, 0.5, 0.4)
+    played.say(wire.Ask())
+    assert samples(played) == [ev.Sample(None, continues=1)]
+    (assignment,) = played.answers(played.apply(ev.Sampled(2, revives=1, scheduled=True)))
+    assert assignment.directory == "/runs/study/mlp-t0001"
+    assert not played.study.trials[2].shielded
+    assert played.study.runs[2].rungs == [RungEntry(1, 0.4, continued=True)]
+    assert (played.study.budget, played.study.left) == (4, 1), "as many others begin as were asked for"
+
+
+def test_a_run_that_continues_as_a_new_trial_is_counted_once_at_its_rungs():
+    played = spent_study(3, 0.5, 0.4)
+    played.say(wire.Ask())
+    played.apply(ev.Sampled(2, revives=1, scheduled=True))
+    begin(played, 2)
+    played.say(wire.Resume(2, 0, [{"val_loss": 0.4}]))
+    assert train(played, 2, 0.3, first=1) == wire.GO
+    assert played.study._schedule.entries(1) == []
+
+
+def test_a_study_that_is_started_without_more_trials_continues_none():
+    played = spent_study(2, 0.5, 0.4)
+    assert played.say(wire.Ask()) == [wire.NoMore()]
+    assert samples(played) == []
+
+
+def test_a_study_that_is_spent_before_a_run_is_due_again_does_not_continue_it():
+    played = spent_study(9, 0.5, 0.4)
+    played.study._spend("enough")
+    played.say(wire.Ask())
+    assert samples(played) == []

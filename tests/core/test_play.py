@@ -44,6 +44,7 @@ def test_whatever_happens_nothing_acknowledged_is_lost_and_the_study_ends():
     assert {("", happens) for happens in HAPPENINGS} <= coverage.keys(), "and every event comes"
     assert {("harm", what) for what in HARM} <= coverage.keys()
     assert coverage["removed", "checkpoint"], "and paused runs take too much room"
+    assert coverage["continued", "since it is due again"], "and a study is continued with more trials"
 
 
 def acknowledged_at_once(monkeypatch):
@@ -161,6 +162,20 @@ def ends_what_is_ending(monkeypatch):
     monkeypatch.setattr("sweep.core.study._HANDLERS", {**_handlers(), ev.Looked: looked})
 
 
+def writes_no_seed(monkeypatch):
+    def keep(self, run, repeat):
+        run.repeats = [*run.repeats, repeat]
+
+    monkeypatch.setattr(StudyMachine, "_keep_repeat", keep)
+
+
+def ends_after_the_first_seed(monkeypatch):
+    def has_trained(self, trial, value):
+        self._end(trial, "COMPLETE", [value], Ending(None, by=trial.worker))
+
+    monkeypatch.setattr(StudyMachine, "_has_trained", has_trained)
+
+
 def _handlers():
     from sweep.core.study import _HANDLERS
 
@@ -172,6 +187,8 @@ FAULTS = [
     ("A", shown_at_once),
     ("A", removes_checkpoints_at_once),
     ("A", ended_twice),
+    ("A", writes_no_seed),
+    ("C", ends_after_the_first_seed),
     ("B", keeps_ended_trials),
     ("B", gives_trials_to_two),
     ("C", budget_ignored),

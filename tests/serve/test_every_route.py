@@ -7,7 +7,6 @@ that somebody thought of; here they are drawn.
 import asyncio
 import json
 import socket
-import time
 from types import SimpleNamespace
 from urllib.parse import quote, quote_from_bytes, unquote
 
@@ -19,7 +18,6 @@ from starlette.routing import Route
 
 from sweep.serve import app as application
 from sweep.serve.board import _Board
-from sweep.serve.launcher import Start
 from sweep.store import Store
 from tests.serve.asking import Client
 from tests.serve.routes import NAME, leaves
@@ -49,10 +47,8 @@ def client(request, tmp_path_factory):
     service = client.service
     seen = SimpleNamespace(study="wine", doc="", runs=[], keys={}, space={}, warnings=list)
     service.previews = SimpleNamespace(of=lambda _path: seen)
-    log = folder / "coordinator.log"
-    log.write_text("")
     ended = SimpleNamespace(poll=lambda: 0, pid=2**22)
-    service.launcher._spawn = lambda file, name, _line, _log: Start("x", file.name, name, log, time.time(), ended)
+    service.launcher._spawn = lambda _words, log, _token: log.touch() or ended
     board = SimpleNamespace(alive=True, url="http://127.0.0.1:1/x/", stop=lambda: None)
     service.boards._boards[study.study_id] = _Board(board)
     answer = lambda _request: httpx.Response(200, stream=httpx.ByteStream(b"[]"))  # noqa: E731

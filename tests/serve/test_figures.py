@@ -51,14 +51,6 @@ def test_where_there_is_no_figure_it_is_said_why(store, study, kind, said):
     assert said in figure(store, study, kind)["message"]
 
 
-def test_a_figure_that_needs_a_package_that_is_not_there_names_it(store, monkeypatch):
-    def missing(study, **settings):
-        raise ModuleNotFoundError("No module named 'sklearn'", name="sklearn")
-
-    monkeypatch.setattr(module, "_plots", lambda: {"importances": missing})
-    assert figure(store, "both", "importances")["message"].endswith("pip install scikit-learn.")
-
-
 def test_a_figure_of_many_trials_is_made_of_the_best_and_the_newest(store, monkeypatch):
     monkeypatch.setattr(module, "MOST_TRIALS", 4)
     study = module._load(store, store.study("both"))

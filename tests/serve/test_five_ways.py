@@ -45,7 +45,8 @@ def train(trial):
     trial.set_user_attr("gpu", os.environ.get("CUDA_VISIBLE_DEVICES"))
     trial.set_user_attr("worker", os.getpid())
     (trial.run.directory / "{weights}").touch()
-    if trial.number == 1 and trial.attempt == 0:
+    first_seed = trial.run.directory.parent.name != "repeats"
+    if trial.number == 1 and trial.attempt == 0 and first_seed:
         raise RuntimeError("it is tried again")
     if trial.number == 2:
         time.sleep(600)
@@ -61,7 +62,7 @@ def train(trial):
     trial.report(trial.suggest_float("x", 0.0, 0.9) + trial.suggest_int("y", 1, 9), 0)
     return 100.0
 
-study = sweep.Study(train, objective="value", direction="minimize", pruner="nop", trials=1, name="unusual.1")
+study = sweep.Study(train, objective="value", direction="minimize", pruner="nop", trials=1, repeats=2, name="unusual.1")
 """
 """The study as it was begun: the range of x has grown since, which `yes` confirms."""
 
@@ -70,6 +71,7 @@ UNUSUAL = {
     "timeout": "90m",
     "budget_epochs": 900,
     "stop_when": ["no better in 20 trials", "value > 1000"],
+    "repeats": 2,
     "epochs": 7,
     "sampler": "tpe(n_startup_trials=3)",
     "pruner": "patient(median, patience=4)",
@@ -133,7 +135,7 @@ def took_effect(folder, *, gpus=("6", "7"), workers=2):
         store.close()
     declared = {
         "trials": 5, "timeout": 5400.0, "budget_epochs": 900, "stop_when": ["no better in 20 trials", "value > 1000"],
-        "stall_timeout": 2.0, "max_trial_time": 3600.0, "epochs": 7, "force_epochs": True,
+        "repeats": 2, "stall_timeout": 2.0, "max_trial_time": 3600.0, "epochs": 7, "force_epochs": True,
         "workers": workers, "broken": "ignore", "unpruned": 0.3, "paused_limit": 2 * 10**9,
         "sampler": "tpe(n_startup_trials=3)", "pruner": "patient(median, patience=4)", "seed": 123,
     }  # fmt: skip
@@ -164,9 +166,9 @@ def run_here(command, **environment):
 def test_the_command_line(folder):
     """`workers` is left out, so that `per_gpu` shows: two workers on the one GPU."""
     notice = folder / "notice"
-    only_here = {"log_format": "json", "detach": True, "notify": f'echo "$SWEEP_EVENT" > {notice}'}
+    only_here = {"log_format": "json", "quiet": True, "detach": True, "notify": f'echo "$SWEEP_EVENT" > {notice}'}
     given = {**UNUSUAL, **HERE, **only_here, "storage": f"sqlite:///{folder}/elsewhere/sweep.db"}
-    assert given.keys() | {"cluster", "server"} == of_way("cli").keys()
+    assert given.keys() | {"cluster", "server", "verbose"} == of_way("cli").keys()
     settings = Settings(**{name: value for name, value in given.items() if name != "workers"})
     line = [word for pair in words(settings, OPTIONS) for word in pair if word is not None]
     said = run_here(["-m", "sweep", "start", "studies/probe.py", *line])

@@ -176,3 +176,17 @@ def test_settings_made_before_a_study_hold_in_each_of_its_trials_and_after_it(tm
     run_study(train, tmp_path, trials=3)
     assert found == [("mixed_bfloat16", False)] * 3
     assert keras.config.dtype_policy().name == "mixed_bfloat16"
+
+
+def test_a_study_in_this_process_leaves_what_stays_out_of_collections_and_puts_it_back_at_its_end(tmp_path):
+    left_out = []
+
+    def train(trial):
+        left_out.append(gc.get_freeze_count())
+        return trial.suggest_float("x", 0, 1)
+
+    before = gc.get_freeze_count()
+    run_study(train, tmp_path, trials=3, pruner="nop")
+    assert left_out[0] == before
+    assert min(left_out[1:]) > 100_000, "the objects of TensorFlow and Keras"
+    assert gc.get_freeze_count() == 0

@@ -75,6 +75,7 @@ def test_a_study_as_json_has_the_value_and_the_name_of_its_best_run(store):
         "file": "/somewhere/studies/diabetes.py",
         "owner": None,
         "waiting": None,
+        "confirming": None,
     }
 
 

@@ -127,7 +127,7 @@ class OnRay:
             last = (self._folder / "driver.log").read_text(errors="replace").strip().rpartition("\n")[2]
             error = SweepError(
                 f"Lost the Ray cluster: {last.rstrip('.') or 'its driver ended'}.",
-                "Start the study again to continue. Nothing is lost.",
+                "Give the same command again to continue. Nothing is lost.",
             )
             self._post(Refused(error))
         self._all_lost()

@@ -133,6 +133,14 @@ class _Rung:
         key = self._keys[number] = (self._sign * value, number)
         bisect.insort(self._entered, key)
 
+    def rename(self, before: int, now: int) -> None:
+        """A run that entered continues as another one."""
+        key = self._keys.pop(before)
+        self._entered.remove(key)
+        self.continued.discard(before)
+        self.enter(now, self._sign * key[0])
+        self.continued.add(now)
+
     def rank(self, number: int) -> int:
         """A run's place among those that entered, from 0."""
         return bisect.bisect_left(self._entered, self._keys[number])
@@ -251,10 +259,6 @@ class Schedule(Judge):
         """Have a run that trains continue to its end, whatever its rank."""
         self._last.add(number)
 
-    def trains_to_the_end(self, number: int) -> bool:
-        """Whether a run pauses no more."""
-        return number in self._last
-
     def verdict(
         self, number: int, values: Mapping[int, float], *, pausable: bool = True, needed: bool = False
     ) -> Verdict | None:
@@ -325,8 +329,52 @@ class Schedule(Judge):
         if epochs is not None:
             self._rungs[epochs].leave(number)
 
+    def next(
+        self,
+        *,
+        running: Collection[int],
+        new: bool,
+        trials: int,
+        complete: int,
+        epochs: Callable[[int], int],
+        left: int | None = None,
+        spent: bool = False,
+    ) -> tuple[int, bool] | None:
+        """The paused run that continues now, and whether it pauses no more; None where none does, or a trial begins.
+
+        First the one that the last epochs are for, then one that is due, then a new trial. When all trials have begun
+        and none that runs may pause any more, the best ones continue to the end until enough runs are COMPLETE.
+
+        Args:
+            running: the trials that have neither ended nor paused.
+            new: whether a new trial may begin.
+            trials: how many the study begins, by which `complete_of` says how many are to be COMPLETE.
+            complete: how many are.
+            epochs: how many a run has, by its number.
+            left: how many epochs the study may still spend; None without a limit.
+            spent: whether nothing continues but what makes enough runs COMPLETE.
+        """
+        last = self._closing(left, epochs, complete, len(running)) if left is not None else None
+        if last is not None:
+            return last, True
+        due = None if spent else self.due()
+        if due is not None:
+            return due, False
+        if new or not all(number in self._last for number in running):
+            return None
+        enough = complete + len(running) >= complete_of(trials)
+        last = None if enough else self.best_paused()
+        return None if last is None else (last, True)
+
+    def take_over(self, before: int, now: int) -> None:
+        """A run continues as another one, which is in its place at every rung from now on."""
+        self.leave(before)
+        for rung in self._rungs.values():
+            if before in rung and now not in rung:
+                rung.rename(before, now)
+
     def due(self) -> int | None:
-        """The paused run that continues next, if one is among the best at its rung."""
+        """The paused run that is among the best at its rung; None if there is none."""
         for rung in reversed(self._rungs.values()):
             number = rung.best_paused
             if number is not None and self._is_due(rung, number):
@@ -343,36 +391,15 @@ class Schedule(Judge):
         found = (rung.worst_paused(spared) for rung in self._rungs.values())
         return next((number for number in found if number is not None), None)
 
-    def finalist(self, *, trials: int, complete: int, running: int) -> int | None:
-        """The paused run that continues to the end, where a study has begun its trials and no run is due.
-
-        A study ends with as many COMPLETE runs as `complete_of` says, at least.
-
-        Args:
-            trials: how many the study begins.
-            complete: how many of its runs are COMPLETE.
-            running: how many run.
-        """
-        return self.best_paused() if complete + running < complete_of(trials) else None
-
-    def closing(self, *, left: int, epochs: int, complete: int, running: int) -> int | None:
-        """The paused run that continues to the end at once, where the epochs left would otherwise buy no COMPLETE run.
-
-        To be asked before `due`, in a study whose epochs have a limit.
-
-        Args:
-            left: how many epochs the study may still spend.
-            epochs: how many a run has.
-            complete: how many runs are COMPLETE.
-            running: how many run.
-        """
+    def _closing(self, left: int, epochs: Callable[[int], int], complete: int, running: int) -> int | None:
+        """The paused run that continues to the end, where the epochs left would otherwise buy no COMPLETE run."""
         best = self.best_paused()
         if best is None or complete or (running and self._last):
             return None
         # While a whole run's epochs are left, another one may train: if it leads when it pauses, it can be completed.
         # Those that run already may each train up to the last rung before they pause.
         may_be_spent = running * max(self._rungs)
-        return best if epochs - self._paused[best] <= left < epochs + may_be_spent else None
+        return best if epochs(best) - self._paused[best] <= left < epochs(best) + may_be_spent else None
 
     def _places(self, rung: _Rung) -> int:
         """How many continue from a rung by now."""

@@ -1,7 +1,6 @@
 """How the service is: health for load balancers, and for Prometheus how many studies, runs, listeners there are."""
 
 from collections.abc import Iterator
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter
@@ -11,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from sweep.distribution import __version__
 from sweep.serve.context import Service, ServiceDependency
 from sweep.serve.problems import answer, document
 from sweep.serve.pulse import AWAY
@@ -24,14 +24,14 @@ router = APIRouter(tags=["service"])
 async def health(service: ServiceDependency) -> Response:
     """Whether the service and its database answer; 503 within two seconds where the database alone does not."""
     if await service.pulse.beats():
-        return JSONResponse({"status": "ok", "service": "ok", "database": "ok", "version": version("sweep")})
-    return answer(document(503, *AWAY, service="ok", database="unavailable", version=version("sweep")))
+        return JSONResponse({"status": "ok", "service": "ok", "database": "ok", "version": __version__})
+    return answer(document(503, *AWAY, service="ok", database="unavailable", version=__version__))
 
 
 @router.get("/api/health/live")
 async def live() -> dict[str, Any]:
     """That the service answers, whatever its database does: restarting it would not help the database."""
-    return {"status": "ok", "service": "ok", "version": version("sweep")}
+    return {"status": "ok", "service": "ok", "version": __version__}
 
 
 @router.get("/metrics", response_class=PlainTextResponse)

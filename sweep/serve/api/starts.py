@@ -128,6 +128,7 @@ def start_object(begun: Start) -> dict[str, Any]:
     """A start as JSON."""
     return {
         "start": begun.identity,
+        "command": begun.command,
         "file": begun.file,
         "study": begun.study,
         "state": begun.state,

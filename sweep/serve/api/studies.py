@@ -13,7 +13,7 @@ from sweep.control.removal import remove_study
 from sweep.serve.api.parameters import StudyName
 from sweep.serve.api.starts import start_object
 from sweep.serve.context import Service, ServiceDependency
-from sweep.serve.files import startable
+from sweep.serve.files import find_file, startable
 from sweep.serve.problems import Conflict, Refusal
 from sweep.store import StudyRecord
 from sweep.view.runs import all_finite
@@ -90,13 +90,8 @@ def go_on(study: StudyName, service: ServiceDependency, options: GoingOn | None 
     record = service.study(study)
     if record.is_running:
         raise Conflict(f"Cannot continue study {record.name}: it is running.")
-    file = Path(record.declaration.file or "")
-    path = startable(service.settings.studies, file.name).path if file.name else None
-    if path is None or path != file.resolve():
-        raise Conflict(
-            f"Cannot continue study {record.name} from here: its file {file} is not in the service's folder.",
-            "Run sweep start where the file is.",
-        )
+    path = check_ours(service, record, "continue", "start")
+    startable(service.settings.studies, path.name)
     trials = options.trials if options is not None else None
     return start_object(service.launcher.go_on(path, record, trials))
 
@@ -122,6 +117,22 @@ async def delete_study(
     await service.boards.stop(record.study_id)
     folder = await run_in_threadpool(remove_study, service.store, record, service.settings.logdir)
     return {"study": record.name, "removed": True, "directory": str(folder) if folder is not None else None}
+
+
+def check_ours(service: Service, study: StudyRecord, verb: str, command: str) -> Path:
+    """Refuse to train a study whose file is not in the folder from which this service may start studies; the file.
+
+    Raises:
+        Conflict: it is elsewhere, or there is no such folder.
+    """
+    file = Path(study.declaration.file or "")
+    path = find_file(service.settings.studies, file.name) if file.name else None
+    if path is None or path != file.resolve():
+        raise Conflict(
+            f"Cannot {verb} study {study.name} from here: its file {file} is not in the service's folder.",
+            f"Run sweep {command} where the file is.",
+        )
+    return path
 
 
 def check_running(service: Service, study: StudyRecord, verb: str) -> None:

@@ -15,6 +15,7 @@ from sweep.quantities import value_name
 from sweep.serve.context import ClientDependency, Service, ServiceDependency
 from sweep.serve.figures import KINDS
 from sweep.serve.pages.addresses import STATES, query_of, selection_of, study_address, tensorboard_link
+from sweep.serve.pages.confirmation import confirmation_of
 from sweep.serve.pages.layout import PagesDependency, show
 from sweep.serve.pages.table import heads
 from sweep.serve.pictures import sparkline
@@ -50,6 +51,7 @@ def study_page(
         request,
         "study.html",
         study=summary(snapshot),
+        confirmation=confirmation_of(service, snapshot),
         short=service.summary(snapshot.study),
         selection=selection,
         query=query_of(selection),
@@ -96,6 +98,7 @@ def study_rows(
                 selection=selection,
                 query=query_of(selection),
                 states=STATES,
+                confirmation=confirmation_of(service, snapshot),
             ),
             "heads": service.templates.get_template("_heads.html").render(heads=heads(snapshot.study, selection)),
             "tensorboard": tensorboard_link(snapshot.study, selection, runs),

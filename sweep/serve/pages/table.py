@@ -91,12 +91,12 @@ class TableRow:
         """What stands behind the value: the constraints that the run breaks, and each of several objectives."""
         returned = [f"{name} {cells.number(value)}" for name, value in self.values.items()]
         infeasible = [f"infeasible: {self.broken}"] if self.broken else []
-        fresh = [f"with fresh seeds: {self.fresh}"] if self.fresh else []
+        fresh = [f"with {'fresh' if self.run.fresh else 'several'} seeds: {self.fresh}"] if self.fresh else []
         return "; ".join([*(returned if len(returned) > 1 else []), *infeasible, *fresh])
 
     @property
     def fresh(self) -> str:
-        """What repeats with fresh seeds have given: their mean, standard deviation and number; empty without any."""
+        """What other seeds have given: their mean, standard deviation and number; empty without any."""
         return said(self.run.mean, self.run.sd, self.run.n or 0) if self.run.mean is not None else ""
 
     @property

@@ -1,5 +1,7 @@
-// What a person does to a study: stop it, go on with it, delete it, prune some of its runs. Each asks first.
+// What a person does to a study: stop it, go on with it, delete it, prune some of its runs, train its best ones again. Each
+// asks first.
 
+import { confirmBest, stopConfirming } from "/static/confirmation.js";
 import { confirm, prune, text, toast } from "/static/dialogs.js";
 import { ask } from "/static/request.js";
 
@@ -14,6 +16,8 @@ export function actionsOf({ name, api, choice, now, refresh, begun }) {
     stop: () => stop(name, api),
     resume: () => resume(name, api, now(), begun),
     delete: () => remove(name, api),
+    confirm: (button) => confirmBest(name, api, button.dataset, begun),
+    stopConfirming: () => stopConfirming(name, api, refresh),
   };
 }
 

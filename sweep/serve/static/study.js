@@ -15,6 +15,7 @@ const $ = (id) => document.getElementById(id);
 const page = $("study");
 const { name, address, api } = page.dataset;
 const ENDED = 1500; // milliseconds after a study's end after which what is slow to follow is asked for once more
+const LIVE = 1500; // milliseconds between two looks at repeats that train
 const MOST_COMPARED = 8;
 const KEPT = ["filter", "where", "state", "sort"];
 
@@ -23,6 +24,7 @@ let best = page.dataset.best === "" ? null : Number(page.dataset.best);
 let state = page.dataset.state;
 let used = Number(page.dataset.used);
 let shownSummary = $("summary").innerHTML;
+let again = null; // the next look
 let shownHeads = $("heads").innerHTML;
 
 const tab = new Tab(name);
@@ -98,6 +100,13 @@ function show(given) {
   tab.show({ used, trials: given.trials, state, best: best === null ? "" : shortNumber(best), isNew: better });
   if (moved) figures.load().catch(() => {});
   if (state === "running") listen();
+  live();
+}
+
+// Repeats are trained by a study of their own, which sends this page no events.
+function live() {
+  clearTimeout(again);
+  if (document.querySelector("#summary [data-live]")) again = setTimeout(refresh, LIVE);
 }
 
 // What was asked for while the last run ended may lack it.
@@ -146,8 +155,8 @@ document.addEventListener("click", (event) => {
     filters.set("", "");
     return refresh();
   }
-  const action = target.closest("[data-action]")?.dataset.action;
-  if (action) return actions[action]();
+  const action = target.closest("[data-action]");
+  if (action) return actions[action.dataset.action](action);
   const link = target.closest("a[data-sort], a[data-state]");
   if (!link || event.metaKey || event.ctrlKey || event.shiftKey) return undefined;
   event.preventDefault();
@@ -271,4 +280,5 @@ good = $("wrong").hidden ? choice() : {};
 loadCurves().catch(() => {});
 figures.choose(query().get("figure"), false).catch(() => {});
 listen();
+live();
 document.documentElement.dataset.ready = "true";
