@@ -291,11 +291,13 @@ def _certainty(study: StudyRecord, runs: Sequence[RunRecord]) -> tuple[bool | No
     ranked = rank(study, runs)
     if not ranked:
         return None, []
-    if not any(run.repeats for run in runs):
+    if not any(run.fresh for run in runs):
+        count = max(1, len(ranked[0].of_value))
+        seeds = "one seed" if count == 1 else f"{count} seeds"
         if len(ranked) == 1:
-            return False, ["No: it is the only complete run, trained with one seed."]
+            return False, [f"No: it is the only complete run, trained with {seeds}."]
         chosen = counted(len(ranked), "complete run")
-        return False, [f"No: it is the best of {chosen} with one seed each, so its value is partly luck."]
+        return False, [f"No: it is the best of {chosen} with {seeds} each, so its value is partly luck."]
     race = race_of(study, runs)
     lines = report(study, runs, race)
     other = order_differs(study, runs)

@@ -122,6 +122,19 @@ def test_a_winner_that_repeats_have_confirmed_is_certain(store):
     assert not any("confirm" in step.command for step in summary.steps)
 
 
+def test_the_seeds_that_a_value_is_the_mean_of_confirm_nothing(store):
+    runs = [run(0, 0.5), run(1, 0.6)]
+    for one in runs:
+        one.repeats = [
+            RepeatRecord(one.number, place, place, value=0.5 + place / 100, of_value=True) for place in range(3)
+        ]
+    summary = made(store, runs, repeats=3)
+    assert summary.certain is False
+    assert summary.certainty == [
+        "No: it is the best of 2 complete runs with 3 seeds each, so its value is partly luck."
+    ]
+
+
 def test_what_to_do_next_begins_with_the_last_failure_and_confirms_a_finished_study(store):
     summary = made(store, [run(0, 0.5), run(1, 0.6), failed(2)])
     assert [step.what for step in summary.steps] == [
