@@ -18,9 +18,9 @@ CLASSES = 10
 
 @cache
 def data() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Images of shape (8, 8, 1) from 0 to 1 and their digits: to train on, then to validate with."""
+    """Images of shape (8, 8, 1), 0 to 16 as they are recorded, and their digits: to train on, then to validate with."""
     images, digits = load_digits(return_X_y=True)
-    images = images.reshape(-1, 8, 8, 1).astype("float32") / 16
+    images = images.reshape(-1, 8, 8, 1).astype("float32")
     x, x_val, y, y_val = train_test_split(images, digits, test_size=0.2, random_state=0, stratify=digits)
     return x, y, x_val, y_val
 
@@ -54,7 +54,8 @@ def train(trial: optuna.trial.BaseTrial) -> float:
     x, y, x_val, y_val = data()
     family = trial.suggest_categorical("family", ["cnn", "mlp"])
     inputs = keras.Input((8, 8, 1))
-    features = cnn(trial, inputs) if family == "cnn" else mlp(trial, inputs)
+    scaled = keras.layers.Rescaling(1 / 16)(inputs)  # in the model, so that a saved one takes images as they are
+    features = cnn(trial, scaled) if family == "cnn" else mlp(trial, scaled)
     features = keras.layers.Dropout(trial.suggest_float("dropout", 0.0, 0.5))(features)
     model = keras.Model(inputs, keras.layers.Dense(CLASSES, activation="softmax")(features), name=family)
     model.compile(optimizer(trial), loss="sparse_categorical_crossentropy", metrics=["accuracy"])

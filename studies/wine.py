@@ -49,9 +49,7 @@ def csv_file() -> Path:
 
 @cache
 def rows() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """80% of the rows to train on, 10% to validate with, 10% kept for a test, always the same ones.
-
-    Each column is in standard deviations of the training rows, around their mean.
+    """80% of the rows to train on, 10% to validate with, 10% kept for a test: always the same ones, as measured.
 
     Raises:
         SweepError: the file is not that of the white wines.
@@ -65,23 +63,36 @@ def rows() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         raise sweep.SweepError(f"The white wines have at least 10 rows of {COLUMNS} columns, not {there}.")
     table = np.random.default_rng(0).permutation(table)
     first, second = round(0.8 * len(table)), round(0.9 * len(table))
-    table = (table - table[:first].mean(axis=0)) / table[:first].std(axis=0)
     return tuple(np.split(table.astype("float32"), [first, second]))
 
 
 def network(family: str) -> keras.Model:
-    """One of the chapter's networks, not compiled: nine inputs, hidden layers of relu, one linear output."""
+    """One of the chapter's networks, not compiled: nine inputs, hidden layers of relu, one linear output.
+
+    Inputs and output are as they are measured: the network itself scales them by the rows to train on.
+    """
+    training, *_ = rows()
+    x, y = training[:, INPUTS], training[:, TARGET]
     broke = {"kernel_initializer": "zeros", "bias_initializer": "ones"} if family == "dnn_broke" else {}
-    inputs = hidden = keras.Input((9,))
+    inputs = keras.Input((9,))
+    hidden = keras.layers.Normalization(mean=x.mean(axis=0), variance=x.var(axis=0))(inputs)
     for units in HIDDEN[family]:
         hidden = keras.layers.Dense(units, activation="relu", **broke)(hidden)
-    return keras.Model(inputs, keras.layers.Dense(1, **broke)(hidden), name=family)
+    outputs = keras.layers.Rescaling(y.std(), offset=y.mean())(keras.layers.Dense(1, **broke)(hidden))
+    return keras.Model(inputs, outputs, name=family)
+
+
+def spread() -> float:
+    """The standard deviation of the alcohol in the rows to train on, in which losses are counted."""
+    training, *_ = rows()
+    return float(training[:, TARGET].std())
 
 
 def train(trial: optuna.trial.BaseTrial) -> float:
     training, validation, _ = rows()
     model = network(trial.suggest_categorical("family", list(HIDDEN)))
-    model.compile(keras.optimizers.Adam(trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True)), loss="mae")
+    optimizer = keras.optimizers.Adam(trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True))
+    model.compile(optimizer, loss="mae", loss_weights=[1 / spread()])
     return sweep.fit(
         trial,
         model,
@@ -96,7 +107,7 @@ def test(model: keras.Model) -> dict[str, float]:
     """How well a model does on the tenth that nothing has been chosen by: `sweep confirm wine --test` calls this."""
     *_, kept = rows()
     apart = model.predict(kept[:, INPUTS], verbose=0)[:, 0] - kept[:, TARGET]
-    return {"test mae": float(np.abs(apart).mean())}
+    return {"test mae": float(np.abs(apart).mean()) / spread()}
 
 
 study = sweep.Study(

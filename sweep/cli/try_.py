@@ -32,7 +32,8 @@ def try_(context: typer.Context, file: str, json: bool = False, **typed: Any) ->
 
     Trains two trials for two epochs in a temporary folder: the first one pauses and continues from its checkpoint,
     and a model is saved and read back. Shows what an epoch takes, what was found, and what the whole study will take,
-    started with the same options. Nothing of it stays. The exit status is 1 if something is broken.
+    started with the same options. Nothing of it stays. The exit status is 1 if something is broken. An objective that
+    uses neither sweep.fit nor sweep.epochs says itself how long it trains.
 
     \b
     Example: sweep try studies/wine.py

@@ -130,8 +130,9 @@ def summarize(
         continues, more: the commands that continue it and that train more, where the caller knows better ones.
     """
     view = view_study(study, runs, running=running)
-    recent = [run for run in runs if since is None or _end(run, ends or {}) >= since or run.state not in FINISHED]
-    earlier = [run for run in runs if since is not None and run.state in FINISHED and run not in recent]
+    earlier = [run for run in runs if since is not None and run.state in FINISHED and _end(run, ends or {}) < since]
+    left_out = {run.number for run in earlier}
+    recent = [run for run in runs if run.number not in left_out]
     over = [run for run in recent if run.state in FINISHED]
     before = best_run(study, earlier)
     ranked = rank(study, runs) if len(objectives(study)) == 1 else []
@@ -308,8 +309,8 @@ def _notes(study: StudyRecord, view: StudyView, runs: Sequence[RunRecord]) -> li
     notes = [str(found) for found in common_findings(runs)]
     pruned = [run for run in runs if run.state == "PRUNED" and run.epochs]
     planned = sum(run.epochs or 0 for run in runs if run.epochs)
-    if pruned and planned:
-        spared = sum(max(0, (run.epochs or 0) - run.epoch) for run in pruned)
+    spared = sum(max(0, (run.epochs or 0) - run.epoch) for run in pruned)
+    if spared:
         notes.append(f"pruning spared {spared} of {counted(planned, 'epoch')}, {spared / planned:.0%} of the training")
     early = early_pruning(runs)
     if early is not None:

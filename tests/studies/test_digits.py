@@ -22,10 +22,10 @@ def test_it_maximises_the_validation_accuracy(digits):
     assert (declared.objective, declared.direction) == (["val_accuracy"], ["maximize"])
 
 
-def test_its_images_are_from_zero_to_one_and_each_digit_is_in_both_parts(digits):
+def test_its_images_are_as_they_are_recorded_and_each_digit_is_in_both_parts(digits):
     x, y, x_val, y_val = digits["data"]()
     assert (x.shape, x_val.shape) == ((1437, 8, 8, 1), (360, 8, 8, 1))
-    assert (x.min(), x.max()) == (0, 1)
+    assert (x.min(), x.max()) == (0, 16)
     assert set(np.unique(y)) == set(np.unique(y_val)) == set(range(10))
 
 

@@ -52,12 +52,23 @@ def test_the_chapters_own_settings_are_tried_first(wine):
     ]
 
 
-def test_the_rows_are_loaded_once_and_standardised_over_those_to_train_on(wine):
+def test_the_rows_are_loaded_once_as_they_are_measured(wine):
     training, validation, test = wine["rows"]()
     assert wine["rows"]() is wine["rows"]()
     assert [part.shape for part in (training, validation, test)] == [(160, COLUMNS), (20, COLUMNS), (20, COLUMNS)]
-    np.testing.assert_allclose(training.mean(axis=0), 0, atol=1e-6)
-    np.testing.assert_allclose(training.std(axis=0), 1, atol=1e-5)
+    assert training.mean() == pytest.approx(5, abs=0.5)
+
+
+def test_a_network_takes_and_gives_rows_as_they_are_measured(wine):
+    training, *_ = wine["rows"]()
+    x, y = training[:, wine["INPUTS"]], training[:, wine["TARGET"]]
+    model = wine["network"]("mlp")
+    normalised = keras.Model(model.input, model.layers[1].output).predict(x, verbose=0)
+    np.testing.assert_allclose(normalised.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(normalised.std(axis=0), 1, atol=1e-4)
+    model.layers[2].set_weights([np.zeros_like(weight) for weight in model.layers[2].get_weights()])
+    np.testing.assert_allclose(model.predict(x, verbose=0), y.mean(), rtol=1e-5)  # what zeros are scaled to
+    assert wine["spread"]() == pytest.approx(y.std())
 
 
 def test_the_rows_are_split_the_same_way_each_time(wine, monkeypatch, tmp_path):

@@ -129,11 +129,15 @@ def test_a_winner_that_is_as_good_as_the_best_by_the_model_of_confirm_is_certain
     assert any("with a probability of more than 99%" in line for line in summary.certainty)
 
 
-def test_before_confirm_the_seeds_of_each_trial_are_counted(store):
-    one = run(0, 0.5)
-    one.repeats = [RepeatRecord(0, place, place, value=0.5, of_value=True) for place in (1, 2, 3)]
-    summary = made(store, [one, run(1, 0.6)], repeats=3)
-    assert said(summary)["certain"] == [
+def test_the_seeds_that_a_value_is_the_mean_of_confirm_nothing(store):
+    runs = [run(0, 0.5), run(1, 0.6)]
+    for one in runs:
+        one.repeats = [
+            RepeatRecord(one.number, place, place, value=0.5 + place / 100, of_value=True) for place in range(3)
+        ]
+    summary = made(store, runs, repeats=3)
+    assert summary.certain is False
+    assert summary.certainty == [
         "No: it is the best of 2 complete runs with 3 seeds each, so its value is partly luck."
     ]
 

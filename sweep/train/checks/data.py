@@ -100,7 +100,7 @@ def _about_targets(problem: Problem, least: float, most: float, size: float) -> 
     found = []
     if problem.is_regression and size > FAR_TARGETS and problem.activation == "linear":
         evidence = f"the targets' root mean square is {size:.3g}"
-        remedy = "divide targets by their standard deviation, or take their logarithm"
+        remedy = "divide targets by their standard deviation, or end with keras.layers.Rescaling"
         found.append(Finding("unscaled-targets", evidence, remedy, confidence="likely"))
     unfit = _unfit(problem, least, most)
     return [*found, Finding("unfit-output", *unfit)] if unfit else found

@@ -12,6 +12,9 @@ Array = np.ndarray[Any, Any]
 
 Kind = Literal["square", "absolute", "binary", "classes", "labels"]
 
+SCALES = "rescaling"
+"""In the place of an activation: the last layer brings a network's numbers to the scale of the targets."""
+
 _KINDS: dict[str, Kind] = {
     "meansquarederror": "square",
     "meanabsoluteerror": "absolute",
@@ -21,6 +24,9 @@ _KINDS: dict[str, Kind] = {
     "categoricalcrossentropy": "classes",
     "sparsecategoricalcrossentropy": "labels",
 }
+_WITHOUT = {"Softmax": "softmax", "ReLU": "relu", "Rescaling": SCALES, "Normalization": SCALES}
+"""What layers without an activation do to their inputs."""
+
 _SMALLEST = 1e-7  # of a probability, as `keras.config.epsilon()`
 
 
@@ -31,7 +37,7 @@ class Problem:
     Attributes:
         kind: `labels` are whole numbers, `classes` one-hot or shares, `binary` numbers from 0 to 1 each by itself.
         logits: whether the loss expects scores instead of probabilities.
-        activation: the name of the last layer's; `linear` where it has none.
+        activation: the name of the last layer's; `linear` where it has none, `SCALES` where it brings outputs to scale.
         units: how many numbers the output has.
     """
 
@@ -109,5 +115,5 @@ def _last_activation(model: keras.Model) -> str:
         return _last_activation(layer)
     named = getattr(layer, "activation", None)
     if named is None:
-        return {"Softmax": "softmax", "ReLU": "relu"}.get(type(layer).__name__, "linear")
+        return _WITHOUT.get(type(layer).__name__, "linear")
     return str(getattr(named, "__name__", "unknown"))

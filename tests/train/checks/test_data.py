@@ -57,6 +57,14 @@ def test_large_targets_of_a_regression_are_unscaled():
     assert "unscaled-targets" not in kinds(network(), y=Y * 20)
 
 
+def test_targets_to_whose_scale_the_last_layer_brings_the_outputs_are_not_unscaled():
+    inner = network()
+    outputs = keras.layers.Rescaling(1e6, offset=3e6)(inner.output)
+    scaled = keras.Model(inner.input, outputs)
+    scaled.compile("adam", loss="mse")
+    assert "unscaled-targets" not in kinds(scaled, y=Y * 1e6)
+
+
 @pytest.mark.parametrize(
     ("model", "y", "evidence"),
     [
