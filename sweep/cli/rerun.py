@@ -85,6 +85,7 @@ def _train(
         logdir=str(folder / "runs"),
         name=study.name,
         trials=1,
+        repeats=1,
         epochs=study.declaration.epochs if study.declaration.force_epochs else None,
         workers=1,
         pruner="nop",

@@ -123,3 +123,11 @@ def test_confirm_trains_seeds_that_are_no_part_of_the_values(tmp_path):
         assert [one.repeat for one in run.fresh] == [4, 5, 6]
         assert not {one.seed for one in run.fresh} & {one.seed for one in run.of_value}
         assert run.n == 3
+
+
+def test_a_run_is_trained_again_with_its_own_seed_alone(tmp_path):
+    folder = seeded(tmp_path, "trials=1, workers=1, seed=7, repeats=3")
+    assert folder.start().returncode == 0
+    again = folder.command("rerun", "tiny", "t0000")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert len(values_of(folder)[0]) == 3
