@@ -240,14 +240,14 @@ def _opened(
         judge.completed({number: search.storage.get_trial(number).intermediate_values for number in whole_ones})
     logdir = Path(settings.logdir).resolve()
     ended = [run for run in runs.values() if run.state in FINISHED]
-    directory = str(logdir / declaration.name)
+    directory, begun = str(logdir / declaration.name), search.storage.begun()
     trainings = [item for run in runs.values() for item in run.trainings]
     return Opened(
         declaration=declaration,
         runs=list(runs.values()),
         again=again,
         changed=frozenset(changed),
-        begun=search.storage.begun(),
+        begun=begun,
         exhausted=search.exhausted,
         marked=max((item.number for item in trainings if item.marked), default=0),
         judge=judge,
@@ -270,7 +270,7 @@ def _opened(
         kept=kept,
         notes=notes,
         sizes=_paused_sizes(declaration, runs.values()),
-        continuable=frozenset(_continuable(stored)) if pauses else frozenset(),
+        continuable=frozenset(_continuable(stored)) if pauses and begun < declaration.trials else frozenset(),
     )
 
 
