@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import keras
@@ -53,6 +54,11 @@ def fit(trial, model, **settings):
 
 def one_fit(trial, returned):
     return fit(trial, network(rate=1.0))
+
+
+def noting(trial, returned):
+    returned.append(one_fit(trial, returned))
+    return returned[-1]
 
 
 def with_a_penalty(trial, returned):
@@ -157,6 +163,11 @@ ROWS: dict[str, Row] = {
         {"objective": "distance"},
     ),
     "a generator or a dataset": (generator, best_of, {}),
+    "any of these with `Study(repeats=3)`": (
+        noting,
+        lambda kept, returned: Expected(fmean(returned), losses(kept), 1, returned[0], 4),
+        {"repeats": 3},
+    ),
     "several objectives": (
         two_objectives,
         lambda kept, returned: Expected([losses(kept)[-1], losses(kept, "val_mae")[-1]], [], 1, losses(kept)[-1], 4),
