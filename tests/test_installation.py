@@ -66,8 +66,12 @@ def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("built")
     run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
     python = folder / "venv" / "bin" / "python"
-    run(python, "-m", "pip", "install", "--quiet", "build", "hatchling", cwd=folder)
-    run(python, "-m", "build", "--no-isolation", "--outdir", folder / "dist", ROOT, cwd=folder)
+    run(python, "-m", "pip", "install", "--quiet", "hatchling", cwd=folder)
+    run(python, "-m", "hatchling", "build", "-t", "sdist", "-d", folder / "dist", cwd=ROOT)
+    (packed,) = (folder / "dist").glob("*.tar.gz")
+    run("tar", "--extract", "--file", packed, cwd=folder)
+    unpacked = folder / packed.name.removesuffix(".tar.gz")
+    run(python, "-m", "hatchling", "build", "-t", "wheel", "-d", folder / "dist", cwd=unpacked)
     (wheel,) = (folder / "dist").glob("*.whl")
     (source,) = (folder / "dist").glob("*.tar.gz")
     assert wheel.name == f"keras_sweep-{sweep.__version__}-py3-none-any.whl"
