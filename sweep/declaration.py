@@ -106,9 +106,14 @@ class Declaration:
         return found
 
     @property
+    def seeds(self) -> int:
+        """With how many seeds each trial trains."""
+        return self.repeats or 1
+
+    @property
     def first_fresh(self) -> int:
         """The number of the first repeat that is not part of a run's value."""
-        return 1 if self.repeats in (None, 1) else self.repeats + 1
+        return 1 if self.seeds == 1 else self.seeds + 1
 
     def repeat_seed(self, repeat: int) -> int:
         """The seed of a repeat, of 31 bits, which is the same for every run: runs are compared in pairs."""
@@ -185,7 +190,7 @@ def _check_declaration(study: Declaration) -> None:
             f"A study with several objectives cannot prune, and its pruner is {study.pruner!r}.",
             "Use --pruner nop, or one objective.",
         )
-    if len(study.objective) > 1 and study.repeats not in (None, 1):
+    if len(study.objective) > 1 and study.seeds > 1:
         raise StudyError(
             "A study with several objectives cannot train its trials with several seeds.",
             "Leave repeats out, or have train repeat its training itself and return the means.",

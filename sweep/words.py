@@ -1,7 +1,7 @@
 """How counts, sizes, lists that may be long, paths and texts of others are worded in what people read."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 _ESCAPES = re.compile(
@@ -37,6 +37,11 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     """Names with commas between them; of more than `most`, how many are left out."""
     left_out = len(names) - most
     return ", ".join(names) if left_out <= 0 else f"{', '.join(names[:most])} and {left_out} more"
+
+
+def labelled(label: str, texts: Iterable[str]) -> list[tuple[str, str]]:
+    """Texts with their label before the first one, and an empty one before the others."""
+    return [(label if place == 0 else "", text) for place, text in enumerate(texts)]
 
 
 def one_line(text: str) -> str:

@@ -29,7 +29,7 @@ from sweep.view.runs import (
     training_name,
     trial_object,
 )
-from sweep.words import one_line, shown_path
+from sweep.words import labelled, one_line, shown_path
 
 LAST_EPOCHS = 5
 _LABEL = 12
@@ -110,7 +110,7 @@ def _findings(study: StudyRecord, run: RunRecord, best: RunRecord | None) -> lis
         ("best run", _best(run, best)),
         (objectives(study)[0].name, ", ".join(numbers) or None),
         ("reason", run.why and one_line(run.why)),
-        *(("finding" if place == 0 else "", one_line(str(found))) for place, found in enumerate(run.findings)),
+        *labelled("finding", [one_line(str(found)) for found in run.findings]),
     ]
 
 
@@ -151,7 +151,7 @@ def _history(run: RunRecord, every: Sequence[RunRecord]) -> list[tuple[str, str 
     return [
         ("revives", f"{format_number(run.revives)}, from its checkpoint" if run.revives is not None else None),
         ("revived", f"by {format_number(successor.number)}, from its checkpoint" if successor is not None else None),
-        *(("attempts" if place == 0 else "", line) for place, line in enumerate(told)),
+        *labelled("attempts", told),
     ]
 
 

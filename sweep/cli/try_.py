@@ -19,7 +19,7 @@ from sweep.store import RunRecord
 from sweep.study_file import check_file
 from sweep.view.cells import duration, number
 from sweep.view.runs import all_finite, how_trained, named_values, trained_text
-from sweep.words import counted, listed, one_line, shown_path, shown_size
+from sweep.words import counted, labelled, listed, one_line, shown_path, shown_size
 
 NAMES = ("trials", "repeats", "timeout", "budget_epochs", "epochs", "pruner", "fixed", "workers", "gpus")
 """The options of a start that decide what is tried, or how much the whole study will take."""
@@ -88,9 +88,9 @@ def _usual() -> str:
 
 
 def facts(found: Rehearsal) -> list[tuple[str, str]]:
-    """What was found: labels, which are empty where a fact goes on, and texts."""
+    """What was found: labels, which are empty where a fact continues, and texts."""
     measured = found.measured
-    lines = [("trial" if place == 0 else "", _trial(found, run)) for place, run in enumerate(found.runs)]
+    lines = labelled("trial", [_trial(found, run) for run in found.runs])
     lines += _findings(found.runs)
     lines.append(("loading", f"{duration(measured.load)} until the study was loaded"))
     lines.append(("an epoch", _epoch(found)))
@@ -101,7 +101,7 @@ def facts(found: Rehearsal) -> list[tuple[str, str]]:
     if measured.run_bytes:
         lines.append(("disk", _disk(found)))
     if any(run.state == "COMPLETE" for run in found.runs):
-        lines += [("in all" if place == 0 else "", text) for place, text in enumerate(_whole(found.estimate))]
+        lines += labelled("in all", _whole(found.estimate))
     return lines
 
 
@@ -114,8 +114,8 @@ def _trial(found: Rehearsal, run: RunRecord) -> str:
 
 
 def _findings(runs: Sequence[RunRecord]) -> list[tuple[str, str]]:
-    told = [f"{format_number(run.number)}: {one_line(str(finding))}" for run in runs for finding in run.findings]
-    return [("finding" if place == 0 else "", text) for place, text in enumerate(told or ["none"])]
+    found = [f"{format_number(run.number)}: {one_line(str(finding))}" for run in runs for finding in run.findings]
+    return labelled("finding", found or ["none"])
 
 
 def _epoch(found: Rehearsal) -> str:
@@ -136,8 +136,9 @@ def _compiled(runs: Sequence[RunRecord]) -> list[tuple[str, str]]:
     for run in runs:
         for _, how in how_trained(run):
             ways.setdefault(one_line(how), []).append(format_number(run.number))
-    told = [how if len(ways) == 1 else f"{listed(list(dict.fromkeys(of)))}: {how}" for how, of in ways.items()]
-    return [("trained" if place == 0 else "", text) for place, text in enumerate(told)]
+    several = len(ways) > 1
+    texts = [f"{listed(list(dict.fromkeys(of)))}: {how}" if several else how for how, of in ways.items()]
+    return labelled("trained", texts)
 
 
 def _pausing(found: Rehearsal) -> str:

@@ -73,7 +73,7 @@ def estimate(
     if not trainings or measured.epoch is None:
         seconds = _wall(declaration, measured, trials * measured.other, workers)
         return Estimate(trials, workers, pruner, most_seconds=seconds, most_bytes=trials * measured.run_bytes)
-    seeds = declaration.repeats or 1
+    seeds = declaration.seeds
     each = sum(trainings) * seeds
     most = trials * each if budget is None else min(trials * each, budget)
     likely = _with_pauses(declaration, trainings, pausable=pausable)
@@ -129,5 +129,5 @@ def _with_pauses(declaration: Declaration, trainings: Sequence[int], *, pausable
     for passed, rung in enumerate(rungs, start=1):
         epochs += runs * (rung - before)
         before, runs = rung, max(complete, math.floor(trials / rule.reduction_factor**passed))
-    others = ((declaration.repeats or 1) - 1) * sum(trainings)
+    others = (declaration.seeds - 1) * sum(trainings)
     return complete, epochs + runs * (first - before) + complete * (sum(later) + others)

@@ -154,8 +154,8 @@ def _open(
         _check_same(record, declaration, settings)
         stored = read_stored(store, record, metrics=bool(declaration.stop_when))
         _follow(stored.runs, record.directory, Path(settings.logdir).resolve() / record.name)
-    its_own = record.declaration.repeats if record is not None else None
-    declaration = declaration.replaced(repeats=declaration.repeats or its_own or 1)
+    its_own = record.declaration.seeds if record is not None else 1
+    declaration = declaration.replaced(repeats=declaration.repeats or its_own)
     declaration, notes = _with_its_pruner(declaration, settings, record)
     declaration = _drawing_unpruned(declaration, record, stored)
     declaration = _counting(declaration, settings, stored)
@@ -318,7 +318,7 @@ def _check_same(record: StudyRecord, declaration: Declaration, settings: Setting
                 f"{', '.join(now)}.",
                 hint=new_study(declaration, settings, seeds=False),
             )
-    before, now = record.declaration.repeats or 1, declaration.repeats or record.declaration.repeats or 1
+    before, now = record.declaration.seeds, declaration.repeats or record.declaration.seeds
     if before != now:
         raise StudyError(
             f"Study {record.name} trains each trial with {counted(before, 'seed')}, not {now}: values of both kinds "
@@ -346,8 +346,8 @@ def _counting(declaration: Declaration, settings: Settings, stored: Stored) -> D
     Raises:
         StudyError: the settings themselves ask for less.
     """
-    check_total(declaration.name, settings.trials, stored.done - len(stored.continued))
-    return declaration.replaced(trials=max(declaration.trials + len(stored.continued), stored.done))
+    check_total(declaration.name, settings.trials, stored.done - stored.continued)
+    return declaration.replaced(trials=max(declaration.trials + stored.continued, stored.done))
 
 
 def _paused_sizes(declaration: Declaration, runs: Iterable[RunRecord]) -> dict[int, int]:

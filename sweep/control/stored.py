@@ -45,10 +45,9 @@ class Stored:
         return sum(counts[state] for state in FINISHED)
 
     @property
-    def continued(self) -> list[int]:
-        """The pruned runs that a schedule has continued as new trials, which the total of trials does not count."""
-        attributes = [trial.user_attrs for _, trial in self.known.values()]
-        return [named[REVIVES] for named in attributes if CONTINUES in named]
+    def continued(self) -> int:
+        """How many trials continue runs that are due again, which the total of trials does not count."""
+        return sum(CONTINUES in trial.user_attrs for _, trial in self.known.values())
 
     @property
     def revived(self) -> set[int]:

@@ -183,4 +183,4 @@ class _Conditions:
 
 def _ended(run: RunRecord) -> tuple[float, int]:
     """What orders runs by when they ended, as nearly as is known."""
-    return (run.started or 0.0) + (run.duration or 0.0), run.number
+    return run.ended, run.number

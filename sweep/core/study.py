@@ -101,7 +101,6 @@ class StudyMachine:
         """Those that wait at a rung, by number."""
         self._called: dict[int, bool] = {}  # paused runs that continue first; whether to the end
         self._continuable: set[int] = set()  # pruned when the study was spent, and due again where it has more to spend
-        self._finalists: set[int] = set()  # those whose new trials pause no more
         self._unpausable: set[str] = set()  # why runs cannot be paused, as was said
         self._objective = Objective("value")
         self._snapshot: Snapshot | None = None
@@ -501,16 +500,14 @@ class StudyMachine:
         if found is None or self._schedule is None:
             return None
         number, to_the_end = found
+        self._schedule.proceed(number, to_the_end=to_the_end)
         if number in self._continuable:
             self._continuable.remove(number)
-            self._schedule.leave(number)
-            self._finalists |= {number} if to_the_end else set()
             self._sampling = True
             self._do(ev.Sample(None, continues=number))
             return None
         trial = self.trials[number] = self.paused.pop(number)
         trial.shielded = self._called.pop(number, False) or trial.shielded  # a finding stops those that nobody protects
-        self._schedule.proceed(number, to_the_end=to_the_end)
         self._note_rungs(trial.run)
         return number
 
@@ -634,8 +631,6 @@ class StudyMachine:
         trial.shielded = trial.shielded or not event.scheduled
         if self._schedule is not None and before is not None:
             self._schedule.take_over(before, number)
-            if before in self._finalists:
-                self._schedule.never_pause(number)
             self._note_rungs(trial.run)
 
     def _assign_to(self, trial: Trial, directory: str | None) -> None:
@@ -662,15 +657,15 @@ class StudyMachine:
 
     def _begin_repeat(self, trial: Trial) -> None:
         """Have a trial be at the first of its seeds that it has not been trained with."""
-        run, number = trial.run, len(trial.run.of_value) + 1
-        repeat, name = trial.repeat, encode_repeat(str(run.name), number)
-        if repeat is None or repeat.name != name:
+        run, repeat = trial.run, trial.repeat
+        if repeat is None:
+            number = len(run.of_value) + 1
+            name = encode_repeat(str(run.name), number)
             directory = repeat_directory(Path(str(run.directory)), name)
             repeat = trial.repeat = RunRecord(number=run.number, name=name, directory=str(directory))
             repeat.family, repeat.architecture, repeat.params = run.family, run.architecture, run.params
             repeat.seed, repeat.started = self.declaration.repeat_seed(number), self._wall + self._now
-            # As far as is known: another coordinator may have begun it.
-            repeat.attempt, repeat.epochs = 0, run.epochs
+            repeat.epochs = run.epochs
         repeat.worker, repeat.snapshot = run.worker, run.snapshot
 
     def _has_trained(self, trial: Trial, value: float) -> None:
@@ -678,7 +673,7 @@ class StudyMachine:
         run, repeat = trial.run, trial.ended_repeat("COMPLETE", value, None, self._now)
         if repeat.repeat == 1:
             self._learn_from(trial)
-        if repeat.repeat == self.declaration.repeats:
+        if repeat.repeat == self.declaration.seeds:
             mean = statistics.fmean([one.value for one in [*run.of_value, repeat] if one.value is not None])
             self._end(trial, "COMPLETE", [mean], Ending(None, by=trial.worker, abandoned=True, repeat=repeat))
             return
@@ -1052,7 +1047,7 @@ class StudyMachine:
         if message.state == "PAUSED":
             self._pause(trial, by=trial.worker)
             return
-        several = self.declaration.repeats not in (None, 1)
+        several = self.declaration.seeds > 1
         if several and message.state == "COMPLETE" and message.values and math.isfinite(message.values[0]):
             self._has_trained(trial, message.values[0])
             return
@@ -1064,7 +1059,7 @@ class StudyMachine:
         state, reason = self._policy.settle(state, values, end.reason, len(self.declaration.objective))
         if trial.repeat is not None and end.repeat is None:  # with another seed it does not train to its end
             repeat = trial.ended_repeat(state, None, reason, self._now)
-            reason = f"with seed {repeat.repeat} of {self.declaration.repeats}: {reason}"
+            reason = f"with seed {repeat.repeat} of {self.declaration.seeds}: {reason}"
             end = replace(end, abandoned=True, repeat=repeat)
         trial.end = replace(end, reason=reason)
         trial.move(State.ENDING)

@@ -241,6 +241,11 @@ class RunRecord:
         return len(self.measured) if self.repeats else None
 
     @property
+    def ended(self) -> float:
+        """When it ended if it trained without a break, in Unix seconds; 0 where nothing is known."""
+        return (self.started or 0.0) + (self.duration or 0.0)
+
+    @property
     def added(self) -> bool:
         """Whether another program added or trained its trial; then it does not count towards the study's `trials`."""
         return self.reason == ADDED

@@ -12,6 +12,7 @@ from typing import Any
 
 from sweep.commands import command, start_command
 from sweep.core.pruners import RULES
+from sweep.core.pruners.asha import part_of
 from sweep.failures import failure_kind, failure_place, short_traceback
 from sweep.finding import KINDS
 from sweep.names import format_number, format_value, short_number
@@ -27,7 +28,7 @@ from sweep.view.findings import common_findings
 from sweep.view.repeats import BEST, CONFIRMED, confirmed, order_differs, report, shown_race
 from sweep.view.runs import best_run, finite, key_table, objective, objectives, rank
 from sweep.view.studies import StudyView, view_study
-from sweep.words import counted, listed, one_line, shown_size
+from sweep.words import counted, labelled, listed, one_line, shown_size
 
 TRACEBACK_LINES = 12
 """So many lines of a traceback are shown, the last ones: `sweep show` has it whole."""
@@ -177,7 +178,7 @@ def ends_of(store: Store, study: StudyRecord) -> dict[int, float | None]:
 def _end(run: RunRecord, ends: Mapping[int, float | None]) -> float:
     """When a run ended, as nearly as is known; in Unix seconds."""
     known = ends.get(run.number)
-    return known if known is not None else (run.started or 0.0) + (run.duration or 0.0)
+    return known if known is not None else run.ended
 
 
 def grouped(
@@ -206,18 +207,14 @@ def stopped_by(run: RunRecord) -> str:
     if verdict is not None:
         at = f"at epoch {verdict.epoch_index + 1}"
         if verdict.rule == "asha":
-            return f"asha, {at}: not among the best {_best_part(verdict.details)} of those that came so far"
+            best = part_of(verdict.details.get("reduction_factor", 3))
+            return f"asha, {at}: not among the best {best} of those that came so far"
         rule = RULES.get(verdict.rule)
         return f"{verdict.rule}: {rule.help.partition(';')[0]}" if rule is not None else verdict.rule
     kind = reason.partition(":")[0]
     if kind in KINDS:
         return f"the finding {kind}: {KINDS[kind]}"
     return reason.split(" at epoch ")[0] or "no reason is known"
-
-
-def _best_part(details: Mapping[str, Any]) -> str:
-    factor = details.get("reduction_factor", 3)
-    return {2: "half", 3: "third", 4: "quarter"}.get(factor, f"one in {factor}")
 
 
 def stopped(runs: Sequence[RunRecord]) -> str:
@@ -292,7 +289,7 @@ def _certainty(study: StudyRecord, runs: Sequence[RunRecord]) -> tuple[bool | No
     if not ranked:
         return None, []
     if not any(run.fresh for run in runs):
-        several = study.declaration.repeats or 1
+        several = study.declaration.seeds
         seeds = "one seed" if several == 1 else counted(several, "seed")
         if len(ranked) == 1:
             return False, [f"No: it is the only complete run, trained with {seeds}."]
@@ -430,13 +427,11 @@ def text(summary: Summary, *, width: int = 10) -> str:
     """A summary as plain text, with tracebacks and commands."""
     lines = []
     for label, said in paragraphs(summary):
-        lines += [f"{label if place == 0 else '':<{width}} {one}" for place, one in enumerate(said)]
+        lines += [f"{name:<{width}} {one}" for name, one in labelled(label, said)]
         if label == "failed":
             lines += [f"{'':<{width}} {line}" for line in tracebacks(summary)]
-    lines += [
-        f"{'next' if place == 0 else '':<{width}} {step.command}   ({step.what})"
-        for place, step in enumerate(summary.steps)
-    ]
+    steps = [f"{step.command}   ({step.what})" for step in summary.steps]
+    lines += [f"{name:<{width}} {step}" for name, step in labelled("next", steps)]
     return "\n".join(lines)
 
 

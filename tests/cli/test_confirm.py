@@ -21,7 +21,7 @@ from sweep.options import Cluster
 from sweep.store import Store
 from sweep.tensorboard.event_files import read
 from sweep.tensorboard.hparams import parse_start
-from tests.control.started import PATIENCE, Folder, wait_for
+from tests.control.started import PATIENCE, Folder, copied_here, wait_for
 from tests.databases import optunas_own
 from tests.refusals import refusal_of
 from tests.store_builder import add_study, build_store, run
@@ -69,10 +69,7 @@ def trained(tmp_path_factory):
 @pytest.fixture
 def folder(trained, tmp_path, monkeypatch):
     """A copy of the study in the working directory."""
-    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SWEEP_STORAGE", raising=False)
-    return Folder(tmp_path, None)
+    return copied_here(trained, tmp_path, monkeypatch)
 
 
 def refused(capsys, *words):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import IO, TypeVar
 
 import optuna
 import psutil
+import pytest
 
 from sweep.store import RunRecord, Store
 from tests.databases import optunas_own
@@ -174,6 +176,14 @@ class Folder:
         ours = [run.state for run in self.runs()]
         assert [trial.state.name for trial in self.trials()] == ours
         return ours
+
+
+def copied_here(trained: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    """A copy of a folder with its study, in `path`, which becomes the working directory."""
+    shutil.copytree(trained, path, dirs_exist_ok=True)
+    monkeypatch.chdir(path)
+    monkeypatch.delenv("SWEEP_STORAGE", raising=False)
+    return Folder(path, None)
 
 
 class Started:

@@ -1,7 +1,6 @@
 """A study's best runs trained again through the service: its API and its page, without Keras."""
 
 import contextlib
-import shutil
 import signal
 import sqlite3
 
@@ -12,7 +11,7 @@ from sweep.serve.launcher import CONFIRM_LOG
 from sweep.serve.problems import Closed
 from sweep.serve.settings import ServeSettings
 from sweep.store import Store
-from tests.control.started import Folder, wait_for
+from tests.control.started import Folder, copied_here, wait_for
 from tests.serve.asking import Client
 from tests.serve.browsing import fits, ready, until
 from tests.store_builder import add_study, build_store, run
@@ -50,10 +49,7 @@ def trained(tmp_path_factory):
 @pytest.fixture
 def folder(trained, tmp_path, monkeypatch):
     """A copy of it in the working directory; a file `hold` there keeps the third repeat from ending."""
-    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SWEEP_STORAGE", raising=False)
-    return Folder(tmp_path, None)
+    return copied_here(trained, tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -47,6 +47,11 @@ def complete_of(trials: int, *, pausable: bool = True) -> int:
     return max(math.ceil(trials / TRIALS_OF_ONE), min(FEWEST_COMPLETE, few))
 
 
+def part_of(reduction_factor: int) -> str:
+    """Which part of the runs at a rung continues, in words: `third`, or `one in 5`."""
+    return {2: "half", 3: "third", 4: "quarter"}.get(reduction_factor, f"one in {reduction_factor}")
+
+
 @dataclass(frozen=True)
 class Asha(Rule):
     """Pauses a run that reaches a rung and is not among the best `1 / reduction_factor` that did.
@@ -211,8 +216,7 @@ class Schedule(Judge):
             return f"no run pauses, since runs have fewer than {FEWEST_EPOCHS} epochs"
         *first, last = (str(rung) for rung in self._rungs if pausable or self._stops_at(rung))
         after = f"{', '.join(first)} or {last}" if first else last
-        factor = self.rule.reduction_factor
-        best = {2: "half", 3: "third", 4: "quarter"}.get(factor, f"one in {factor}")
+        best = part_of(self.rule.reduction_factor)
         then = "pauses, and continues when it is" if pausable else "stops there"
         whole, of = 1, ""
         if trials is not None:
@@ -372,6 +376,8 @@ class Schedule(Judge):
         for rung in self._rungs.values():
             if before in rung and now not in rung:
                 rung.rename(before, now)
+        if before in self._last:
+            self._last.add(now)
 
     def due(self) -> int | None:
         """The paused run that is among the best at its rung; None if there is none."""
