@@ -12,7 +12,7 @@ demo: .venv/.installed  ## sweep the diabetes study with all cores: 30 trials, u
 	@echo "  source .venv/bin/activate     lets this shell find the command sweep"
 	@echo "  sweep serve                   shows the study in a browser, at http://127.0.0.1:8080/"
 
-test: .venv/.dev  ## run all tests but the slow ones, in six minutes on two cores; `make test ARGS=tests/test_names.py` runs some
+test: .venv/.dev  ## run all tests but the slow ones, in about a quarter of an hour on two cores; `make test ARGS=tests/test_names.py` runs some
 	$(BIN)/python -m pytest -n auto -m 'not slow or sample' $(ARGS)
 
 test-all: .venv/.dev  ## run every test; `make test-all ARGS="-m 'slow and not sample'"` runs only what `make test` leaves out
